@@ -1,0 +1,2 @@
+//! s3sync
+fn main(){}

@@ -1,0 +1,91 @@
+//! The durable position of a sync: small, forward only, changed by compare-and-swap.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::plan::BlobKey;
+
+/// The cursor. Everything large lies in blobs that it names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    /// Version of this format.
+    pub version: u32,
+    /// Names the directory of blobs: made once, random.
+    pub state_id: String,
+    /// Epochs committed so far; the next has this number plus one.
+    pub epoch: u64,
+    /// Where the epoch under way stands.
+    pub phase: Phase,
+    /// The run under way, or the last one.
+    pub run: Option<Run>,
+    /// The plan of the epoch under way (phase Running or Committing).
+    pub plan: Option<BlobKey>,
+    /// The decision of the epoch under way (phase Committing).
+    pub decision: Option<BlobKey>,
+    /// Root of the ledger.
+    pub ledger: Option<BlobKey>,
+    /// The last committed manifest.
+    pub manifest: Option<BlobKey>,
+    /// What the next sweep removes.
+    pub garbage: Option<BlobKey>,
+    /// Key that the current pass has reached; `None`: at its start.
+    pub listed_to: Option<String>,
+    /// Identity of source and destination, see [`super::settings`].
+    pub spec_hash: String,
+    /// For people: a mark for each table, at most [`Cursor::TABLES_MAX`]; the rest stand in the ledger's root.
+    #[serde(default)]
+    pub tables: BTreeMap<String, TableMark>,
+}
+
+impl Cursor {
+    /// Tables shown in the cursor: 1,000 marks of at most about 300 bytes stay far below a ConfigMap's 1 MiB.
+    pub const TABLES_MAX: usize = 1000;
+    /// The format that this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// Where an epoch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// No epoch under way.
+    Idle,
+    /// A plan is named; nothing is visible.
+    Running,
+    /// A decision is named; everything it names becomes visible.
+    Committing,
+}
+
+/// One scheduled execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Unique.
+    pub id: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// Passes over the listing so far, from 1.
+    pub pass: u32,
+    /// Whether an object changed under way, so that another pass is due.
+    pub changed: bool,
+    /// Whether the run has ended.
+    pub ended: bool,
+}
+
+/// Where one table stands, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableMark {
+    /// Last modified of the newest object.
+    pub last_modified: Option<Timestamp>,
+    /// Its key, cut to 120 bytes.
+    pub key: String,
+    /// Objects published so far.
+    pub objects: u64,
+    /// Rows published so far.
+    pub rows: u64,
+    /// Bytes written so far.
+    pub bytes: u64,
+}

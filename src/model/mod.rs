@@ -1,0 +1,12 @@
+//! Values and rules, pure: no I/O, no clock, no randomness, nothing that awaits.
+
+pub mod connection;
+pub mod cursor;
+pub mod format;
+pub mod glob;
+pub mod manifest;
+pub mod object;
+pub mod plan;
+pub mod schema;
+pub mod settings;
+pub mod template;

@@ -1,0 +1,122 @@
+//! What one epoch will do, frozen before anything is read for good. Written to the destination as content-addressed blobs;
+//! the cursor names the plan, the plan names the rest.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::object::Object;
+use super::schema::TableSchema;
+use super::settings::Settings;
+
+/// A content-addressed blob under the state prefix: its whole key in the destination bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobKey(pub String);
+
+/// The root of a plan. Bounded: it grows with tables and shards, never with objects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub version: u32,
+    /// The run that made it.
+    pub run: String,
+    /// The epoch it will become.
+    pub epoch: u64,
+    /// Plans are numbered inside an epoch, from 0; a wider schema makes the next.
+    pub number: u32,
+    /// Everything but credentials.
+    pub settings: Settings,
+    /// Placeholders of time, and lineage of the run, are of this instant.
+    pub planned_at: Timestamp,
+    /// Where UUID placeholders and s3sync-ids come from: 32 hexadecimal digits.
+    pub seed: String,
+    /// Bytes of every part of every upload but the last.
+    pub part_bytes: u64,
+    /// Bytes of rows that a layout buffers before it spills or closes a row group.
+    pub layout_bytes: u64,
+    /// The tables, sorted by name; objects refer to them by index.
+    pub tables: Vec<PlannedTable>,
+    /// The shards; a shard's number is its index here.
+    pub shards: Vec<ShardRef>,
+    /// Every object of the epoch in key order, in the ledger's segment format: what becomes the ledger when nothing is excluded.
+    pub objects: Vec<SegmentRef>,
+    /// Key that the listing reached; the next epoch of the run goes on after it. `None`: the listing ended.
+    pub listed_to: Option<String>,
+    /// Passes over the listing that this run has begun, from 1.
+    pub pass: u32,
+}
+
+/// One table of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTable {
+    /// Its name, sanitised.
+    pub name: String,
+    /// What every row is verified against.
+    pub schema: TableSchema,
+    /// Objects in this epoch.
+    pub objects: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+}
+
+/// Where one shard's objects are listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRef {
+    /// A blob of [`PlannedObject`] lines.
+    pub blob: BlobKey,
+    /// The plan number whose attempts count: a plan made for a wider schema keeps the shards it does not touch.
+    pub plan: u32,
+    /// Objects, or slices of one.
+    pub objects: u64,
+    /// Input bytes.
+    pub bytes: u64,
+    /// First and last table (indexes into [`Plan::tables`]): which shards a wider schema touches.
+    pub tables: (u32, u32),
+}
+
+/// One object, or a slice of one, in a shard. A shard lists them by table, then key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedObject {
+    /// The pinned version.
+    #[serde(flatten)]
+    pub object: Object,
+    /// Index into [`Plan::tables`].
+    pub table: u32,
+    /// The part of a large object that this shard reads; `None`: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+}
+
+/// A part of an object, by where records begin (text) or by row group (parquet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slice {
+    /// Records whose first byte lies in `start..end`, byte offsets in the object.
+    Bytes {
+        /// First byte.
+        start: u64,
+        /// One past the last byte.
+        end: u64,
+    },
+    /// Row groups whose middle byte (of their column chunks, by file offset) lies in `start..end`: needs no footer to plan.
+    RowGroups {
+        /// First byte.
+        start: u64,
+        /// One past the last byte.
+        end: u64,
+    },
+}
+
+/// A sorted run's piece: a blob of ledger entries in key order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The blob.
+    pub blob: BlobKey,
+    /// Its first key.
+    pub first: String,
+    /// Its last key.
+    pub last: String,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes as stored.
+    pub bytes: u64,
+}

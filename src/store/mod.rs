@@ -1,0 +1,145 @@
+//! Where objects are: one trait, and what any store can raise. S3 ([`s3`]), a directory, memory, and a store that fails on
+//! purpose implement it; `contract` is the suite they all pass.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+use crate::model::object::{Etag, Object};
+use crate::model::settings::ObjectAttributes;
+
+/// A bucket. Every call names a key inside it; calls are safe to make side by side.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// For error messages: `s3://bucket` or the directory.
+    fn place(&self) -> &str;
+
+    /// Objects under `prefix` whose keys are greater than `start_after`, page by page (at most 1,000 each), keys strictly increasing in
+    /// UTF-8 order on general-purpose buckets. Pages are fetched as the stream is polled, at most one ahead.
+    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>>;
+
+    /// The object's bytes, as stored (never decompressed). With `pin`, the request carries If-Match and the response's etag (and, without
+    /// a range, its size) must equal the pin: otherwise [`ErrorKind::Changed`]. A range beyond the end is cut; the stream gives exactly
+    /// the bytes asked for or an error, after the store's own bounded retries (a body that breaks goes on from where it broke).
+    async fn get(&self, key: &str, range: Option<Range<u64>>, pin: Option<&Etag>) -> Result<Body, StoreError>;
+
+    /// What stands at `key`; [`ErrorKind::NotFound`] when nothing does.
+    async fn head(&self, key: &str) -> Result<Head, StoreError>;
+
+    /// Writes a small object in one request. A failed condition is [`ErrorKind::Precondition`].
+    async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError>;
+
+    /// Deletes; a missing key is no error. With `pin`, only that version (If-Match; where a server does not know it, HEAD first).
+    async fn delete(&self, key: &str, pin: Option<&Etag>) -> Result<(), StoreError>;
+
+    /// Begins an upload that stays invisible until it is completed. `id` becomes the metadata `s3sync-id`.
+    async fn create_upload(&self, key: &str, id: &str, attributes: &ObjectAttributes) -> Result<String, StoreError>;
+
+    /// Uploads part `number` (from 1). All parts but the last of one upload have the same size. Returns the part's etag.
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError>;
+
+    /// Makes the upload visible. With `if_none_match`, only where nothing stands at the key, if the server knows the condition.
+    /// [`ErrorKind::NoSuchUpload`] when it is not there (any more); an error inside a 200 body is an error.
+    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError>;
+
+    /// Gives the upload up; one that is not there is no error.
+    async fn abort_upload(&self, key: &str, upload: &str) -> Result<(), StoreError>;
+
+    /// Number and etag of each part that the server holds; [`ErrorKind::NoSuchUpload`] when the upload is not there.
+    async fn list_parts(&self, key: &str, upload: &str) -> Result<Vec<(u32, String)>, StoreError>;
+
+    /// Uploads under way for exactly this key.
+    async fn list_uploads(&self, key: &str) -> Result<Vec<String>, StoreError>;
+
+    /// The etag that the upload will have once completed, where the store knows it (a directory does: inode, size and time stay).
+    async fn staged_etag(&self, key: &str, upload: &str) -> Result<Option<Etag>, StoreError>;
+
+    /// The store's clock, from the last response's `Date` where there is one.
+    fn server_time(&self) -> Timestamp;
+
+    /// Whether two keys that differ only in case may be the same object.
+    fn folds_case(&self) -> bool {
+        false
+    }
+}
+
+/// What `put` requires of what stands there.
+#[derive(Clone, Copy, Debug)]
+pub enum Condition<'a> {
+    /// Nothing.
+    Any,
+    /// Nothing may stand there (`If-None-Match: *`).
+    Absent,
+    /// This version must stand there (`If-Match`).
+    Match(&'a Etag),
+}
+
+/// A response's head and its bytes as they come.
+pub struct Body {
+    /// The version that is being read.
+    pub etag: Etag,
+    /// Size of the whole object in bytes.
+    pub size: u64,
+    /// The object's time.
+    pub last_modified: Option<Timestamp>,
+    /// The bytes asked for.
+    pub bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+}
+
+/// What HEAD says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The version.
+    pub etag: Etag,
+    /// Bytes.
+    pub size: u64,
+    /// The metadata `s3sync-id`, where the store keeps metadata.
+    pub id: Option<String>,
+    /// The object's time.
+    pub last_modified: Option<Timestamp>,
+}
+
+/// What went wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[error("{op} {place}/{key}: {message}")]
+pub struct StoreError {
+    /// What it means for the caller.
+    pub kind: ErrorKind,
+    /// The call, in the words of the S3 API.
+    pub op: &'static str,
+    /// The bucket, as [`Store::place`] gives it.
+    pub place: String,
+    /// The key, or the prefix of a listing.
+    pub key: String,
+    /// One sentence with what to do, no secrets.
+    pub message: String,
+    /// The client's own error.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What an error means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// No such key.
+    NotFound,
+    /// No such bucket.
+    NoSuchBucket,
+    /// Credentials are missing, wrong, or not allowed to.
+    Denied,
+    /// The pinned version is not what stands there (412, or another etag or size in the response).
+    Changed,
+    /// A condition of a write failed (412, or 409 of a racing conditional write).
+    Precondition,
+    /// The upload is not there.
+    NoSuchUpload,
+    /// Retried to the bound: throttling, timeouts, 5xx, broken connections.
+    Unavailable,
+    /// The server does not know the call or one of its options.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
