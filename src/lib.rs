@@ -1,5 +1,8 @@
 //! s3sync keeps S3 prefixes in sync as tables, exactly once.
 
+pub mod cli;
 pub mod codec;
+pub mod command;
 pub mod model;
 pub mod store;
+pub mod telemetry;

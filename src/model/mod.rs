@@ -9,4 +9,5 @@ pub mod object;
 pub mod plan;
 pub mod schema;
 pub mod settings;
+pub mod size;
 pub mod template;

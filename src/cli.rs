@@ -1,0 +1,250 @@
+//! The command line's grammar: structs only. What a verb does stands in [`crate::command`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::size::parse_size;
+
+/// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
+#[derive(Debug, Parser)]
+#[command(
+    name = "s3sync",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 unexpected failure, 2 usage or invalid spec, 3 denied or missing bucket, key or secret, \
+                  4 bad input data, 5 interrupted and safe to repeat."
+)]
+pub struct Cli {
+    /// How much is logged, and how.
+    #[command(flatten)]
+    pub logging: LogArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// How log lines on stderr are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "S3SYNC_LOG_FORMAT", help_heading = "Logging")]
+    pub log_format: LogFormat,
+    /// Says more: -v for progress in detail and the causes of errors, -vv for every request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Logging")]
+    pub verbose: u8,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// How a result is written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Prints a script that completes commands in a shell
+    #[command(after_help = "Example:\n  s3sync completions bash > /etc/bash_completion.d/s3sync")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where manifests come from.
+#[derive(Clone, Debug, Args)]
+pub struct FileArgs {
+    /// A manifest, a directory of manifests (read recursively: *.yaml, *.yml, *.json), or - for stdin; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// How the result on stdout is written
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Where cursors are.
+#[derive(Clone, Debug, Args)]
+pub struct StateDirArgs {
+    /// Directory of the cursors; `.s3sync` beside the manifest unless given
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `s3sync run`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  s3sync run -f sync.yaml
+  s3sync run -f syncs/ --memory 512Mi --replicas 2
+  s3sync run -f sync.yaml --dry-run -o json")]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub from: FileArgs,
+    /// How the summary is printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
+    /// Where the cursors are.
+    #[command(flatten)]
+    pub state: StateDirArgs,
+    /// Memory budget such as 512Mi; a share of the machine's or the container's memory unless given
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "S3SYNC_MEMORY")]
+    pub memory: Option<u64>,
+    /// Directory for data that does not fit the memory budget; the system's temporary directory unless given
+    #[arg(long, value_name = "DIR")]
+    pub scratch_dir: Option<PathBuf>,
+    /// Workers of each run, side by side in this process; 1 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub replicas: Option<u32>,
+    /// Prints what a run would read and write, and writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Goes on under a changed source, table rule or destination; a new destination starts with an empty ledger
+    #[arg(long)]
+    pub accept_spec_change: bool,
+}
+
+/// `s3sync plan`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  s3sync plan -f sync.yaml
+  s3sync plan -f sync.yaml -o json | jq '.syncs[].tables'")]
+pub struct PlanArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub from: FileArgs,
+    /// How the plan is printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
+    /// Where the cursors are.
+    #[command(flatten)]
+    pub state: StateDirArgs,
+}
+
+/// `s3sync tables`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  s3sync tables -f sync.yaml
+  s3sync tables -f sync.yaml -o yaml")]
+pub struct TablesArgs {
+    /// Whose tables.
+    #[command(flatten)]
+    pub from: FileArgs,
+    /// How they are printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
+    /// Where the cursors are.
+    #[command(flatten)]
+    pub state: StateDirArgs,
+}
+
+/// `s3sync validate`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  s3sync validate -f sync.yaml
+  helm template my-chart | s3sync validate -f -")]
+pub struct ValidateArgs {
+    /// What to check.
+    #[command(flatten)]
+    pub from: FileArgs,
+    /// How the verdict is printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
+}
+
+/// `s3sync state`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  s3sync state show -f sync.yaml
+  s3sync state export -f sync.yaml -o json
+  s3sync state reset -f sync.yaml --yes")]
+pub struct StateArgs {
+    /// What to do with the cursor.
+    #[command(subcommand)]
+    pub verb: StateVerb,
+}
+
+/// What to do with a cursor.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StateVerb {
+    /// Shows the cursor: epoch, phase, and each table's watermark and counts
+    Show(CursorArgs),
+    /// Forgets what was read, so that the next run reads everything; epochs go on counting. Refused during a run
+    Reset(ResetArgs),
+    /// Prints the committed manifests: load_id, table, key, rows, bytes, and the keys that were read
+    Export(CursorArgs),
+    /// Takes the claim on a destination over from another cursor
+    Adopt(CursorArgs),
+    /// Gives up a decision that can no longer be published, and records the objects it named
+    Abandon(CursorArgs),
+}
+
+/// Which cursor.
+#[derive(Clone, Debug, Args)]
+pub struct CursorArgs {
+    /// Whose cursor.
+    #[command(flatten)]
+    pub from: FileArgs,
+    /// How it is printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
+    /// Where the cursors are.
+    #[command(flatten)]
+    pub state: StateDirArgs,
+}
+
+/// `s3sync state reset`
+#[derive(Clone, Debug, Args)]
+pub struct ResetArgs {
+    /// Which cursor.
+    #[command(flatten)]
+    pub cursor: CursorArgs,
+    /// Does it without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+        #[derive(Debug, Parser)]
+        struct Each {
+            #[command(subcommand)]
+            verb: EachVerb,
+        }
+        #[derive(Debug, Subcommand)]
+        enum EachVerb {
+            Run(RunArgs),
+            Plan(PlanArgs),
+            Tables(TablesArgs),
+            State(StateArgs),
+        }
+        Each::command().debug_assert();
+    }
+}

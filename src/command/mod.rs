@@ -1,0 +1,143 @@
+//! The composition root: a file a verb, and what they share: how an error becomes an exit code and a sentence.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, LogArgs, LogFormat, Verb};
+use crate::telemetry;
+
+pub mod completions;
+
+/// Parses the arguments, runs the verb, and reports: the whole of `main`.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    install_panic_hook();
+    telemetry::install(&cli.logging);
+    match dispatch(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, &cli.logging);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Result<(), CommandError> {
+    match verb {
+        Verb::Completions { shell } => completions::execute(shell),
+    }
+}
+
+/// What a failure means for whoever called the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Anything else, our own mistakes among it.
+    Other,
+    /// Wrong arguments or an invalid spec.
+    Usage,
+    /// A bucket, key or secret is missing or denied.
+    Access,
+    /// The input cannot be read as it should.
+    BadData,
+    /// Stopped on the way; safe to repeat.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process's exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Other => 1,
+            Kind::Usage => 2,
+            Kind::Access => 3,
+            Kind::BadData => 4,
+            Kind::Interrupted => 5,
+        }
+    }
+}
+
+/// Why a verb failed: one sentence for each error, with its causes behind it.
+#[derive(Debug)]
+pub struct CommandError {
+    /// Decides the exit code.
+    pub kind: Kind,
+    /// What is printed, in order. Empty when the verb has said everything itself.
+    pub errors: Vec<anyhow::Error>,
+}
+
+impl CommandError {
+    /// One error.
+    pub fn new(kind: Kind, error: impl Into<anyhow::Error>) -> CommandError {
+        CommandError { kind, errors: vec![error.into()] }
+    }
+
+    /// A verb that has reported its failures itself.
+    pub fn reported(kind: Kind) -> CommandError {
+        CommandError { kind, errors: Vec::new() }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> CommandError {
+        CommandError::new(Kind::Other, error)
+    }
+}
+
+/// Writes a result to stdout. A reader that has gone away (`| head`) is no failure.
+pub fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CommandError::new(Kind::Other, anyhow::Error::new(error).context("the result cannot be written to stdout")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says on stderr what went wrong: one line an error, with `-v` its causes below it.
+pub fn report(error: &CommandError, logging: &LogArgs) {
+    for error in &error.errors {
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        match logging.log_format {
+            LogFormat::Json if logging.verbose > 0 => tracing::error!(?causes, "{error}"),
+            LogFormat::Json => tracing::error!("{error}"),
+            LogFormat::Text => {
+                let mut text = format!("error: {error}\n");
+                for cause in causes.iter().filter(|_| logging.verbose > 0) {
+                    text.push_str(&format!("  caused by: {cause}\n"));
+                }
+                // Nobody is left to be told when stderr is closed.
+                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            }
+        }
+    }
+}
+
+/// A panic is a bug of ours: it ends the process at once (the protocol survives that at any instruction) with one sentence instead of a
+/// backtrace, unless `RUST_BACKTRACE` asks for it.
+fn install_panic_hook() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            default(info);
+        }
+        let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("no message");
+        let text = format!("error: s3sync has a bug{place}: {what}; nothing is lost, run again, and please report this line\n");
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        std::process::exit(i32::from(Kind::Other.exit_code()));
+    }));
+}

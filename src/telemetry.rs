@@ -1,0 +1,37 @@
+//! Log lines: tracing events to stderr, as text or JSON. Results never go through here; they go to stdout.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::cli::{LogArgs, LogFormat};
+
+/// A filter in the syntax of `tracing_subscriber::EnvFilter`; it wins over `-v`.
+pub const FILTER_VARIABLE: &str = "S3SYNC_LOG";
+
+/// Installs the process's subscriber, which writes to stderr. A second call changes nothing.
+pub fn install(args: &LogArgs) {
+    install_to(args, BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal());
+}
+
+/// The same with another writer: progress bars must move out of the way of log lines.
+pub fn install_to(args: &LogArgs, writer: BoxMakeWriter, colours: bool) {
+    let filter = std::env::var(FILTER_VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(directives(args.verbose)));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // A subscriber that is there already (a test's) stays: nothing depends on which one it is.
+    let _ = match args.log_format {
+        LogFormat::Text => builder.with_ansi(colours).with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
+}
+
+/// What each count of `-v` shows. Libraries stay at warnings: at finer levels they log requests, which may carry what is nobody's business.
+fn directives(verbose: u8) -> &'static str {
+    match verbose {
+        0 => "warn,s3sync=info",
+        1 => "warn,s3sync=debug",
+        _ => "warn,s3sync=trace",
+    }
+}
