@@ -17,6 +17,9 @@ pub struct AttemptManifest {
     pub plan: u32,
     /// Which attempt: unique, made by the worker.
     pub attempt: String,
+    /// The object that this shard reads a slice of, when it does: all slices of an object are published, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliced: Option<String>,
     /// Uploads, in the order they were begun. Empty when `surprises` is not.
     pub files: Vec<StagedFile>,
     /// What was read, a line for each table of the shard.
@@ -29,6 +32,16 @@ pub struct AttemptManifest {
     pub surprises: Vec<Surprise>,
     /// The server's time when the manifest was about to be written: uploads have a limited life.
     pub prepared_at: Timestamp,
+}
+
+impl AttemptManifest {
+    /// The format that this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+impl Decision {
+    /// The format that this build writes.
+    pub const VERSION: u32 = 1;
 }
 
 /// An upload whose parts are all there, not completed.
@@ -80,6 +93,9 @@ pub struct TableTotals {
     pub bytes: u64,
     /// Rows in files.
     pub rows: u64,
+    /// The newest object: its time and key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<(Timestamp, String)>,
 }
 
 /// An object that was left out.
@@ -128,6 +144,9 @@ pub struct Decision {
     pub attempts: Vec<BlobKey>,
     /// Uploads that stand in for vanished ones, by key.
     pub amended: Vec<StagedFile>,
+    /// Shards whose files are not published, because another slice of their object could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<u32>,
     /// Keys given up by `state abandon`.
     pub abandoned: Vec<String>,
 }
