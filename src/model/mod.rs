@@ -4,6 +4,8 @@ pub mod connection;
 pub mod cursor;
 pub mod format;
 pub mod glob;
+pub mod hive;
+pub mod identity;
 pub mod manifest;
 pub mod object;
 pub mod plan;

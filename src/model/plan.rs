@@ -46,6 +46,11 @@ pub struct Plan {
     pub pass: u32,
 }
 
+/// Names the load that an epoch of a run is: `{load_id}`, and what the committed manifest and `state export` show.
+pub fn load_id(run: &str, epoch: u64) -> String {
+    format!("{run}-{epoch}")
+}
+
 /// One table of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedTable {

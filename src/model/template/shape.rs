@@ -1,0 +1,168 @@
+//! Every key that a template can give, seen from outside: what a sync that would read its own output is found by.
+
+use std::fmt;
+
+use super::{Piece, Placeholder, Template};
+use crate::model::hive;
+use crate::model::settings::PartitionRule;
+
+/// A superset of the keys that a template can give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyShape(Vec<ShapeToken>);
+
+/// A piece of a [`KeyShape`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShapeToken {
+    /// Exactly this.
+    Literal(String),
+    /// Any text without `/`, also none.
+    Segment,
+    /// Any text, also none.
+    Any,
+}
+
+impl Template {
+    /// The keys that this template can give in any run of the resource `sync` (its name), with this extension and these partitions.
+    pub fn possible_keys(&self, sync: &str, extension: &str, partition_by: &[PartitionRule]) -> KeyShape {
+        let partition: Vec<ShapeToken> = partition_by
+            .iter()
+            .enumerate()
+            .flat_map(|(at, rule)| {
+                let separator = if at > 0 { "/" } else { "" };
+                [ShapeToken::Literal(format!("{separator}{}=", hive::escape(&rule.name))), ShapeToken::Segment]
+            })
+            .collect();
+        let mut shape = KeyShape(Vec::new());
+        let last_slash = self.pieces.iter().rposition(|piece| matches!(piece, Piece::Text(text) if text.contains('/')));
+        let before_name = !self.places_partition() && !partition.is_empty();
+        if before_name && last_slash.is_none() {
+            shape.extend_partition(&partition, self.dir_in_name(0));
+        }
+        let mut swallow = false;
+        for (at, piece) in self.pieces.iter().enumerate() {
+            let begins_segment =
+                shape.0.last().is_none_or(|last| matches!(last, ShapeToken::Literal(text) if text.ends_with('/')));
+            match piece {
+                Piece::Text(text) => {
+                    let text = if swallow { text.strip_prefix('/').unwrap_or(text) } else { text };
+                    if before_name && last_slash == Some(at) {
+                        let cut = text.rfind('/').map_or(0, |slash| slash + 1);
+                        shape.literal(&text[..cut]);
+                        shape.extend_partition(&partition, self.dir_in_name(at + 1));
+                        shape.literal(&text[cut..]);
+                    } else {
+                        shape.literal(text);
+                    }
+                }
+                Piece::Placeholder(Placeholder::SchemaName) => shape.literal(sync),
+                Piece::Placeholder(Placeholder::Extension) => shape.literal(extension),
+                Piece::Placeholder(Placeholder::SourceDir) => shape.0.push(ShapeToken::Any),
+                Piece::Placeholder(Placeholder::Partition) => shape.0.extend(partition.iter().cloned()),
+                Piece::Placeholder(_) => shape.0.push(ShapeToken::Segment),
+            }
+            // An empty SOURCE_DIR or PARTITION at a segment's start takes the `/` after it along.
+            swallow = begins_segment
+                && match piece {
+                    Piece::Placeholder(Placeholder::SourceDir) => true,
+                    Piece::Placeholder(Placeholder::Partition) => partition.is_empty(),
+                    _ => false,
+                };
+        }
+        shape
+    }
+
+    /// Whether the file name, which begins at piece `from`, may itself hold directories.
+    fn dir_in_name(&self, from: usize) -> bool {
+        self.pieces[from..].contains(&Piece::Placeholder(Placeholder::SourceDir))
+    }
+}
+
+impl KeyShape {
+    /// The pieces, in order; no two literals stand side by side.
+    pub fn tokens(&self) -> &[ShapeToken] {
+        &self.0
+    }
+
+    /// What every key begins with.
+    pub fn literal_prefix(&self) -> &str {
+        match self.0.first() {
+            Some(ShapeToken::Literal(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether a key has this shape: true for every key that the template can give, and for more.
+    pub fn matches(&self, key: &str) -> bool {
+        // States are "tokens done": a set, advanced a byte at a time, so that the time is bounded by tokens times bytes.
+        let flat: Vec<Option<(u8, bool)>> = self
+            .0
+            .iter()
+            .flat_map(|token| -> Vec<Option<(u8, bool)>> {
+                match token {
+                    ShapeToken::Literal(text) => text.bytes().map(|byte| Some((byte, true))).collect(),
+                    ShapeToken::Segment => vec![Some((b'/', false))],
+                    ShapeToken::Any => vec![None],
+                }
+            })
+            .collect();
+        let is_loop = |state: usize| !matches!(flat.get(state), Some(Some((_, true))) | None);
+        let mut states = vec![false; flat.len() + 1];
+        states[0] = true;
+        let close = |states: &mut Vec<bool>| {
+            for state in 0..flat.len() {
+                if states[state] && is_loop(state) {
+                    states[state + 1] = true;
+                }
+            }
+        };
+        close(&mut states);
+        for byte in key.bytes() {
+            let mut next = vec![false; flat.len() + 1];
+            for (state, step) in flat.iter().enumerate().filter(|(state, _)| states[*state]) {
+                match step {
+                    Some((wanted, true)) if *wanted == byte => next[state + 1] = true,
+                    Some((stop, false)) if *stop != byte => next[state] = true,
+                    None => next[state] = true,
+                    _ => {}
+                }
+            }
+            close(&mut next);
+            states = next;
+        }
+        states[flat.len()]
+    }
+
+    fn literal(&mut self, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(ShapeToken::Literal(last)) => last.push_str(text),
+            _ => self.0.push(ShapeToken::Literal(text.to_owned())),
+        }
+    }
+
+    /// The hive directories before a file name; anywhere at all when the name itself may hold directories.
+    fn extend_partition(&mut self, partition: &[ShapeToken], anywhere: bool) {
+        if anywhere {
+            self.0.push(ShapeToken::Any);
+            return;
+        }
+        for token in partition {
+            match token {
+                ShapeToken::Literal(text) => self.literal(text),
+                other => self.0.push(other.clone()),
+            }
+        }
+        self.literal("/");
+    }
+}
+
+/// As a glob of the kind that manifests use, for messages: `*` inside a segment, `**` anywhere.
+impl fmt::Display for KeyShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|token| match token {
+            ShapeToken::Literal(text) => f.write_str(text),
+            ShapeToken::Segment => f.write_str("*"),
+            ShapeToken::Any => f.write_str("**"),
+        })
+    }
+}
