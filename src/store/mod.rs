@@ -1,6 +1,9 @@
 //! Where objects are: one trait, and what any store can raise. S3 ([`s3`]), a directory, memory, and a store that fails on
 //! purpose implement it; `contract` is the suite they all pass.
 
+pub mod faulty;
+pub mod memory;
+
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -32,7 +35,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes a small object in one request. A failed condition is [`ErrorKind::Precondition`].
     async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError>;
 
-    /// Deletes; a missing key is no error. With `pin`, only that version (If-Match; where a server does not know it, HEAD first).
+    /// Deletes; a missing key is no error. With `pin`, only that version (If-Match; where a server does not know it, HEAD first): another
+    /// one stays and is [`ErrorKind::Precondition`].
     async fn delete(&self, key: &str, pin: Option<&Etag>) -> Result<(), StoreError>;
 
     /// Begins an upload that stays invisible until it is completed. `id` becomes the metadata `s3sync-id`.
@@ -63,6 +67,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Whether two keys that differ only in case may be the same object.
     fn folds_case(&self) -> bool {
         false
+    }
+}
+
+impl StoreError {
+    /// An error of our own making, without a client's error behind it.
+    pub fn new(kind: ErrorKind, op: &'static str, place: &str, key: &str, message: impl Into<String>) -> Self {
+        Self { kind, op, place: place.to_owned(), key: key.to_owned(), message: message.into(), source: None }
+    }
+
+    /// The same with the client's error behind it.
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
     }
 }
 
