@@ -1,5 +1,13 @@
 //! The schema of a table: what every row of an epoch is verified against.
 
+mod evolve;
+mod merge;
+mod names;
+
+pub use evolve::{SchemaError, frozen};
+pub use merge::merge;
+pub use names::type_name;
+
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -30,7 +38,17 @@ pub struct Column {
     pub data_type: DataType,
     /// What a value means that the type cannot hold.
     pub misfit: Misfit,
+    /// Whether an int64 beyond ±2^53 was seen, which float64 cannot hold: such a column becomes utf8 when it meets floats. Fields inside
+    /// structs and lists say the same by [`WIDE_INTEGER`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wide: bool,
 }
+
+/// Metadata key of a nested int64 field whose [`Column::wide`] is true. Never written to files.
+pub const WIDE_INTEGER: &str = "s3sync.wide";
+
+/// Integers up to this magnitude are exact in float64 (IEEE 754 binary64 has 53 bits of precision).
+pub const FLOAT64_INTEGER_MAX: u64 = 1 << 53;
 
 /// What a value means that its column's type cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +72,12 @@ pub enum Unknown {
 }
 
 impl Column {
+    /// A column as it is inferred: the name of the input, widening when a value does not fit.
+    pub fn inferred(name: impl Into<String>, data_type: DataType) -> Column {
+        let name = name.into();
+        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false }
+    }
+
     /// The type in files: a column that is still `Null` is written as utf8, also inside structs and lists.
     pub fn written_type(&self) -> DataType {
         settle(&self.data_type)
@@ -61,7 +85,14 @@ impl Column {
 }
 
 impl TableSchema {
-    /// The Arrow schema of the batches that decoders give: `columns` in order, then the rescued column. All nullable.
+    /// What is committed, and in force for later epochs: no column is pending any more.
+    pub fn settled(&self) -> TableSchema {
+        let column = |column: &Column| Column { data_type: column.written_type(), ..column.clone() };
+        TableSchema { columns: self.columns.iter().map(column).collect(), ..self.clone() }
+    }
+
+    /// The Arrow schema of the batches that decoders give: `columns` in order, then the rescued column. All nullable. Types are
+    /// [`Column::written_type`].
     pub fn arrow(&self) -> SchemaRef {
         let mut fields: Vec<Field> =
             self.columns.iter().map(|column| Field::new(&column.name, column.written_type(), true)).collect();
@@ -72,16 +103,21 @@ impl TableSchema {
     }
 }
 
-/// Replaces every `Null` in a type by `Utf8`: what "pending" becomes when nothing was ever seen.
+/// The type that is written: every pending part (`Null`, a struct without fields) becomes utf8, and [`WIDE_INTEGER`] goes.
 pub fn settle(data_type: &DataType) -> DataType {
-    let field = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(settle(field.data_type())));
+    let field = |field: &Arc<Field>| {
+        let mut settled = field.as_ref().clone().with_data_type(settle(field.data_type()));
+        settled.metadata_mut().remove(WIDE_INTEGER);
+        Arc::new(settled)
+    };
     match data_type {
         DataType::Null => DataType::Utf8,
+        DataType::Struct(fields) if fields.is_empty() => DataType::Utf8,
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
         DataType::List(item) => DataType::List(field(item)),
         DataType::LargeList(item) => DataType::LargeList(field(item)),
         DataType::FixedSizeList(item, n) => DataType::FixedSizeList(field(item), *n),
-        DataType::Map(item, sorted) => DataType::Map(field(item), *sorted),
+        DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),
         other => other.clone(),
     }
 }
