@@ -1,7 +1,9 @@
 //! Where objects are: one trait, and what any store can raise. S3 ([`s3`]), a directory, memory, and a store that fails on
 //! purpose implement it; `contract` is the suite they all pass.
 
+pub mod contract;
 pub mod faulty;
+pub mod local;
 pub mod memory;
 
 use std::ops::Range;
@@ -81,6 +83,15 @@ impl StoreError {
         self.source = Some(source.into());
         self
     }
+}
+
+/// Which end of a sync a bucket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Read only; must exist.
+    Source,
+    /// Written to; a directory is created by the first write.
+    Destination,
 }
 
 /// What `put` requires of what stands there.
