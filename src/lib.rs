@@ -4,5 +4,6 @@ pub mod cli;
 pub mod codec;
 pub mod command;
 pub mod model;
+pub mod pipeline;
 pub mod store;
 pub mod telemetry;

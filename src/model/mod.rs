@@ -9,6 +9,7 @@ pub mod identity;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod rotation;
 pub mod retry;
 pub mod schema;
 pub mod settings;

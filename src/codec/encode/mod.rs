@@ -1,0 +1,149 @@
+//! Batches to files, without I/O: an encoder takes batches, and gives the file's bytes piece by piece.
+//!
+//! What a file holds depends on the batches and on the options alone, never on the number of threads or on timing (invariant I5): work
+//! is cut into pieces at places that the batches decide, pieces are worked on side by side on the rayon pool of the caller, and
+//! come out in order.
+
+mod parquet;
+
+use arrow::array::{Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
+use bytes::Bytes;
+
+use crate::model::format::{Compression, Format};
+use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
+use parquet::ParquetEncoder;
+
+/// How files are written.
+#[derive(Clone, Debug)]
+pub struct EncodeOptions {
+    /// The format.
+    pub format: Format,
+    /// Of the whole file; parquet compresses its pages instead.
+    pub compression: Compression,
+    /// Options of csv and tsv.
+    pub csv: CsvWriteSettings,
+    /// Options of parquet.
+    pub parquet: ParquetSettings,
+    /// Bytes that an encoder may buffer before it gives something out: an open parquet row group closes at that.
+    pub buffer_bytes_max: usize,
+    /// Encoded bytes at which the caller closes files, 0 for no limit: encoders look at their size at least sixteen times on the way.
+    pub file_bytes: u64,
+    /// Name and value pairs that parquet files carry.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl EncodeOptions {
+    /// The options that a destination's settings mean.
+    pub fn new(destination: &DestinationSettings, buffer_bytes_max: u64, metadata: Vec<(String, String)>) -> Self {
+        Self {
+            format: destination.format,
+            compression: destination.compression,
+            csv: destination.csv.clone(),
+            parquet: destination.parquet.clone(),
+            buffer_bytes_max: usize::try_from(buffer_bytes_max).unwrap_or(usize::MAX),
+            file_bytes: destination.batch_bytes,
+            metadata,
+        }
+    }
+
+    /// Arrow bytes that are gathered before they are encoded together. Large enough that a task a column is worth its
+    /// overhead (tens of microseconds against milliseconds), small enough that a file's size is known in time.
+    fn gather_bytes(&self) -> usize {
+        const GATHER_BYTES_MAX: u64 = 8 << 20;
+        let file = if self.file_bytes == 0 { u64::MAX } else { self.file_bytes / 16 };
+        let group = self.parquet.row_group_bytes / 16;
+        let buffer = u64::try_from(self.buffer_bytes_max).unwrap_or(u64::MAX) / 8;
+        usize::try_from(GATHER_BYTES_MAX.min(file).min(group).min(buffer)).unwrap_or(usize::MAX)
+    }
+}
+
+/// What a batch cannot be written as.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The format has no such type.
+    #[error("column {column} is {data_type}, which {format} cannot hold; cast it in schema.columns or drop it")]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+        /// The format.
+        format: Format,
+    },
+    /// `csv.quote` is empty and a value would need quotes.
+    #[error("column {column} has a value that needs quoting, and csv.quote is empty: {value:?}; set csv.quote")]
+    Quote {
+        /// The column.
+        column: String,
+        /// The value's first bytes.
+        value: String,
+    },
+    /// Parquet's writer refused.
+    #[error("cannot write parquet: {0}")]
+    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// An array operation failed.
+    #[error("cannot encode a batch: {0}")]
+    Arrow(#[from] arrow_schema::ArrowError),
+    /// The compressor failed.
+    #[error("cannot compress: {0}")]
+    Compress(#[from] std::io::Error),
+}
+
+/// One file being written. Runs on the rayon pool that it is called in.
+pub struct FileEncoder(Encoder);
+
+enum Encoder {
+    Parquet(Box<ParquetEncoder>),
+}
+
+impl FileEncoder {
+    /// Begins a file of batches in `schema`.
+    ///
+    /// # Errors
+    /// [`EncodeError::Type`] when the format cannot hold a column.
+    pub fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
+        Ok(Self(match options.format {
+            Format::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new(options, schema)?)),
+            _ => unreachable!(),
+        }))
+    }
+
+    /// Takes a batch in the file's schema. Bytes that are ready are added to `out`, in order.
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Encoder::Parquet(encoder) => encoder.write(batch, out),
+        }
+    }
+
+    /// Ends the file: the rest of its bytes are added to `out`.
+    pub fn finish(self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        match self.0 {
+            Encoder::Parquet(encoder) => encoder.finish(out),
+        }
+    }
+
+    /// Bytes given out so far and an estimate of what buffered rows will become: what rotation goes by. Rows that were gathered but not
+    /// yet encoded (a sixteenth of a file at most) are left out. Depends on the batches alone.
+    pub fn encoded_bytes(&self) -> u64 {
+        match &self.0 {
+            Encoder::Parquet(encoder) => encoder.encoded_bytes(),
+        }
+    }
+
+    /// Bytes of memory held: gathered rows, open pages and dictionaries, compressed pages of an open row group.
+    pub fn buffered_bytes(&self) -> usize {
+        match &self.0 {
+            Encoder::Parquet(encoder) => encoder.buffered_bytes(),
+        }
+    }
+}
+
+/// Bytes of the rows of a batch, counting of shared buffers only what its rows span.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
+    batch.columns().iter().map(|column| bytes(column.as_ref())).sum()
+}
+
+#[cfg(test)]
+mod tests;

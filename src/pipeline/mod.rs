@@ -1,0 +1,3 @@
+//! The epoch: plan, prepare, decide, publish, record.
+
+pub mod cpu;
