@@ -1,3 +1,4 @@
 //! The epoch: plan, prepare, decide, publish, record.
 
 pub mod cpu;
+pub mod layout;

@@ -1,0 +1,270 @@
+//! The layout: decoded batches of one shard, in plan order, become files in a sink.
+//!
+//! Everything here depends on the rows and the plan alone (invariant I5): which rows share a file, its key, its bytes. Memory is bounded
+//! by the plan's `layout_bytes`, whatever the rows (invariant I6): an open parquet row group closes at it, and rows that wait for their
+//! partition are spilled to scratch at half of it.
+
+mod lineage;
+mod series;
+mod sink;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+
+use super::cpu::CpuPool;
+use crate::codec::encode::{EncodeError, EncodeOptions};
+use crate::model::manifest::{FileKind, StagedFile};
+use crate::model::plan::{Plan, PlannedObject, load_id};
+use crate::model::rotation::Rotation;
+use crate::model::template::extension;
+pub use lineage::{KEY_COLUMN, LAST_MODIFIED_COLUMN, ROW_COLUMN};
+use series::{OpenFile, Origin, Position, Series, TableFiles};
+pub use sink::{FileEnd, FileSink, NewFile, SinkClosed};
+
+/// What a layout works by.
+#[derive(Clone, Debug)]
+pub struct LayoutContext {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The shard whose rows these are.
+    pub shard: u32,
+    /// A directory for what spills. Nothing is written there unless rows spill, and nothing is left behind.
+    pub scratch: PathBuf,
+    /// Where batches are encoded. The layout itself blocks its own thread.
+    pub pool: CpuPool,
+    /// Recorded files, all of a shard's or some: when given, exactly these are made, with their keys, ids and rows, whatever the limits
+    /// say; rows of none of them are counted and passed over. Every object that the recording attempt read must be pushed, up to the
+    /// last one whose rows are wanted.
+    pub cuts: Option<Vec<StagedFile>>,
+}
+
+/// Why rows cannot be laid out.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// The sink takes nothing any more.
+    #[error(transparent)]
+    Sink(#[from] SinkClosed),
+    /// A batch cannot be written.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// An array operation failed.
+    #[error("cannot lay out a batch: {0}")]
+    Arrow(#[from] ArrowError),
+    /// A template without a unique placeholder, and more bytes than one upload takes.
+    #[error("table {table} is larger than one upload may be; use a path with {{{{UUID}}}}, so that it becomes several files")]
+    TooLarge {
+        /// The table.
+        table: String,
+    },
+    /// A template without a unique placeholder, and rows for a second file.
+    #[error("table {table} needs more than one file, and the path {template} gives both one key; use a path with {{{{UUID}}}}")]
+    SecondFile {
+        /// The table.
+        table: String,
+        /// The template.
+        template: String,
+    },
+    /// The template and the values give a key that S3 does not take.
+    #[error(
+        "the key {key} has {bytes} bytes, more than the 1024 that S3 allows; shorten the path or partition by something shorter"
+    )]
+    KeyTooLong {
+        /// The key.
+        key: String,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// Two columns of one name in a file.
+    #[error("table {table} has two columns named {column} in its files; rename one in schema.columns")]
+    Clash {
+        /// The table.
+        table: String,
+        /// The name.
+        column: String,
+    },
+    /// A recorded file begins inside another.
+    #[error("recorded file {key} begins inside the one before it: its manifest is damaged")]
+    Overlap {
+        /// The file's key.
+        key: String,
+    },
+    /// The objects give no rows at all for recorded files.
+    #[error("the objects give no rows for {files} recorded files: an object was read differently than before")]
+    FilesMissing {
+        /// How many.
+        files: usize,
+    },
+    /// The objects give fewer rows than recorded.
+    #[error("table {table} gives {rows} rows fewer than were recorded: an object was read differently than before")]
+    RowsMissing {
+        /// The table.
+        table: String,
+        /// How many.
+        rows: u64,
+    },
+}
+
+impl LayoutError {
+    /// "Amazon S3 object key names": UTF-8 bytes.
+    pub const KEY_BYTES_MAX: usize = 1024;
+}
+
+/// Lays out one shard. Blocks: it runs on a thread of its own.
+pub struct Layout<S> {
+    shared: Shared,
+    sink: S,
+    open: Option<OpenTable>,
+}
+
+/// What every file of a shard is made by.
+struct Shared {
+    plan: Arc<Plan>,
+    shard: u32,
+    pool: CpuPool,
+    rotation: Rotation,
+    per_source: bool,
+    load_id: String,
+    extension: String,
+    cuts: Option<BTreeMap<(u32, String), Vec<StagedFile>>>,
+    /// Files ended so far.
+    ended: Cell<usize>,
+}
+
+/// The table whose rows are coming in.
+struct OpenTable {
+    files: TableFiles,
+    lineage: bool,
+    /// The object whose rows are coming in.
+    object: u32,
+    /// Whether files may not hold rows of this object and others.
+    alone: bool,
+    position: Position,
+    file: Option<OpenFile>,
+}
+
+impl<S: FileSink> Layout<S> {
+    /// A layout that has seen no rows.
+    pub fn new(context: LayoutContext, sink: S) -> Self {
+        let destination = &context.plan.settings.destination;
+        let shared = Shared {
+            shard: context.shard,
+            rotation: Rotation::new(destination, context.plan.part_bytes),
+            per_source: destination.template.per_source(),
+            load_id: load_id(&context.plan.run, context.plan.epoch),
+            extension: extension(destination.format, destination.compression),
+            cuts: context.cuts.map(by_series),
+            ended: Cell::new(0),
+            pool: context.pool,
+            plan: context.plan,
+        };
+        Self { shared, sink, open: None }
+    }
+
+    /// Takes the next batch, in [`crate::model::schema::TableSchema::arrow`]'s schema. Objects come in the shard's order, so tables do
+    /// too. `first_row` is the number of the batch's first row among the rows of its object, from 1 (bad records are not counted).
+    pub fn push(&mut self, index: u32, object: &PlannedObject, first_row: u64, batch: &RecordBatch) -> Result<(), LayoutError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        // A slice may have to be dropped with its siblings, and a file of an object's own ends with the object.
+        let alone = self.shared.per_source || object.slice.is_some();
+        match &mut self.open {
+            Some(open) if open.files.table == object.table => {
+                if open.object != index && (alone || open.alone) {
+                    open.series().close(&self.shared, &mut self.sink)?;
+                }
+                (open.object, open.alone) = (index, alone);
+            }
+            _ => {
+                self.close_table()?;
+                self.open = Some(OpenTable::new(&self.shared, object.table, index, alone)?);
+            }
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let origin = Origin { objects: (index, index), key: &object.object.key };
+        if open.lineage {
+            let batch = lineage::add(batch, &open.files.schema, &object.object, first_row)?;
+            return open.series().write(&self.shared, &mut self.sink, &batch, origin);
+        }
+        open.series().write(&self.shared, &mut self.sink, batch, origin)
+    }
+
+    /// Ends every file and gives the sink back.
+    pub fn finish(mut self) -> Result<S, LayoutError> {
+        self.close_table()?;
+        let recorded = self.shared.cuts.iter().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>();
+        match recorded.saturating_sub(self.shared.ended.get()) {
+            0 => Ok(self.sink),
+            files => Err(LayoutError::FilesMissing { files }),
+        }
+    }
+
+    fn close_table(&mut self) -> Result<(), LayoutError> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        open.series().close(&self.shared, &mut self.sink)
+    }
+}
+
+impl OpenTable {
+    fn new(shared: &Shared, table: u32, object: u32, alone: bool) -> Result<Self, LayoutError> {
+        let settings = &shared.plan.settings;
+        let lineage = settings.destination.lineage;
+        let schema = written_schema(&shared.plan.tables[table as usize].schema.arrow(), lineage, shared.table_name(table))?;
+        let metadata = vec![
+            ("s3sync.sync".to_owned(), settings.id.to_string()),
+            ("s3sync.table".to_owned(), shared.table_name(table).to_owned()),
+            ("s3sync.epoch".to_owned(), shared.plan.epoch.to_string()),
+        ];
+        let options = EncodeOptions::new(&settings.destination, shared.plan.layout_bytes, metadata);
+        let files = TableFiles { table, schema, options };
+        Ok(Self { files, lineage, object, alone, position: Position::default(), file: None })
+    }
+
+    fn series(&mut self) -> Series<'_> {
+        Series { files: &self.files, partition: "", position: &mut self.position, open: &mut self.file }
+    }
+}
+
+impl Shared {
+    fn table_name(&self, table: u32) -> &str {
+        &self.plan.tables[table as usize].name
+    }
+
+    /// The recorded files of one table and partition; `None` when files are made by the limits.
+    fn recorded(&self, table: u32, partition: &str) -> Option<&[StagedFile]> {
+        let cuts = self.cuts.as_ref()?;
+        Some(cuts.get(&(table, partition.to_owned())).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// The schema of files: the table's, with lineage.
+fn written_schema(schema: &SchemaRef, lineage: bool, table: &str) -> Result<SchemaRef, LayoutError> {
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    if lineage {
+        for field in lineage::fields() {
+            if schema.index_of(field.name()).is_ok() {
+                return Err(LayoutError::Clash { table: table.to_owned(), column: field.name().clone() });
+            }
+            fields.push(Arc::new(field));
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Recorded files by table and partition, in row order.
+fn by_series(files: Vec<StagedFile>) -> BTreeMap<(u32, String), Vec<StagedFile>> {
+    let mut series: BTreeMap<(u32, String), Vec<StagedFile>> = BTreeMap::new();
+    for file in files.into_iter().filter(|file| file.kind == FileKind::Data) {
+        series.entry((file.table, file.partition.clone())).or_default().push(file);
+    }
+    series.values_mut().for_each(|files| files.sort_by_key(|file| file.first_row));
+    series
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! A plan, a sink that keeps what it is given, and batches to lay out.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, TimeUnit};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::super::*;
+use crate::model::format::{Compression, CompressionRule, Format};
+use crate::model::object::{Etag, Object};
+use crate::model::plan::PlannedTable;
+use crate::model::schema::{Column, Misfit, TableSchema};
+use crate::model::settings::*;
+use crate::model::template::Template;
+
+/// A file as the sink got it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    pub file: NewFile,
+    pub bytes: Vec<u8>,
+    pub end: FileEnd,
+}
+
+/// Keeps files; panics when the protocol of [`FileSink`] is broken.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub made: Vec<Made>,
+    open: Option<(NewFile, Vec<u8>)>,
+}
+
+impl FileSink for Kept {
+    fn begin(&mut self, file: NewFile) -> Result<(), SinkClosed> {
+        assert!(self.open.replace((file, Vec::new())).is_none(), "a file begins inside another");
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: Bytes) -> Result<(), SinkClosed> {
+        self.open.as_mut().unwrap().1.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, end: FileEnd) -> Result<(), SinkClosed> {
+        let (file, bytes) = self.open.take().unwrap();
+        self.made.push(Made { file, bytes, end });
+        Ok(())
+    }
+}
+
+/// Columns id, ts, country, text.
+pub fn table_schema() -> TableSchema {
+    let column = |name: &str, data_type| Column { name: name.into(), source: name.into(), data_type, wide: false, misfit: Misfit::Widen };
+    TableSchema {
+        columns: vec![
+            column("id", DataType::Int64),
+            column("ts", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+            column("country", DataType::Utf8),
+            column("text", DataType::Utf8),
+        ],
+        ..TableSchema::default()
+    }
+}
+
+/// Rows `from..to`: country repeats over `countries` names, two of ten thousand are null or empty; a day passes every 100 rows.
+pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
+    let ids: Vec<i64> = (from..to).collect();
+    let country = |id: &i64| match id % 10_000 {
+        17 => None,
+        18 => Some(String::new()),
+        _ => Some(format!("c{}", (id * 7) % countries)),
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids.clone())),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(|id| id * 864_000_000)).with_timezone("UTC")),
+        Arc::new(StringArray::from_iter(ids.iter().map(country))),
+        Arc::new(StringArray::from_iter_values(
+            ids.iter().map(|id| format!("text {}", id.wrapping_mul(2_654_435_761) % 1_000_003)),
+        )),
+    ];
+    RecordBatch::try_new(table_schema().arrow(), columns).unwrap()
+}
+
+pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
+    let source = SourceSettings {
+        endpoint: String::new(),
+        bucket: "raw".into(),
+        prefix: String::new(),
+        include: vec![],
+        exclude: vec![],
+        format: None,
+        compression: CompressionRule::Auto,
+        csv: CsvReadSettings {
+            delimiter: None,
+            header: true,
+            quote: Some(b'"'),
+            escape: None,
+            comment: None,
+            null_values: vec![String::new()],
+            encoding: Encoding::Utf8,
+            skip_rows: 0,
+        },
+        tables: TableRule::Prefix,
+        table_include: vec![],
+    };
+    let destination = DestinationSettings {
+        endpoint: String::new(),
+        bucket: "lake".into(),
+        template: Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap(),
+        format: Format::Parquet,
+        compression: Compression::None,
+        write_mode: WriteMode::Append,
+        allow_empty: false,
+        partition_by: vec![],
+        batch_rows: 0,
+        batch_bytes: 0,
+        csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
+        parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
+        object: ObjectAttributes::default(),
+        lineage: false,
+    };
+    let settings = Settings {
+        id: SyncId { namespace: "data".into(), name: "orders".into() },
+        source,
+        schema: SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns },
+        destination,
+        incremental: IncrementalSettings { enabled: true, on_overwrite: OnOverwrite::Reprocess },
+        errors: ErrorSettings { on_bad_object: OnBadObject::Fail, max_bad_records: 0, dead_letter_path: None },
+        limits: LimitSettings { objects_per_commit: 1, bytes_per_commit: 1 },
+        state_prefix: "_s3sync".into(),
+        worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 1 << 30 },
+    };
+    let table = |name: &str| PlannedTable { name: name.into(), schema: table_schema(), objects: 1, bytes: 1 };
+    let mut plan = Plan {
+        version: 1,
+        run: "run".into(),
+        epoch: 7,
+        number: 0,
+        settings,
+        planned_at: "2026-11-21T12:00:00Z".parse().unwrap(),
+        seed: "00ff".into(),
+        part_bytes: 8 << 20,
+        layout_bytes: 64 << 20,
+        tables: vec![table("a"), table("b")],
+        shards: vec![],
+        objects: vec![],
+        listed_to: None,
+        pass: 1,
+    };
+    change(&mut plan);
+    Arc::new(plan)
+}
+
+pub fn object(key: &str, table: u32) -> PlannedObject {
+    let object =
+        Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap() };
+    PlannedObject { object, table, slice: None }
+}
+
+/// One push.
+pub struct Input {
+    pub index: u32,
+    pub object: PlannedObject,
+    pub first_row: u64,
+    pub batch: RecordBatch,
+}
+
+pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
+    Input { index, object, first_row: 1, batch }
+}
+
+/// Lays everything out on so many threads.
+pub fn lay_out(
+    plan: &Arc<Plan>,
+    inputs: &[Input],
+    threads: usize,
+    cuts: Option<Vec<StagedFile>>,
+) -> Result<Vec<Made>, LayoutError> {
+    let scratch = tempfile::tempdir().unwrap();
+    let context = LayoutContext {
+        plan: Arc::clone(plan),
+        shard: 3,
+        scratch: scratch.path().to_owned(),
+        pool: CpuPool::new(threads).unwrap(),
+        cuts,
+    };
+    let mut layout = Layout::new(context, Kept::default());
+    for input in inputs {
+        layout.push(input.index, &input.object, input.first_row, &input.batch)?;
+    }
+    let made = layout.finish()?.made;
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is left behind");
+    Ok(made)
+}
+
+/// The rows of a parquet file, as one batch.
+pub fn read(made: &Made) -> RecordBatch {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(made.bytes.clone())).unwrap();
+    let schema = builder.schema().clone();
+    let batches: Vec<RecordBatch> = builder.build().unwrap().collect::<Result<_, _>>().unwrap();
+    let batch = arrow::compute::concat_batches(&schema, &batches).unwrap();
+    assert_eq!(batch.num_rows() as u64, made.end.rows);
+    // The reader attaches the file's own metadata to the schema; the rows are what is compared.
+    RecordBatch::try_new(Arc::new(Schema::new(schema.fields().clone())), batch.columns().to_vec()).unwrap()
+}
+
+/// What an attempt would record of a file.
+pub fn recorded(made: &Made) -> StagedFile {
+    StagedFile {
+        key: made.file.key.clone(),
+        table: made.file.table,
+        kind: made.file.kind,
+        partition: made.file.partition.clone(),
+        upload: "u".into(),
+        parts: vec![],
+        id: made.file.id.clone(),
+        etag: None,
+        size: made.bytes.len() as u64,
+        first_row: made.end.first_row,
+        rows: made.end.rows,
+        objects: made.end.objects,
+    }
+}
