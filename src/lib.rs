@@ -5,5 +5,6 @@ pub mod codec;
 pub mod command;
 pub mod model;
 pub mod pipeline;
+pub mod state;
 pub mod store;
 pub mod telemetry;

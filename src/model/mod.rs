@@ -14,4 +14,5 @@ pub mod retry;
 pub mod schema;
 pub mod settings;
 pub mod size;
+pub mod spec_hash;
 pub mod template;

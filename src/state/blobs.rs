@@ -1,0 +1,213 @@
+//! Blobs: what the cursor names. Content-addressed, written before they are named, never changed.
+//!
+//! A blob's key is `<state prefix>/<state id>/<epoch>/<kind>-<sha256>.s3sync`; what attempts leave lies in
+//! `<state prefix>/<state id>/<epoch>/<plan>/<shard>-<attempt>…s3sync`, and is found by LIST.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::wire::{BlobReader, BlobWriter, Kind, WireError};
+use crate::model::manifest::{AttemptManifest, Decision};
+use crate::model::plan::{BlobKey, Plan, PlannedObject};
+use crate::store::{Condition, ErrorKind, Store, StoreError};
+
+/// The blobs of one cursor.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    store: Arc<dyn Store>,
+    prefix: String,
+}
+
+/// What can go wrong with a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// It is named and not there. The caller reads the cursor again: if that still names it, the run must stop.
+    #[error("{place}/{key} is named by the cursor but is not there; put it back from a copy or a version of the bucket")]
+    Missing {
+        /// The bucket.
+        place: String,
+        /// The blob.
+        key: String,
+    },
+    /// Its bytes are not what we wrote.
+    #[error("{place}/{key}: {reason}")]
+    Nonsense {
+        /// The bucket.
+        place: String,
+        /// The blob.
+        key: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Blobs {
+    /// The blobs of the cursor with `state_id`, under `state_prefix` of the destination bucket.
+    pub fn new(store: Arc<dyn Store>, state_prefix: &str, state_id: &str) -> Self {
+        Self { store, prefix: format!("{}/{state_id}", state_prefix.trim_end_matches('/')) }
+    }
+
+    /// The bucket that they lie in.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Prefix of everything written for one epoch.
+    pub fn epoch_prefix(&self, epoch: u64) -> String {
+        format!("{}/{epoch}/", self.prefix)
+    }
+
+    /// Prefix of what attempts under one plan leave.
+    pub fn attempts_prefix(&self, epoch: u64, plan: u32) -> String {
+        format!("{}/{epoch}/{plan}/", self.prefix)
+    }
+
+    /// What the keys of one attempt begin with.
+    pub fn attempt_stem(&self, epoch: u64, plan: u32, shard: u32, attempt: &str) -> String {
+        format!("{}/{epoch}/{plan}/{shard}-{attempt}", self.prefix)
+    }
+
+    /// What a key under [`Blobs::epoch_prefix`] is, by its name; `None` for attempts and strangers.
+    pub fn kind_of(key: &str) -> Option<Kind> {
+        let name = key.rsplit('/').next()?;
+        let (word, _) = name.strip_suffix(".s3sync")?.split_once('-')?;
+        [Kind::Plan, Kind::Shard, Kind::Objects, Kind::Ledger, Kind::Decision, Kind::Manifest, Kind::Garbage]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+    }
+
+    /// Writes a blob of `epoch`; writing the same content again is harmless.
+    pub async fn put(&self, epoch: u64, kind: Kind, blob: BlobWriter) -> Result<BlobKey, BlobError> {
+        let bytes = blob.finish();
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("{}/{epoch}/{}-{digest}.s3sync", self.prefix, kind.word());
+        self.store.put(&key, Bytes::from(bytes), Condition::Any).await?;
+        Ok(BlobKey(key))
+    }
+
+    /// Writes a blob of one line.
+    pub async fn put_one(&self, epoch: u64, kind: Kind, value: &impl Serialize) -> Result<BlobKey, BlobError> {
+        let mut blob = BlobWriter::new(kind);
+        blob.line(value);
+        self.put(epoch, kind, blob).await
+    }
+
+    /// Reads a blob of one line.
+    pub async fn get_one<T: DeserializeOwned>(&self, key: &BlobKey, kind: Kind) -> Result<T, BlobError> {
+        let mut lines = self.lines(key, kind);
+        let value = lines.next().await?;
+        value.ok_or_else(|| self.nonsense(key, "it has no line".into()))
+    }
+
+    /// Reads a blob line by line, in bounded memory.
+    pub fn lines(&self, key: &BlobKey, kind: Kind) -> Lines {
+        Lines { blobs: self.clone(), key: key.clone(), reader: BlobReader::new(kind), body: Body::Unopened }
+    }
+
+    /// Writes a plan's root.
+    pub async fn put_plan(&self, plan: &Plan) -> Result<BlobKey, BlobError> {
+        self.put_one(plan.epoch, Kind::Plan, plan).await
+    }
+
+    /// Reads a plan's root.
+    pub async fn get_plan(&self, key: &BlobKey) -> Result<Plan, BlobError> {
+        self.get_one(key, Kind::Plan).await
+    }
+
+    /// Reads a shard's objects: bounded by what the planner packs into a shard.
+    pub async fn get_shard(&self, key: &BlobKey) -> Result<Vec<PlannedObject>, BlobError> {
+        let mut lines = self.lines(key, Kind::Shard);
+        let mut objects = Vec::new();
+        while let Some(object) = lines.next().await? {
+            objects.push(object);
+        }
+        Ok(objects)
+    }
+
+    /// Writes a decision.
+    pub async fn put_decision(&self, decision: &Decision) -> Result<BlobKey, BlobError> {
+        self.put_one(decision.epoch, Kind::Decision, decision).await
+    }
+
+    /// Reads a decision.
+    pub async fn get_decision(&self, key: &BlobKey) -> Result<Decision, BlobError> {
+        self.get_one(key, Kind::Decision).await
+    }
+
+    /// Writes an attempt's manifest under its own name. `plan` is the number whose attempts count for the shard.
+    pub async fn put_attempt(&self, epoch: u64, plan: u32, manifest: &AttemptManifest) -> Result<(), BlobError> {
+        let key = format!("{}.s3sync", self.attempt_stem(epoch, plan, manifest.shard, &manifest.attempt));
+        let mut blob = BlobWriter::new(Kind::Attempt);
+        blob.line(manifest);
+        self.store.put(&key, Bytes::from(blob.finish()), Condition::Any).await?;
+        Ok(())
+    }
+
+    /// Reads an attempt's manifest.
+    pub async fn get_attempt(&self, key: &BlobKey) -> Result<AttemptManifest, BlobError> {
+        self.get_one(key, Kind::Attempt).await
+    }
+
+    fn nonsense(&self, key: &BlobKey, reason: String) -> BlobError {
+        BlobError::Nonsense { place: self.store.place().to_owned(), key: key.0.clone(), reason }
+    }
+}
+
+/// The lines of one blob. The request is made when the first is asked for.
+pub struct Lines {
+    blobs: Blobs,
+    key: BlobKey,
+    reader: BlobReader,
+    body: Body,
+}
+
+enum Body {
+    Unopened,
+    Open(BoxStream<'static, Result<Bytes, StoreError>>),
+    Ended,
+}
+
+impl Lines {
+    /// The next line; `None` at the blob's end.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BlobError> {
+        loop {
+            if let Some(value) = self.reader.line().map_err(|error| self.wire(error))? {
+                return Ok(Some(value));
+            }
+            match &mut self.body {
+                Body::Ended => return Ok(None),
+                Body::Open(bytes) => match bytes.try_next().await? {
+                    Some(bytes) => self.reader.feed(&bytes).map_err(|error| self.wire(error))?,
+                    None => {
+                        self.body = Body::Ended;
+                        self.reader.end().map_err(|error| self.wire(error))?;
+                    }
+                },
+                Body::Unopened => self.body = Body::Open(self.open().await?),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, BlobError> {
+        match self.blobs.store.get(&self.key.0, None, None).await {
+            Ok(body) => Ok(body.bytes),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                Err(BlobError::Missing { place: self.blobs.store.place().to_owned(), key: self.key.0.clone() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wire(&self, error: WireError) -> BlobError {
+        self.blobs.nonsense(&self.key, error.to_string())
+    }
+}
