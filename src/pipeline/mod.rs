@@ -1,4 +1,16 @@
-//! The epoch: plan, prepare, decide, publish, record.
+//! The epoch: plan, prepare, decide, publish, record. Where bytes meet CPU.
 
+pub mod attempts;
+pub mod budget;
+pub mod claim;
+pub mod context;
 pub mod cpu;
+pub mod error;
+pub mod fetch;
 pub mod layout;
+pub mod open_log;
+pub mod progress;
+pub mod publish;
+pub mod stage;
+pub mod sweep;
+pub mod windows;

@@ -1,0 +1,102 @@
+//! What stops a run, and what the caller should do about it.
+
+use crate::store::{ErrorKind, StoreError};
+
+/// A run that ended early. Its message is one sentence; the chain of causes is for `-v`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RunError {
+    /// What it means.
+    pub kind: RunErrorKind,
+    /// One sentence: what, which key, what to do.
+    pub message: String,
+    /// The cause below, if any.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What an early end means; the words of `status.lastRun.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RunErrorKind {
+    /// The spec cannot be run as it is.
+    InvalidSpec,
+    /// Source, destination or state changed its identity and nobody accepted that.
+    SpecChanged,
+    /// Another cursor holds this sync, or this cursor is older than what was published.
+    Claimed,
+    /// The cursor, or a blob that it names, is missing or makes no sense.
+    CursorInvalid,
+    /// Credentials are missing or not enough.
+    Denied,
+    /// The bucket or a named key is not there.
+    NotFound,
+    /// The input is bad.
+    BadData,
+    /// Stopped from outside; safe to repeat.
+    Interrupted,
+    /// A decision cannot be made visible: uploads and their sources are gone.
+    DecisionUnpublishable,
+    /// Another worker moved the cursor: read it again.
+    Superseded,
+    /// Anything else: the network, the disk.
+    Failed,
+}
+
+impl RunErrorKind {
+    /// The process's exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            RunErrorKind::InvalidSpec | RunErrorKind::SpecChanged => 2,
+            RunErrorKind::Denied | RunErrorKind::NotFound => 3,
+            RunErrorKind::BadData => 4,
+            RunErrorKind::Interrupted | RunErrorKind::Superseded => 5,
+            RunErrorKind::Claimed
+            | RunErrorKind::CursorInvalid
+            | RunErrorKind::DecisionUnpublishable
+            | RunErrorKind::Failed => 1,
+        }
+    }
+
+    /// The word in `-o json` and in status.
+    pub fn reason(self) -> &'static str {
+        match self {
+            RunErrorKind::InvalidSpec => "InvalidSpec",
+            RunErrorKind::SpecChanged => "SpecChanged",
+            RunErrorKind::Claimed => "Claimed",
+            RunErrorKind::CursorInvalid => "CursorInvalid",
+            RunErrorKind::Denied => "Denied",
+            RunErrorKind::NotFound => "NotFound",
+            RunErrorKind::BadData => "BadData",
+            RunErrorKind::Interrupted | RunErrorKind::Superseded => "Interrupted",
+            RunErrorKind::DecisionUnpublishable => "DecisionUnpublishable",
+            RunErrorKind::Failed => "Failed",
+        }
+    }
+}
+
+impl RunError {
+    /// An error without a cause below it.
+    pub fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// An error with the cause below it.
+    pub fn because(
+        kind: RunErrorKind,
+        message: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, message: message.into(), source: Some(Box::new(source)) }
+    }
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::Denied => RunErrorKind::Denied,
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket => RunErrorKind::NotFound,
+            _ => RunErrorKind::Failed,
+        };
+        Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}

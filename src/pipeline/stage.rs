@@ -1,0 +1,293 @@
+//! Output files on their way to the destination: bytes become parts, parts are uploaded, nothing is completed.
+//!
+//! A layout runs on a blocking thread and speaks to its [`Sender`]; a [`Stager`] on the async side listens. Bytes between the two, in
+//! parts being filled and in requests under way, are bounded together by the permits of the budget, so a slow destination slows the layout.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{FuturesOrdered, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::model::manifest::{FileKind, StagedFile};
+use crate::model::settings::ObjectAttributes;
+use crate::pipeline::open_log::OpenLog;
+use crate::store::{Store, StoreError};
+
+/// Largest count of parts of one upload (S3 quotas).
+pub const PARTS_MAX: u32 = 10_000;
+
+/// Files staged side by side: enough to hide three round trips of many small files, few enough for any server.
+const FILES_AT_ONCE: usize = 16;
+
+/// Parts of one file uploaded side by side.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Events between layout and stager. The bytes they carry are bounded by permits; this bounds their number.
+const EVENTS_MAX: usize = 64;
+
+/// A file that is about to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// The key it will have.
+    pub key: String,
+    /// Its `s3sync-id`.
+    pub id: String,
+    /// Index into the plan's tables.
+    pub table: u32,
+    /// The hive directories, or nothing.
+    pub partition: String,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// What is known of a file once it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileEnd {
+    /// Rows in it.
+    pub rows: u64,
+    /// Ordinal of its first row in its table and partition in this shard.
+    pub first_row: u64,
+    /// First and last object of the shard that rows of it may come from.
+    pub objects: (u32, u32),
+}
+
+/// The other side is gone: its own error says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the destination no longer takes bytes")]
+pub struct SinkClosed;
+
+enum Event {
+    Begin(NewFile),
+    Bytes(Bytes, OwnedSemaphorePermit),
+    End(FileEnd),
+}
+
+/// The layout's end. Its calls block; never use it on an async thread.
+#[derive(Clone)]
+pub struct Sender {
+    events: mpsc::Sender<Event>,
+    permits: Arc<Semaphore>,
+    handle: tokio::runtime::Handle,
+    bytes_max: u32,
+}
+
+impl Sender {
+    /// Begins a file; the one before must have ended.
+    pub fn begin(&mut self, file: NewFile) -> Result<(), SinkClosed> {
+        self.events.blocking_send(Event::Begin(file)).map_err(|_| SinkClosed)
+    }
+
+    /// Adds bytes to the file; waits while the destination is behind.
+    pub fn bytes(&mut self, mut bytes: Bytes) -> Result<(), SinkClosed> {
+        // A piece larger than all permits would wait for ever, so it goes in slices.
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(self.bytes_max as usize));
+            let permits = Arc::clone(&self.permits).acquire_many_owned(piece.len() as u32);
+            let permit = self.handle.block_on(permits).map_err(|_| SinkClosed)?;
+            self.events.blocking_send(Event::Bytes(piece, permit)).map_err(|_| SinkClosed)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub fn end(&mut self, end: FileEnd) -> Result<(), SinkClosed> {
+        self.events.blocking_send(Event::End(end)).map_err(|_| SinkClosed)
+    }
+}
+
+/// The async end: owns the uploads of one attempt.
+pub struct Stager {
+    store: Arc<dyn Store>,
+    open_log: Arc<OpenLog>,
+    attributes: Arc<ObjectAttributes>,
+    part_bytes: usize,
+    events: mpsc::Receiver<Event>,
+    permits: Arc<Semaphore>,
+}
+
+/// A channel between a layout and its stager. `bytes_max` bounds all bytes between the layout and the server and must hold two parts.
+pub fn channel(
+    store: Arc<dyn Store>,
+    open_log: Arc<OpenLog>,
+    attributes: Arc<ObjectAttributes>,
+    part_bytes: u64,
+    bytes_max: u64,
+) -> (Sender, Stager) {
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let bytes_max = u32::try_from(bytes_max.max(2 * part_bytes)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32);
+    let permits = Arc::new(Semaphore::new(bytes_max as usize));
+    let handle = tokio::runtime::Handle::current();
+    let stager =
+        Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
+    // A slice is at most half a part, so that a part being filled and its neighbours always find their permits.
+    (Sender { events: sender, permits, handle, bytes_max: (part_bytes / 2).max(1) as u32 }, stager)
+}
+
+/// A file whose task is under way.
+struct OpenFile {
+    bytes: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
+    task: JoinHandle<Result<Uploaded, StoreError>>,
+    file: NewFile,
+}
+
+/// What an upload's task gives back.
+struct Uploaded {
+    upload: String,
+    parts: Vec<String>,
+    size: u64,
+    etag: Option<String>,
+}
+
+impl Stager {
+    /// Uploads until the layout's end is dropped. On an error the layout sees [`SinkClosed`] at its next call, and uploads stay as
+    /// they are: the open log names them.
+    pub async fn run(mut self) -> Result<Vec<StagedFile>, StoreError> {
+        let mut staged = Vec::new();
+        let mut finishing = FuturesOrdered::new();
+        let mut open: Option<OpenFile> = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                Some(file) = finishing.next(), if !finishing.is_empty() => {
+                    let file: Result<StagedFile, StoreError> = file;
+                    staged.push(file?);
+                    continue;
+                }
+                event = self.events.recv(), if finishing.len() < FILES_AT_ONCE => event,
+            };
+            match event {
+                Some(Event::Begin(file)) => open = Some(self.open(file)),
+                Some(Event::Bytes(bytes, permit)) => {
+                    let file = open.as_ref().expect("a layout begins a file before it writes");
+                    if file.bytes.send((bytes, permit)).await.is_err() {
+                        let failed = open.take().expect("just seen");
+                        return Err(finish(failed, FileEnd { rows: 0, first_row: 0, objects: (0, 0) })
+                            .await
+                            .expect_err("an upload's task ends early only with an error"));
+                    }
+                }
+                Some(Event::End(end)) => {
+                    finishing.push_back(finish(open.take().expect("a layout begins a file before it ends it"), end));
+                }
+                None => break,
+            }
+        }
+        // A file that was begun and never ended belongs to a layout that failed: its error is the one to report.
+        drop(open);
+        while let Some(file) = finishing.next().await {
+            staged.push(file?);
+        }
+        Ok(staged)
+    }
+
+    fn open(&self, file: NewFile) -> OpenFile {
+        let (sender, bytes) = mpsc::channel(EVENTS_MAX);
+        let upload = Upload {
+            store: Arc::clone(&self.store),
+            open_log: Arc::clone(&self.open_log),
+            attributes: Arc::clone(&self.attributes),
+            part_bytes: self.part_bytes,
+            key: file.key.clone(),
+            id: file.id.clone(),
+        };
+        OpenFile { bytes: sender, task: tokio::spawn(upload.run(bytes)), file }
+    }
+}
+
+impl Drop for Stager {
+    fn drop(&mut self) {
+        // Wakes a layout that waits for permits.
+        self.permits.close();
+    }
+}
+
+async fn finish(open: OpenFile, end: FileEnd) -> Result<StagedFile, StoreError> {
+    drop(open.bytes);
+    let uploaded = open.task.await.expect("upload tasks neither panic nor are cancelled")?;
+    Ok(StagedFile {
+        key: open.file.key,
+        table: open.file.table,
+        kind: open.file.kind,
+        partition: open.file.partition,
+        upload: uploaded.upload,
+        parts: uploaded.parts,
+        id: open.file.id,
+        etag: uploaded.etag,
+        size: uploaded.size,
+        first_row: end.first_row,
+        rows: end.rows,
+        objects: end.objects,
+    })
+}
+
+/// One file's upload.
+struct Upload {
+    store: Arc<dyn Store>,
+    open_log: Arc<OpenLog>,
+    attributes: Arc<ObjectAttributes>,
+    part_bytes: usize,
+    key: String,
+    id: String,
+}
+
+impl Upload {
+    async fn run(self, mut bytes: mpsc::Receiver<(Bytes, OwnedSemaphorePermit)>) -> Result<Uploaded, StoreError> {
+        let upload = self.store.create_upload(&self.key, &self.id, &self.attributes).await?;
+        self.open_log.record(&self.key, &upload).await?;
+        let mut parts = Vec::new();
+        let mut uploading = FuturesOrdered::new();
+        let mut size = 0u64;
+        let mut number = 0u32;
+        let mut part = Part::default();
+        loop {
+            let received = tokio::select! {
+                biased;
+                Some(done) = uploading.next(), if !uploading.is_empty() => {
+                    let done: Result<String, StoreError> = done;
+                    parts.push(done?);
+                    continue;
+                }
+                received = bytes.recv(), if uploading.len() < PARTS_AT_ONCE => received,
+            };
+            let Some((mut piece, permit)) = received else { break };
+            size += piece.len() as u64;
+            while part.bytes.len() + piece.len() >= self.part_bytes {
+                let room = self.part_bytes - part.bytes.len();
+                part.bytes.extend_from_slice(&piece.split_to(room));
+                number += 1;
+                uploading.push_back(self.part(&upload, number, std::mem::take(&mut part)));
+            }
+            // A piece is smaller than a part, so its permit belongs to the part that holds its tail; what went into the part before
+            // is under way and is counted again only until that request ends.
+            part.bytes.extend_from_slice(&piece);
+            part.permits.push(permit);
+        }
+        if !part.bytes.is_empty() || number == 0 {
+            number += 1;
+            uploading.push_back(self.part(&upload, number, part));
+        }
+        while let Some(done) = uploading.next().await {
+            parts.push(done?);
+        }
+        drop(uploading);
+        assert!(number <= PARTS_MAX, "rotation closes a file before its last part");
+        let etag = self.store.staged_etag(&self.key, &upload).await?.map(|etag| etag.as_str().to_owned());
+        Ok(Uploaded { upload, parts, size, etag })
+    }
+
+    async fn part(&self, upload: &str, number: u32, part: Part) -> Result<String, StoreError> {
+        let Part { bytes, permits } = part;
+        let etag = self.store.upload_part(&self.key, upload, number, bytes.freeze()).await;
+        drop(permits);
+        etag
+    }
+}
+
+/// A part being filled, and the permits of what fills it.
+#[derive(Default)]
+struct Part {
+    bytes: BytesMut,
+    permits: Vec<OwnedSemaphorePermit>,
+}
