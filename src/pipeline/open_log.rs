@@ -25,6 +25,7 @@ pub struct OpenLog {
     pending: std::sync::Mutex<Vec<OpenUpload>>,
     /// Number of the next object; held while it is written.
     written: Mutex<u32>,
+    all: std::sync::Mutex<Vec<OpenUpload>>,
 }
 
 /// What ends the key of each object of an open log.
@@ -33,12 +34,14 @@ pub const OPEN_SUFFIX: &str = ".open.s3sync";
 impl OpenLog {
     /// A log whose objects' keys begin with `stem`, which no other attempt uses.
     pub fn new(store: Arc<dyn Store>, stem: String) -> Self {
-        Self { store, stem, pending: std::sync::Mutex::new(Vec::new()), written: Mutex::new(0) }
+        Self { store, stem, pending: std::sync::Mutex::new(Vec::new()), written: Mutex::new(0), all: std::sync::Mutex::new(Vec::new()) }
     }
 
     /// Returns once the upload's name is durable.
     pub async fn record(&self, key: &str, upload: &str) -> Result<(), StoreError> {
-        self.lock().push(OpenUpload { key: key.to_owned(), upload: upload.to_owned() });
+        let open = OpenUpload { key: key.to_owned(), upload: upload.to_owned() };
+        self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(open.clone());
+        self.lock().push(open);
         // Whoever holds the lock writes what has gathered; those who waited find their names already written.
         let mut number = self.written.lock().await;
         let batch = std::mem::take(&mut *self.lock());
@@ -53,6 +56,16 @@ impl OpenLog {
         }
         *number += 1;
         Ok(())
+    }
+
+    /// Gives up every upload of this attempt. What cannot be ended now stays in the log for a later sweep, so failures are only told.
+    pub async fn abort_all(&self) {
+        let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for open in all {
+            if let Err(error) = self.store.abort_upload(&open.key, &open.upload).await {
+                tracing::debug!(%error, key = open.key, "an upload could not be ended; a later sweep will");
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<OpenUpload>> {

@@ -10,8 +10,9 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::model::manifest::{FileKind, StagedFile};
+use crate::model::manifest::StagedFile;
 use crate::model::settings::ObjectAttributes;
+use crate::pipeline::layout::{FileEnd, FileSink, NewFile, SinkClosed};
 use crate::pipeline::open_log::OpenLog;
 use crate::store::{Store, StoreError};
 
@@ -27,37 +28,6 @@ const PARTS_AT_ONCE: usize = 4;
 /// Events between layout and stager. The bytes they carry are bounded by permits; this bounds their number.
 const EVENTS_MAX: usize = 64;
 
-/// A file that is about to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewFile {
-    /// The key it will have.
-    pub key: String,
-    /// Its `s3sync-id`.
-    pub id: String,
-    /// Index into the plan's tables.
-    pub table: u32,
-    /// The hive directories, or nothing.
-    pub partition: String,
-    /// What it is.
-    pub kind: FileKind,
-}
-
-/// What is known of a file once it is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileEnd {
-    /// Rows in it.
-    pub rows: u64,
-    /// Ordinal of its first row in its table and partition in this shard.
-    pub first_row: u64,
-    /// First and last object of the shard that rows of it may come from.
-    pub objects: (u32, u32),
-}
-
-/// The other side is gone: its own error says why.
-#[derive(Debug, thiserror::Error)]
-#[error("the destination no longer takes bytes")]
-pub struct SinkClosed;
-
 enum Event {
     Begin(NewFile),
     Bytes(Bytes, OwnedSemaphorePermit),
@@ -65,25 +35,22 @@ enum Event {
 }
 
 /// The layout's end. Its calls block; never use it on an async thread.
-#[derive(Clone)]
 pub struct Sender {
     events: mpsc::Sender<Event>,
     permits: Arc<Semaphore>,
     handle: tokio::runtime::Handle,
-    bytes_max: u32,
+    slice_bytes_max: u32,
 }
 
-impl Sender {
-    /// Begins a file; the one before must have ended.
-    pub fn begin(&mut self, file: NewFile) -> Result<(), SinkClosed> {
+impl FileSink for Sender {
+    fn begin(&mut self, file: NewFile) -> Result<(), SinkClosed> {
         self.events.blocking_send(Event::Begin(file)).map_err(|_| SinkClosed)
     }
 
-    /// Adds bytes to the file; waits while the destination is behind.
-    pub fn bytes(&mut self, mut bytes: Bytes) -> Result<(), SinkClosed> {
+    fn bytes(&mut self, mut bytes: Bytes) -> Result<(), SinkClosed> {
         // A piece larger than all permits would wait for ever, so it goes in slices.
         while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(self.bytes_max as usize));
+            let piece = bytes.split_to(bytes.len().min(self.slice_bytes_max as usize));
             let permits = Arc::clone(&self.permits).acquire_many_owned(piece.len() as u32);
             let permit = self.handle.block_on(permits).map_err(|_| SinkClosed)?;
             self.events.blocking_send(Event::Bytes(piece, permit)).map_err(|_| SinkClosed)?;
@@ -91,8 +58,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Ends the file.
-    pub fn end(&mut self, end: FileEnd) -> Result<(), SinkClosed> {
+    fn end(&mut self, end: FileEnd) -> Result<(), SinkClosed> {
         self.events.blocking_send(Event::End(end)).map_err(|_| SinkClosed)
     }
 }
@@ -122,7 +88,13 @@ pub fn channel(
     let stager =
         Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
     // A slice is at most half a part, so that a part being filled and its neighbours always find their permits.
-    (Sender { events: sender, permits, handle, bytes_max: (part_bytes / 2).max(1) as u32 }, stager)
+    let sender = Sender {
+        events: sender,
+        permits,
+        handle,
+        slice_bytes_max: (part_bytes / 2).max(1) as u32,
+    };
+    (sender, stager)
 }
 
 /// A file whose task is under way.

@@ -1,0 +1,109 @@
+//! What the workers of an epoch have left beside its plan: manifests of attempts that hold, and logs of uploads they began. Found by
+//! LIST, because a worker that died cannot say.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::model::plan::{BlobKey, Plan};
+use crate::pipeline::error::RunError;
+use crate::pipeline::open_log::{self, OPEN_SUFFIX, OpenUpload};
+use crate::state::blobs::Blobs;
+use crate::store::{ErrorKind, Store};
+
+/// An open log's object names at most a batch of uploads; more than this is not one of ours.
+const OPEN_LOG_BYTES_MAX: usize = 16 << 20;
+
+/// Manifests by shard, in the order of their attempts' names, so that every reader chooses the same.
+pub async fn prepared(store: &dyn Store, blobs: &Blobs, plan: &Plan) -> Result<BTreeMap<u32, Vec<BlobKey>>, RunError> {
+    let mut found: BTreeMap<u32, Vec<BlobKey>> = BTreeMap::new();
+    let mut numbers: Vec<u32> = plan.shards.iter().map(|shard| shard.plan).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
+        let prefix = blobs.attempts_prefix(plan.epoch, number);
+        let mut pages = store.list(&prefix, None);
+        while let Some(page) = pages.next().await {
+            for object in page? {
+                let Some(shard) = manifest_shard(&object.key[prefix.len()..]) else { continue };
+                if plan.shards.get(shard as usize).is_some_and(|planned| planned.plan == number) {
+                    found.entry(shard).or_default().push(BlobKey(object.key));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The shard of a manifest's name `<shard>-<attempt>.s3sync`; `None` for other names.
+fn manifest_shard(name: &str) -> Option<u32> {
+    let stem = name.strip_suffix(".s3sync")?;
+    if name.ends_with(OPEN_SUFFIX) {
+        return None;
+    }
+    stem.split_once('-')?.0.parse().ok()
+}
+
+/// Everything that workers left in an epoch: the uploads their logs name, and the keys of all blobs.
+#[derive(Debug, Default)]
+pub struct Leavings {
+    /// Uploads, of every attempt.
+    pub uploads: Vec<OpenUpload>,
+    /// Keys of the epoch's blobs.
+    pub blobs: Vec<String>,
+}
+
+/// Lists an epoch's directory and reads its open logs.
+pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64) -> Result<Leavings, RunError> {
+    let prefix = blobs.epoch_prefix(epoch);
+    let mut leavings = Leavings::default();
+    let mut pages = store.list(&prefix, None);
+    while let Some(page) = pages.next().await {
+        for object in page? {
+            if object.key.ends_with(OPEN_SUFFIX) {
+                leavings.uploads.extend(read_open_log(store, &object.key).await?);
+            }
+            leavings.blobs.push(object.key);
+        }
+    }
+    Ok(leavings)
+}
+
+async fn read_open_log(store: &dyn Store, key: &str) -> Result<Vec<OpenUpload>, RunError> {
+    let mut body = match store.get(key, None, None).await {
+        Ok(body) => body,
+        // Another worker 0 swept it.
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut text = BytesMut::new();
+    while let Some(bytes) = body.bytes.try_next().await? {
+        text.extend_from_slice(&bytes);
+        if text.len() > OPEN_LOG_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(open_log::parse(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, key, "an open log makes no sense; its uploads are left to the bucket's lifecycle rule");
+        Vec::new()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_manifests_and_logs_are_told_apart() {
+        for (name, expected) in [
+            ("0-abc.s3sync", Some(0)),
+            ("17-abc.s3sync", Some(17)),
+            ("17-abc.0.open.s3sync", None),
+            ("x-abc.s3sync", None),
+            ("17.s3sync", None),
+        ] {
+            assert_eq!(manifest_shard(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One cursor a sync: the claim in the destination bucket says which.
+//!
+//! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). A second creation must fail; on
+//! a server where it does not, the claim only advises.
+
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::model::cursor::Cursor;
+use crate::model::object::Etag;
+use crate::model::settings::Settings;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::store::{Condition, ErrorKind, Store};
+
+/// What a claim says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The cursor's state id.
+    pub state_id: String,
+    /// Where that cursor lives: a ConfigMap's uid, or host and path.
+    pub owner: String,
+    /// The last epoch recorded under it.
+    pub epoch: u64,
+}
+
+/// A claim that is ours.
+#[derive(Debug)]
+pub struct Held {
+    key: String,
+    etag: Etag,
+    claim: Claim,
+}
+
+/// A claim is a few hundred bytes; more is not one of ours.
+const CLAIM_BYTES_MAX: usize = 64 << 10;
+
+/// The claim's key: one for each pair of source selection and destination path.
+pub fn claim_key(settings: &Settings) -> String {
+    let source = &settings.source;
+    let identity = serde_json::json!({
+        "endpoint": source.endpoint,
+        "bucket": source.bucket,
+        "prefix": source.prefix,
+        "include": source.include,
+        "exclude": source.exclude,
+        "tables": source.tables,
+        "tableInclude": source.table_include,
+        "path": settings.destination.template,
+    });
+    let digest = Sha256::digest(identity.to_string().as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}/claims/{hex}.s3sync", settings.state_prefix)
+}
+
+/// Takes or confirms the claim for `cursor`.
+pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner: &str) -> Result<Held, RunError> {
+    let key = claim_key(settings);
+    let claim = Claim { state_id: cursor.state_id.clone(), owner: owner.to_owned(), epoch: cursor.epoch };
+    if let Some((found, etag)) = read(store, &key).await? {
+        return confirm(store, settings, key, claim, found, etag).await;
+    }
+    match store.put(&key, body(&claim), Condition::Absent).await {
+        Ok(etag) => {
+            // The probe: a server that lets this through ignores conditions.
+            match store.put(&key, body(&claim), Condition::Absent).await {
+                Err(error) if error.kind == ErrorKind::Precondition => Ok(Held { key, etag, claim }),
+                Err(error) if error.kind != ErrorKind::Unsupported => Err(error.into()),
+                second => {
+                    tracing::warn!(
+                        place = store.place(),
+                        "the server ignores conditional writes: a second cursor on the same sync would not be noticed"
+                    );
+                    Ok(Held { key, etag: second.unwrap_or(etag), claim })
+                }
+            }
+        }
+        Err(error) if error.kind == ErrorKind::Precondition => match read(store, &key).await? {
+            Some((found, etag)) => confirm(store, settings, key, claim, found, etag).await,
+            None => Err(RunError::new(RunErrorKind::Failed, "the claim vanished while it was taken; run again")),
+        },
+        Err(error) if error.kind == ErrorKind::Unsupported => {
+            let etag = store.put(&key, body(&claim), Condition::Any).await?;
+            tracing::warn!(place = store.place(), "the server refuses conditional writes: the claim only advises");
+            Ok(Held { key, etag, claim })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn confirm(
+    store: &dyn Store,
+    settings: &Settings,
+    key: String,
+    claim: Claim,
+    found: Claim,
+    etag: Etag,
+) -> Result<Held, RunError> {
+    if found.state_id != claim.state_id {
+        return Err(RunError::new(
+            RunErrorKind::Claimed,
+            format!(
+                "{}: this source and destination are already synced by the cursor of {} (claim {}/{key}); run it there, or take it over with \
+                 `s3sync state adopt`",
+                settings.id,
+                found.owner,
+                store.place(),
+            ),
+        ));
+    }
+    if found.epoch > claim.epoch {
+        return Err(RunError::new(
+            RunErrorKind::Claimed,
+            format!(
+                "{}: the cursor stands at epoch {}, but epoch {} was published under it (claim {}/{key}): it was restored from an older \
+                 copy; put the newer one back, or go on from the published ledger with `s3sync state adopt`",
+                settings.id,
+                claim.epoch,
+                found.epoch,
+                store.place(),
+            ),
+        ));
+    }
+    let mut held = Held { key, etag, claim: found };
+    if held.claim != claim {
+        // A cursor moved by its owner, or an epoch recorded just before a crash.
+        held.update(store, &claim.owner, claim.epoch).await?;
+    }
+    Ok(held)
+}
+
+/// Reads a claim; `None` when there is none.
+pub async fn read(store: &dyn Store, key: &str) -> Result<Option<(Claim, Etag)>, RunError> {
+    let mut body = match store.get(key, None, None).await {
+        Ok(body) => body,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut text = BytesMut::new();
+    while let Some(bytes) = body.bytes.try_next().await? {
+        text.extend_from_slice(&bytes);
+        if text.len() > CLAIM_BYTES_MAX {
+            break;
+        }
+    }
+    let claim = serde_json::from_slice(&text).map_err(|error| {
+        RunError::because(
+            RunErrorKind::CursorInvalid,
+            format!("the claim {}/{key} makes no sense; look at it, and take it over with `s3sync state adopt`", store.place()),
+            error,
+        )
+    })?;
+    Ok(Some((claim, body.etag)))
+}
+
+/// Writes the claim whatever stands there: `state adopt`.
+pub async fn adopt(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner: &str) -> Result<(), RunError> {
+    let claim = Claim { state_id: cursor.state_id.clone(), owner: owner.to_owned(), epoch: cursor.epoch };
+    store.put(&claim_key(settings), body(&claim), Condition::Any).await?;
+    Ok(())
+}
+
+impl Held {
+    /// Moves the claim to `epoch`. A claim that somebody else moved meanwhile is an error.
+    pub async fn update(&mut self, store: &dyn Store, owner: &str, epoch: u64) -> Result<(), RunError> {
+        let claim = Claim { owner: owner.to_owned(), epoch, ..self.claim.clone() };
+        let written = store.put(&self.key, body(&claim), Condition::Match(&self.etag)).await;
+        self.etag = match written {
+            Ok(etag) => etag,
+            Err(error) if error.kind == ErrorKind::Unsupported => {
+                store.put(&self.key, body(&claim), Condition::Any).await?
+            }
+            Err(error) if error.kind == ErrorKind::Precondition => match read(store, &self.key).await? {
+                // Our own write whose answer was lost, or the other worker 0 of the same cursor.
+                Some((found, etag)) if found.state_id == claim.state_id && found.epoch >= epoch => etag,
+                _ => {
+                    return Err(RunError::new(
+                        RunErrorKind::Claimed,
+                        format!("another cursor took over the claim {}/{} during this run", store.place(), self.key),
+                    ));
+                }
+            },
+            Err(error) => return Err(error.into()),
+        };
+        self.claim = claim;
+        Ok(())
+    }
+}
+
+fn body(claim: &Claim) -> Bytes {
+    Bytes::from(serde_json::to_vec(claim).expect("plain strings always serialise"))
+}

@@ -1,0 +1,81 @@
+//! What a run works with: stores, cursor, settings, budget, and everything that is not the same twice (clock, randomness, interruption).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::settings::Settings;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::cpu::CpuPool;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::progress::Progress;
+use crate::state::CursorStore;
+use crate::store::Store;
+
+/// Gives the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Gives 32 hexadecimal digits that nobody has seen before.
+pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// One worker's surroundings. Clones share everything.
+#[derive(Clone)]
+pub struct Context {
+    /// The source bucket.
+    pub source: Arc<dyn Store>,
+    /// The destination bucket, where blobs lie too.
+    pub destination: Arc<dyn Store>,
+    /// The arbiter.
+    pub cursor: Arc<dyn CursorStore>,
+    /// The spec as it is now; an epoch under way goes by its plan's.
+    pub settings: Arc<Settings>,
+    /// Identity of source and destination.
+    pub spec_hash: String,
+    /// Whether a changed identity is accepted.
+    pub accept_spec_change: bool,
+    /// Where the cursor lives, for the claim: a ConfigMap's uid, or host and path.
+    pub owner: String,
+    /// This worker's index; worker 0 leads.
+    pub index: u32,
+    /// The process's memory budget in bytes, and how many workers share it.
+    pub memory_bytes: u64,
+    /// Workers of the run in this process.
+    pub workers_here: u32,
+    /// The CPU pool.
+    pub pool: CpuPool,
+    /// Where layouts spill.
+    pub scratch: PathBuf,
+    /// Counters for a person.
+    pub progress: Arc<Progress>,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub ids: Ids,
+    /// Ends the run at the next safe place.
+    pub cancel: CancellationToken,
+}
+
+impl Context {
+    /// The budget's shares for a plan that buffers `layout_bytes`.
+    pub fn budget(&self, settings: &Settings, layout_bytes: u64) -> Budget {
+        Budget::new(self.memory_bytes, self.pool.threads(), settings.worker.concurrency, layout_bytes, self.workers_here)
+    }
+
+    /// An error when the run was asked to stop.
+    pub fn go_on(&self) -> Result<(), RunError> {
+        if self.cancel.is_cancelled() {
+            return Err(self.interrupted());
+        }
+        Ok(())
+    }
+
+    /// What an interrupted run ends with.
+    pub fn interrupted(&self) -> RunError {
+        RunError::new(
+            RunErrorKind::Interrupted,
+            format!("{}: stopped before the run was done; nothing is lost, run it again to go on", self.settings.id),
+        )
+    }
+}

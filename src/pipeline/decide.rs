@@ -1,0 +1,138 @@
+//! Protocol step 3: every shard is prepared; either the schema held and one attempt of each is chosen, or it did not and the tables
+//! concerned are planned again under a wider one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::ToSpan;
+
+use crate::model::manifest::{AttemptManifest, Decision, Surprise};
+use crate::model::plan::{BlobKey, Plan, PlannedTable};
+use crate::model::schema::{TableSchema, frozen, merge};
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::blobs::Blobs;
+use crate::store::{ErrorKind, Store};
+
+/// Plans of one epoch: the lattice is at most five steps high and nested columns climb side by side, so 16 is never reached by data.
+const PLANS_MAX: u32 = 16;
+
+/// Uploads older than this may have been dropped by the server (MinIO does after 24 hours), so they are looked at before they are decided on.
+const UPLOAD_AGE_HOURS_TRUSTED: i64 = 12;
+
+/// What the prepared shards say.
+pub enum Verdict {
+    /// One attempt of each: the commit.
+    Decision(Decision),
+    /// A wider schema, for these shards to be prepared again.
+    Replan(Box<Plan>),
+    /// Manifests whose uploads are gone: they do not count as prepared.
+    Vanished(Vec<BlobKey>),
+}
+
+/// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on.
+pub async fn decide(
+    context: &Context,
+    blobs: &Blobs,
+    plan_key: &BlobKey,
+    plan: &Plan,
+    prepared: &BTreeMap<u32, Vec<BlobKey>>,
+    in_force: &dyn Fn(&str) -> Option<TableSchema>,
+) -> Result<Verdict, RunError> {
+    let mut attempts = Vec::with_capacity(plan.shards.len());
+    let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
+    let mut vanished = Vec::new();
+    let mut bad_records = 0u64;
+    let mut excluded: BTreeSet<String> = BTreeSet::new();
+    let mut sliced: Vec<(u32, String)> = Vec::new();
+    for number in 0..plan.shards.len() as u32 {
+        let key = prepared.get(&number).and_then(|keys| keys.first()).expect("every shard is prepared");
+        let manifest: AttemptManifest = blobs.get_attempt(key).await?;
+        if !still_there(context, &manifest).await? {
+            vanished.push(key.clone());
+        }
+        bad_records += manifest.bad_records;
+        excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
+        sliced.extend(manifest.sliced.map(|key| (number, key)));
+        for surprise in manifest.surprises {
+            surprises
+                .entry(surprise.table)
+                .and_modify(|known| known.schema = merge(&known.schema, &surprise.schema))
+                .or_insert(surprise);
+        }
+        attempts.push(key.clone());
+    }
+    if !vanished.is_empty() {
+        return Ok(Verdict::Vanished(vanished));
+    }
+    if bad_records > plan.settings.errors.max_bad_records {
+        return Err(RunError::new(
+            RunErrorKind::BadData,
+            format!(
+                "{}: the epoch has {bad_records} bad records, more than the {} that errors.maxBadRecords allows; run with -v to see each",
+                plan.settings.id, plan.settings.errors.max_bad_records
+            ),
+        ));
+    }
+    if !surprises.is_empty() {
+        return replan(plan, &surprises, in_force).map(|plan| Verdict::Replan(Box::new(plan)));
+    }
+    Ok(Verdict::Decision(Decision {
+        version: Decision::VERSION,
+        epoch: plan.epoch,
+        plan: plan_key.clone(),
+        attempts,
+        amended: Vec::new(),
+        dropped: sliced.into_iter().filter(|(_, key)| excluded.contains(key)).map(|(shard, _)| shard).collect(),
+        abandoned: Vec::new(),
+    }))
+}
+
+/// Whether an attempt's uploads can be relied on.
+async fn still_there(context: &Context, manifest: &AttemptManifest) -> Result<bool, RunError> {
+    let age = context.destination.server_time() - manifest.prepared_at;
+    if age.total(jiff::Unit::Hour).unwrap_or(0.0) < UPLOAD_AGE_HOURS_TRUSTED as f64 {
+        return Ok(true);
+    }
+    for file in &manifest.files {
+        match context.destination.list_parts(&file.key, &file.upload).await {
+            Ok(parts) if parts.len() == file.parts.len() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind == ErrorKind::NoSuchUpload => return Ok(false),
+            Err(error) if error.kind == ErrorKind::Unsupported => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
+
+fn replan(
+    plan: &Plan,
+    surprises: &BTreeMap<u32, Surprise>,
+    in_force: &dyn Fn(&str) -> Option<TableSchema>,
+) -> Result<Plan, RunError> {
+    let number = plan.number + 1;
+    let mut next = Plan { number, ..plan.clone() };
+    for (&index, surprise) in surprises {
+        let table: &mut PlannedTable = &mut next.tables[index as usize];
+        let wider = merge(&table.schema, &surprise.schema);
+        let refused = |reason: String| {
+            RunError::new(
+                RunErrorKind::BadData,
+                format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, surprise.key),
+            )
+        };
+        let schema = frozen(&plan.settings.schema, &wider, in_force(&table.name).as_ref())
+            .map_err(|error| refused(error.to_string()))?;
+        if schema == table.schema || number >= PLANS_MAX {
+            return Err(refused("its values fit no schema that could be found; declare the columns, or use schema.mode: Strings".into()));
+        }
+        table.schema = schema;
+    }
+    for shard in &mut next.shards {
+        let (first, last) = shard.tables;
+        if surprises.keys().any(|&table| (first..=last).contains(&table)) {
+            shard.plan = number;
+        }
+    }
+    Ok(next)
+}

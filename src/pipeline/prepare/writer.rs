@@ -1,0 +1,132 @@
+//! The layout on its thread and the stager behind it, as one thing that takes decoded records and gives staged files.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Shard;
+use crate::model::manifest::StagedFile;
+use crate::model::plan::{Plan, PlannedObject};
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::layout::{Layout, LayoutContext, LayoutError, SinkClosed};
+use crate::pipeline::open_log::OpenLog;
+use crate::pipeline::stage::{self, Sender};
+use crate::store::StoreError;
+
+/// Decoded blocks between reader and layout: one that is laid out, one that is ready.
+const BLOCKS_WAITING: usize = 2;
+
+/// What the layout gets.
+struct Item {
+    index: u32,
+    /// Number of the first row among the object's, from 1.
+    first_row: u64,
+    batches: Vec<RecordBatch>,
+}
+
+/// One attempt's output.
+pub(super) struct Writer {
+    items: mpsc::Sender<Item>,
+    layout: JoinHandle<Result<(), LayoutError>>,
+    stager: JoinHandle<Result<Vec<StagedFile>, StoreError>>,
+    sync: String,
+}
+
+impl Writer {
+    /// Starts the threads of one attempt; with `cuts`, files are cut at those rows whatever the limits say.
+    pub(super) fn start(
+        shard: &Shard<'_>,
+        attempt: &str,
+        open_log: Arc<OpenLog>,
+        cuts: Option<Vec<StagedFile>>,
+    ) -> Result<Self, RunError> {
+        let (plan, context) = (Arc::clone(shard.plan), shard.context);
+        let budget = context.budget(&plan.settings, plan.layout_bytes);
+        let (sink, stager) = stage::channel(
+            Arc::clone(&context.destination),
+            open_log,
+            Arc::new(plan.settings.destination.object.clone()),
+            plan.part_bytes,
+            budget.upload_bytes,
+        );
+        let (items, mut receiver) = mpsc::channel::<Item>(BLOCKS_WAITING);
+        let layout_context = LayoutContext {
+            plan: Arc::clone(&plan),
+            shard: shard.number,
+            scratch: context.scratch.join(format!("{}-{}-{attempt}", plan.epoch, shard.number)),
+            pool: context.pool.clone(),
+            cuts,
+        };
+
+        let objects = Arc::clone(&shard.objects);
+        let sync = plan.settings.id.to_string();
+        let stager = tokio::spawn(stager.run());
+        let layout = tokio::task::spawn_blocking(move || lay_out(layout_context, sink, &objects, &mut receiver));
+        Ok(Self { items, layout, stager, sync })
+    }
+
+    /// Hands rows over; waits while the layout is behind.
+    pub(super) async fn push(&mut self, index: u32, first_row: u64, batches: Vec<RecordBatch>) -> Result<(), SinkClosed> {
+        self.items.send(Item { index, first_row, batches }).await.map_err(|_| SinkClosed)
+    }
+
+    /// Waits until every file is staged.
+    pub(super) async fn finish(self) -> Result<Vec<StagedFile>, RunError> {
+        drop(self.items);
+        let layout = self.layout.await.expect("layouts do not panic");
+        let staged = self.stager.await.expect("stagers do not panic");
+        match (layout, staged) {
+            (Ok(()), Ok(files)) => Ok(files),
+            // The layout that finds its sink closed only repeats what the stager says.
+            (_, Err(error)) => {
+                let mut failed = RunError::from(error);
+                failed.message = format!("{}: {}", self.sync, failed.message);
+                Err(failed)
+            }
+            (Err(error), _) => {
+                let kind = match &error {
+                    LayoutError::TooLarge { .. } | LayoutError::SecondFile { .. } | LayoutError::Clash { .. } => {
+                        RunErrorKind::InvalidSpec
+                    }
+                    _ => RunErrorKind::Failed,
+                };
+                Err(RunError::because(kind, format!("{}: {error}", self.sync), error))
+            }
+        }
+    }
+
+    /// Why a push failed.
+    pub(super) async fn failure(self) -> RunError {
+        match self.finish().await {
+            Err(error) => error,
+            Ok(_) => unreachable!("a layout closes its queue early only with an error"),
+        }
+    }
+
+    /// Gives up: the uploads stay for the open log to end.
+    pub(super) async fn stop(self) {
+        self.stager.abort();
+        drop(self.items);
+        // The layout sees the closed sink at its next call, or has nothing left to do; its result no longer matters.
+        let _ = self.layout.await;
+        let _ = self.stager.await;
+    }
+}
+
+fn lay_out(
+    context: LayoutContext,
+    sink: Sender,
+    objects: &[PlannedObject],
+    items: &mut mpsc::Receiver<Item>,
+) -> Result<(), LayoutError> {
+    let mut layout = Layout::new(context, sink);
+    while let Some(Item { index, mut first_row, batches }) = items.blocking_recv() {
+        for batch in batches {
+            layout.push(index, &objects[index as usize], first_row, &batch)?;
+            first_row += batch.num_rows() as u64;
+        }
+    }
+    layout.finish().map(drop)
+}

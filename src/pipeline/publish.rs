@@ -1,0 +1,115 @@
+//! Protocol step 4: the uploads that the decision names are completed. Whoever comes later does it again; nothing else can happen to a
+//! decision, so every way on from here ends with the files visible, or stops loudly with their names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
+use crate::model::plan::Plan;
+use crate::model::settings::WriteMode;
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::store::{ErrorKind, Store, StoreError};
+
+/// Uploads completed side by side: a completion is one small request that waits on the server.
+const COMPLETIONS_AT_ONCE: usize = 16;
+
+/// A file that is visible.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What was staged.
+    pub file: StagedFile,
+    /// The etag it has now.
+    pub etag: String,
+}
+
+/// What became of one shard's files.
+#[derive(Debug, Default)]
+pub struct ShardOutcome {
+    /// Visible files, in the manifest's order.
+    pub published: Vec<Published>,
+    /// Files whose uploads are gone and that are not visible.
+    pub vanished: Vec<StagedFile>,
+}
+
+/// Completes the uploads of one chosen attempt.
+pub async fn publish_shard(
+    context: &Context,
+    plan: &Arc<Plan>,
+    decision: &Decision,
+    manifest: &AttemptManifest,
+) -> Result<ShardOutcome, RunError> {
+    let amended: BTreeMap<&str, &StagedFile> = decision.amended.iter().map(|file| (file.key.as_str(), file)).collect();
+    let files = manifest
+        .files
+        .iter()
+        .filter(|_| !decision.dropped.contains(&manifest.shard))
+        .map(|file| (*amended.get(file.key.as_str()).unwrap_or(&file)).clone())
+        .filter(|file| !decision.abandoned.contains(&file.key));
+    let append = plan.settings.destination.write_mode == WriteMode::Append;
+    let store = context.destination.as_ref();
+    let mut completions = stream::iter(files)
+        .map(|file| async move { complete(store, file, append).await })
+        .buffered(COMPLETIONS_AT_ONCE);
+    let mut outcome = ShardOutcome::default();
+    while let Some(completed) = completions.try_next().await? {
+        match completed {
+            Completed::Visible(published) => outcome.published.push(published),
+            Completed::Vanished(file) => outcome.vanished.push(file),
+        }
+    }
+    Ok(outcome)
+}
+
+enum Completed {
+    Visible(Published),
+    Vanished(StagedFile),
+}
+
+/// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by somebody else for us.
+async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
+    let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, append).await {
+        Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
+        // A server that does not know the condition: the key is unique, so nothing is lost without it.
+        Err(error) if error.kind == ErrorKind::Unsupported && append => {
+            match store.complete_upload(&file.key, &file.upload, &file.parts, false).await {
+                Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
+                Err(error) => error,
+            }
+        }
+        Err(error) => error,
+    };
+    match store.head(&file.key).await {
+        Ok(head) if is_ours(&file, &head) => {
+            Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file }))
+        }
+        Ok(_) if append => Err(RunError::because(
+            RunErrorKind::Failed,
+            format!(
+                "{}/{} is taken by an object that is not of this sync, so the decided file cannot be published; move it away and run again",
+                store.place(),
+                file.key
+            ),
+            failed,
+        )),
+        Ok(_) => gone(file, failed),
+        Err(error) if error.kind == ErrorKind::NotFound => gone(file, failed),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn gone(file: StagedFile, error: StoreError) -> Result<Completed, RunError> {
+    match error.kind {
+        ErrorKind::NoSuchUpload | ErrorKind::NotFound => Ok(Completed::Vanished(file)),
+        _ => Err(error.into()),
+    }
+}
+
+/// Whether what stands at a key is this staged file: by its id, or, where the store keeps no metadata, by the etag it was to have.
+pub fn is_ours(file: &StagedFile, head: &crate::store::Head) -> bool {
+    let by_id = head.id.as_deref() == Some(file.id.as_str()) && head.size == file.size;
+    let by_etag = file.etag.as_deref().is_some_and(|etag| etag == head.etag.as_str());
+    by_id || by_etag
+}

@@ -1,0 +1,146 @@
+//! Parquet objects: footer first, then the wanted columns of each row group through windows, row groups side by side.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::reader::ChunkReader;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
+use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, parse_footer, row_groups, stretches};
+use crate::codec::{DecodeError, Decoded};
+use crate::model::plan::PlannedObject;
+use crate::model::schema::TableSchema;
+use crate::pipeline::fetch::{FETCH_BYTES, get_whole};
+use crate::pipeline::windows::WindowedObject;
+
+/// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips of the first.
+const ROW_GROUPS_AT_ONCE: usize = 2;
+
+/// Batches of one row group that wait for their turn.
+const BATCHES_WAITING: usize = 2;
+
+/// A row group on its thread.
+struct RowGroup {
+    decoded: mpsc::Receiver<Result<Decoded, DecodeError>>,
+    object: Option<WindowedObject>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    pub(super) async fn read_parquet(
+        &self,
+        planned: &PlannedObject,
+        table: Arc<TableSchema>,
+        output: &mut Output,
+    ) -> Result<(), ReadError> {
+        if planned.slice.is_none() && planned.object.size <= WHOLE_OBJECT_BYTES_MAX {
+            let bytes = self.get(planned, None).await?;
+            let metadata = self.footer_of(planned, &bytes).await?;
+            let groups = row_groups(&metadata, None);
+            let row_group = self.decode_on_thread(bytes, metadata, &table, groups, None);
+            return self.drain(planned, row_group, output).await;
+        }
+        let tail = self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
+        let metadata = self.footer_of(planned, &tail).await?;
+        let mut waiting: VecDeque<usize> = row_groups(&metadata, planned.slice).into();
+        let mut running = VecDeque::new();
+        loop {
+            while running.len() < ROW_GROUPS_AT_ONCE
+                && let Some(group) = waiting.pop_front()
+            {
+                let ranges = stretches(&metadata, group, &table, &self.settings.schema.drop)
+                    .map_err(|error| ReadError::of_decode(planned, error))?;
+                let memory = FETCH_BYTES / ROW_GROUPS_AT_ONCE as u64;
+                let object =
+                    WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, memory);
+                running.push_back(self.decode_on_thread(
+                    object.clone(),
+                    Arc::clone(&metadata),
+                    &table,
+                    vec![group],
+                    Some(object),
+                ));
+            }
+            let Some(row_group) = running.pop_front() else { return Ok(()) };
+            self.drain(planned, row_group, output).await?;
+        }
+    }
+
+    /// The footer, from the object's last bytes; fetches more where those do not hold it.
+    pub(crate) async fn footer_of(&self, planned: &PlannedObject, tail: &Bytes) -> Result<Arc<ParquetMetaData>, ReadError> {
+        let size = planned.object.size;
+        let parse = |tail: Bytes| {
+            parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error))
+        };
+        match parse(tail.clone())? {
+            Footer::Done(metadata) => Ok(metadata),
+            Footer::NeedsTail(bytes) => {
+                let tail = self.get(planned, Some(size.saturating_sub(bytes)..size)).await?;
+                match parse(tail)? {
+                    Footer::Done(metadata) => Ok(metadata),
+                    Footer::NeedsTail(_) => Err(ReadError::of_decode(
+                        planned,
+                        DecodeError::Bad { reason: "the footer gives two lengths of itself".into(), position: None },
+                    )),
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn get(&self, planned: &PlannedObject, range: Option<Range<u64>>) -> Result<Bytes, ReadError> {
+        get_whole(self.source.as_ref(), &planned.object, range)
+            .await
+            .map_err(|error| ReadError::of_store(planned, error))
+    }
+
+    /// Decodes row groups on a blocking thread, because the decoder may wait for the network in the middle of a page.
+    fn decode_on_thread<R: ChunkReader + 'static>(
+        &self,
+        reader: R,
+        metadata: Arc<ParquetMetaData>,
+        table: &Arc<TableSchema>,
+        groups: Vec<usize>,
+        object: Option<WindowedObject>,
+    ) -> RowGroup {
+        let (sender, decoded) = mpsc::channel(BATCHES_WAITING);
+        let (table, settings, page_bytes_max) =
+            (Arc::clone(table), Arc::clone(&self.settings), self.budget.record_bytes_max);
+        let thread = tokio::task::spawn_blocking(move || {
+            let rows = settings.worker.rows_per_batch;
+            let decoder =
+                ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
+            let mut decoder = match decoder {
+                Ok(decoder) => decoder,
+                Err(error) => {
+                    // Whoever no longer listens has its own reason.
+                    let _ = sender.blocking_send(Err(error));
+                    return;
+                }
+            };
+            while let Some(next) = decoder.next().transpose() {
+                let failed = next.is_err();
+                if sender.blocking_send(next).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        RowGroup { decoded, object, thread }
+    }
+
+    async fn drain(&self, planned: &PlannedObject, mut group: RowGroup, output: &mut Output) -> Result<(), ReadError> {
+        while let Some(decoded) = group.decoded.recv().await {
+            let decoded = decoded.map_err(|error| match group.object.as_ref().and_then(WindowedObject::take_failure) {
+                Some(error) => ReadError::of_store(planned, error),
+                None => ReadError::of_decode(planned, error),
+            })?;
+            self.emit(planned, decoded, output).await?;
+        }
+        group.thread.await.expect("decoders do not panic");
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! csv, tsv, json and jsonl objects: bytes are fetched ahead, cut into blocks in order, and the blocks are decoded side by side.
+
+use std::sync::Arc;
+
+use futures::stream::{FuturesOrdered, StreamExt};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Output, ReadError, Reader};
+use crate::codec::decode::{RecordDecoder, Step, TextOptions, TextReader};
+use crate::codec::{Block, DecodeError, Decoded};
+use crate::model::format::Format;
+use crate::model::plan::{PlannedObject, Slice};
+use crate::model::schema::TableSchema;
+use crate::pipeline::fetch::Fetch;
+
+/// Blocks cut in one visit to the pool: enough to be worth the way, few enough to bound what a small input can grow to.
+const BLOCKS_A_VISIT: usize = 4;
+
+/// Why a visit to the text reader ended.
+enum Visit {
+    Hungry,
+    Full,
+    Finished,
+}
+
+impl Reader {
+    /// The options by which an object's text is cut.
+    pub(crate) fn text_options(&self, planned: &PlannedObject, format: Format) -> TextOptions {
+        TextOptions {
+            format,
+            csv: self.settings.source.csv.clone(),
+            compression: self.settings.source.compression,
+            key: planned.object.key.clone(),
+            slice: planned.slice,
+            block_bytes: TextOptions::BLOCK_BYTES,
+            record_bytes_max: self.budget.record_bytes_max,
+            zstd_window_max: self.budget.zstd_window_max,
+        }
+    }
+
+    pub(super) async fn read_text(
+        &self,
+        planned: &PlannedObject,
+        format: Format,
+        table: Arc<TableSchema>,
+        output: &mut Output,
+    ) -> Result<(), ReadError> {
+        let size = planned.object.size;
+        let range = match planned.slice {
+            // One byte before the slice tells whether a record begins exactly at its start.
+            Some(Slice::Bytes { start, .. }) => start.saturating_sub(1)..size,
+            _ => 0..size,
+        };
+        let mut reader = TextReader::new(self.text_options(planned, format));
+        let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), range);
+        let mut decoder: Option<Arc<RecordDecoder>> = None;
+        let mut decoding = FuturesOrdered::new();
+        loop {
+            match fetch.next().await {
+                Some(bytes) => reader.feed(bytes.map_err(|error| ReadError::of_store(planned, error))?),
+                None => reader.end(),
+            }
+            loop {
+                let (back, blocks, visit) = self.pool.run(move || visit(reader)).await;
+                reader = back;
+                for block in blocks {
+                    let decoder = match &decoder {
+                        Some(decoder) => Arc::clone(decoder),
+                        None => Arc::clone(
+                            decoder.insert(Arc::new(self.decoder(&reader, format, &table).map_err(|error| ReadError::of_decode(planned, error))?)),
+                        ),
+                    };
+                    if decoding.len() >= self.budget.blocks_at_once
+                        && let Some(decoded) = decoding.next().await
+                    {
+                        self.finish_block(planned, decoded, output).await?;
+                    }
+                    // A task of its own, so that it goes on while this one waits for bytes.
+                    let pool = self.pool.clone();
+                    decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move {
+                        pool.run(move || decoder.decode(&block)).await
+                    })));
+                }
+                match visit.map_err(|error| ReadError::of_decode(planned, error))? {
+                    Visit::Full => {}
+                    Visit::Hungry => break,
+                    Visit::Finished => {
+                        while let Some(decoded) = decoding.next().await {
+                            self.finish_block(planned, decoded, output).await?;
+                        }
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn finish_block(
+        &self,
+        planned: &PlannedObject,
+        decoded: Result<Result<Decoded, DecodeError>, JoinError>,
+        output: &mut Output,
+    ) -> Result<(), ReadError> {
+        let decoded = decoded.expect("decoders neither panic nor are cancelled while they are awaited");
+        self.emit(planned, decoded.map_err(|error| ReadError::of_decode(planned, error))?, output).await
+    }
+
+    pub(crate) fn decoder(
+        &self,
+        reader: &TextReader,
+        format: Format,
+        table: &Arc<TableSchema>,
+    ) -> Result<RecordDecoder, DecodeError> {
+        RecordDecoder::new(
+            format,
+            &self.settings.source.csv,
+            reader.header(),
+            Arc::clone(table),
+            &self.settings.schema.drop,
+            self.settings.worker.rows_per_batch,
+        )
+    }
+}
+
+/// Takes what blocks the reader has, a few at most. Blocks found before an error come back with it: they are whole.
+fn visit(mut reader: TextReader) -> (TextReader, Vec<Block>, Result<Visit, DecodeError>) {
+    let mut blocks = Vec::new();
+    while blocks.len() < BLOCKS_A_VISIT {
+        match reader.next() {
+            Ok(Step::Block(block)) => blocks.push(block),
+            Ok(Step::NeedsData) => return (reader, blocks, Ok(Visit::Hungry)),
+            Ok(Step::Finished) => return (reader, blocks, Ok(Visit::Finished)),
+            Err(error) => return (reader, blocks, Err(error)),
+        }
+    }
+    (reader, blocks, Ok(Visit::Full))
+}

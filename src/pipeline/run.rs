@@ -1,0 +1,218 @@
+//! A run, as worker 0 leads it: one pass over the listing, epoch after epoch, each decided once and rolled forward whoever crashes.
+
+mod epoch;
+mod finish;
+mod follow;
+mod open;
+mod summary;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub use self::follow::follow;
+pub use self::summary::{RunSummary, TableSummary};
+
+use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::manifest::Excluded;
+use crate::pipeline::claim::{self, Held};
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
+use crate::pipeline::progress::Step;
+use crate::pipeline::sample::SourceSampler;
+use crate::state::blobs::Blobs;
+use crate::state::{SwapError, Version};
+
+/// Passes over the listing in one run: objects that change under way get two more.
+const PASSES_MAX: u32 = 3;
+
+/// Times that worker 0 reads the cursor again because another worker 0 moved it. Each time one of the two has made progress.
+const RELOADS_MAX: u32 = 32;
+
+/// Runs one sync to the end.
+pub async fn lead(context: &Context) -> Result<RunSummary, RunError> {
+    let mut summary = RunSummary::default();
+    let mut reloads = 0;
+    loop {
+        match Lead::open(context, &mut summary).await?.run().await {
+            Err(error) if error.kind == RunErrorKind::Superseded && reloads < RELOADS_MAX => {
+                reloads += 1;
+                tracing::info!(sync = %context.settings.id, "another worker moved the cursor: reading it again");
+            }
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(summary),
+        }
+    }
+}
+
+/// Worker 0, with the cursor as it last saw it.
+struct Lead<'a> {
+    context: &'a Context,
+    summary: &'a mut RunSummary,
+    blobs: Blobs,
+    cursor: Cursor,
+    version: Version,
+    held: Held,
+    /// Objects that an earlier pass of this run found changed: one that is listed again as it was is unreadable (invariant I4).
+    changed: BTreeSet<(String, String)>,
+}
+
+impl Lead<'_> {
+    async fn run(&mut self) -> Result<(), RunError> {
+        match self.cursor.phase {
+            Phase::Idle => {}
+            Phase::Running if self.plan_is_current().await? => self.work().await?,
+            Phase::Running => self.drop_plan().await?,
+            Phase::Committing => self.roll_forward().await?,
+        }
+        self.probe().await?;
+        loop {
+            self.context.go_on()?;
+            self.sweep().await?;
+            self.context.progress.enter(Step::Plan);
+            match self.plan().await? {
+                Some(()) => self.work().await?,
+                None if self.another_pass().await? => {}
+                None => break,
+            }
+        }
+        self.sweep().await?;
+        self.end_run().await
+    }
+
+    /// Plans the next epoch and names it in the cursor; `None` when the pass has ended and found nothing more.
+    async fn plan(&mut self) -> Result<Option<()>, RunError> {
+        let seed = (self.context.ids)();
+        let run = self.this_run();
+        let sampler = SourceSampler::new(self.context);
+        let planned = plan_epoch(&PlanContext {
+            source: Arc::clone(&self.context.source),
+            blobs: &self.blobs,
+            settings: &self.context.settings,
+            cursor: &self.cursor,
+            run: &run,
+            seed,
+            now: (self.context.clock)(),
+            sampler: &sampler,
+            scratch: self.context.scratch.clone(),
+        })
+        .await?;
+        let (key, plan) = match planned {
+            Planned::Nothing => return Ok(None),
+            Planned::Epoch(key, plan) => (key, plan),
+        };
+        let mut next = self.cursor.clone();
+        next.phase = Phase::Running;
+        next.run = Some(run);
+        next.plan = Some(key);
+        next.decision = None;
+        self.swap(next).await?;
+        let objects = plan.tables.iter().map(|table| table.objects).sum();
+        let bytes = plan.tables.iter().map(|table| table.bytes).sum();
+        self.context.progress.begin(plan.epoch, objects, bytes);
+        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, objects, bytes, shards = plan.shards.len(), tables = plan.tables.len(), "planned");
+        Ok(Some(()))
+    }
+
+    /// The run that the cursor names, or a new one.
+    fn this_run(&self) -> Run {
+        match &self.cursor.run {
+            Some(run) if !run.ended => run.clone(),
+            _ => Run { id: (self.context.ids)(), started: (self.context.clock)(), pass: 1, changed: false, ended: false },
+        }
+    }
+
+    /// At a pass's end: whether another one is due, because objects changed under way.
+    async fn another_pass(&mut self) -> Result<bool, RunError> {
+        let Some(run) = self.cursor.run.clone().filter(|run| !run.ended && run.changed && run.pass < PASSES_MAX) else {
+            return Ok(false);
+        };
+        let mut next = self.cursor.clone();
+        next.listed_to = None;
+        next.run = Some(Run { pass: run.pass + 1, changed: false, ..run });
+        self.swap(next).await?;
+        Ok(true)
+    }
+
+    /// Marks the run as ended, when the cursor knows of it.
+    async fn end_run(&mut self) -> Result<(), RunError> {
+        let Some(run) = self.cursor.run.clone().filter(|run| !run.ended) else { return Ok(()) };
+        if run.changed {
+            tracing::warn!(sync = %self.context.settings.id, "objects kept changing while they were read; the next run reads them");
+        }
+        let mut next = self.cursor.clone();
+        next.listed_to = None;
+        next.run = Some(Run { ended: true, ..run });
+        self.swap(next).await
+    }
+
+    /// An object that one pass found changed and the next finds listed as it was cannot be read at all.
+    fn note_changed(&mut self, object: &Excluded) -> Result<(), RunError> {
+        let identity = (object.key.clone(), object.etag.clone());
+        if self.changed.insert(identity) {
+            return Ok(());
+        }
+        Err(RunError::new(
+            RunErrorKind::NotFound,
+            format!(
+                "{}: {}/{}: the listing shows it, but it cannot be read ({}); look at the object, or leave it out with source.exclude",
+                self.context.settings.id,
+                self.context.source.place(),
+                object.key,
+                object.message
+            ),
+        ))
+    }
+
+    /// Moves the cursor, by compare-and-swap.
+    async fn swap(&mut self, next: Cursor) -> Result<(), RunError> {
+        match self.context.cursor.swap(&self.version, &next).await {
+            Ok(version) => {
+                self.cursor = next;
+                self.version = version;
+                Ok(())
+            }
+            Err(SwapError::Conflict) => {
+                Err(RunError::new(RunErrorKind::Superseded, format!("{}: another worker moved the cursor", self.context.settings.id)))
+            }
+            Err(error) => Err(RunError::because(
+                RunErrorKind::Failed,
+                format!("{}: the cursor cannot be written: {error}; run again", self.context.settings.id),
+                error,
+            )),
+        }
+    }
+
+    /// Each run starts and gives up an upload under the state prefix: whether we may write is known before anything is read.
+    async fn probe(&self) -> Result<(), RunError> {
+        let store = &self.context.destination;
+        let key = format!("{}/probe-{}.s3sync", self.context.settings.state_prefix, (self.context.ids)());
+        let denied = |error: crate::store::StoreError| {
+            let mut failed = RunError::from(error);
+            failed.message = format!("{}: the destination cannot be written: {}", self.context.settings.id, failed.message);
+            failed
+        };
+        let upload =
+            store.create_upload(&key, "probe", &self.context.settings.destination.object).await.map_err(denied)?;
+        store.abort_upload(&key, &upload).await.map_err(denied)
+    }
+
+    /// Empties the garbage that the cursor names, then forgets it.
+    async fn sweep(&mut self) -> Result<(), RunError> {
+        let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
+        self.blobs.get_garbage(&key).await?.remove(self.context.destination.as_ref()).await?;
+        let mut next = self.cursor.clone();
+        next.garbage = None;
+        self.swap(next).await
+    }
+
+    async fn update_claim(&mut self) -> Result<(), RunError> {
+        self.held.update(self.context.destination.as_ref(), &self.context.owner, self.cursor.epoch).await
+    }
+}
+
+/// Takes the claim over for the cursor that the context names.
+pub async fn adopt(context: &Context) -> Result<(), RunError> {
+    let cursor = open::load_or_create(context).await?.0;
+    claim::adopt(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await
+}

@@ -1,0 +1,152 @@
+//! From plan to decision: shards are prepared by every worker, and worker 0 decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Lead;
+use crate::model::cursor::Phase;
+use crate::model::plan::{BlobKey, Plan};
+use crate::pipeline::attempts;
+use crate::pipeline::context::Context;
+use crate::pipeline::decide::{Verdict, decide};
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::prepare::Shard;
+use crate::pipeline::progress::Step;
+use crate::pipeline::sweep::Garbage;
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerRoot;
+
+/// How often an idle worker looks whether others have finished their shards.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long an idle worker leaves a shard to its owner. A shard takes seconds; a worker that is silent this long is likely gone, and
+/// if it is not, two attempts at one shard do no harm.
+const LEFT_TO_OWNER: Duration = Duration::from_secs(60);
+
+impl Lead<'_> {
+    /// Whether the plan under way is what the spec says now. Another spec plans again: nothing is visible yet.
+    pub(super) async fn plan_is_current(&self) -> Result<bool, RunError> {
+        Ok(self.plan_under_way().await?.1.settings == *self.context.settings)
+    }
+
+    pub(super) async fn plan_under_way(&self) -> Result<(BlobKey, Plan), RunError> {
+        let key = self.cursor.plan.clone().ok_or_else(|| {
+            RunError::new(
+                RunErrorKind::CursorInvalid,
+                format!("{}: the cursor says that an epoch is under way, but names no plan; restore it, or `s3sync state reset --yes`", self.context.settings.id),
+            )
+        })?;
+        let plan = self.blobs.get_plan(&key).await?;
+        Ok((key, plan))
+    }
+
+    /// Takes the epoch under way from its plan to its record. Bad input takes the plan back, so that nothing of it stays behind.
+    pub(super) async fn work(&mut self) -> Result<(), RunError> {
+        match self.until_decided().await {
+            Ok(()) => self.roll_forward().await,
+            Err(error) if error.kind == RunErrorKind::BadData => {
+                if let Err(failed) = self.drop_plan().await {
+                    tracing::warn!(error = %failed, "the plan could not be taken back; the next run does");
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn until_decided(&mut self) -> Result<(), RunError> {
+        let (mut key, plan) = self.plan_under_way().await?;
+        let mut plan = Arc::new(plan);
+        let ledger = match &self.cursor.ledger {
+            Some(root) => Some(LedgerRoot::load(&self.blobs, root).await?),
+            None => None,
+        };
+        let in_force = |table: &str| ledger.as_ref().and_then(|ledger| ledger.schema(table)).cloned();
+        loop {
+            self.context.progress.enter(Step::Prepare);
+            let prepared = prepare_all(self.context, &self.blobs, &key, &plan).await?;
+            self.context.progress.enter(Step::Decide);
+            let mut next = self.cursor.clone();
+            match decide(self.context, &self.blobs, &key, &plan, &prepared, &in_force).await? {
+                Verdict::Decision(decision) => {
+                    self.context.go_on()?;
+                    next.phase = Phase::Committing;
+                    next.decision = Some(self.blobs.put_decision(&decision).await?);
+                    return self.swap(next).await;
+                }
+                Verdict::Replan(wider) => {
+                    tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, plan = wider.number, "values that the sampled schema cannot hold: planning again under a wider one");
+                    key = self.blobs.put_plan(&wider).await?;
+                    plan = Arc::new(*wider);
+                    next.plan = Some(key.clone());
+                    self.swap(next).await?;
+                    let total = plan.tables.iter().map(|table| table.objects).sum();
+                    self.context.progress.begin(plan.epoch, total, plan.tables.iter().map(|table| table.bytes).sum());
+                }
+                Verdict::Vanished(manifests) => {
+                    for manifest in manifests {
+                        tracing::warn!(manifest = manifest.0, "the uploads of a prepared shard are gone: preparing it again");
+                        self.context.destination.delete(&manifest.0, None).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the epoch under way up before its decision: its uploads and blobs become garbage.
+    pub(super) async fn drop_plan(&mut self) -> Result<(), RunError> {
+        let epoch = self.cursor.epoch + 1;
+        let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch).await?;
+        let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, files: Vec::new() };
+        let mut next = self.cursor.clone();
+        next.garbage = Some(self.blobs.put_garbage(epoch, &garbage).await?);
+        next.phase = Phase::Idle;
+        next.plan = None;
+        next.decision = None;
+        self.swap(next).await?;
+        self.sweep().await
+    }
+}
+
+/// Prepares shards until every one has a manifest: this worker's own first, then, after a while, those of others.
+pub(super) async fn prepare_all(
+    context: &Context,
+    blobs: &Blobs,
+    key: &BlobKey,
+    plan: &Arc<Plan>,
+) -> Result<BTreeMap<u32, Vec<BlobKey>>, RunError> {
+    let replicas = plan.settings.worker.replicas.max(1);
+    let mut idle = Duration::ZERO;
+    loop {
+        context.go_on()?;
+        let prepared = attempts::prepared(context.destination.as_ref(), blobs, plan).await?;
+        let missing = (0..plan.shards.len() as u32).filter(|shard| !prepared.contains_key(shard));
+        let mut missing: Vec<u32> = missing.collect();
+        if missing.is_empty() {
+            return Ok(prepared);
+        }
+        let own = missing.iter().position(|shard| shard % replicas == context.index % replicas);
+        let number = match own {
+            Some(position) => missing.swap_remove(position),
+            None if idle < LEFT_TO_OWNER => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                idle += LOOK_EVERY;
+                if context.index > 0 && !names_plan(context, key).await? {
+                    return Ok(prepared);
+                }
+                continue;
+            }
+            // From the other end than its owner would.
+            None => missing[missing.len() - 1],
+        };
+        let objects = Arc::new(blobs.get_shard(&plan.shards[number as usize].blob).await?);
+        Shard { context, blobs, plan, number, objects }.prepare().await?;
+    }
+}
+
+/// Whether the cursor still names this plan as under way.
+async fn names_plan(context: &Context, key: &BlobKey) -> Result<bool, RunError> {
+    let found = context.cursor.load().await.map_err(|error| super::open::state_error(context, error))?;
+    Ok(found.is_some_and(|(cursor, _)| cursor.phase == Phase::Running && cursor.plan.as_ref() == Some(key)))
+}

@@ -1,0 +1,211 @@
+//! From decision to record: everything that the decision names becomes visible, then the ledger, the manifest and the cursor say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Lead, TableSummary};
+use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::manifest::{
+    AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind,
+};
+use crate::model::plan::{BlobKey, Plan, load_id};
+use crate::model::settings::WriteMode;
+use crate::pipeline::attempts;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::progress::Step;
+use crate::pipeline::publish::{Published, publish_shard};
+use crate::pipeline::rebuild::rebuild;
+use crate::pipeline::sweep::{Garbage, GarbageFile};
+use crate::state::ledger::{self, TableUpdate};
+
+/// What an epoch published, gathered shard by shard.
+#[derive(Default)]
+struct Epoch {
+    files: Vec<CommittedFile>,
+    uploads: BTreeSet<String>,
+    excluded: BTreeMap<String, Excluded>,
+    tables: BTreeMap<u32, (TableUpdate, TableSummary)>,
+    bad_records: u64,
+}
+
+impl Lead<'_> {
+    /// Publishes and records the decision that the cursor names, under its plan's settings.
+    pub(super) async fn roll_forward(&mut self) -> Result<(), RunError> {
+        let key = self.cursor.decision.clone().ok_or_else(|| {
+            RunError::new(
+                RunErrorKind::CursorInvalid,
+                format!("{}: the cursor says that an epoch is decided, but names no decision; restore it", self.context.settings.id),
+            )
+        })?;
+        let mut decision = self.blobs.get_decision(&key).await?;
+        let plan = Arc::new(self.blobs.get_plan(&decision.plan).await?);
+        self.context.progress.enter(Step::Publish);
+        let mut epoch = Epoch::default();
+        for attempt in decision.attempts.clone() {
+            let manifest = self.blobs.get_attempt(&attempt).await?;
+            let published = self.publish(&plan, &mut decision, &manifest).await?;
+            epoch.add(&plan, &decision, manifest, published);
+        }
+        self.context.progress.enter(Step::Record);
+        self.record(&plan, epoch).await
+    }
+
+    /// Completes one shard's uploads. What has vanished is built again from its rows, decided anew, and completed.
+    async fn publish(
+        &mut self,
+        plan: &Arc<Plan>,
+        decision: &mut Decision,
+        manifest: &AttemptManifest,
+    ) -> Result<Vec<Published>, RunError> {
+        loop {
+            let outcome = publish_shard(self.context, plan, decision, manifest).await?;
+            if outcome.vanished.is_empty() {
+                return Ok(outcome.published);
+            }
+            tracing::warn!(sync = %self.context.settings.id, files = outcome.vanished.len(), "decided uploads are gone: building them again from their rows");
+            let rebuilt = rebuild(self.context, &self.blobs, plan, manifest, &outcome.vanished).await?;
+            decision.amended.retain(|file| !rebuilt.iter().any(|new| new.key == file.key));
+            decision.amended.extend(rebuilt);
+            let mut next = self.cursor.clone();
+            next.decision = Some(self.blobs.put_decision(decision).await?);
+            self.swap(next).await?;
+        }
+    }
+
+    /// Protocol step 5.
+    async fn record(&mut self, plan: &Arc<Plan>, epoch: Epoch) -> Result<(), RunError> {
+        let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
+        let excluded = epoch.excluded.values().map(|object| (object.key.clone(), object.clone())).collect();
+        let header = CommittedHeader {
+            version: 1,
+            epoch: plan.epoch,
+            run: plan.run.clone(),
+            load_id: load_id(&plan.run, plan.epoch),
+            // Of the plan, so that recording twice writes the same manifest.
+            recorded_at: plan.planned_at,
+            previous: self.cursor.manifest.clone(),
+            replaces,
+        };
+        let manifest = self.blobs.put_manifest(&header, plan, &epoch.files).await?;
+        let updates = epoch.tables.iter().map(|(&table, (update, _))| (table, update.clone())).collect();
+        let recorded = ledger::record(&self.blobs, self.cursor.ledger.as_ref(), plan, &excluded, &updates).await?;
+        let garbage = self.garbage(plan, &epoch, &recorded.referenced, replaces).await?;
+        let changed = epoch.excluded.values().any(|object| object.reason == Exclusion::Changed);
+        let mut next = Cursor {
+            epoch: plan.epoch,
+            phase: Phase::Idle,
+            plan: None,
+            decision: None,
+            ledger: Some(recorded.root),
+            manifest: Some(manifest),
+            garbage: None,
+            listed_to: plan.listed_to.clone(),
+            tables: recorded.marks,
+            ..self.cursor.clone()
+        };
+        next.run = next.run.map(|run| Run { changed: run.changed || changed, ..run });
+        if !garbage.is_empty() {
+            next.garbage = Some(self.blobs.put_garbage(plan.epoch, &garbage).await?);
+        }
+        self.swap(next).await?;
+        self.update_claim().await?;
+        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, files = epoch.files.len(), "recorded");
+        self.summarise(plan, epoch)
+    }
+
+    /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs that are old enough.
+    async fn garbage(
+        &self,
+        plan: &Plan,
+        epoch: &Epoch,
+        referenced: &BTreeSet<BlobKey>,
+        replaces: bool,
+    ) -> Result<Garbage, RunError> {
+        let mut garbage = Garbage::default();
+        let store = self.context.destination.as_ref();
+        if replaces && let Some(previous) = &self.cursor.manifest {
+            let current: BTreeSet<&str> = epoch.files.iter().map(|file| file.key.as_str()).collect();
+            let (_, files) = self.blobs.get_manifest(previous).await?;
+            garbage.files = files
+                .into_iter()
+                .filter(|file| !current.contains(file.key.as_str()))
+                .map(|file| GarbageFile { key: file.key, etag: file.etag })
+                .collect();
+        }
+        let left = attempts::leavings(store, &self.blobs, plan.epoch).await?;
+        garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
+        if plan.epoch > 2 {
+            // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
+            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2).await?;
+            garbage.uploads.extend(old.uploads);
+            let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || self.blobs.is_manifest(key);
+            garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).collect();
+        }
+        Ok(garbage)
+    }
+
+    fn summarise(&mut self, plan: &Plan, epoch: Epoch) -> Result<(), RunError> {
+        self.summary.epochs += 1;
+        self.summary.bad_records += epoch.bad_records;
+        for (index, (_, added)) in epoch.tables {
+            let table = self.summary.tables.entry(plan.tables[index as usize].name.clone()).or_default();
+            table.objects += added.objects;
+            table.rows += added.rows;
+            table.bytes += added.bytes;
+            table.files += added.files;
+        }
+        for object in epoch.excluded.into_values() {
+            match object.reason {
+                Exclusion::Quarantined => {
+                    tracing::warn!(key = object.key, reason = object.message, "quarantined: left out until its etag changes");
+                    self.summary.quarantine(object);
+                }
+                Exclusion::Changed => self.note_changed(&object)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Epoch {
+    fn add(&mut self, plan: &Plan, decision: &Decision, manifest: AttemptManifest, published: Vec<Published>) {
+        let dropped = decision.dropped.contains(&manifest.shard);
+        self.bad_records += manifest.bad_records;
+        for totals in manifest.tables.into_iter().filter(|_| !dropped) {
+            let (update, summary) = self.tables.entry(totals.table).or_default();
+            update.mark.objects += totals.objects;
+            update.mark.rows += totals.rows;
+            if let Some((time, key)) = totals.newest
+                && update.mark.last_modified.is_none_or(|known| known < time)
+            {
+                update.mark.last_modified = Some(time);
+                update.mark.key = key;
+            }
+            summary.objects += totals.objects;
+            summary.rows += totals.rows;
+        }
+        self.excluded.extend(manifest.excluded.into_iter().map(|object| (object.key.clone(), object)));
+        for Published { file, etag } in published {
+            if file.kind == FileKind::Data {
+                let (update, summary) = self.tables.entry(file.table).or_default();
+                update.mark.bytes += file.size;
+                summary.bytes += file.size;
+                summary.files += 1;
+            }
+            self.uploads.insert(file.upload);
+            if file.kind == FileKind::DeadLetter {
+                continue;
+            }
+            self.files.push(CommittedFile {
+                table: plan.tables[file.table as usize].name.clone(),
+                key: file.key,
+                id: file.id,
+                etag,
+                bytes: file.size,
+                rows: file.rows,
+                shard: manifest.shard,
+                objects: file.objects,
+            });
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Every worker but the first: prepares shards of whatever plan the cursor names, until it is ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::epoch::prepare_all;
+use super::open::{blobs, state_error};
+use crate::model::cursor::Phase;
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+
+/// How long a follower waits for the cursor to move before it reads it anyway: a watch may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Follows the cursor until the context is cancelled. A plan that vanishes under it is no error: worker 0 has moved on.
+pub async fn follow(context: &Context) -> Result<(), RunError> {
+    loop {
+        if context.cancel.is_cancelled() {
+            return Ok(());
+        }
+        let found = context.cursor.load().await.map_err(|error| state_error(context, error))?;
+        let version = match &found {
+            Some((cursor, version)) => {
+                if cursor.phase == Phase::Running
+                    && let Some(key) = &cursor.plan
+                {
+                    let blobs = blobs(context, cursor);
+                    let prepared = match blobs.get_plan(key).await {
+                        Ok(plan) => prepare_all(context, &blobs, key, &Arc::new(plan)).await.map(|_| ()),
+                        Err(error) => Err(error.into()),
+                    };
+                    match prepared {
+                        Ok(()) => {}
+                        Err(error) if error.kind == RunErrorKind::Interrupted => return Ok(()),
+                        Err(error) => {
+                            let now = context.cursor.load().await.map_err(|error| state_error(context, error))?;
+                            if now.is_some_and(|(_, now)| now == *version) {
+                                return Err(error);
+                            }
+                        }
+                    }
+                }
+                Some(version.clone())
+            }
+            None => None,
+        };
+        tokio::select! {
+            () = context.cancel.cancelled() => return Ok(()),
+            changed = context.cursor.changed(version.as_ref(), LOOK_AGAIN) => {
+                changed.map_err(|error| state_error(context, error))?;
+            }
+        }
+    }
+}
