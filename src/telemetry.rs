@@ -1,7 +1,9 @@
 //! Log lines: tracing events to stderr, as text or JSON. Results never go through here; they go to stdout.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -12,13 +14,37 @@ pub const FILTER_VARIABLE: &str = "S3SYNC_LOG";
 
 /// Installs the process's subscriber, which writes to stderr. A second call changes nothing.
 pub fn install(args: &LogArgs) {
-    install_to(args, BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal());
+    install_to(args, BoxMakeWriter::new(|| Screen), std::io::stderr().is_terminal());
+}
+
+/// The bars on stderr: one set a process, as stderr is one. Hidden where stderr is no terminal.
+pub fn screen() -> &'static MultiProgress {
+    static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
+    SCREEN.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
+}
+
+/// Stderr, with the bars taken off while a line is written.
+struct Screen;
+
+impl Write for Screen {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        screen().suspend(|| io::stderr().lock().write(line))
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        screen().suspend(|| io::stderr().lock().write_all(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }
 
 /// The same with another writer: progress bars must move out of the way of log lines.
 pub fn install_to(args: &LogArgs, writer: BoxMakeWriter, colours: bool) {
+    let bars = args.log_format == LogFormat::Text && colours;
     let filter = std::env::var(FILTER_VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(directives(args.verbose)));
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(directives(args.verbose, bars)));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // A subscriber that is there already (a test's) stays: nothing depends on which one it is.
     let _ = match args.log_format {
@@ -28,8 +54,10 @@ pub fn install_to(args: &LogArgs, writer: BoxMakeWriter, colours: bool) {
 }
 
 /// What each count of `-v` shows. Libraries stay at warnings: at finer levels they log requests, which may carry what is nobody's business.
-fn directives(verbose: u8) -> &'static str {
+/// Where bars show what goes on, the same lines once more would be noise.
+fn directives(verbose: u8, bars: bool) -> &'static str {
     match verbose {
+        0 if bars => "warn",
         0 => "warn,s3sync=info",
         1 => "warn,s3sync=debug",
         _ => "warn,s3sync=trace",

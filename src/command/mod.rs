@@ -10,6 +10,8 @@ use crate::cli::{Cli, LogArgs, LogFormat, Verb};
 use crate::telemetry;
 
 pub mod completions;
+pub mod progress;
+pub mod render;
 
 /// Parses the arguments, runs the verb, and reports: the whole of `main`.
 pub fn main() -> ExitCode {
