@@ -1,0 +1,15 @@
+//! The binary from outside: manifests and objects in, files out, read back by engines that share no code with it.
+//! `tests/run` prepares what these tests need; without it they fail and say so.
+
+mod bad_input;
+mod cli;
+mod crash;
+mod formats;
+mod layout;
+mod memory;
+mod others;
+mod publish;
+mod quickstart;
+mod support;
+mod systems;
+mod tidy;

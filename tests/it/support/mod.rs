@@ -1,0 +1,11 @@
+//! A place for one test (directories or buckets of its own), the binary run in it, and other engines to look at the outcome.
+
+mod oracle;
+mod process;
+mod proxy;
+mod site;
+
+pub use oracle::{call, python};
+pub use process::{Outcome, Running};
+pub use proxy::{Moment, Proxy};
+pub use site::{Site, merge};

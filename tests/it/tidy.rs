@@ -1,0 +1,180 @@
+//! The house rules that a compiler does not know: short files, dependencies in one direction, a pure core, links that lead somewhere.
+
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Rooms and what each may use. Only main, the command line's grammar and telemetry stand outside of them.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("codec", &["model"]),
+    ("store", &["model"]),
+    ("state", &["store", "model"]),
+    ("pipeline", &["store", "state", "codec", "model"]),
+    ("api", &["model"]),
+    ("command", &["api", "pipeline", "store", "state", "codec", "model"]),
+];
+
+fn files(under: &str, extension: &str) -> Vec<(PathBuf, String)> {
+    fn walk(dir: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(dir).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                let text = std::fs::read_to_string(&path).expect("text");
+                found.push((path.strip_prefix(ROOT).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(ROOT).join(under), extension, &mut found);
+    found.sort();
+    found
+}
+
+/// Panics with all offenders at once.
+fn none(offenders: Vec<String>, rule: &str) {
+    assert!(offenders.is_empty(), "{rule}:\n  {}", offenders.join("\n  "));
+}
+
+#[test]
+fn files_are_short() {
+    let mut long = Vec::new();
+    for (path, text) in [files("src", "rs"), files("tests", "rs"), files("tests", "py")].concat() {
+        let lines = text.lines().count();
+        if lines > 500 {
+            long.push(format!("{} has {lines} lines", path.display()));
+        }
+    }
+    none(long, "a file holds one idea, in at most 500 lines");
+}
+
+#[test]
+fn dependencies_point_inward() {
+    let names: Vec<&str> = ROOMS.iter().map(|(name, _)| *name).collect();
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let inner = path.strip_prefix("src").expect("below src");
+        let first = inner.components().next().and_then(|c| c.as_os_str().to_str()).unwrap_or_default().trim_end_matches(".rs");
+        let Some((room, allowed)) = ROOMS.iter().find(|(name, _)| *name == first) else { continue };
+        for (number, line) in code(&text) {
+            for other in names.iter().filter(|name| *name != room && !allowed.contains(name)) {
+                if line.contains(&format!("crate::{other}::")) || line.contains(&format!("crate::{other};")) {
+                    wrong.push(format!("{}:{number}: {room} uses {other}", path.display()));
+                }
+            }
+        }
+    }
+    none(wrong, "command -> pipeline -> {store, state, codec} -> model, and api -> model");
+}
+
+#[test]
+fn every_room_is_known() {
+    let mut unknown = Vec::new();
+    for entry in std::fs::read_dir(Path::new(ROOT).join("src")).expect("readable") {
+        let name = entry.expect("readable").file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
+        if !ROOMS.iter().any(|(room, _)| *room == name) && !["main", "lib", "cli", "telemetry"].contains(&name.as_str()) {
+            unknown.push(name);
+        }
+    }
+    none(unknown, "a new room needs a line in ROOMS");
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for (path, text) in [files("src/model", "rs"), files("src/codec", "rs")].concat() {
+        for (number, line) in code(&text) {
+            for word in [
+                "async ",
+                ".await",
+                "tokio",
+                "aws_",
+                "kube::",
+                "std::fs",
+                "std::net",
+                "SystemTime::now",
+                "Instant::now",
+                "Timestamp::now",
+                "Uuid::new_v4",
+            ] {
+                if line.contains(word) {
+                    wrong.push(format!("{}:{number}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    none(wrong, "model and codec know no runtime, client, file, clock or chance");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages: Vec<(PathBuf, String)> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .iter()
+        .map(|name| (PathBuf::from(name), read(name)))
+        .chain(files("docs", "md"))
+        .collect();
+    let mut broken = Vec::new();
+    for (path, text) in &pages {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let base = Path::new(ROOT).join(path);
+            let target = if file.is_empty() { base.clone() } else { base.parent().expect("a file").join(file) };
+            if !target.exists() {
+                broken.push(format!("{}: {link}", path.display()));
+            } else if !anchor.is_empty() && !anchors(&std::fs::read_to_string(&target).expect("text")).any(|known| known == anchor) {
+                broken.push(format!("{}: {link} (no such heading)", path.display()));
+            }
+        }
+    }
+    none(broken, "a link in the docs leads nowhere");
+}
+
+#[test]
+fn no_path_of_one_machine() {
+    let mut wrong = Vec::new();
+    let texts =
+        [files("src", "rs"), files("docs", "md"), files("examples", "yaml"), vec![("README.md".into(), read("README.md"))]].concat();
+    for (path, text) in texts {
+        for (number, line) in text.lines().enumerate() {
+            if ["/root/", "/home/", "/work/"].iter().any(|part| line.contains(part)) {
+                wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    none(wrong, "paths that only one machine has");
+}
+
+#[test]
+fn no_test_is_ignored() {
+    let mark = concat!("#[", "ignore");
+    let ignored = [files("src", "rs"), files("tests", "rs")].concat().into_iter().filter(|(_, text)| text.contains(mark));
+    none(ignored.map(|(path, _)| path.display().to_string()).collect(), "a test that does not run proves nothing");
+}
+
+/// Lines of code outside comments and of what comes before a file's tests.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .map(|(n, line)| (n + 1, line.split("//").next().unwrap_or(line)))
+}
+
+/// Headings as anchors, by GitHub's rule: lower case, spaces to hyphens, other punctuation dropped.
+fn anchors(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let heading = line.trim_start_matches('#').trim().to_lowercase();
+        heading
+            .chars()
+            .filter_map(|c| if c == ' ' { Some('-') } else { (c.is_alphanumeric() || c == '-' || c == '_').then_some(c) })
+            .collect()
+    })
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
