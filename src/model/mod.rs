@@ -15,4 +15,5 @@ pub mod schema;
 pub mod settings;
 pub mod size;
 pub mod spec_hash;
+pub mod table;
 pub mod template;
