@@ -72,8 +72,7 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        let of =
-            |seed, purpose, shard, table, partition, seq| FileIdentity::new(seed, purpose, shard, table, partition, seq).id();
+        let of = |seed, purpose, shard, table, partition, seq| FileIdentity::new(seed, purpose, shard, table, partition, seq).id();
         let mut ids = vec![
             of("a", FilePurpose::Data, 0, "b", "c", 0),
             of("x", FilePurpose::Data, 0, "b", "c", 0),

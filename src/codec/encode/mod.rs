@@ -5,6 +5,8 @@
 //! come out in order.
 
 mod parquet;
+pub(crate) mod time_text;
+pub(crate) mod value;
 
 use arrow::array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};

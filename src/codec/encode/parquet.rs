@@ -46,8 +46,10 @@ impl ParquetEncoder {
     pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         for field in schema.fields() {
             // A column alone tells whose type it is that parquet does not know.
-            ArrowSchemaConverter::new().convert(&arrow_schema::Schema::new(vec![field.clone()])).map_err(|_| {
-                EncodeError::Type { column: field.name().clone(), data_type: field.data_type().clone(), format: Format::Parquet }
+            ArrowSchemaConverter::new().convert(&arrow_schema::Schema::new(vec![field.clone()])).map_err(|_| EncodeError::Type {
+                column: field.name().clone(),
+                data_type: field.data_type().clone(),
+                format: Format::Parquet,
             })?;
         }
         let descriptor = ArrowSchemaConverter::new().convert(schema)?;
@@ -162,8 +164,7 @@ impl ParquetEncoder {
             return Ok(());
         }
         let writers: Vec<ArrowColumnWriter> = self.columns.drain(..).flatten().collect();
-        let chunks: Vec<ArrowColumnChunk> =
-            writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?;
+        let chunks: Vec<ArrowColumnChunk> = writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?;
         let mut group = self.writer.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;

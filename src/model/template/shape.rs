@@ -40,8 +40,7 @@ impl Template {
         }
         let mut swallow = false;
         for (at, piece) in self.pieces.iter().enumerate() {
-            let begins_segment =
-                shape.0.last().is_none_or(|last| matches!(last, ShapeToken::Literal(text) if text.ends_with('/')));
+            let begins_segment = shape.0.last().is_none_or(|last| matches!(last, ShapeToken::Literal(text) if text.ends_with('/')));
             match piece {
                 Piece::Text(text) => {
                     let text = if swallow { text.strip_prefix('/').unwrap_or(text) } else { text };

@@ -75,9 +75,7 @@ fn partitions_go_before_the_file_name_unless_placed() {
 
 #[test]
 fn stems_lose_only_known_extensions() {
-    for (key, stem) in
-        [("a/b.csv.gz", "b"), ("v1.2", "v1.2"), ("b.PARQUET", "b"), ("b.json.zst", "b"), ("x", "x"), ("b.log.gz", "b.log")]
-    {
+    for (key, stem) in [("a/b.csv.gz", "b"), ("v1.2", "v1.2"), ("b.PARQUET", "b"), ("b.json.zst", "b"), ("x", "x"), ("b.log.gz", "b.log")] {
         assert_eq!(source_stem(key), stem, "{key}");
     }
 }
@@ -140,11 +138,7 @@ fn shapes_are_as_narrow_as_the_template_allows() {
 }
 
 fn piece() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z.-]{1,3}",
-        Just("/".to_owned()),
-        (0..Placeholder::NAMES.len()).prop_map(|at| Placeholder::NAMES[at].0.to_owned()),
-    ]
+    prop_oneof!["[a-z.-]{1,3}", Just("/".to_owned()), (0..Placeholder::NAMES.len()).prop_map(|at| Placeholder::NAMES[at].0.to_owned()),]
 }
 
 proptest! {

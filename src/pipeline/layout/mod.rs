@@ -4,7 +4,10 @@
 //! by the plan's `layout_bytes`, whatever the rows (invariant I6): an open parquet row group closes at it, and rows that wait for their
 //! partition are spilled to scratch at half of it.
 
+mod directory;
 mod lineage;
+mod partitions;
+mod scratch;
 mod series;
 mod sink;
 
@@ -22,7 +25,11 @@ use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
 use crate::model::rotation::Rotation;
 use crate::model::template::extension;
+use directory::Directories;
+pub use directory::kept_columns;
 pub use lineage::{KEY_COLUMN, LAST_MODIFIED_COLUMN, ROW_COLUMN};
+use partitions::Partitions;
+pub use scratch::ScratchError;
 use series::{OpenFile, Origin, Position, Series, TableFiles};
 pub use sink::{FileEnd, FileSink, NewFile, SinkClosed};
 
@@ -33,7 +40,8 @@ pub struct LayoutContext {
     pub plan: Arc<Plan>,
     /// The shard whose rows these are.
     pub shard: u32,
-    /// A directory for what spills. Nothing is written there unless rows spill, and nothing is left behind.
+    /// A directory for what spills, of which one layout at a time uses the frozen `worker.scratch`. It is made when rows spill; what is
+    /// written has no name there and is gone with the layout, or with the process.
     pub scratch: PathBuf,
     /// Where batches are encoded. The layout itself blocks its own thread.
     pub pool: CpuPool,
@@ -52,6 +60,29 @@ pub enum LayoutError {
     /// A batch cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// Rows cannot be spilled.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// A rule of `partitionBy` and the table's schema do not go together.
+    #[error("partitionBy {column} of table {table}: {reason}")]
+    Partition {
+        /// The table.
+        table: String,
+        /// The column, or the partition's name.
+        column: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// More directories than memory is kept for.
+    #[error(
+        "table {table} has more than 100000 partitions in one shard, such as {example}; partition by fewer values or a coarser transform"
+    )]
+    TooManyPartitions {
+        /// The table.
+        table: String,
+        /// One of them.
+        example: String,
+    },
     /// An array operation failed.
     #[error("cannot lay out a batch: {0}")]
     Arrow(#[from] ArrowError),
@@ -70,9 +101,7 @@ pub enum LayoutError {
         template: String,
     },
     /// The template and the values give a key that S3 does not take.
-    #[error(
-        "the key {key} has {bytes} bytes, more than the 1024 that S3 allows; shorten the path or partition by something shorter"
-    )]
+    #[error("the key {key} has {bytes} bytes, more than the 1024 that S3 allows; shorten the path or partition by something shorter")]
     KeyTooLong {
         /// The key.
         key: String,
@@ -125,6 +154,7 @@ pub struct Layout<S> {
 struct Shared {
     plan: Arc<Plan>,
     shard: u32,
+    scratch: PathBuf,
     pool: CpuPool,
     rotation: Rotation,
     per_source: bool,
@@ -138,13 +168,21 @@ struct Shared {
 /// The table whose rows are coming in.
 struct OpenTable {
     files: TableFiles,
-    lineage: bool,
+    /// With lineage: the schema of batches that have it.
+    lineage: Option<SchemaRef>,
     /// The object whose rows are coming in.
     object: u32,
     /// Whether files may not hold rows of this object and others.
     alone: bool,
-    position: Position,
-    file: Option<OpenFile>,
+    rows: Rows,
+}
+
+/// Where the rows go.
+enum Rows {
+    /// Straight into the open file.
+    Straight { position: Position, file: Option<OpenFile> },
+    /// By way of their partitions.
+    Partitioned(Box<Partitions>),
 }
 
 impl<S: FileSink> Layout<S> {
@@ -153,6 +191,7 @@ impl<S: FileSink> Layout<S> {
         let destination = &context.plan.settings.destination;
         let shared = Shared {
             shard: context.shard,
+            scratch: context.scratch,
             rotation: Rotation::new(destination, context.plan.part_bytes),
             per_source: destination.template.per_source(),
             load_id: load_id(&context.plan.run, context.plan.epoch),
@@ -176,7 +215,7 @@ impl<S: FileSink> Layout<S> {
         match &mut self.open {
             Some(open) if open.files.table == object.table => {
                 if open.object != index && (alone || open.alone) {
-                    open.series().close(&self.shared, &mut self.sink)?;
+                    open.close(&self.shared, &mut self.sink)?;
                 }
                 (open.object, open.alone) = (index, alone);
             }
@@ -187,11 +226,13 @@ impl<S: FileSink> Layout<S> {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let origin = Origin { objects: (index, index), key: &object.object.key };
-        if open.lineage {
-            let batch = lineage::add(batch, &open.files.schema, &object.object, first_row)?;
-            return open.series().write(&self.shared, &mut self.sink, &batch, origin);
+        match &open.lineage {
+            Some(schema) => {
+                let batch = lineage::add(batch, schema, &object.object, first_row)?;
+                open.write(&self.shared, &mut self.sink, &batch, origin)
+            }
+            None => open.write(&self.shared, &mut self.sink, batch, origin),
         }
-        open.series().write(&self.shared, &mut self.sink, batch, origin)
     }
 
     /// Ends every file and gives the sink back.
@@ -206,33 +247,67 @@ impl<S: FileSink> Layout<S> {
 
     fn close_table(&mut self) -> Result<(), LayoutError> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
-        open.series().close(&self.shared, &mut self.sink)
+        open.close(&self.shared, &mut self.sink)
     }
 }
 
 impl OpenTable {
     fn new(shared: &Shared, table: u32, object: u32, alone: bool) -> Result<Self, LayoutError> {
         let settings = &shared.plan.settings;
-        let lineage = settings.destination.lineage;
-        let schema = written_schema(&shared.plan.tables[table as usize].schema.arrow(), lineage, shared.table_name(table))?;
+        let destination = &settings.destination;
+        let name = shared.table_name(table);
+        let whole = shared.plan.tables[table as usize].schema.arrow();
+        let whole = if destination.lineage { with_lineage(&whole, name)? } else { whole };
         let metadata = vec![
             ("s3sync.sync".to_owned(), settings.id.to_string()),
-            ("s3sync.table".to_owned(), shared.table_name(table).to_owned()),
+            ("s3sync.table".to_owned(), name.to_owned()),
             ("s3sync.epoch".to_owned(), shared.plan.epoch.to_string()),
         ];
-        let options = EncodeOptions::new(&settings.destination, shared.plan.layout_bytes, metadata);
-        let files = TableFiles { table, schema, options };
-        Ok(Self { files, lineage, object, alone, position: Position::default(), file: None })
+        let layout_bytes = shared.plan.layout_bytes;
+        let lineage = destination.lineage.then(|| Arc::clone(&whole));
+        if destination.partition_by.is_empty() {
+            let options = EncodeOptions::new(destination, layout_bytes, metadata);
+            let rows = Rows::Straight { position: Position::default(), file: None };
+            return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, rows });
+        }
+        let kept = kept_columns(name, &whole, &destination.partition_by)?;
+        let directories = Directories::new(name, &whole, &destination.partition_by)?;
+        let schema = Arc::new(whole.project(&kept)?);
+        // Half is for the rows that wait.
+        let options = EncodeOptions::new(destination, layout_bytes / 2, metadata);
+        // Scratch is full a spill early: it is looked at when a spill is done.
+        let scratch_bytes_max = settings.worker.scratch_bytes.saturating_sub(layout_bytes / 2);
+        let partitions = Partitions::new(directories, kept, layout_bytes, shared.scratch.clone(), scratch_bytes_max);
+        let rows = Rows::Partitioned(Box::new(partitions));
+        Ok(Self { files: TableFiles { table, schema, options }, lineage, object, alone, rows })
     }
 
-    fn series(&mut self) -> Series<'_> {
-        Series { files: &self.files, partition: "", position: &mut self.position, open: &mut self.file }
+    fn write(&mut self, shared: &Shared, sink: &mut impl FileSink, batch: &RecordBatch, origin: Origin<'_>) -> Result<(), LayoutError> {
+        match &mut self.rows {
+            Rows::Straight { position, file } => {
+                Series { files: &self.files, partition: "", position, open: file }.write(shared, sink, batch, origin)
+            }
+            Rows::Partitioned(partitions) => partitions.write(shared, &self.files, sink, batch, origin),
+        }
+    }
+
+    /// Ends the files of all rows so far.
+    fn close(&mut self, shared: &Shared, sink: &mut impl FileSink) -> Result<(), LayoutError> {
+        match &mut self.rows {
+            Rows::Straight { position, file } => Series { files: &self.files, partition: "", position, open: file }.close(shared, sink),
+            Rows::Partitioned(partitions) => partitions.drain(shared, &self.files, sink),
+        }
     }
 }
 
 impl Shared {
     fn table_name(&self, table: u32) -> &str {
         &self.plan.tables[table as usize].name
+    }
+
+    /// Whether files of this table and partition are to be made.
+    fn wants(&self, table: u32, partition: &str) -> bool {
+        self.recorded(table, partition).is_none_or(|files| !files.is_empty())
     }
 
     /// The recorded files of one table and partition; `None` when files are made by the limits.
@@ -242,16 +317,14 @@ impl Shared {
     }
 }
 
-/// The schema of files: the table's, with lineage.
-fn written_schema(schema: &SchemaRef, lineage: bool, table: &str) -> Result<SchemaRef, LayoutError> {
+/// A table's schema with the lineage columns behind.
+fn with_lineage(schema: &SchemaRef, table: &str) -> Result<SchemaRef, LayoutError> {
     let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-    if lineage {
-        for field in lineage::fields() {
-            if schema.index_of(field.name()).is_ok() {
-                return Err(LayoutError::Clash { table: table.to_owned(), column: field.name().clone() });
-            }
-            fields.push(Arc::new(field));
+    for field in lineage::fields() {
+        if schema.index_of(field.name()).is_ok() {
+            return Err(LayoutError::Clash { table: table.to_owned(), column: field.name().clone() });
         }
+        fields.push(Arc::new(field));
     }
     Ok(Arc::new(Schema::new(fields)))
 }

@@ -63,13 +63,7 @@ pub(super) struct Origin<'a> {
 
 impl Series<'_> {
     /// Writes the next rows.
-    pub fn write(
-        &mut self,
-        shared: &Shared,
-        sink: &mut impl FileSink,
-        batch: &RecordBatch,
-        origin: Origin<'_>,
-    ) -> Result<(), LayoutError> {
+    pub fn write(&mut self, shared: &Shared, sink: &mut impl FileSink, batch: &RecordBatch, origin: Origin<'_>) -> Result<(), LayoutError> {
         let step = step_rows(shared, batch);
         let mut start = 0;
         while start < batch.num_rows() {

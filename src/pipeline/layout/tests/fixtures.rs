@@ -74,9 +74,7 @@ pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
         Arc::new(Int64Array::from(ids.clone())),
         Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(|id| id * 864_000_000)).with_timezone("UTC")),
         Arc::new(StringArray::from_iter(ids.iter().map(country))),
-        Arc::new(StringArray::from_iter_values(
-            ids.iter().map(|id| format!("text {}", id.wrapping_mul(2_654_435_761) % 1_000_003)),
-        )),
+        Arc::new(StringArray::from_iter_values(ids.iter().map(|id| format!("text {}", id.wrapping_mul(2_654_435_761) % 1_000_003)))),
     ];
     RecordBatch::try_new(table_schema().arrow(), columns).unwrap()
 }
@@ -152,8 +150,7 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
 }
 
 pub fn object(key: &str, table: u32) -> PlannedObject {
-    let object =
-        Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap() };
+    let object = Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap() };
     PlannedObject { object, table, slice: None }
 }
 
@@ -170,20 +167,10 @@ pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
 }
 
 /// Lays everything out on so many threads.
-pub fn lay_out(
-    plan: &Arc<Plan>,
-    inputs: &[Input],
-    threads: usize,
-    cuts: Option<Vec<StagedFile>>,
-) -> Result<Vec<Made>, LayoutError> {
+pub fn lay_out(plan: &Arc<Plan>, inputs: &[Input], threads: usize, cuts: Option<Vec<StagedFile>>) -> Result<Vec<Made>, LayoutError> {
     let scratch = tempfile::tempdir().unwrap();
-    let context = LayoutContext {
-        plan: Arc::clone(plan),
-        shard: 3,
-        scratch: scratch.path().to_owned(),
-        pool: CpuPool::new(threads).unwrap(),
-        cuts,
-    };
+    let context =
+        LayoutContext { plan: Arc::clone(plan), shard: 3, scratch: scratch.path().to_owned(), pool: CpuPool::new(threads).unwrap(), cuts };
     let mut layout = Layout::new(context, Kept::default());
     for input in inputs {
         layout.push(input.index, &input.object, input.first_row, &input.batch)?;

@@ -1,2 +1,3 @@
 mod fixtures;
+mod partitioned;
 mod plain;

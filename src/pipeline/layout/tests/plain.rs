@@ -75,8 +75,7 @@ fn threads_do_not_change_a_byte() {
 #[test]
 fn row_groups_close_at_their_limits() {
     let groups = |change: fn(&mut crate::model::plan::Plan)| -> Vec<i64> {
-        let inputs =
-            [input(0, object("a/1.csv", 0), rows(0, 50_000, 5)), input(0, object("a/1.csv", 0), rows(50_000, 100_000, 5))];
+        let inputs = [input(0, object("a/1.csv", 0), rows(0, 50_000, 5)), input(0, object("a/1.csv", 0), rows(50_000, 100_000, 5))];
         let made = lay_out(&plan(change), &inputs, 2, None).unwrap();
         assert_eq!(made.len(), 1);
         assert_eq!(read(&made[0]), rows(0, 100_000, 5));
@@ -95,19 +94,15 @@ fn files_name_the_sync_and_the_epoch() {
     let reader = SerializedFileReader::new(bytes::Bytes::from(made[0].bytes.clone())).unwrap();
     let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap();
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap();
-    assert_eq!(
-        (value("s3sync.sync"), value("s3sync.table"), value("s3sync.epoch")),
-        ("data/orders".into(), "a".into(), "7".into())
-    );
+    assert_eq!((value("s3sync.sync"), value("s3sync.table"), value("s3sync.epoch")), ("data/orders".into(), "a".into(), "7".into()));
     let column = reader.metadata().row_group(0).column(0);
     assert!(column.statistics().is_some() && column.column_index_offset().is_some() && column.offset_index_offset().is_some());
 }
 
 #[test]
 fn recorded_files_are_made_again_byte_by_byte() {
-    let inputs: Vec<_> = (0..10)
-        .map(|at| input(at, object(&format!("a/{at}.csv"), 0), rows(i64::from(at) * 100, i64::from(at + 1) * 100, 5)))
-        .collect();
+    let inputs: Vec<_> =
+        (0..10).map(|at| input(at, object(&format!("a/{at}.csv"), 0), rows(i64::from(at) * 100, i64::from(at + 1) * 100, 5))).collect();
     let first = plan(|plan| plan.settings.destination.batch_rows = 130);
     let made = lay_out(&first, &inputs, 1, None).unwrap();
     // Other limits: the recorded rows decide.

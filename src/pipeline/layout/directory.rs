@@ -1,0 +1,187 @@
+//! Which hive directory each row belongs to.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Int32Array, RecordBatch};
+use arrow::datatypes::*;
+use arrow::row::{RowConverter, SortField};
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
+
+use super::LayoutError;
+use crate::codec::encode::time_text::{civil, ticks};
+use crate::codec::encode::value::{Raw, writer};
+use crate::model::hive;
+use crate::model::settings::{PartitionRule, PartitionTransform};
+
+/// Directories that one table may have in one shard. Each costs about 400 bytes of memory (its name twice, the row that gave it,
+/// counters): 40 MB at most. More is a mistake in `partitionBy`: as many files would be made.
+pub(super) const DIRECTORIES_MAX: usize = 100_000;
+
+/// Gives each row the number of its directory. Numbers count up in the order directories are first seen.
+pub(super) struct Directories {
+    rules: Vec<(usize, PartitionRule)>,
+    converter: RowConverter,
+    by_values: HashMap<Box<[u8]>, u32>,
+    by_name: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
+    table: String,
+}
+
+/// Checks the rules of `partitionBy` against a table's schema, and gives the columns that stay in its files (their indexes).
+///
+/// # Errors
+/// A column that is not there, a transform of a column that is no date or timestamp, a value that cannot be a directory, two names that
+/// differ only in case or not at all, and no column left.
+pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Vec<usize>, LayoutError> {
+    let refuse = |column: &str, reason: &'static str| LayoutError::Partition { table: table.to_owned(), column: column.to_owned(), reason };
+    let mut leaving = Vec::new();
+    for rule in rules {
+        let at = schema.index_of(&rule.column).map_err(|_| refuse(&rule.column, "the table has no such column"))?;
+        let data_type = schema.field(at).data_type();
+        let is_time = matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
+        match rule.transform {
+            None if data_type.is_nested() || matches!(data_type, DataType::Interval(_)) => {
+                return Err(refuse(&rule.column, "its values cannot be directories"));
+            }
+            None => leaving.push(at),
+            Some(_) if !is_time => return Err(refuse(&rule.column, "a transform needs a date or a timestamp")),
+            Some(PartitionTransform::Hour) if *data_type == DataType::Date32 => {
+                return Err(refuse(&rule.column, "a date has no hours"));
+            }
+            Some(_) => {}
+        }
+    }
+    let kept: Vec<usize> = (0..schema.fields().len()).filter(|at| !leaving.contains(at)).collect();
+    // Hive's names have no case: country=a beside a column Country would be one column to it.
+    let mut names: Vec<String> = rules.iter().map(|rule| rule.name.to_lowercase()).collect();
+    names.extend(kept.iter().map(|at| schema.field(*at).name().to_lowercase()));
+    for (at, rule) in rules.iter().enumerate() {
+        if names.iter().skip(at + 1).any(|name| *name == names[at]) {
+            return Err(refuse(&rule.name, "another column or partition has this name (case aside); set name in partitionBy"));
+        }
+    }
+    match kept.is_empty() {
+        true => Err(refuse(&rules[0].column, "no column is left for the files")),
+        false => Ok(kept),
+    }
+}
+
+impl Directories {
+    /// Rules that [`kept_columns`] has accepted for batches in `schema`.
+    pub fn new(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Self, LayoutError> {
+        let rules: Vec<(usize, PartitionRule)> =
+            rules.iter().map(|rule| Ok((schema.index_of(&rule.column)?, rule.clone()))).collect::<Result<_, LayoutError>>()?;
+        let fields = rules.iter().map(|(at, rule)| {
+            SortField::new(match rule.transform {
+                None => schema.field(*at).data_type().clone(),
+                Some(PartitionTransform::Date) => DataType::Date32,
+                Some(_) => DataType::Int32,
+            })
+        });
+        Ok(Self {
+            converter: RowConverter::new(fields.collect())?,
+            rules,
+            by_values: HashMap::new(),
+            by_name: HashMap::new(),
+            names: Vec::new(),
+            table: table.to_owned(),
+        })
+    }
+
+    /// How many directories were seen.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The name of a directory: `country=DE/month=1`.
+    pub fn name(&self, directory: u32) -> &Arc<str> {
+        &self.names[directory as usize]
+    }
+
+    /// The directory of each row.
+    pub fn of_rows(&mut self, batch: &RecordBatch) -> Result<Vec<u32>, LayoutError> {
+        let columns: Vec<ArrayRef> =
+            self.rules.iter().map(|(at, rule)| transformed(batch.column(*at), rule.transform)).collect::<Result<_, _>>()?;
+        let values = self.converter.convert_columns(&columns)?;
+        let mut directories = Vec::with_capacity(batch.num_rows());
+        let mut last: Option<(usize, u32)> = None;
+        for row in 0..batch.num_rows() {
+            let bytes = values.row(row).data();
+            // Neighbours often share a directory.
+            let directory = match last {
+                Some((same, directory)) if values.row(same).data() == bytes => directory,
+                _ => match self.by_values.get(bytes) {
+                    Some(directory) => *directory,
+                    None => self.add(bytes, &columns, row)?,
+                },
+            };
+            last = Some((row, directory));
+            directories.push(directory);
+        }
+        Ok(directories)
+    }
+
+    /// Numbers the directory of values that were not seen before. Values may share one: null and the empty text do.
+    fn add(&mut self, bytes: &[u8], columns: &[ArrayRef], row: usize) -> Result<u32, LayoutError> {
+        let parts = self.rules.iter().zip(columns).map(|((_, rule), column)| {
+            let mut text = Vec::new();
+            if column.is_valid(row) {
+                writer(column.slice(row, 1).as_ref(), &Raw)(0, &mut text);
+            }
+            hive::directory(&rule.name, Some(&String::from_utf8_lossy(&text)))
+        });
+        let name: Arc<str> = parts.collect::<Vec<_>>().join("/").into();
+        let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let directory = match self.by_name.entry(Arc::clone(&name)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(_) if self.names.len() == DIRECTORIES_MAX => {
+                return Err(LayoutError::TooManyPartitions { table: self.table.clone(), example: name.to_string() });
+            }
+            Entry::Vacant(new) => {
+                self.names.push(name);
+                *new.insert(next)
+            }
+        };
+        self.by_values.insert(bytes.into(), directory);
+        Ok(directory)
+    }
+}
+
+fn transformed(column: &ArrayRef, transform: Option<PartitionTransform>) -> Result<ArrayRef, LayoutError> {
+    let Some(transform) = transform else { return Ok(Arc::clone(column)) };
+    Ok(match column.data_type() {
+        DataType::Date32 => parts::<Date32Type>(column, 1, |days| days.into(), transform),
+        DataType::Date64 => parts::<Date64Type>(column, 86_400_000, |value| value, transform),
+        DataType::Timestamp(TimeUnit::Second, _) => timestamps::<TimestampSecondType>(column, transform),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => timestamps::<TimestampMillisecondType>(column, transform),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => timestamps::<TimestampMicrosecondType>(column, transform),
+        _ => timestamps::<TimestampNanosecondType>(column, transform),
+    })
+}
+
+fn timestamps<T: ArrowTimestampType>(column: &ArrayRef, transform: PartitionTransform) -> ArrayRef {
+    parts::<T>(column, 86_400 * ticks(T::UNIT), |value| value, transform)
+}
+
+/// The wanted part of each value, where a day has so many ticks.
+fn parts<T: ArrowPrimitiveType>(
+    column: &ArrayRef,
+    day_ticks: i64,
+    value: impl Fn(T::Native) -> i64,
+    transform: PartitionTransform,
+) -> ArrayRef {
+    let values = column.as_primitive::<T>();
+    let day = |ticks: T::Native| value(ticks).div_euclid(day_ticks);
+    let fit = |number: i64| i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX });
+    match transform {
+        PartitionTransform::Date => Arc::new(values.unary::<_, Date32Type>(|ticks| fit(day(ticks)))) as Arc<Date32Array>,
+        PartitionTransform::Year => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).0))) as Arc<Int32Array>,
+        PartitionTransform::Month => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).1.into()))),
+        PartitionTransform::Day => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).2.into()))),
+        PartitionTransform::Hour => {
+            Arc::new(values.unary::<_, Int32Type>(|ticks| fit(value(ticks).rem_euclid(day_ticks) * 24 / day_ticks)))
+        }
+    }
+}
