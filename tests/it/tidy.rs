@@ -137,13 +137,13 @@ fn links_lead_somewhere() {
 #[test]
 fn no_path_of_one_machine() {
     let mut wrong = Vec::new();
+    let parts = ["/root/", "/home/", "/work/"];
     let texts =
         [files("src", "rs"), files("docs", "md"), files("examples", "yaml"), vec![("README.md".into(), read("README.md"))]].concat();
     for (path, text) in texts {
-        for (number, line) in text.lines().enumerate() {
-            if ["/root/", "/home/", "/work/"].iter().any(|part| line.contains(part)) {
-                wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
-            }
+        // Tests may make such paths up.
+        for (number, line) in code(&text).filter(|(_, line)| parts.iter().any(|part| line.contains(part))) {
+            wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
         }
     }
     none(wrong, "paths that only one machine has");
