@@ -1,5 +1,7 @@
 //! Bytes to record batches and back, without I/O: callers bring the bytes and carry them away. Nothing here awaits.
 
+pub mod compression;
+pub mod decode;
 pub mod encode;
 
 use arrow::record_batch::RecordBatch;

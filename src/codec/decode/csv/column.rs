@@ -1,0 +1,330 @@
+//! One column of a block's cells becomes one array.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder,
+    NullBufferBuilder, PrimitiveArray, StringArray, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::*;
+use base64::Engine;
+
+use super::super::value;
+use super::scan::{Cell, Dialect};
+use crate::model::settings::CsvReadSettings;
+
+/// Which cells are null: unquoted ones with one of these texts.
+#[derive(Clone, Debug)]
+pub(super) struct Nulls {
+    empty: bool,
+    others: Vec<Box<[u8]>>,
+}
+
+impl Nulls {
+    pub(super) fn new(csv: &CsvReadSettings) -> Nulls {
+        let others = csv.null_values.iter().filter(|text| !text.is_empty());
+        Nulls {
+            empty: csv.null_values.iter().any(String::is_empty),
+            others: others.map(|text| text.as_bytes().into()).collect(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_null(&self, data: &[u8], cell: Cell) -> bool {
+        if cell.quoted() {
+            return false;
+        }
+        let range = cell.range();
+        if range.is_empty() {
+            self.empty
+        } else {
+            !self.others.is_empty() && self.named(&data[range])
+        }
+    }
+
+    fn named(&self, text: &[u8]) -> bool {
+        self.others.iter().any(|null| **null == *text)
+    }
+}
+
+/// The text of a cell, its doubled and escaped quotes resolved into `scratch` where there are any.
+#[inline]
+pub(super) fn text<'a>(
+    data: &'a [u8],
+    cell: Cell,
+    dialect: Dialect,
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let raw = &data[cell.range()];
+    if !cell.escaped() {
+        return raw;
+    }
+    scratch.clear();
+    unescape(raw, dialect, scratch);
+    scratch
+}
+
+fn unescape(mut raw: &[u8], dialect: Dialect, out: &mut Vec<u8>) {
+    let quote = dialect.quote.unwrap_or(b'"');
+    let escape = dialect.escape.unwrap_or(quote);
+    while let Some(at) = memchr::memchr2(quote, escape, raw) {
+        out.extend_from_slice(&raw[..at]);
+        let (taken, rest) = raw[at + 1..].split_at(raw.len().min(at + 2) - at - 1);
+        out.extend_from_slice(taken);
+        raw = rest;
+    }
+    out.extend_from_slice(raw);
+}
+
+/// The cells of one column.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) data: &'a [u8],
+    /// Whole rows of `width` cells.
+    pub(super) cells: &'a [Cell],
+    pub(super) width: usize,
+    /// Which cell of each row.
+    pub(super) cell: usize,
+    pub(super) dialect: Dialect,
+    pub(super) nulls: &'a Nulls,
+}
+
+/// An array, and the rows (null in it) whose text its type cannot hold.
+type Parsed = (ArrayRef, Vec<usize>);
+
+impl<'a> Source<'a> {
+    fn rows(&self) -> usize {
+        self.cells.len() / self.width
+    }
+
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = Cell> + 'a {
+        self.cells
+            .chunks_exact(self.width)
+            .map(move |row| row[self.cell])
+    }
+
+    /// The text of a row, for messages and `_rescued_data`.
+    pub(super) fn lossy(&self, row: usize) -> String {
+        let mut scratch = Vec::new();
+        let cell = self.cells[row * self.width + self.cell];
+        String::from_utf8_lossy(text(self.data, cell, self.dialect, &mut scratch)).into_owned()
+    }
+
+    /// A column of which only nulls are known: everything else misfits.
+    pub(super) fn nulls(&self, data_type: &DataType) -> Parsed {
+        let misfits = self
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| !self.nulls.is_null(self.data, *cell))
+            .map(|(row, _)| row);
+        (new_null_array(data_type, self.rows()), misfits.collect())
+    }
+
+    /// The column in a type. `exact`: numbers have to survive as they are written (inferred types); otherwise (declared types) a
+    /// float is the nearest one, and binary is base64 text.
+    pub(super) fn array(&self, data_type: &DataType, exact: bool) -> Parsed {
+        use DataType::*;
+        match data_type {
+            Utf8 => self.strings(),
+            Int64 => self.primitive::<Int64Type>(data_type, value::integer),
+            Float64 => self.primitive::<Float64Type>(data_type, |text| float64(text, exact)),
+            Boolean => self.booleans(),
+            Date32 => self.primitive::<Date32Type>(data_type, value::date),
+            Timestamp(unit, zone) => self.timestamps(data_type, *unit, zone.is_some()),
+            Int8 => self.integers::<Int8Type>(data_type),
+            Int16 => self.integers::<Int16Type>(data_type),
+            Int32 => self.integers::<Int32Type>(data_type),
+            UInt8 => self.integers::<UInt8Type>(data_type),
+            UInt16 => self.integers::<UInt16Type>(data_type),
+            UInt32 => self.integers::<UInt32Type>(data_type),
+            UInt64 => self.primitive::<UInt64Type>(data_type, value::unsigned_integer),
+            Float32 => self.primitive::<Float32Type>(data_type, |text| float32(text, exact)),
+            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, *p, *s, |value| {
+                value.to_i128()?.try_into().ok()
+            }),
+            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, *p, *s, |value| {
+                value.to_i128()?.try_into().ok()
+            }),
+            Decimal128(p, s) => self.decimals::<Decimal128Type>(data_type, *p, *s, i256::to_i128),
+            Decimal256(p, s) => self.decimals::<Decimal256Type>(data_type, *p, *s, Some),
+            Binary if !exact => self.binaries(),
+            // Other types come from parquet objects of the same table: no text is one, so the column widens to utf8.
+            other => self.nulls(other),
+        }
+    }
+
+    #[inline]
+    fn primitive<T: ArrowPrimitiveType>(
+        self,
+        data_type: &DataType,
+        parse: impl Fn(&[u8]) -> Option<T::Native>,
+    ) -> Parsed {
+        let mut values: Vec<T::Native> = Vec::with_capacity(self.rows());
+        let mut valid = NullBufferBuilder::new(self.rows());
+        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
+        for (row, cell) in self.iter().enumerate() {
+            if self.nulls.is_null(self.data, cell) {
+                values.push(T::Native::default());
+                valid.append_null();
+            } else if let Some(value) = parse(text(self.data, cell, self.dialect, &mut scratch)) {
+                values.push(value);
+                valid.append_non_null();
+            } else {
+                values.push(T::Native::default());
+                valid.append_null();
+                misfits.push(row);
+            }
+        }
+        let array = PrimitiveArray::<T>::new(values.into(), valid.finish())
+            .with_data_type(data_type.clone());
+        (Arc::new(array), misfits)
+    }
+
+    fn integers<T: ArrowPrimitiveType>(self, data_type: &DataType) -> Parsed
+    where
+        T::Native: TryFrom<i64>,
+    {
+        self.primitive::<T>(data_type, |text| {
+            T::Native::try_from(value::integer(text)?).ok()
+        })
+    }
+
+    fn decimals<T: DecimalType>(
+        self,
+        data_type: &DataType,
+        precision: u8,
+        scale: i8,
+        native: impl Fn(i256) -> Option<T::Native>,
+    ) -> Parsed {
+        self.primitive::<T>(data_type, |text| {
+            native(value::decimal(text, precision, scale)?)
+        })
+    }
+
+    fn timestamps(self, data_type: &DataType, unit: TimeUnit, zoned: bool) -> Parsed {
+        let parse = |text: &[u8]| {
+            let instant = match value::timestamp(text) {
+                Some(instant) if zoned || !instant.zoned => instant,
+                Some(_) => return None,
+                None => value::Instant::midnight(value::date(text)?),
+            };
+            instant.in_unit(unit)
+        };
+        match unit {
+            TimeUnit::Second => self.primitive::<TimestampSecondType>(data_type, parse),
+            TimeUnit::Millisecond => self.primitive::<TimestampMillisecondType>(data_type, parse),
+            TimeUnit::Microsecond => self.primitive::<TimestampMicrosecondType>(data_type, parse),
+            TimeUnit::Nanosecond => self.primitive::<TimestampNanosecondType>(data_type, parse),
+        }
+    }
+
+    fn booleans(self) -> Parsed {
+        let mut values = BooleanBufferBuilder::new(self.rows());
+        let mut valid = NullBufferBuilder::new(self.rows());
+        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
+        for (row, cell) in self.iter().enumerate() {
+            let null = self.nulls.is_null(self.data, cell);
+            let value = if null {
+                None
+            } else {
+                value::boolean(text(self.data, cell, self.dialect, &mut scratch))
+            };
+            if !null && value.is_none() {
+                misfits.push(row);
+            }
+            values.append(value.unwrap_or_default());
+            valid.append(value.is_some());
+        }
+        (
+            Arc::new(BooleanArray::new(values.finish(), valid.finish())),
+            misfits,
+        )
+    }
+
+    fn strings(self) -> Parsed {
+        let bytes: usize = self.iter().map(|cell| cell.range().len()).sum();
+        let mut values: Vec<u8> = Vec::with_capacity(bytes + SHORT);
+        // A block is shorter than 2^31 bytes and resolving quotes only shortens, so that offsets fit.
+        let mut offsets: Vec<i32> = Vec::with_capacity(self.rows() + 1);
+        let mut valid = NullBufferBuilder::new(self.rows());
+        offsets.push(0);
+        for cell in self.iter() {
+            let range = cell.range();
+            let null = self.nulls.is_null(self.data, cell);
+            valid.append(!null);
+            if null {
+                // No bytes.
+            } else if cell.escaped() {
+                unescape(&self.data[range], self.dialect, &mut values);
+            } else {
+                append(&mut values, self.data, range);
+            }
+            offsets.push(values.len() as i32);
+        }
+        let offsets = OffsetBuffer::new(offsets.into());
+        match StringArray::try_new(offsets, values.into(), valid.finish()) {
+            Ok(array) => (Arc::new(array), Vec::new()),
+            // Rows are valid UTF-8 and cut at ASCII bytes; were that wrong, every row is refused rather than a panic.
+            Err(_) => (
+                new_null_array(&DataType::Utf8, self.rows()),
+                (0..self.rows()).collect(),
+            ),
+        }
+    }
+
+    fn binaries(self) -> Parsed {
+        let mut values = BinaryBuilder::new();
+        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
+        for (row, cell) in self.iter().enumerate() {
+            if self.nulls.is_null(self.data, cell) {
+                values.append_null();
+                continue;
+            }
+            match base64::engine::general_purpose::STANDARD.decode(text(
+                self.data,
+                cell,
+                self.dialect,
+                &mut scratch,
+            )) {
+                Ok(value) => values.append_value(value),
+                Err(_) => {
+                    values.append_null();
+                    misfits.push(row);
+                }
+            }
+        }
+        (Arc::new(values.finish()), misfits)
+    }
+}
+
+/// Most cells are short: a copy of a fixed length, cut afterwards, costs two instructions instead of a call.
+const SHORT: usize = 32;
+
+#[inline]
+fn append(values: &mut Vec<u8>, data: &[u8], range: std::ops::Range<usize>) {
+    match data
+        .get(range.start..)
+        .and_then(|rest| rest.first_chunk::<SHORT>())
+    {
+        Some(chunk) if range.len() <= SHORT => {
+            let end = values.len() + range.len();
+            values.extend_from_slice(chunk);
+            values.truncate(end);
+        }
+        _ => values.extend_from_slice(&data[range]),
+    }
+}
+
+fn float64(text: &[u8], exact: bool) -> Option<f64> {
+    let (value, whole) = value::float(text)?;
+    // 15 digits are below 2^53 whatever they are.
+    (!exact || !whole || text.len() <= 15 || value::exact_in_float64(text)).then_some(value)
+}
+
+fn float32(text: &[u8], exact: bool) -> Option<f32> {
+    let (value, _) = value::float(text)?;
+    let narrow = value as f32;
+    (narrow.is_finite() && (!exact || f64::from(narrow) == value)).then_some(narrow)
+}

@@ -1,0 +1,41 @@
+//! What types a block's cells would have.
+
+use super::super::value::{self, Seen};
+use super::column::{Nulls, text};
+use super::scan::Dialect;
+use super::valid_cells;
+use crate::model::schema::{Column, TableSchema};
+use crate::model::settings::CsvReadSettings;
+
+/// The schema that this text alone would have, columns in the header's order. Records that are no rows are not looked at.
+pub(in crate::codec::decode) fn infer(
+    data: &[u8],
+    dialect: Dialect,
+    csv: &CsvReadSettings,
+    header: &[String],
+) -> TableSchema {
+    let nulls = Nulls::new(csv);
+    let width = header.len();
+    let cells = valid_cells(data, dialect, width);
+    let mut scratch = Vec::new();
+    let column = |(i, name): (usize, &String)| {
+        let mut seen = Seen::default();
+        for row in cells.cells.chunks_exact(width) {
+            if !nulls.is_null(data, row[i]) {
+                seen.add(value::classify(text(data, row[i], dialect, &mut scratch)));
+                if seen.is_text() {
+                    break;
+                }
+            }
+        }
+        let (data_type, wide) = seen.data_type();
+        Column {
+            wide,
+            ..Column::inferred(name, data_type)
+        }
+    };
+    TableSchema {
+        columns: header.iter().enumerate().map(column).collect(),
+        ..TableSchema::default()
+    }
+}

@@ -1,0 +1,243 @@
+//! Where records end, found by jumping from quote to quote: the serial part of reading csv, so it looks at as little as possible.
+
+use super::scan::Dialect;
+
+/// A scan that goes on over pieces of text: where a piece ends does not matter.
+#[derive(Clone, Debug)]
+pub(in crate::codec::decode) struct RecordScan {
+    dialect: Dialect,
+    state: State,
+    /// Bytes seen since the scan began.
+    seen: u64,
+    /// Where the last quoted cell opened, in bytes since the scan began.
+    opened: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At the start of a record.
+    Record,
+    /// In a comment.
+    Comment,
+    /// Outside quotes, at the start of a cell or behind it.
+    Cell { start: bool },
+    /// Inside quotes.
+    Quoted,
+    /// Behind an escape inside quotes.
+    Escaped,
+    /// Behind a quote inside quotes: it closes, unless another follows.
+    QuoteSeen,
+}
+
+impl RecordScan {
+    pub(in crate::codec::decode) fn new(dialect: Dialect) -> RecordScan {
+        RecordScan {
+            dialect,
+            state: State::Record,
+            seen: 0,
+            opened: 0,
+        }
+    }
+
+    /// Looks at the next piece of text. Gives the length up to the first end of a record at or after `min` bytes, and stands at the
+    /// start of a record then; the caller comes again with what follows. `None`: the piece has been looked at and has no such end.
+    pub(in crate::codec::decode) fn end(&mut self, piece: &[u8], min: usize) -> Option<usize> {
+        let found = self.scan(piece, min);
+        self.seen += found.unwrap_or(piece.len()) as u64;
+        found
+    }
+
+    /// Whether the text so far ends inside quotes: how many bytes lie from the opening quote on.
+    pub(in crate::codec::decode) fn open_quote(&self) -> Option<u64> {
+        matches!(self.state, State::Quoted | State::Escaped).then_some(self.seen - self.opened)
+    }
+
+    fn scan(&mut self, piece: &[u8], min: usize) -> Option<usize> {
+        let mut at = 0;
+        while at < piece.len() {
+            let rest = &piece[at..];
+            match self.state {
+                State::Record if self.dialect.comment == Some(rest[0]) => {
+                    self.state = State::Comment
+                }
+                State::Record => self.state = State::Cell { start: true },
+                State::Comment => {
+                    at += memchr::memchr(b'\n', rest)? + 1;
+                    self.state = State::Record;
+                    if at >= min {
+                        return Some(at);
+                    }
+                }
+                State::Cell { start } => {
+                    let quote = self
+                        .dialect
+                        .quote
+                        .and_then(|quote| memchr::memchr(quote, rest));
+                    let run = quote.map_or(rest.len(), |quote| quote);
+                    // With comments every record's start matters; otherwise only the first end behind `min`.
+                    let from = if self.dialect.comment.is_some() {
+                        0
+                    } else {
+                        min.saturating_sub(1).saturating_sub(at)
+                    };
+                    if let Some(newline) = rest
+                        .get(from..run)
+                        .and_then(|run| memchr::memchr(b'\n', run))
+                    {
+                        at += from + newline + 1;
+                        self.state = State::Record;
+                        if at >= min {
+                            return Some(at);
+                        }
+                        continue;
+                    }
+                    let start = if run == 0 {
+                        start
+                    } else {
+                        self.separates(rest[run - 1])
+                    };
+                    at += run;
+                    self.state = State::Cell { start };
+                    if quote.is_some() {
+                        if start {
+                            self.opened = self.seen + at as u64;
+                            self.state = State::Quoted;
+                        } else {
+                            self.state = State::Cell { start: false };
+                        }
+                        at += 1;
+                    }
+                }
+                State::Quoted => {
+                    let quote = self.dialect.quote.unwrap_or(b'"');
+                    let found = match self.dialect.escape {
+                        Some(escape) => memchr::memchr2(quote, escape, rest)?,
+                        None => memchr::memchr(quote, rest)?,
+                    };
+                    self.state = if rest[found] == quote {
+                        State::QuoteSeen
+                    } else {
+                        State::Escaped
+                    };
+                    at += found + 1;
+                }
+                State::Escaped => {
+                    self.state = State::Quoted;
+                    at += 1;
+                }
+                State::QuoteSeen if Some(rest[0]) == self.dialect.quote => {
+                    self.state = State::Quoted;
+                    at += 1;
+                }
+                State::QuoteSeen => self.state = State::Cell { start: false },
+            }
+        }
+        None
+    }
+
+    fn separates(&self, byte: u8) -> bool {
+        byte == self.dialect.delimiter || byte == b'\n'
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: Dialect = Dialect {
+        delimiter: b',',
+        quote: Some(b'"'),
+        escape: None,
+        comment: None,
+    };
+
+    /// The text cut at every end of a record, fed in pieces of `step` bytes.
+    fn cut(text: &str, dialect: Dialect, step: usize) -> Vec<String> {
+        let mut scan = RecordScan::new(dialect);
+        let (mut records, mut record) = (Vec::new(), String::new());
+        for piece in text.as_bytes().chunks(step) {
+            let mut piece = piece;
+            while let Some(end) = scan.end(piece, 1) {
+                record += std::str::from_utf8(&piece[..end]).expect("ascii");
+                records.push(std::mem::take(&mut record));
+                piece = &piece[end..];
+            }
+            record += std::str::from_utf8(piece).expect("ascii");
+        }
+        records.push(record);
+        records
+    }
+
+    fn check(text: &str, dialect: Dialect, expected: &[&str]) {
+        for step in 1..=text.len() {
+            assert_eq!(
+                cut(text, dialect, step),
+                expected,
+                "{text:?} in steps of {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn records_end_at_newlines_outside_quotes() {
+        check("a,b\nc\n", PLAIN, &["a,b\n", "c\n", ""]);
+        check("\"a\nb\",c\nd", PLAIN, &["\"a\nb\",c\n", "d"]);
+        check("\"a\"\"\n\"\nb\n", PLAIN, &["\"a\"\"\n\"\n", "b\n", ""]);
+        check(
+            "5\" x\n\"6\"\" \n\"\n",
+            PLAIN,
+            &["5\" x\n", "\"6\"\" \n\"\n", ""],
+        );
+        check("a,\"\nb\n", PLAIN, &["a,\"\nb\n"]);
+        let comment = Dialect {
+            comment: Some(b'#'),
+            ..PLAIN
+        };
+        check(
+            "#\"\na\n\"#\n\"\n",
+            comment,
+            &["#\"\n", "a\n", "\"#\n\"\n", ""],
+        );
+        let escape = Dialect {
+            escape: Some(b'\\'),
+            ..PLAIN
+        };
+        check("\"\\\"\n\"\nb", escape, &["\"\\\"\n\"\n", "b"]);
+        check(
+            "\"a\n\"\n",
+            Dialect {
+                quote: None,
+                ..PLAIN
+            },
+            &["\"a\n", "\"\n", ""],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn cells_and_records_agree_on_where_records_end(text in "[a\",#\\\\\r\n]{0,60}", comment: bool, escape: bool) {
+            let dialect = Dialect {
+                comment: comment.then_some(b'#'), escape: escape.then_some(b'\\'), ..PLAIN
+            };
+            let records = cut(&text, dialect, 3);
+            let whole = super::super::scan::scan(text.as_bytes(), dialect, 1);
+            let parts: usize =
+                records.iter().map(|record| super::super::scan::scan(record.as_bytes(), dialect, 1).records()).sum();
+            prop_assert_eq!(whole.records(), parts);
+        }
+
+        #[test]
+        fn an_end_behind_a_minimum_is_an_end(text in "[a\",\n]{0,60}", min in 1usize..40) {
+            let mut ends = Vec::new();
+            let mut at = 0;
+            let mut scan = RecordScan::new(PLAIN);
+            while let Some(end) = scan.end(&text.as_bytes()[at..], 1) {
+                at += end;
+                ends.push(at);
+            }
+            let expected = ends.into_iter().find(|end| *end >= min);
+            prop_assert_eq!(RecordScan::new(PLAIN).end(text.as_bytes(), min), expected);
+        }
+    }
+}

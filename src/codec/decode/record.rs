@@ -1,0 +1,135 @@
+//! Blocks of records to batches, whatever the text's format.
+
+use std::sync::Arc;
+
+use super::csv::{self, CsvDecoder};
+use crate::codec::{Block, DecodeError, Decoded};
+use crate::model::format::Format;
+use crate::model::schema::{TableSchema, merge};
+use crate::model::settings::CsvReadSettings;
+use arrow::datatypes::DataType;
+
+/// Decodes blocks of one object under its table's schema. Blocks may be decoded on several threads and in any order; what comes out
+/// depends on the block alone.
+pub struct RecordDecoder {
+    format: Format,
+    csv: CsvReadSettings,
+    header: Vec<String>,
+    table: Arc<TableSchema>,
+    decoder: Decoder,
+}
+
+enum Decoder {
+    Csv(CsvDecoder),
+}
+
+impl RecordDecoder {
+    /// A decoder for one object. `header` is [`super::text::TextReader::header`]'s (csv and tsv; `None` otherwise); `drop` are input columns that
+    /// are no surprise although the table does not have them; batches have at most `rows_per_batch` rows (at least 1) of one block.
+    ///
+    /// # Errors
+    /// Options that no text can be read by.
+    pub fn new(
+        format: Format,
+        csv: &CsvReadSettings,
+        header: Option<&[String]>,
+        table: Arc<TableSchema>,
+        drop: &[String],
+        rows_per_batch: usize,
+    ) -> Result<RecordDecoder, DecodeError> {
+        let header = header.unwrap_or_default().to_vec();
+        let rows_per_batch = rows_per_batch.max(1);
+        let decoder = match format {
+            Format::Csv | Format::Tsv => {
+                let dialect = csv::dialect(format, csv)?;
+                Decoder::Csv(CsvDecoder::new(
+                    dialect,
+                    csv,
+                    &header,
+                    table.clone(),
+                    drop,
+                    rows_per_batch,
+                ))
+            }
+            Format::Json | Format::Jsonl | Format::Parquet => return Err(not_text(format)),
+        };
+        Ok(RecordDecoder {
+            format,
+            csv: csv.clone(),
+            header,
+            table,
+            decoder,
+        })
+    }
+
+    /// Decodes one block. Every row is verified: a value or column that the schema cannot hold, and that may widen it, makes the block's
+    /// own schema the result ([`Decoded::surprise`]), without batches.
+    ///
+    /// # Errors
+    /// What makes the whole object unreadable. Records that are no rows are no error: they are [`Decoded::bad`].
+    pub fn decode(&self, block: &Block) -> Result<Decoded, DecodeError> {
+        let result = match &self.decoder {
+            Decoder::Csv(decoder) => decoder.decode(block)?,
+        };
+        match result {
+            Ok(decoded) => Ok(decoded),
+            Err(misfits) => {
+                let inferred = infer(self.format, &self.csv, Some(&self.header), block)?;
+                let surprise = widening(&self.table, inferred, &misfits);
+                Ok(Decoded {
+                    surprise: Some(surprise),
+                    ..Decoded::default()
+                })
+            }
+        }
+    }
+}
+
+/// The schema that one block alone would have, by the names of the input. Bad records are not looked at.
+///
+/// # Errors
+/// As [`RecordDecoder::new`] and [`RecordDecoder::decode`].
+pub fn infer(
+    format: Format,
+    csv: &CsvReadSettings,
+    header: Option<&[String]>,
+    block: &Block,
+) -> Result<TableSchema, DecodeError> {
+    match format {
+        Format::Csv | Format::Tsv => Ok(csv::infer(
+            &block.bytes,
+            csv::dialect(format, csv)?,
+            csv,
+            header.unwrap_or_default(),
+        )),
+        Format::Json | Format::Jsonl | Format::Parquet => Err(not_text(format)),
+    }
+}
+
+/// Makes sure that a surprise widens every column that misfitted. A column's own type may be below the table's although a value does
+/// not fit (a timestamp beyond the range of nanoseconds): only text holds such a column, and planning again ends.
+fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -> TableSchema {
+    let merged = merge(table, &inferred);
+    for &i in misfits {
+        let column = &table.columns[i];
+        if merged.columns[i].data_type == column.data_type && merged.columns[i].wide == column.wide
+        {
+            if let Some(inferred) = inferred
+                .columns
+                .iter_mut()
+                .find(|inferred| inferred.source == column.source)
+            {
+                inferred.data_type = DataType::Utf8;
+                inferred.wide = false;
+            }
+        }
+    }
+    inferred
+}
+
+fn not_text(format: Format) -> DecodeError {
+    DecodeError::Bad {
+        reason: format!("{format} objects have no records of text"),
+        position: None,
+    }
+}

@@ -1,0 +1,256 @@
+//! Integers and floats.
+
+use crate::model::schema::FLOAT64_INTEGER_MAX;
+
+/// An int64: `0|-?[1-9][0-9]*` within 64 bits.
+#[inline]
+pub(in crate::codec::decode) fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // 19 digits are at most 9,999,999,999,999,999,999, which u64 holds.
+    if digits.is_empty()
+        || digits.len() > 19
+        || (digits[0] == b'0' && (digits.len() > 1 || negative))
+    {
+        return None;
+    }
+    let value = unsigned(digits)?;
+    match (negative, i64::try_from(value)) {
+        (false, Ok(value)) => Some(value),
+        (true, Ok(value)) => Some(-value),
+        (true, Err(_)) if value == 1 << 63 => Some(i64::MIN),
+        _ => None,
+    }
+}
+
+/// A uint64, by the same grammar.
+#[inline]
+pub(in crate::codec::decode) fn unsigned_integer(text: &[u8]) -> Option<u64> {
+    let (last, head) = text.split_last()?;
+    if text.len() > 20 || (text[0] == b'0' && !head.is_empty()) {
+        return None;
+    }
+    let digit = last.wrapping_sub(b'0');
+    (digit <= 9).then_some(
+        unsigned(head)?
+            .checked_mul(10)?
+            .checked_add(u64::from(digit))?,
+    )
+}
+
+/// Whether an integer's text is at most 2^53 from zero: float64 holds it as it is.
+pub(in crate::codec::decode) fn exact_in_float64(text: &[u8]) -> bool {
+    integer(text).is_some_and(|value| value.unsigned_abs() <= FLOAT64_INTEGER_MAX)
+}
+
+/// At most 19 digits, nothing else.
+#[inline]
+fn unsigned(digits: &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    let (eights, rest) = digits.as_chunks::<8>();
+    for eight in eights {
+        value = value * 100_000_000 + eight_digits(*eight)?;
+    }
+    for &byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Some(value)
+}
+
+/// Eight digits at once, in three multiplications.
+#[inline]
+pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    let word = u64::from_le_bytes(text);
+    if !all_digits(word) {
+        return None;
+    }
+    let word = (word & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(2561) >> 8;
+    let word = (word & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
+    Some((word & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32)
+}
+
+/// Whether every byte is `0` to `9`: the high half is 3, and stays 3 when 6 is added.
+#[inline]
+pub(super) fn all_digits(word: u64) -> bool {
+    let high = word & 0xf0f0_f0f0_f0f0_f0f0;
+    let carried = word.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0;
+    (high | (carried >> 4)) == 0x3333_3333_3333_3333
+}
+
+/// Powers of ten that float64 holds exactly.
+const EXACT_POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// A finite float64 and whether its text is an integer's. The nearest float is taken, as everywhere; but an integer that float64
+/// cannot hold exactly (beyond ±2^53) is still given, and the caller decides.
+#[inline]
+pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<(f64, bool)> {
+    let (negative, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (mut mantissa, mut at) = (0u64, 0);
+    while let Some(digit) = digit_at(rest, at) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+        at += 1;
+    }
+    let whole = at;
+    if whole > 1 && rest[0] == b'0' {
+        return None;
+    }
+    let mut fraction = 0;
+    if rest.get(at) == Some(&b'.') {
+        at += 1;
+        while let Some(digit) = digit_at(rest, at) {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+            at += 1;
+        }
+        fraction = at - whole - 1;
+        if fraction == 0 {
+            return None;
+        }
+    }
+    if whole + fraction == 0 {
+        return None;
+    }
+    let plain = at == rest.len();
+    if !plain && !exponent(&rest[at..]) {
+        return None;
+    }
+    // Clinger's fast path: both numbers are exact, so one division rounds once. 15 digits are below 2^53.
+    let value = if plain && whole + fraction <= 15 && fraction <= 22 {
+        let value = mantissa as f64 / EXACT_POWERS[fraction];
+        if negative { -value } else { value }
+    } else {
+        lexical_core::parse::<f64>(text)
+            .ok()
+            .filter(|value| value.is_finite())?
+    };
+    Some((value, plain && fraction == 0 && !(negative && rest == b"0")))
+}
+
+#[inline]
+fn digit_at(text: &[u8], at: usize) -> Option<u64> {
+    let digit = text.get(at)?.wrapping_sub(b'0');
+    (digit <= 9).then_some(u64::from(digit))
+}
+
+/// `[eE][+-]?[0-9]+`
+fn exponent(text: &[u8]) -> bool {
+    let digits = match text {
+        [b'e' | b'E', b'+' | b'-', digits @ ..] | [b'e' | b'E', digits @ ..] => digits,
+        _ => return false,
+    };
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn integers_are_canonical() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("-7", Some(-7)),
+            ("12345678", Some(12_345_678)),
+            ("1234567890123", Some(1_234_567_890_123)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-9223372036854775809", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("-", None),
+            ("-0", None),
+            ("+1", None),
+            ("007", None),
+            ("1 ", None),
+            (" 1", None),
+            ("1_0", None),
+            ("0x10", None),
+            ("1234567a", None),
+            ("12345678:", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(integer(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn floats_follow_the_json_grammar_and_allow_a_bare_point() {
+        for (text, expected) in [
+            ("1.5", Some((1.5, false))),
+            ("-0.25", Some((-0.25, false))),
+            (".5", Some((0.5, false))),
+            ("1e3", Some((1000.0, false))),
+            ("1E-3", Some((0.001, false))),
+            ("12", Some((12.0, true))),
+            ("-0", Some((-0.0, false))),
+            ("0.1", Some((0.1, false))),
+            (
+                "123456789012345678",
+                Some((123_456_789_012_345_680.0, true)),
+            ),
+            ("0.30000000000000004", Some((0.30000000000000004, false))),
+            ("1e999", None),
+            ("NaN", None),
+            ("nan", None),
+            ("inf", None),
+            ("Infinity", None),
+            ("1.", None),
+            (".", None),
+            ("-", None),
+            ("", None),
+            ("e5", None),
+            ("1e", None),
+            ("1e+", None),
+            ("01.5", None),
+            ("+1.5", None),
+            ("1.5 ", None),
+            ("1,5", None),
+            ("0x1p3", None),
+        ] {
+            assert_eq!(float(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn unsigned_integers_agree_with_the_standard_library(value: u64, text in "[0-9]{0,22}") {
+            prop_assert_eq!(unsigned_integer(value.to_string().as_bytes()), Some(value));
+            let canonical = text == "0" || !text.starts_with('0');
+            prop_assert_eq!(unsigned_integer(text.as_bytes()), text.parse().ok().filter(|_| canonical));
+        }
+
+        #[test]
+        fn integers_agree_with_the_standard_library(value: i64) {
+            prop_assert_eq!(integer(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn floats_agree_with_the_standard_library(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?") {
+            let expected: f64 = text.parse().expect("a number");
+            let got = float(text.as_bytes()).map(|(value, _)| value.to_bits());
+            prop_assert_eq!(got, expected.is_finite().then_some(expected.to_bits()), "{}", text);
+        }
+
+        #[test]
+        fn whatever_is_no_number_for_the_standard_library_is_none_for_us(text in "[-+.eE0-9x ]{0,12}") {
+            if text.parse::<f64>().is_err() {
+                prop_assert_eq!(float(text.as_bytes()), None);
+                prop_assert_eq!(integer(text.as_bytes()), None);
+            }
+        }
+    }
+}
