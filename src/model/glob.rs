@@ -78,6 +78,11 @@ impl Glob {
         &self.literal_prefix
     }
 
+    /// The regular expression that the whole of a text must match.
+    pub fn expression(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// The glob as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
