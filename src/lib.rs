@@ -1,5 +1,6 @@
 //! s3sync keeps S3 prefixes in sync as tables, exactly once.
 
+pub mod api;
 pub mod cli;
 pub mod codec;
 pub mod command;

@@ -1,0 +1,124 @@
+//! The CustomResourceDefinition: the derived schema, made fit for an API server and for people.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use serde_json::{Map, Number, Value};
+
+use super::S3Sync;
+use super::error::FieldError;
+
+/// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be most of the CRD's size.
+const POD_FIELDS: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstraints", "imagePullSecrets", "env"];
+
+/// The definition as JSON, in the order in which it is printed.
+pub fn definition() -> &'static Value {
+    static DEFINITION: LazyLock<Value> = LazyLock::new(build);
+    &DEFINITION
+}
+
+/// The definition as a typed object, to apply it.
+pub fn custom_resource_definition() -> CustomResourceDefinition {
+    serde_json::from_value(definition().clone()).expect("the definition was made from the same type")
+}
+
+/// The schema of the whole resource: what the API server validates by.
+pub fn schema() -> &'static Value {
+    &definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+}
+
+/// The definition as YAML: what `s3sync crd` prints, and `crds/` holds.
+pub fn yaml() -> String {
+    let text = serde_yaml::to_string(definition()).expect("JSON is YAML");
+    format!("# Made by `s3sync crd` from the types in src/api; do not edit.\n{text}")
+}
+
+/// What the CRD's CEL rules say about a resource, as the API server would evaluate them when it is created.
+pub fn check_rules(resource: &Value) -> Vec<FieldError> {
+    static COMPILED: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(schema()));
+    let Err(errors) = Validator::new().validate_compiled(&COMPILED, resource, None) else { return Vec::new() };
+    errors.into_iter().map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message))).collect()
+}
+
+impl S3Sync {
+    /// What the CRD's CEL rules say about this resource.
+    pub fn check_rules(&self) -> Vec<FieldError> {
+        check_rules(&serde_json::to_value(self).expect("a resource serialises"))
+    }
+}
+
+fn build() -> Value {
+    let mut definition = serde_json::to_value(S3Sync::crd()).expect("a definition serialises");
+    let root = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("a derived definition has a schema");
+    let spec = root.pointer_mut("/properties/spec").expect("the resource has a spec");
+    for field in POD_FIELDS {
+        let field = spec.pointer_mut(&format!("/properties/worker/properties/{field}")).expect("a field of the worker");
+        for child in ["properties", "items"] {
+            if let Some(child) = field.get_mut(child) {
+                without_descriptions(child);
+            }
+        }
+    }
+    tidy(root);
+    definition
+}
+
+/// Makes one schema and everything below it what a structural schema should be.
+fn tidy(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    // A null of a field that is not nullable is dropped by the API server before defaults are filled in: that is our rule "null is absent".
+    schema.remove("nullable");
+    // Known to schemars, unknown to Kubernetes, which would warn about each at every apply.
+    if schema.get("format").and_then(Value::as_str).is_some_and(|format| !matches!(format, "int32" | "int64" | "double" | "date-time")) {
+        schema.remove("format");
+    }
+    // The parts carry their own defaults, so the parent's is only that it is there.
+    if schema.contains_key("properties") && schema.get("default").is_some_and(Value::is_object) {
+        schema.insert("default".to_owned(), Value::Object(Map::new()));
+    }
+    // The derive lists null among an optional enum's values.
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    // The typed definition holds every bound as a float; the bounds of integers read better as integers.
+    for bound in ["minimum", "maximum"] {
+        if let Some(whole) = schema.get(bound).and_then(Value::as_f64).filter(|bound| bound.fract() == 0.0) {
+            schema.insert(bound.to_owned(), Value::Number(Number::from(whole as i64)));
+        }
+    }
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+    }
+    for child in ["items", "additionalProperties"] {
+        if let Some(child) = schema.get_mut(child) {
+            tidy(child);
+        }
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(tidy);
+    }
+}
+
+fn without_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            // A property may itself be called so: then it is a schema, not a text.
+            if map.get("description").is_some_and(Value::is_string) {
+                map.remove("description");
+            }
+            map.values_mut().for_each(without_descriptions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_descriptions),
+        _ => {}
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn dump() {
+        std::fs::write("/tmp/api_crd.yaml", yaml()).unwrap();
+    }
+}

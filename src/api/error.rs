@@ -1,0 +1,80 @@
+//! What is wrong with a field.
+
+use std::fmt;
+
+/// One thing that is wrong with one field. Its text never holds a secret: values of Secrets do not come here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Which field: `spec.source.format`, `spec.schema.columns[2].type`.
+    pub path: String,
+    /// What is wrong, as a sentence without its subject: "is not one of csv, tsv, json, jsonl, parquet".
+    pub message: String,
+    /// What would be right: "did you mean \"format\"?".
+    pub suggestion: Option<String>,
+}
+
+impl FieldError {
+    /// An error without a suggestion.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> FieldError {
+        FieldError { path: path.into(), message: message.into(), suggestion: None }
+    }
+
+    /// The same error with what would be right.
+    pub fn suggest(mut self, suggestion: impl Into<String>) -> FieldError {
+        self.suggestion = Some(suggestion.into());
+        self
+    }
+
+    /// The same error with the nearest of `allowed`, where one is near.
+    pub fn nearest<'a>(self, written: &str, allowed: impl IntoIterator<Item = &'a str>) -> FieldError {
+        match nearest(written, allowed) {
+            Some(name) => self.suggest(format!("did you mean {name}?")),
+            None => self,
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.message)?;
+        match &self.suggestion {
+            Some(suggestion) => write!(f, "; {suggestion}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name most like the written one; `None` when none is like it. Case and `_` and `-` count least.
+pub fn nearest<'a>(written: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let bare = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
+    let wanted = bare(written);
+    // A third of the letters may be wrong: fewer misses "delimeter", more suggests what has nothing to do with it.
+    let tolerance = (wanted.chars().count() / 3).max(1);
+    allowed
+        .into_iter()
+        .map(|name| (strsim::osa_distance(&wanted, &bare(name)), name))
+        .filter(|(distance, _)| *distance <= tolerance)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_or_none() {
+        let allowed = ["delimiter", "format", "partitionBy", "bucket", "csv"];
+        for (written, expected) in [
+            ("delimeter", Some("delimiter")),
+            ("fromat", Some("format")),
+            ("partition_by", Some("partitionBy")),
+            ("Bucket", Some("bucket")),
+            ("CSV", Some("csv")),
+            ("topic", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(written, allowed), expected, "{written}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Manifests as the command line reads them: `-f FILE|DIR|-`, several documents a file, other kinds skipped. What the API server would
+//! say about a document is said here with the file and the line, and all of it at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+pub mod document;
+mod read;
+mod secret;
+mod structural;
+
+use document::{Node, Value};
+pub use secret::Secret;
+
+use super::crd;
+use super::error::{FieldError, nearest};
+use super::spec::{GROUP, KIND, S3Sync, VERSION};
+use super::validate::{self, Resolved};
+use crate::model::connection::Connection;
+use crate::model::settings::{Settings, SyncId};
+
+/// A sync that is ready to run.
+#[derive(Clone, Debug)]
+pub struct LoadedSync {
+    /// Namespace and name.
+    pub id: SyncId,
+    /// What a run works by.
+    pub settings: Settings,
+    /// How the source is reached, with what its Secrets hold.
+    pub source: Connection,
+    /// How the destination is reached, with what its Secrets hold.
+    pub destination: Connection,
+    /// Identity of the two ends, see [`validate::spec_hash`].
+    pub spec_hash: String,
+    /// The manifest's file as it was named; `-` for stdin.
+    pub file: String,
+    /// The folder that relative paths start at: the file's, or the current one for stdin.
+    pub folder: PathBuf,
+    /// The line at which the document begins, from 1.
+    pub line: usize,
+}
+
+/// A sync whose spec is valid. Its Secrets need not be there: they may be in the cluster only.
+#[derive(Clone, Debug)]
+pub struct CheckedSync {
+    /// The resource, complete with the schema's defaults.
+    pub sync: S3Sync,
+    /// Its settings.
+    pub resolved: Resolved,
+    /// See [`LoadedSync::file`].
+    pub file: String,
+    /// See [`LoadedSync::folder`].
+    pub folder: PathBuf,
+    /// See [`LoadedSync::line`].
+    pub line: usize,
+    document: Node,
+}
+
+/// What was found in the files.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// The syncs, in the order of files and documents.
+    pub syncs: Vec<CheckedSync>,
+    secrets: BTreeMap<(String, String), Secret>,
+}
+
+/// What a manifest's error means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestErrorKind {
+    /// The manifest is wrong, or a variable that it names is not set.
+    Invalid,
+    /// A Secret is missing.
+    Secret,
+}
+
+/// One thing that is wrong with the manifests. Shown as `file:line: namespace/name: field what; suggestion`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ManifestError {
+    /// What it means.
+    pub kind: ManifestErrorKind,
+    /// The file as it was named; `-` for stdin. Empty when it is about all of them.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The sync, where the document says which.
+    pub sync: Option<String>,
+    /// What is wrong, with the field's path where it is about one.
+    pub message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = if self.file == "-" { "stdin" } else { &self.file };
+        match (file, self.line) {
+            ("", _) => {}
+            (file, Some(line)) => write!(f, "{file}:{line}: ")?,
+            (file, None) => write!(f, "{file}: ")?,
+        }
+        if let Some(sync) = &self.sync {
+            write!(f, "{sync}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Reads and checks every manifest and resolves every Secret: what `run` and its kin start from. `env` gives the environment's variables.
+pub fn load(files: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
+    check(files)?.connect(env)
+}
+
+/// Reads and checks every manifest, without its Secrets. Fails with all errors of all files, also when there is no sync at all.
+pub fn check(files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
+    let (texts, errors) = read::texts(files);
+    check_texts(&texts, errors, files)
+}
+
+/// The text of one file.
+#[derive(Clone, Debug)]
+struct Text {
+    file: String,
+    folder: PathBuf,
+    text: String,
+}
+
+fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
+    let mut manifests = Manifests::default();
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut found = false;
+    for text in texts {
+        let documents = match document::parse(&text.text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                errors.push(error_at(text, error.at.line, None, error.message));
+                continue;
+            }
+        };
+        for document in documents.into_iter().flat_map(listed) {
+            match kind(&document) {
+                Kind::Sync => {
+                    found = true;
+                    match check_document(text, document, &mut seen) {
+                        Ok(sync) => manifests.syncs.push(sync),
+                        Err(more) => errors.extend(more),
+                    }
+                }
+                Kind::Secret => {
+                    let (namespace, name) = identity(&document);
+                    let place = format!("{}:{}", text.file, document.at.line);
+                    manifests.secrets.insert((namespace, name), Secret::new(&document, place));
+                }
+                Kind::Wrong(message) => {
+                    found = true;
+                    errors.push(error_at(text, document.at.line, None, message));
+                }
+                Kind::Other => {}
+            }
+        }
+    }
+    if !found && errors.is_empty() {
+        let names: Vec<String> =
+            files.iter().map(|file| if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }).collect();
+        let message = format!("no S3Sync in {}; a manifest begins with apiVersion: {GROUP}/{VERSION} and kind: {KIND}", names.join(", "));
+        errors.push(ManifestError { kind: ManifestErrorKind::Invalid, file: String::new(), line: None, sync: None, message });
+    }
+    if errors.is_empty() { Ok(manifests) } else { Err(errors) }
+}
+
+fn error_at(text: &Text, line: usize, sync: Option<String>, message: impl Into<String>) -> ManifestError {
+    ManifestError { kind: ManifestErrorKind::Invalid, file: text.file.clone(), line: Some(line), sync, message: message.into() }
+}
+
+enum Kind {
+    Sync,
+    Secret,
+    /// Meant as a sync, and none.
+    Wrong(String),
+    Other,
+}
+
+/// The documents of a `List`, as `kubectl get -o yaml` prints them, or the document itself.
+fn listed(document: Node) -> Vec<Node> {
+    let is_list = document.text("apiVersion") == Some("v1") && document.text("kind") == Some("List");
+    match document.get("items").map(|items| &items.value) {
+        Some(Value::List(items)) if is_list => items.clone(),
+        _ => vec![document],
+    }
+}
+
+fn kind(document: &Node) -> Kind {
+    let api_version = document.text("apiVersion").unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    match (group, document.text("kind").unwrap_or_default()) {
+        ("", "Secret") if version == "v1" => Kind::Secret,
+        (GROUP, KIND) if version == VERSION => Kind::Sync,
+        (GROUP, KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}, and this build knows {GROUP}/{VERSION}")),
+        (GROUP, kind) => Kind::Wrong(format!("kind is {kind:?}, which is no kind of {GROUP}; write {KIND}")),
+        (_, KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}; write {GROUP}/{VERSION}")),
+        (group, kind) if nearest(group, [GROUP]).is_some() && nearest(kind, [KIND]).is_some() => {
+            Kind::Wrong(format!("apiVersion is {api_version:?} and kind is {kind:?}; write {GROUP}/{VERSION} and {KIND}"))
+        }
+        _ => Kind::Other,
+    }
+}
+
+fn identity(document: &Node) -> (String, String) {
+    let text = |key: &str| document.get("metadata").and_then(|metadata| metadata.text(key)).map(str::to_owned);
+    (text("namespace").unwrap_or_else(|| "default".to_owned()), text("name").unwrap_or_default())
+}
+
+fn check_document(text: &Text, document: Node, seen: &mut BTreeMap<String, String>) -> Result<CheckedSync, Vec<ManifestError>> {
+    let (namespace, name) = identity(&document);
+    let label = if name.is_empty() { None } else { Some(format!("{namespace}/{name}")) };
+    let located = |errors: Vec<FieldError>| -> Vec<ManifestError> {
+        let mut located: Vec<ManifestError> =
+            errors.into_iter().map(|error| error_at(text, document.place_of(&error.path).line, label.clone(), error.to_string())).collect();
+        located.sort_by_key(|error| error.line);
+        located.dedup();
+        located
+    };
+    let (value, errors) = structural::check(&root_schema(), &document, "");
+    if !errors.is_empty() {
+        return Err(located(errors));
+    }
+    let sync: S3Sync = serde_json::from_value(value.clone())
+        .map_err(|error| located(vec![FieldError::new("spec", format!("cannot be read: {error}"))]))?;
+    // What CEL says, validation says too, with a suggestion: CEL's sentence stands where validation has none for the field.
+    let rules = crd::check_rules(&value);
+    let resolved = match (validate::settings(&sync, &text.folder), rules.is_empty()) {
+        (Ok(resolved), true) => resolved,
+        (Ok(_), false) => return Err(located(rules)),
+        (Err(mut errors), _) => {
+            let covered =
+                |rule: &FieldError| errors.iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
+            let further: Vec<FieldError> = rules.into_iter().filter(|rule| !covered(rule)).collect();
+            errors.extend(further);
+            return Err(located(errors));
+        }
+    };
+    let line = document.at.line;
+    let id = resolved.settings.id.to_string();
+    let place = format!("{}:{line}", text.file);
+    if let Some(earlier) = seen.insert(id.clone(), place) {
+        return Err(vec![error_at(text, line, Some(id), format!("is defined already at {earlier}; give one of them another name"))]);
+    }
+    Ok(CheckedSync { sync, resolved, file: text.file.clone(), folder: text.folder.clone(), line, document })
+}
+
+/// The CRD's schema with what Kubernetes itself knows of every resource. `status` is left alone: it is not the user's.
+fn root_schema() -> serde_json::Value {
+    let name = |max: u64| json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" });
+    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let anything = json!({});
+    json!({
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": { "type": "string" },
+            "kind": { "type": "string" },
+            "metadata": {
+                "type": "object",
+                "required": ["name"],
+                // The operator names Jobs after the resource, and a Job's name is cut at 63 characters.
+                "properties": {
+                    "name": name(52), "namespace": name(63), "labels": texts, "annotations": texts, "uid": anything, "generation": anything,
+                    "resourceVersion": anything, "creationTimestamp": anything, "managedFields": anything, "ownerReferences": anything,
+                    "finalizers": anything, "generateName": anything, "selfLink": anything, "deletionTimestamp": anything,
+                    "deletionGracePeriodSeconds": anything,
+                },
+            },
+            "spec": crd::schema()["properties"]["spec"],
+            "status": anything,
+        },
+    })
+}
+
+impl Manifests {
+    /// The syncs with what their Secrets hold.
+    pub fn connect(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
+        let mut errors = Vec::new();
+        let mut loaded = Vec::with_capacity(self.syncs.len());
+        for checked in &self.syncs {
+            let settings = &checked.resolved.settings;
+            let secret = |name: &str, key: &str| self.secret(&settings.id.namespace, name, key, env);
+            let mut connect = |access: &validate::Access| {
+                access
+                    .connect(&secret)
+                    .map_err(|error| {
+                        errors.push(ManifestError {
+                            kind: if error.usage { ManifestErrorKind::Invalid } else { ManifestErrorKind::Secret },
+                            file: checked.file.clone(),
+                            line: Some(checked.document.place_of(&error.path).line),
+                            sync: Some(settings.id.to_string()),
+                            message: error.to_string(),
+                        });
+                    })
+                    .ok()
+            };
+            if let (Some(source), Some(destination)) = (connect(&checked.resolved.source), connect(&checked.resolved.destination)) {
+                loaded.push(LoadedSync {
+                    id: settings.id.clone(),
+                    settings: settings.clone(),
+                    source,
+                    destination,
+                    spec_hash: validate::spec_hash(settings),
+                    file: checked.file.clone(),
+                    folder: checked.folder.clone(),
+                    line: checked.line,
+                });
+            }
+        }
+        if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+    }
+
+    fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<String>, (String, bool)> {
+        if let Some(secret) = self.secrets.get(&(namespace.to_owned(), name.to_owned())) {
+            return secret.value(key, env);
+        }
+        let elsewhere = self.secrets.iter().find(|((_, other), _)| other == name);
+        Err((
+            match elsewhere {
+                Some(((other, _), secret)) => {
+                    format!("which is in the namespace {other} ({}) and not in {namespace}; give both the same namespace", secret.place)
+                }
+                None => "which is in none of the files; add a Secret document, or leave the field out to use the default credential chain"
+                    .to_owned(),
+            },
+            false,
+        ))
+    }
+}

@@ -1,0 +1,12 @@
+//! The resource `S3Sync`: its wire types, its CRD, and the way from a manifest to validated settings.
+
+pub mod crd;
+pub mod error;
+pub mod manifest;
+pub mod scalar;
+pub mod spec;
+pub mod status;
+pub mod validate;
+
+pub use spec::{S3Sync, S3SyncSpec};
+pub use status::S3SyncStatus;

@@ -1,0 +1,188 @@
+//! `status`: what the operator says. Written by the controller alone, by server-side apply, and only when it changes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::scalar::wire_enum;
+
+/// What the operator says.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3SyncStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default = "never")]
+    pub observed_generation: i64,
+    /// Ready: the spec is valid and the schedule is armed. LastRunSucceeded: what its name says. Reconciling and Stalled only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The slot that the last scheduled run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_schedule_time: Option<Time>,
+    /// When the next run is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_schedule_time: Option<Time>,
+    /// When the last successful run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_successful_time: Option<Time>,
+    /// spec.trigger as it was when it last started a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_trigger: Option<String>,
+    /// The annotation s3sync.dev/trigger as it was when it last started a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_trigger_annotation: Option<String>,
+    /// Runs that failed since the last one that succeeded.
+    #[serde(default)]
+    pub consecutive_failures: i32,
+    /// Runs in progress.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub active: Vec<ActiveRun>,
+    /// How far the run in progress is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The last run that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<RunResult>,
+    /// Earlier runs, the latest first, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<RunResult>,
+    /// The durable position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<CursorStatus>,
+}
+
+/// What `observedGeneration` is before the first reconciliation, so that tools wait for it (kstatus).
+fn never() -> i64 {
+    -1
+}
+
+impl Default for S3SyncStatus {
+    fn default() -> Self {
+        S3SyncStatus {
+            observed_generation: never(),
+            conditions: Vec::new(),
+            last_schedule_time: None,
+            next_schedule_time: None,
+            last_successful_time: None,
+            last_trigger: None,
+            last_trigger_annotation: None,
+            consecutive_failures: 0,
+            active: Vec::new(),
+            progress: None,
+            last_run: None,
+            history: Vec::new(),
+            cursor: None,
+        }
+    }
+}
+
+/// A run in progress.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveRun {
+    /// Its Job.
+    pub job: String,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+}
+
+/// How far the run in progress is.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The commit under way.
+    #[serde(default)]
+    pub epoch: i64,
+    /// Objects read.
+    #[serde(default)]
+    pub objects_done: i64,
+    /// Objects planned.
+    #[serde(default)]
+    pub objects_total: i64,
+    /// Input bytes read.
+    #[serde(default)]
+    pub bytes_done: i64,
+    /// Input bytes planned.
+    #[serde(default)]
+    pub bytes_total: i64,
+    /// The same for people, such as 120/400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+wire_enum! {
+    /// How a run ended.
+    RunOutcome {
+        /// Everything was published.
+        Succeeded = "Succeeded",
+        /// See reason and message.
+        Failed = "Failed",
+    }
+}
+
+/// A run that ended.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// Its Job.
+    pub job: String,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Succeeded or Failed.
+    pub result: RunOutcome,
+    /// One word: Succeeded BadData Denied NotFound Interrupted DeadlineExceeded DecisionUnpublishable Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// One sentence that says what happened and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// Tables written.
+    #[serde(default)]
+    pub tables: i64,
+    /// Objects published.
+    #[serde(default)]
+    pub objects: i64,
+    /// Rows published.
+    #[serde(default)]
+    pub rows: i64,
+    /// Bytes written.
+    #[serde(default)]
+    pub bytes: i64,
+    /// Files written.
+    #[serde(default)]
+    pub files: i64,
+    /// Bad records set aside.
+    #[serde(default)]
+    pub bad_records: i64,
+    /// Objects set aside.
+    #[serde(default)]
+    pub quarantined: i64,
+}
+
+/// The durable position.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CursorStatus {
+    /// The ConfigMap that holds it.
+    pub config_map: String,
+    /// Tables seen so far.
+    #[serde(default)]
+    pub tables: i64,
+    /// Last modified of the newest object that was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Time>,
+    /// Size of the ConfigMap in bytes; 1 MiB is the cluster's limit.
+    #[serde(default)]
+    pub size_bytes: i64,
+}

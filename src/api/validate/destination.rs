@@ -1,0 +1,285 @@
+//! `spec.destination`: which keys, which format, how files are cut and written.
+
+use super::access::Access;
+use super::source::{byte, must_differ};
+use super::{FieldError, Problems, uri};
+use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, PartitionSpec, S3SyncSpec, Sse, WriteMode};
+use crate::model::format::{Compression, Format};
+use crate::model::settings::{CsvWriteSettings, DestinationSettings, ObjectAttributes, ParquetCodec, ParquetSettings, PartitionRule};
+use crate::model::template::Template;
+
+/// The template where neither path nor uri is given.
+const DEFAULT_PATH: &str = "{{TABLE}}/{{UUID}}.{{FORMAT}}";
+/// What completes a template that ends in `/`.
+const DEFAULT_NAME: &str = "{{UUID}}.{{FORMAT}}";
+/// S3 allows 2 KB of user metadata, names and values together.
+const METADATA_BYTES_MAX: usize = 2048;
+
+pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Problems) -> Option<DestinationSettings> {
+    let to = &spec.destination;
+    let target = target(to, problems);
+    let format = format(to, target.as_ref(), problems);
+    let partition_by = partitions(&to.partition_by, problems);
+    let object = object(&to.object, problems);
+    let csv = csv(&to.csv, format.map(|(format, _)| format), problems);
+    let batch_bytes = problems.check("spec.destination.batch.bytes", to.batch.bytes.bytes());
+    let row_group_bytes = problems.check("spec.destination.parquet.rowGroupBytes", to.parquet.row_group_bytes.bytes());
+    if row_group_bytes == Some(0) {
+        problems
+            .add(FieldError::new("spec.destination.parquet.rowGroupBytes", "is 0, and a row group holds something").suggest("write 128Mi"));
+    }
+    let (format, compression) = format?;
+    let codec = match compression {
+        OutputCompression::Zstd => ParquetCodec::Zstd,
+        OutputCompression::Snappy => ParquetCodec::Snappy,
+        OutputCompression::Gzip => ParquetCodec::Gzip,
+        OutputCompression::None => ParquetCodec::None,
+    };
+    if format == Format::Parquet && codec == ParquetCodec::Gzip && to.parquet.level > 9 {
+        problems.add(FieldError::new("spec.destination.parquet.level", format!("is {}, and gzip has the levels 1 to 9", to.parquet.level)));
+    }
+    let target = target?;
+    if to.write_mode == WriteMode::Append && !target.template.is_unique() {
+        problems.add(
+            FieldError::new(
+                target.field,
+                format!(
+                    "is {:?}, which gives every run the same key, and writeMode Append never writes a key twice",
+                    target.template.as_str()
+                ),
+            )
+            .suggest("add {{UUID}} or {file_id}, or set writeMode: Replace"),
+        );
+    }
+    Some(DestinationSettings {
+        endpoint: access.identity.clone(),
+        bucket: target.bucket,
+        template: target.template,
+        format,
+        compression: match compression {
+            _ if format == Format::Parquet => Compression::None,
+            OutputCompression::Zstd => Compression::Zstd,
+            OutputCompression::Gzip => Compression::Gzip,
+            OutputCompression::Snappy | OutputCompression::None => Compression::None,
+        },
+        write_mode: to.write_mode.into(),
+        allow_empty: to.allow_empty,
+        partition_by,
+        batch_rows: u64::try_from(to.batch.rows).unwrap_or(0),
+        batch_bytes: batch_bytes?,
+        csv,
+        parquet: ParquetSettings {
+            codec,
+            row_group_rows: u64::try_from(to.parquet.row_group_rows).unwrap_or(0).max(1),
+            row_group_bytes: row_group_bytes?,
+            level: to.parquet.level,
+        },
+        object,
+        lineage: to.lineage,
+    })
+}
+
+/// Where files go.
+struct Target {
+    bucket: String,
+    template: Template,
+    /// The field that says so.
+    field: &'static str,
+    /// Format and compression that the uri's extension names.
+    named: Option<(Format, Compression)>,
+}
+
+fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
+    let (bucket, path, field, named) = match (&spec.uri, &spec.bucket) {
+        (Some(text), None) => {
+            let field = "spec.destination.uri";
+            let uri = problems.check(field, uri::parse(text))?;
+            if spec.path.is_some() {
+                problems.add(FieldError::new("spec.destination.path", "excludes uri: the uri names the key"));
+            }
+            (uri.bucket.to_owned(), completed(uri.key), field, Format::of_key(uri.key))
+        }
+        (None, Some(bucket)) => {
+            if let Err(message) = uri::bucket_name(bucket) {
+                problems.add(FieldError::new("spec.destination.bucket", message));
+            }
+            (bucket.clone(), completed(spec.path.as_deref().unwrap_or(DEFAULT_PATH)), "spec.destination.path", None)
+        }
+        (Some(_), Some(_)) => {
+            problems.add(FieldError::new("spec.destination.bucket", "excludes uri: the uri names the bucket"));
+            return None;
+        }
+        (None, None) => {
+            problems.add(FieldError::new("spec.destination", "needs bucket or uri"));
+            return None;
+        }
+    };
+    if path.starts_with('/') {
+        problems
+            .add(FieldError::new(field, "begins with /, and a key does not").suggest(format!("write {}", path.trim_start_matches('/'))));
+        return None;
+    }
+    let template = problems.check(field, Template::parse(&path))?;
+    Some(Target { bucket, template, field, named })
+}
+
+fn completed(path: &str) -> String {
+    if path.is_empty() || path.ends_with('/') { format!("{path}{DEFAULT_NAME}") } else { path.to_owned() }
+}
+
+fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Problems) -> Option<(Format, OutputCompression)> {
+    let named = target.and_then(|target| target.named);
+    let format = match (spec.format, named) {
+        (Some(format), Some((by_name, _))) if Format::from(format) != by_name => {
+            problems.add(
+                FieldError::new("spec.destination.format", format!("is {}, and the uri's extension says {by_name}", format.name()))
+                    .suggest("leave format out, or change the uri's extension"),
+            );
+            return None;
+        }
+        (Some(format), _) => format.into(),
+        (None, Some((format, _))) => format,
+        (None, None) => {
+            // Without a target there is an error already that may hide the extension.
+            if target.is_some() {
+                problems.add(
+                    FieldError::new("spec.destination.format", "is required: no extension of a uri gives it")
+                        .suggest("write csv, tsv, json, jsonl or parquet"),
+                );
+            }
+            return None;
+        }
+    };
+    let path = "spec.destination.compression";
+    if format == Format::Parquet {
+        return Some((format, spec.compression.unwrap_or(OutputCompression::Zstd)));
+    }
+    let by_name = match named {
+        Some((_, Compression::Gzip)) => Some(OutputCompression::Gzip),
+        Some((_, Compression::Zstd)) => Some(OutputCompression::Zstd),
+        _ => None,
+    };
+    match (spec.compression, by_name) {
+        (Some(OutputCompression::Snappy), _) => {
+            problems.add(FieldError::new(path, format!("is snappy, and {format} takes none, gzip or zstd")));
+            None
+        }
+        (Some(written), Some(by_name)) if written != by_name => {
+            problems.add(
+                FieldError::new(path, format!("is {}, and the uri's extension says {}", written.name(), by_name.name()))
+                    .suggest("leave compression out, or change the uri's extension"),
+            );
+            None
+        }
+        (written, by_name) => Some((format, written.or(by_name).unwrap_or(OutputCompression::None))),
+    }
+}
+
+fn partitions(specs: &[PartitionSpec], problems: &mut Problems) -> Vec<PartitionRule> {
+    let mut rules: Vec<PartitionRule> = Vec::with_capacity(specs.len());
+    for (i, spec) in specs.iter().enumerate() {
+        let default_name = match spec.transform {
+            Some(transform) => format!("{}_{}", spec.column, transform.name().to_ascii_lowercase()),
+            None => spec.column.clone(),
+        };
+        let rule = PartitionRule {
+            column: spec.column.clone(),
+            transform: spec.transform.map(Into::into),
+            name: spec.name.clone().unwrap_or(default_name),
+        };
+        // Stores that fold case, and engines that do, would take the two for one.
+        if let Some(earlier) = rules.iter().find(|earlier| earlier.name.eq_ignore_ascii_case(&rule.name)) {
+            problems.add(
+                FieldError::new(
+                    format!("spec.destination.partitionBy[{i}]"),
+                    format!("has the name {:?}, and an earlier partition has {:?}", rule.name, earlier.name),
+                )
+                .suggest("give one of them another name"),
+            );
+        }
+        rules.push(rule);
+    }
+    // A plain partition's column leaves the file, so there would be nothing to see of the clash; a transform's name beside a column that
+    // stays in the file would read back as two columns of one name. Which columns there are is known at the plan.
+    for (i, rule) in rules.iter().enumerate() {
+        let own_source = rule.transform.is_some()
+            && rules.iter().any(|other| other.column.eq_ignore_ascii_case(&rule.name) && other.transform.is_some());
+        if own_source {
+            problems.add(
+                FieldError::new(
+                    format!("spec.destination.partitionBy[{i}].name"),
+                    format!("is {:?}, the name of a column that stays in the file", rule.name),
+                )
+                .suggest("give the partition another name"),
+            );
+        }
+    }
+    rules
+}
+
+fn csv(spec: &CsvWriteSpec, format: Option<Format>, problems: &mut Problems) -> CsvWriteSettings {
+    let path = "spec.destination.csv";
+    let delimiter = spec.delimiter.as_deref().and_then(|text| byte(text, &format!("{path}.delimiter"), problems));
+    let quote = Some(spec.quote.as_str()).filter(|text| !text.is_empty()).and_then(|text| byte(text, &format!("{path}.quote"), problems));
+    let implied = if format == Some(Format::Tsv) { b'\t' } else { b',' };
+    let delimiter_in_force = delimiter.unwrap_or(implied);
+    must_differ(&[("delimiter", Some(delimiter_in_force)), ("quote", quote)], path, problems);
+    let breaks =
+        |c: char| c == '\n' || c == '\r' || c == char::from(delimiter_in_force) || quote.is_some_and(|quote| c == char::from(quote));
+    if spec.null_value.contains(breaks) {
+        problems.add(FieldError::new(
+            format!("{path}.nullValue"),
+            format!("is {:?}, which holds a delimiter, a quote or a newline", spec.null_value),
+        ));
+    }
+    CsvWriteSettings { delimiter, header: spec.header, quote, null_value: spec.null_value.clone() }
+}
+
+fn object(spec: &ObjectSpec, problems: &mut Problems) -> ObjectAttributes {
+    let path = "spec.destination.object";
+    if spec.kms_key_id.is_some() && !matches!(spec.sse, Some(Sse::Kms | Sse::KmsDsse)) {
+        problems.add(FieldError::new(format!("{path}.kmsKeyId"), "needs sse: aws:kms or aws:kms:dsse"));
+    }
+    for name in spec.tags.keys() {
+        if name.is_empty() || name.chars().count() > 128 {
+            problems
+                .add(FieldError::new(format!("{path}.tags"), format!("has the name {name:?}, and a tag's name has 1 to 128 characters")));
+        }
+    }
+    for name in spec.metadata.keys() {
+        let token = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.'));
+        if !token {
+            problems.add(FieldError::new(
+                format!("{path}.metadata"),
+                format!("has the name {name:?}, and a name has lower-case letters, digits, -, _ and . only"),
+            ));
+        } else if name.starts_with("s3sync-") {
+            problems.add(FieldError::new(
+                format!("{path}.metadata"),
+                format!("has the name {name:?}, and names that begin with s3sync- are s3sync's own"),
+            ));
+        }
+    }
+    let bytes: usize = spec.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > METADATA_BYTES_MAX {
+        problems.add(FieldError::new(
+            format!("{path}.metadata"),
+            format!("has {bytes} bytes of names and values, and S3 takes {METADATA_BYTES_MAX}"),
+        ));
+    }
+    if let Some((name, _)) = spec.metadata.iter().find(|(_, value)| value.chars().any(|c| c.is_ascii_control() || !c.is_ascii())) {
+        problems.add(FieldError::new(
+            format!("{path}.metadata"),
+            format!("has a value for {name:?} with characters that an HTTP header cannot carry"),
+        ));
+    }
+    ObjectAttributes {
+        acl: spec.acl.clone(),
+        storage_class: spec.storage_class.clone(),
+        sse: spec.sse.map(|sse| sse.name().to_owned()),
+        kms_key_id: spec.kms_key_id.clone(),
+        tags: spec.tags.clone().into_iter().collect(),
+        metadata: spec.metadata.clone().into_iter().collect(),
+    }
+}
