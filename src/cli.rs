@@ -59,6 +59,11 @@ pub enum Output {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Checks manifests by the API server's rules, and by those that only the whole spec shows
+    Validate(ValidateArgs),
+    /// Prints the CustomResourceDefinition as YAML
+    #[command(after_help = "Example:\n  s3sync crd | kubectl apply --server-side -f -")]
+    Crd,
     /// Prints a script that completes commands in a shell
     #[command(after_help = "Example:\n  s3sync completions bash > /etc/bash_completion.d/s3sync")]
     Completions {

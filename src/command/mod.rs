@@ -5,13 +5,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
-use crate::cli::{Cli, LogArgs, LogFormat, Verb};
+use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
 use crate::telemetry;
 
 pub mod completions;
+pub mod crd;
 pub mod progress;
 pub mod render;
+pub mod validate;
 
 /// Parses the arguments, runs the verb, and reports: the whole of `main`.
 pub fn main() -> ExitCode {
@@ -29,6 +32,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(verb: Verb) -> Result<(), CommandError> {
     match verb {
+        Verb::Validate(args) => validate::execute(&args),
+        Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
     }
 }
@@ -107,6 +112,15 @@ pub fn print(text: &str) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// A result as one document, with its newline. A table has no one document: ask only for JSON or YAML.
+pub fn document<T: Serialize>(result: &T, output: Output) -> Result<String, CommandError> {
+    let text = match output {
+        Output::Yaml => serde_yaml::to_string(result).map_err(anyhow::Error::new)?,
+        Output::Json | Output::Table => format!("{}\n", serde_json::to_string_pretty(result).map_err(anyhow::Error::new)?),
+    };
+    Ok(text)
 }
 
 /// Says on stderr what went wrong: one line an error, with `-v` its causes below it.

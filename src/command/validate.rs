@@ -1,0 +1,54 @@
+//! `s3sync validate`: what is wrong with manifests, all of it, without a server and without Secrets.
+
+use serde_json::{Value, json};
+
+use super::{CommandError, Kind};
+use crate::api::manifest::{self, ManifestError, ManifestErrorKind, Manifests};
+use crate::cli::{Output, ValidateArgs};
+
+/// Checks the files and prints the verdict.
+pub fn execute(args: &ValidateArgs) -> Result<(), CommandError> {
+    let outcome = manifest::check(&args.from.files);
+    let verdict = match &outcome {
+        Ok(manifests) => verdict(manifests, &[]),
+        Err(errors) => verdict(&Manifests::default(), errors),
+    };
+    match (args.print.output, outcome) {
+        (Output::Table, Ok(manifests)) => super::print(&lines(&manifests)),
+        (Output::Table, Err(errors)) => Err(manifest_errors(errors)),
+        (output, outcome) => {
+            super::print(&super::document(&verdict, output)?)?;
+            outcome.map(|_| ()).map_err(|_| CommandError::reported(Kind::Usage))
+        }
+    }
+}
+
+/// Errors of manifests as the command's: the first one decides the exit code.
+pub fn manifest_errors(errors: Vec<ManifestError>) -> CommandError {
+    let kind = match errors.first().map(|error| error.kind) {
+        Some(ManifestErrorKind::Secret) => Kind::Access,
+        Some(ManifestErrorKind::Invalid) | None => Kind::Usage,
+    };
+    CommandError { kind, errors: errors.into_iter().map(anyhow::Error::new).collect() }
+}
+
+fn lines(manifests: &Manifests) -> String {
+    let place = |file: &str| if file == "-" { "stdin".to_owned() } else { file.to_owned() };
+    manifests.syncs.iter().map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id)).collect()
+}
+
+fn verdict(manifests: &Manifests, errors: &[ManifestError]) -> Value {
+    let syncs: Vec<Value> = manifests
+        .syncs
+        .iter()
+        .map(|sync| {
+            let id = &sync.resolved.settings.id;
+            json!({ "namespace": id.namespace, "name": id.name, "file": sync.file, "line": sync.line })
+        })
+        .collect();
+    let errors: Vec<Value> = errors
+        .iter()
+        .map(|error| json!({ "file": error.file, "line": error.line, "sync": error.sync, "message": error.message }))
+        .collect();
+    json!({ "valid": errors.is_empty(), "syncs": syncs, "errors": errors })
+}
