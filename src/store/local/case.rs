@@ -17,7 +17,8 @@ pub(super) fn folds(directory: &Path) -> bool {
 /// Whether this name is found in another case too; `None` when it tells nothing.
 fn folds_name(path: &Path) -> Option<bool> {
     let name = path.file_name()?.to_str()?;
-    let swapped: String = name.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let swapped: String =
+        name.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
     if swapped == name {
         return None;
     }

@@ -14,14 +14,12 @@ impl Bucket {
         let directory = File::open(&self.root)?;
         match directory.lock() {
             Ok(()) => Ok(directory),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => {
-                self.in_staging(|staging| {
-                    let path = staging.join("lock");
-                    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-                    file.lock()?;
-                    Ok(file)
-                })
-            }
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => self.in_staging(|staging| {
+                let path = staging.join("lock");
+                let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+                file.lock()?;
+                Ok(file)
+            }),
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot lock {}: {error}", self.root.join(STAGING).display()))),
         }
     }

@@ -23,7 +23,8 @@ pub(super) fn check_segment(segment: &str) -> Result<(), &'static str> {
 
 /// The path of a key.
 pub(super) fn of_key(root: &Path, key: &str) -> Result<PathBuf, Failure> {
-    let refused = |why: &str| Failure::found(ErrorKind::Other, format!("the key has {why}, which a directory cannot hold: use another key"));
+    let refused =
+        |why: &str| Failure::found(ErrorKind::Other, format!("the key has {why}, which a directory cannot hold: use another key"));
     let mut path = root.to_owned();
     for (index, segment) in key.split('/').enumerate() {
         check_segment(segment).map_err(refused)?;
@@ -64,7 +65,9 @@ mod tests {
 
     #[test]
     fn other_keys_are_refused() {
-        for key in ["", "/", "/etc/passwd", "a//b", "a/", "..", "../x", "a/../../x", "a/./b", "a\0b", ".s3sync-staging/x", ".s3sync-staging"] {
+        for key in
+            ["", "/", "/etc/passwd", "a//b", "a/", "..", "../x", "a/../../x", "a/./b", "a\0b", ".s3sync-staging/x", ".s3sync-staging"]
+        {
             check(key, None);
         }
         check(&format!("a/{}", "n".repeat(256)), None);

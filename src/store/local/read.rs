@@ -35,7 +35,11 @@ impl Bucket {
             }
             other => other?,
         };
-        if metadata.is_file() { Ok(metadata) } else { Err(Failure::found(ErrorKind::NotFound, "no file, but something else, stands there")) }
+        if metadata.is_file() {
+            Ok(metadata)
+        } else {
+            Err(Failure::found(ErrorKind::NotFound, "no file, but something else, stands there"))
+        }
     }
 
     pub(super) fn head(&self, key: &str) -> Result<Head, Failure> {

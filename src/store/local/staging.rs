@@ -311,7 +311,8 @@ fn fits(number: u32, part: Part, part_bytes: u64) -> Result<(), Failure> {
     if part.bytes <= part_bytes {
         return Ok(());
     }
-    let message = format!("part {number} has {} bytes where part 1 has {part_bytes}: only the last part may differ, and be smaller", part.bytes);
+    let message =
+        format!("part {number} has {} bytes where part 1 has {part_bytes}: only the last part may differ, and be smaller", part.bytes);
     Err(Failure::found(ErrorKind::Other, message))
 }
 

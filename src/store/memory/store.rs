@@ -104,12 +104,7 @@ impl Store for MemoryStore {
         let mut rest = if asked.is_empty() { Bytes::new() } else { stored.bytes.slice(asked) };
         let chunk_bytes = self.shared.behaviour.chunk_bytes;
         let chunks = std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(chunk_bytes.min(rest.len())))));
-        Ok(Body {
-            etag: stored.etag,
-            size: size as u64,
-            last_modified: Some(stored.last_modified),
-            bytes: stream::iter(chunks).boxed(),
-        })
+        Ok(Body { etag: stored.etag, size: size as u64, last_modified: Some(stored.last_modified), bytes: stream::iter(chunks).boxed() })
     }
 
     async fn head(&self, key: &str) -> Result<Head, StoreError> {
