@@ -5,14 +5,17 @@ pub mod contract;
 pub mod faulty;
 pub mod local;
 pub mod memory;
+pub mod s3;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
+use crate::model::connection::{Connection, Endpoint};
 use crate::model::object::{Etag, Object};
 use crate::model::settings::ObjectAttributes;
 
@@ -92,6 +95,19 @@ pub enum Side {
     Source,
     /// Written to; a directory is created by the first write.
     Destination,
+}
+
+/// The store of a connection: S3, or a directory. Sends nothing to a server; a source directory must exist.
+pub async fn connect(connection: &Connection, bucket: &str, side: Side) -> Result<Arc<dyn Store>, StoreError> {
+    let Endpoint::File(directory) = &connection.endpoint else {
+        return Ok(Arc::new(s3::S3Store::connect(connection, bucket).await?));
+    };
+    let (directory, name) = (directory.clone(), bucket.to_owned());
+    let opened = tokio::task::spawn_blocking(move || local::LocalStore::open(&directory, &name, side)).await;
+    match opened {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(ended) => Err(StoreError::new(ErrorKind::Other, "HeadBucket", bucket, "", ended.to_string())),
+    }
 }
 
 /// What `put` requires of what stands there.

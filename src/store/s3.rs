@@ -1,0 +1,189 @@
+//! S3 and what speaks its protocol, through the AWS SDK.
+//!
+//! Every call is retried by one loop, at most [`Options::retries`] times with exponential waits: throttling, timeouts, broken
+//! connections, 5xx, and the same errors inside the body of a 200. Keys that have expired are fetched anew once in a call. A body that
+//! breaks is read on from where it broke, under If-Match.
+//!
+//! Not guaranteed: that a conditional write failed because of somebody else. An answer that was lost makes the store try again, and then
+//! its own first try may stand in the way; `put` looks and compares, `complete_upload` says [`ErrorKind::NoSuchUpload`] and leaves the
+//! look to its caller.
+
+mod client;
+mod failure;
+mod http;
+mod list;
+mod read;
+mod store;
+mod tls;
+mod upload;
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use self::client::{Change, Clients, Current, Plan};
+use self::failure::{Failure, Remedy};
+use self::http::ServerClock;
+use super::{ErrorKind, StoreError};
+use crate::model::connection::{Connection, Endpoint};
+use crate::model::retry::Schedule;
+
+pub use self::http::Timeouts;
+
+/// The name under which `create_upload` keeps its id: `x-amz-meta-s3sync-id` on the wire.
+const ID: &str = "s3sync-id";
+
+/// How patient a store is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The tries of one call, or of one body between two megabytes of progress.
+    pub retries: Schedule,
+    /// How long each try may take.
+    pub timeouts: Timeouts,
+}
+
+/// A bucket of an S3 service. Cloning is cheap; clones share connections and credentials.
+#[derive(Clone)]
+pub struct S3Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// `s3://bucket`
+    place: String,
+    bucket: String,
+    clients: Clients,
+    clock: Arc<ServerClock>,
+    retries: Schedule,
+}
+
+impl S3Store {
+    /// A store for `bucket`. Reads configuration (environment, profile, certificates) but sends nothing: whether the bucket is there and
+    /// the credentials are good shows in the first call. Errors are about the connection itself.
+    pub async fn connect(connection: &Connection, bucket: &str) -> Result<Self, StoreError> {
+        Self::connect_with(connection, bucket, Options::default()).await
+    }
+
+    /// The same with other patience.
+    pub async fn connect_with(connection: &Connection, bucket: &str, options: Options) -> Result<Self, StoreError> {
+        let place = format!("s3://{bucket}");
+        let refused = |message: String| StoreError::new(ErrorKind::Other, "HeadBucket", &place, "", message);
+        let plain = match &connection.endpoint {
+            Endpoint::Aws => false,
+            Endpoint::Url(url) if url.starts_with("https://") => false,
+            Endpoint::Url(url) if url.starts_with("http://") => true,
+            Endpoint::Url(url) => return Err(refused(format!("endpoint {url:?} must begin with http:// or https://"))),
+            Endpoint::File(_) => return Err(refused("a file: endpoint is no S3 service".to_owned())),
+        };
+        if bucket.is_empty() || bucket.contains('/') {
+            return Err(refused(format!("{bucket:?} is no name of a bucket")));
+        }
+        let (ca_pem, skip) = (connection.ca_pem.clone(), connection.insecure_skip_verify);
+        let tls = tokio::task::spawn_blocking(move || tls::config(ca_pem.as_deref(), skip)).await;
+        let tls = tls.unwrap_or_else(|ended| Err(ended.to_string())).map_err(refused)?;
+        if plain && connection.ca_pem.is_some() {
+            tracing::warn!("caSecretRef has no effect on an endpoint without TLS");
+        }
+        let clock = Arc::new(ServerClock::default());
+        let http = http::client(tls, options.timeouts, clock.clone());
+        let clients = Clients::begin(Plan { connection: connection.clone(), http }).await;
+        let inner = Inner { place, bucket: bucket.to_owned(), clients, clock, retries: options.retries };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes a call until it succeeds, or fails in a way that another try does not change, or the tries are used up.
+    async fn attempt<T, E, F>(&self, op: &'static str, key: &str, call: impl Fn(Arc<Current>) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        self.attempt_counted(op, key, &mut 0, call).await
+    }
+
+    /// The same, and counts the tries that failed into `failed`: their requests may have been carried out nevertheless.
+    async fn attempt_counted<T, E, F>(
+        &self,
+        op: &'static str,
+        key: &str,
+        failed: &mut u32,
+        call: impl Fn(Arc<Current>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let clients = &self.inner.clients;
+        // Once each: keys that were fetched a moment ago and are refused again, or regions that send us on and on, stay an error.
+        let mut may_renew = clients.plan.renewable();
+        let mut may_follow = clients.plan.follows_region();
+        loop {
+            let current = clients.current();
+            let error = match call(current.clone()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let failure = Failure::of(op, &error);
+            match failure.remedy {
+                Remedy::Wait => {
+                    *failed += 1;
+                    match self.inner.retries.wait(*failed, random()) {
+                        Some(wait) => self.pause(op, key, &failure.message, wait).await,
+                        None => return Err(self.error(op, key, self.exhausted(failure))),
+                    }
+                }
+                Remedy::Change(Change::Identity) if std::mem::take(&mut may_renew) => {
+                    clients.change(&current, Change::Identity).await;
+                }
+                Remedy::Change(Change::Region(ref region)) if *region != current.region && std::mem::take(&mut may_follow) => {
+                    clients.change(&current, Change::Region(region.clone())).await;
+                }
+                Remedy::Nothing | Remedy::Change(_) => return Err(self.error(op, key, failure)),
+            }
+        }
+    }
+
+    async fn pause(&self, op: &str, key: &str, message: &str, wait: Duration) {
+        tracing::debug!(op, place = self.inner.place, key, wait_ms = wait.as_millis() as u64, "{message}, trying again");
+        tokio::time::sleep(wait).await;
+    }
+
+    /// A failure after the last try.
+    fn exhausted(&self, failure: Failure) -> Failure {
+        let tries = self.inner.retries.attempts_max;
+        Failure { message: format!("{}, {tries} times in a row: try again later", failure.message), ..failure }
+    }
+
+    fn error(&self, op: &'static str, key: &str, failure: Failure) -> StoreError {
+        let error = StoreError::new(failure.kind, op, &self.inner.place, key, failure.message);
+        match failure.cause {
+            Some(cause) => error.caused_by(cause),
+            None => error,
+        }
+    }
+
+    fn refused(&self, kind: ErrorKind, op: &'static str, key: &str, message: impl Into<String>) -> StoreError {
+        StoreError::new(kind, op, &self.inner.place, key, message)
+    }
+}
+
+impl std::fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "S3Store({})", self.inner.place)
+    }
+}
+
+/// Even in [0, 1), from the system's random numbers: what spreads the waits of clients that failed together.
+fn random() -> f64 {
+    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
+    // The upper 48 bits of a version 4 UUID are random.
+    (bits >> 16) as f64 / (1_u64 << 48) as f64
+}
+
+/// An SDK time as a value of ours; the epoch for a time that no calendar holds.
+fn timestamp(time: &aws_sdk_s3::primitives::DateTime) -> jiff::Timestamp {
+    jiff::Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).unwrap_or_default()
+}

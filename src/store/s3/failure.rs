@@ -1,0 +1,234 @@
+//! What an error of the SDK means: for the caller, for the next try, and in words. No text here comes from a request, so none holds a
+//! secret; of the SDK's errors only their sentences are kept, not their contents.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use super::client::Change;
+use crate::store::ErrorKind;
+
+/// A failed call.
+pub(super) struct Failure {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+    pub(super) remedy: Remedy,
+    /// What the client said, for the chain of causes.
+    pub(super) cause: Option<Cause>,
+}
+
+/// What may make the next try succeed.
+pub(super) enum Remedy {
+    Nothing,
+    /// Waiting.
+    Wait,
+    /// Another client.
+    Change(Change),
+}
+
+/// A sentence of an error chain, without what the error held.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        Self { text: error.to_string(), source: below(error).map(|source| Box::new(Self::of(source))) }
+    }
+}
+
+/// The next error down the chain. An `io::Error` shows as its source the source of what it wraps, so what it wraps is taken instead.
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| below(*error))
+}
+
+impl Failure {
+    /// What a failed call means. `op` is the call in the words of the S3 API.
+    pub(super) fn of<E>(op: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let mut failure = match error {
+            SdkError::ServiceError(service) => {
+                let (raw, error) = (service.raw(), service.err());
+                let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
+                Answer { op, status: raw.status().as_u16(), code: error.code().unwrap_or_default(), said: error.message(), region }
+                    .meaning()
+            }
+            // The head came, the body broke or was no XML: as good as no answer.
+            SdkError::ResponseError(_) => unavailable("the answer broke off"),
+            SdkError::TimeoutError(_) => unavailable("no answer in time"),
+            SdkError::ConstructionFailure(_) => unsent(error, false),
+            SdkError::DispatchFailure(dispatch) => unsent(error, !dispatch.is_user()),
+            _ => unsent(error, true),
+        };
+        failure.cause = Some(Cause::of(error));
+        failure
+    }
+
+    /// A body that broke while it was read.
+    pub(super) fn of_body(error: impl Error + 'static) -> Self {
+        Self { cause: Some(Cause::of(&error)), ..unavailable("the body broke off") }
+    }
+}
+
+fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
+    Failure { kind, message: message.into(), remedy: Remedy::Nothing, cause: None }
+}
+
+fn unavailable(message: impl Into<String>) -> Failure {
+    Failure { remedy: Remedy::Wait, ..failure(ErrorKind::Unavailable, message) }
+}
+
+/// A request that was not answered, or not even sent; whether it was well formed.
+fn unsent(error: &(dyn Error + 'static), sendable: bool) -> Failure {
+    for cause in chain(error) {
+        if let Some(credentials) = cause.downcast_ref::<CredentialsError>() {
+            return no_credentials(credentials);
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return match tls {
+                rustls::Error::InvalidCertificate(why) => failure(
+                    ErrorKind::Other,
+                    format!("the server's certificate is not accepted ({why}): set caSecretRef to its CA, or insecureSkipVerify"),
+                ),
+                other => {
+                    failure(ErrorKind::Other, format!("TLS failed ({other}): check that the endpoint's scheme and port belong together"))
+                }
+            };
+        }
+    }
+    let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    if sendable {
+        unavailable(format!("the endpoint does not answer ({last}): check endpoint and network"))
+    } else {
+        failure(ErrorKind::Other, format!("the request cannot be made ({last}): check bucket, key and endpoint"))
+    }
+}
+
+fn no_credentials(error: &CredentialsError) -> Failure {
+    /// Codes of STS that waiting does not change.
+    const REFUSALS: [&str; 6] =
+        ["AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidIdentityToken", "UnrecognizedClient"];
+    let refused = chain(error).any(|cause| REFUSALS.iter().any(|code| cause.to_string().contains(code)));
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => failure(
+            ErrorKind::Denied,
+            "no credentials were found: set secretRef, profile or anonymous, or give the environment or the service account some",
+        ),
+        CredentialsError::InvalidConfiguration(_) => {
+            let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
+            failure(ErrorKind::Denied, format!("the credentials' configuration is not valid ({last}): check the profile"))
+        }
+        _ if refused => failure(ErrorKind::Denied, "the role or token for the credentials was refused: check roleArn and its trust policy"),
+        _ => unavailable("the credentials could not be loaded"),
+    }
+}
+
+/// An answer of the server.
+struct Answer<'a> {
+    op: &'static str,
+    status: u16,
+    code: &'a str,
+    said: Option<&'a str>,
+    /// The bucket's region, where the answer names it.
+    region: Option<String>,
+}
+
+impl Answer<'_> {
+    fn meaning(&self) -> Failure {
+        let op = self.op;
+        if let Some(region) = self.other_region() {
+            let message = format!("the bucket is in region {region}: set region to it");
+            return Failure { remedy: Remedy::Change(Change::Region(region)), ..failure(ErrorKind::Other, message) };
+        }
+        match (self.status, self.code) {
+            (_, "NoSuchBucket") => failure(ErrorKind::NoSuchBucket, "no such bucket: check bucket and endpoint"),
+            (_, "NoSuchUpload") => failure(ErrorKind::NoSuchUpload, "the upload is not there"),
+            (_, "NoSuchKey") => failure(ErrorKind::NotFound, "no such key"),
+            (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => Failure {
+                remedy: Remedy::Change(Change::Identity),
+                ..failure(ErrorKind::Denied, "the session token has expired: renew the credentials")
+            },
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => failure(
+                ErrorKind::Denied,
+                format!("the server does not know the credentials or their secret is wrong ({}): check secretRef or profile", self.code),
+            ),
+            // By the next try the client has learned the server's time from this answer.
+            (_, "RequestTimeTooSkewed") => unavailable("this machine's clock is wrong"),
+            (_, "NotImplemented") | (501, _) => {
+                failure(ErrorKind::Unsupported, format!("the server does not implement this: {}", self.words()))
+            }
+            (_, "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded")
+            | (_, "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "BadDigest" | "OperationAborted")
+            | (429 | 500 | 502 | 503 | 504, _) => unavailable(format!("the server answered {}", self.words())),
+            (412, _) | (_, "PreconditionFailed") if matches!(op, "GetObject" | "HeadObject") => {
+                failure(ErrorKind::Changed, "another version than the listed one stands there")
+            }
+            (412, _) | (_, "PreconditionFailed" | "ConditionalRequestConflict") => {
+                failure(ErrorKind::Precondition, "another version stands there")
+            }
+            (404, _) if matches!(op, "UploadPart" | "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts") => {
+                failure(ErrorKind::NoSuchUpload, "the upload is not there")
+            }
+            (404, _) => failure(ErrorKind::NotFound, "no such key"),
+            (401 | 403, _) | (_, "AccessDenied" | "AllAccessDisabled") => self.denied(),
+            (301 | 307, _) => failure(ErrorKind::Other, "the bucket is served elsewhere: check endpoint and region"),
+            _ => failure(ErrorKind::Other, format!("the server answered {}", self.words())),
+        }
+    }
+
+    fn denied(&self) -> Failure {
+        let action = match self.op {
+            "HeadObject" => "s3:GetObject",
+            "ListObjectsV2" => "s3:ListBucket",
+            "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" | "PutObject" => "s3:PutObject",
+            "ListParts" => "s3:ListMultipartUploadParts",
+            "ListMultipartUploads" => "s3:ListBucketMultipartUploads",
+            "AbortMultipartUpload" => "s3:AbortMultipartUpload",
+            "DeleteObject" => "s3:DeleteObject",
+            _ => "s3:GetObject",
+        };
+        let message = format!("access denied: allow {action} to the credentials in use, or check secretRef");
+        // HEAD has no body to say that the token has expired.
+        let remedy = if self.op == "HeadObject" { Remedy::Change(Change::Identity) } else { Remedy::Nothing };
+        Failure { remedy, ..failure(ErrorKind::Denied, message) }
+    }
+
+    /// The region to go to, by a redirect or by a signature that was made for another one.
+    fn other_region(&self) -> Option<String> {
+        let misdirected = matches!(self.status, 301 | 307) || matches!(self.code, "AuthorizationHeaderMalformed" | "PermanentRedirect");
+        if !misdirected {
+            return None;
+        }
+        let in_words = || {
+            let (_, rest) = self.said?.split_once("expecting '")?;
+            rest.split_once('\'').map(|(region, _)| region.to_owned())
+        };
+        self.region.clone().or_else(in_words).filter(|region| !region.is_empty())
+    }
+
+    /// Status, code and the server's own words, as far as there are any.
+    fn words(&self) -> String {
+        let mut words = self.status.to_string();
+        for more in [self.code, self.said.unwrap_or_default()] {
+            if !more.is_empty() {
+                words.push(' ');
+                words.push_str(more.trim_end_matches('.'));
+            }
+        }
+        words
+    }
+}

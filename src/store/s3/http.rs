@@ -1,0 +1,173 @@
+//! The HTTP client: one pool of connections, bounded waits everywhere, and the server's clock read from every response.
+//!
+//! The SDK's own client is not used because it cannot be told to skip certificate verification, and because its read timeout does not
+//! tell a response that stalls from a large one.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use http_body::{Body, Frame, SizeHint};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, Sleep};
+
+/// How long anything may take. Each is a bound on silence rather than on work, so that size does not matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until a TCP connection stands. Ten seconds cover two lost SYN packets (RFC 6298 doubles from one second).
+    pub connect: Duration,
+    /// From the end of the request to the head of the response, TLS and the server's thinking included.
+    pub response: Duration,
+    /// Between two pieces of a response's body while somebody waits for them.
+    pub idle: Duration,
+    /// The slowest upload that is waited for, in bytes a second: the request's body adds its size over this to `response`.
+    pub upload_bytes_per_second: u64,
+}
+
+impl Default for Timeouts {
+    /// A minute for an answer, because completing an upload of thousands of parts takes that long on some servers; half a minute of
+    /// silence inside a body, which is then read on from where it stopped; 64 KiB a second for uploads.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
+            upload_bytes_per_second: 64 << 10,
+        }
+    }
+}
+
+/// Idle connections kept to one host: as many as a worker reads and writes at once, no more.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+
+/// Idle connections are closed before the server does it: AWS ends them after about 20 seconds.
+const IDLE_CONNECTION_LIFE: Duration = Duration::from_secs(15);
+
+/// The server's clock: how far it is ahead of ours, by the last response's `Date`.
+#[derive(Debug, Default)]
+pub(super) struct ServerClock {
+    ahead_seconds: AtomicI64,
+}
+
+impl ServerClock {
+    /// The time there, to the second.
+    pub(super) fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.ahead_seconds.load(Ordering::Relaxed));
+        Timestamp::now().saturating_add(ahead).unwrap_or_else(|_| Timestamp::now())
+    }
+
+    fn saw(&self, date: &str) {
+        if let Ok(there) = jiff::fmt::rfc2822::parse(date) {
+            self.ahead_seconds.store(there.timestamp().as_second() - Timestamp::now().as_second(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client for the SDK: every request of one store, its credential providers' among them, goes through this pool.
+pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, clock: Arc<ServerClock>) -> SharedHttpClient {
+    let mut tcp = TcpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(timeouts.connect));
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION_LIFE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .build(connector);
+    let connector = SharedHttpConnector::new(Connector { client, timeouts, clock });
+    http_client_fn(move |_, _| connector.clone())
+}
+
+struct Connector {
+    client: Client<HttpsConnector<TcpConnector>, SdkBody>,
+    timeouts: Timeouts,
+    clock: Arc<ServerClock>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("timeouts", &self.timeouts).finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let Timeouts { response, idle, upload_bytes_per_second, .. } = self.timeouts;
+        let upload = request.body().content_length().unwrap_or_default() / upload_bytes_per_second.max(1);
+        let wait = response.saturating_add(Duration::from_secs(upload));
+        let answer = self.client.request(request);
+        let clock = self.clock.clone();
+        HttpConnectorFuture::new(async move {
+            let answered = tokio::time::timeout(wait, answer).await;
+            let response = answered.map_err(|_| ConnectorError::timeout(Stalled(wait).into()))?.map_err(connector_error)?;
+            if let Some(date) = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()) {
+                clock.saw(date);
+            }
+            let response = response.map(|body| SdkBody::from_body_1_x(Watched { body, idle, sleep: None }));
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
+    // Whatever breaks between us and the server may be better next time; what is wrong with certificates is told apart by its cause.
+    ConnectorError::io(error.into())
+}
+
+/// Nothing came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for {0:?}")]
+pub(super) struct Stalled(Duration);
+
+/// A body that fails when nothing comes for too long. Only time in which somebody waits for it counts: a reader may be as slow as it likes.
+struct Watched<B> {
+    body: B,
+    idle: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Body for Watched<B>
+where
+    B: Body + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = B::Data;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.sleep = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let idle = self.idle;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(Some(Err(Stalled(idle).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

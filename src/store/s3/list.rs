@@ -1,0 +1,183 @@
+//! Listings: of objects, and of uploads under way.
+
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::{EncodingType, Object as Listed};
+use futures::stream::{self, BoxStream, StreamExt};
+use percent_encoding::percent_decode_str;
+use tokio::task::JoinSet;
+
+use super::{S3Store, timestamp};
+use crate::model::object::{Etag, Object};
+use crate::store::{ErrorKind, StoreError};
+
+const OP: &str = "ListObjectsV2";
+
+/// Where a listing goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum From {
+    /// At its beginning, or behind a key.
+    Key(Option<String>),
+    /// Where the server says.
+    Token(String),
+}
+
+struct Page {
+    objects: Vec<Object>,
+    next: Option<From>,
+}
+
+/// A listing under way: at most one request ahead of its reader. Dropping it ends that request.
+struct Listing {
+    store: S3Store,
+    prefix: String,
+    ahead: JoinSet<Result<Page, StoreError>>,
+}
+
+impl S3Store {
+    pub(super) fn listing(&self, prefix: &str, start_after: Option<&str>) -> BoxStream<'static, Result<Vec<Object>, StoreError>> {
+        let listing = Listing { store: self.clone(), prefix: prefix.to_owned(), ahead: JoinSet::new() };
+        let first = From::Key(start_after.map(str::to_owned));
+        // The first request is sent when the stream is first polled, as a stream's should be.
+        stream::unfold((listing, Some(first)), |(mut listing, first)| async move {
+            if let Some(first) = first {
+                listing.fetch(first);
+            }
+            loop {
+                let page = match listing.ahead.join_next().await? {
+                    Ok(Ok(page)) => page,
+                    Ok(Err(error)) => return Some((Err(error), (listing, None))),
+                    Err(ended) => {
+                        let error = listing.store.refused(ErrorKind::Other, OP, &listing.prefix, ended.to_string());
+                        return Some((Err(error), (listing, None)));
+                    }
+                };
+                if let Some(next) = page.next {
+                    listing.fetch(next);
+                }
+                // A page may be empty although others follow.
+                if !page.objects.is_empty() {
+                    return Some((Ok(page.objects), (listing, None)));
+                }
+            }
+        })
+        .boxed()
+    }
+
+    async fn page(&self, prefix: &str, from: &From) -> Result<Page, StoreError> {
+        let output = self
+            .attempt(OP, prefix, |current| {
+                let call = current.client.list_objects_v2().bucket(&self.inner.bucket).encoding_type(EncodingType::Url);
+                let call = if prefix.is_empty() { call } else { call.prefix(prefix) };
+                match from {
+                    From::Key(None) => call,
+                    From::Key(Some(key)) => call.start_after(key),
+                    From::Token(token) => call.continuation_token(token),
+                }
+                .send()
+            })
+            .await?;
+        let refused = |message: String| self.refused(ErrorKind::Other, OP, prefix, message);
+        let encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let objects = output.contents().iter().map(|listed| object(listed, encoded));
+        let objects = objects.collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        let next = next(&output, objects.last()).map_err(refused)?;
+        if next.as_ref() == Some(from) {
+            return Err(refused("the server gives the same page again and again".to_owned()));
+        }
+        Ok(Page { objects, next })
+    }
+
+    pub(super) async fn uploads(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        const OP: &str = "ListMultipartUploads";
+        let mut uploads = Vec::new();
+        let mut marker: Option<(String, Option<String>)> = None;
+        loop {
+            let output = self
+                .attempt(OP, key, |current| {
+                    let call = current.client.list_multipart_uploads().bucket(&self.inner.bucket).prefix(key);
+                    let (key_marker, upload_marker) = marker.clone().unzip();
+                    call.encoding_type(EncodingType::Url).set_key_marker(key_marker).set_upload_id_marker(upload_marker.flatten()).send()
+                })
+                .await?;
+            let encoded = output.encoding_type() == Some(&EncodingType::Url);
+            for upload in output.uploads() {
+                if let (Some(found), Some(name)) = (upload.key(), upload.upload_id())
+                    && decode(found, encoded).as_deref() == Ok(key)
+                {
+                    uploads.push(name.to_owned());
+                }
+            }
+            let next = output.next_key_marker().filter(|_| output.is_truncated() == Some(true));
+            let next = match next.map(|next| decode(next, encoded)).transpose() {
+                // Uploads come in the order of keys, and other keys with this prefix come after it.
+                Ok(Some(next)) if next == key => Some((next, output.next_upload_id_marker().map(str::to_owned))),
+                Ok(_) => None,
+                Err(message) => return Err(self.refused(ErrorKind::Other, OP, key, message)),
+            };
+            if next.is_none() || next == marker {
+                return Ok(uploads);
+            }
+            marker = next;
+        }
+    }
+}
+
+impl Listing {
+    fn fetch(&mut self, from: From) {
+        let (store, prefix) = (self.store.clone(), self.prefix.clone());
+        self.ahead.spawn(async move { store.page(&prefix, &from).await });
+    }
+}
+
+fn next(output: &ListObjectsV2Output, last: Option<&Object>) -> Result<Option<From>, String> {
+    if output.is_truncated() != Some(true) {
+        return Ok(None);
+    }
+    match (output.next_continuation_token(), last) {
+        (Some(token), _) => Ok(Some(From::Token(token.to_owned()))),
+        (None, Some(last)) => Ok(Some(From::Key(Some(last.key.clone())))),
+        (None, None) => Err("the listing is cut off without a way to go on".to_owned()),
+    }
+}
+
+fn object(listed: &Listed, encoded: bool) -> Result<Object, String> {
+    let key = decode(listed.key().ok_or("the listing has an object without a key")?, encoded)?;
+    let missing = |what: &str| format!("the listing gives no {what} of {key}");
+    let etag = Etag::new(listed.e_tag().ok_or_else(|| missing("etag"))?);
+    let size = listed.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?;
+    let last_modified = listed.last_modified().map(timestamp).ok_or_else(|| missing("time"))?;
+    Ok(Object { key, etag, size, last_modified })
+}
+
+/// A key as it stands in a response. With `encoding-type=url` it is form-encoded (a space is `+`), because XML 1.0 has no way to write
+/// some characters that keys may have (S3 API reference, ListObjectsV2). A server that does not know the option answers without it.
+fn decode(key: &str, encoded: bool) -> Result<String, String> {
+    if !encoded {
+        return Ok(key.to_owned());
+    }
+    let spaced = key.replace('+', " ");
+    match percent_decode_str(&spaced).decode_utf8() {
+        Ok(key) => Ok(key.into_owned()),
+        Err(_) => Err(format!("key {key} is not UTF-8")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(encoded: &str, expected: Result<&str, ()>) {
+        assert_eq!(decode(encoded, true).map_err(drop), expected.map(str::to_owned), "{encoded}");
+    }
+
+    #[test]
+    fn keys_are_form_encoded() {
+        check("a/b-c_d.e", Ok("a/b-c_d.e"));
+        check("a+b", Ok("a b"));
+        check("a%20b%2Bc", Ok("a b+c"));
+        check("100%25", Ok("100%"));
+        check("%C3%BC%2F%00", Ok("ü/\0"));
+        check("%FF", Err(()));
+        assert_eq!(decode("a+b%20", false).as_deref(), Ok("a+b%20"));
+    }
+}

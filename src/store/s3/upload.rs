@@ -1,0 +1,130 @@
+//! Multipart uploads.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl, ServerSideEncryption, StorageClass};
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{ID, S3Store};
+use crate::model::object::Etag;
+use crate::model::settings::ObjectAttributes;
+use crate::store::{ErrorKind, StoreError};
+
+/// What stays as it is in a tag set, which is a query string (S3 API reference, `x-amz-tagging`).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl S3Store {
+    pub(super) async fn create(&self, key: &str, id: &str, attributes: &ObjectAttributes) -> Result<String, StoreError> {
+        const OP: &str = "CreateMultipartUpload";
+        let output = self
+            .attempt(OP, key, |current| {
+                let mut call = current.client.create_multipart_upload().bucket(&self.inner.bucket).key(key).metadata(ID, id);
+                for (name, value) in &attributes.metadata {
+                    call = call.metadata(name, value);
+                }
+                call.set_acl(attributes.acl.as_deref().map(ObjectCannedAcl::from))
+                    .set_storage_class(attributes.storage_class.as_deref().map(StorageClass::from))
+                    .set_server_side_encryption(attributes.sse.as_deref().map(ServerSideEncryption::from))
+                    .set_ssekms_key_id(attributes.kms_key_id.clone())
+                    .set_tagging(tagging(&attributes.tags))
+                    .send()
+            })
+            .await?;
+        let upload = output.upload_id().map(str::to_owned);
+        upload.ok_or_else(|| self.refused(ErrorKind::Other, OP, key, "the answer names no upload"))
+    }
+
+    pub(super) async fn part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+        const OP: &str = "UploadPart";
+        let unhashed = self.inner.clients.plan.skips_payload_hash();
+        let output = self
+            .attempt(OP, key, |current| {
+                let call = current.client.upload_part().bucket(&self.inner.bucket).key(key).upload_id(upload);
+                // Cloning `Bytes` copies nothing.
+                let call = call.part_number(number.cast_signed()).body(ByteStream::from(body.clone())).customize();
+                if unhashed { call.disable_payload_signing() } else { call }.send()
+            })
+            .await?;
+        let etag = output.e_tag().map(|etag| Etag::new(etag).as_str().to_owned());
+        etag.ok_or_else(|| self.refused(ErrorKind::Other, OP, key, format!("the answer has no etag for part {number}")))
+    }
+
+    pub(super) async fn complete(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+        const OP: &str = "CompleteMultipartUpload";
+        if parts.is_empty() {
+            return Err(self.refused(ErrorKind::Other, OP, key, format!("upload {upload} has no parts to complete")));
+        }
+        let parts =
+            (1..).zip(parts).map(|(number, etag)| CompletedPart::builder().part_number(number).e_tag(Etag::new(etag).quoted()).build());
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let complete = async |if_none_match: bool| {
+            self.attempt(OP, key, |current| {
+                let call = current.client.complete_multipart_upload().bucket(&self.inner.bucket).key(key).upload_id(upload);
+                let condition = if_none_match.then(|| "*".to_owned());
+                call.multipart_upload(parts.clone()).set_if_none_match(condition).send()
+            })
+            .await
+        };
+        let completed = match complete(if_none_match).await {
+            Err(error) if if_none_match && error.kind == ErrorKind::Unsupported => complete(false).await,
+            other => other,
+        };
+        match completed?.e_tag() {
+            Some(etag) => Ok(Etag::new(etag)),
+            None => Ok(self.look(key).await?.etag),
+        }
+    }
+
+    pub(super) async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
+        let aborted = self
+            .attempt("AbortMultipartUpload", key, |current| {
+                current.client.abort_multipart_upload().bucket(&self.inner.bucket).key(key).upload_id(upload).send()
+            })
+            .await;
+        match aborted {
+            Err(error) if error.kind != ErrorKind::NoSuchUpload => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn parts(&self, key: &str, upload: &str) -> Result<Vec<(u32, String)>, StoreError> {
+        let mut parts = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let output = self
+                .attempt("ListParts", key, |current| {
+                    let call = current.client.list_parts().bucket(&self.inner.bucket).key(key).upload_id(upload);
+                    call.set_part_number_marker(marker.clone()).send()
+                })
+                .await?;
+            for part in output.parts() {
+                if let (Some(number), Some(etag)) = (part.part_number(), part.e_tag()) {
+                    parts.push((number.cast_unsigned(), Etag::new(etag).as_str().to_owned()));
+                }
+            }
+            let next = output.next_part_number_marker().filter(|_| output.is_truncated() == Some(true)).map(str::to_owned);
+            if next.is_none() || next == marker {
+                return Ok(parts);
+            }
+            marker = next;
+        }
+    }
+}
+
+fn tagging(tags: &[(String, String)]) -> Option<String> {
+    let encode = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
+    let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    (!pairs.is_empty()).then(|| pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_a_query_string() {
+        let tags = [("team", "data & ml"), ("a=b", "ü"), ("empty", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(tagging(&tags).as_deref(), Some("team=data%20%26%20ml&a%3Db=%C3%BC&empty="));
+        assert_eq!(tagging(&[]), None);
+    }
+}
