@@ -81,20 +81,10 @@ impl Decompressor {
     pub fn new(compression: Compression, window_max: u64) -> Result<Decompressor, DecodeError> {
         let stream = match compression {
             Compression::None => Stream::Plain,
-            Compression::Gzip => Stream::Gzip(Gzip {
-                member: None,
-                members: 0,
-            }),
-            Compression::Zstd => {
-                Stream::Zstd(Zstd::new(window_max).map_err(|error| bad(0, error.to_string()))?)
-            }
+            Compression::Gzip => Stream::Gzip(Gzip { member: None, members: 0 }),
+            Compression::Zstd => Stream::Zstd(Zstd::new(window_max).map_err(|error| bad(0, error.to_string()))?),
         };
-        Ok(Decompressor {
-            stream,
-            input: Bytes::new(),
-            ended: false,
-            consumed: 0,
-        })
+        Ok(Decompressor { stream, input: Bytes::new(), ended: false, consumed: 0 })
     }
 
     /// Hands in the object's next bytes.
@@ -102,10 +92,7 @@ impl Decompressor {
     /// # Panics
     /// When the last ones are not used up yet: [`Decompressor::next`] has to say [`Inflated::NeedsData`] first.
     pub fn feed(&mut self, bytes: Bytes) {
-        assert!(
-            self.input.is_empty(),
-            "fed before the last bytes were used up"
-        );
+        assert!(self.input.is_empty(), "fed before the last bytes were used up");
         self.input = bytes;
     }
 
@@ -134,28 +121,16 @@ impl Decompressor {
 }
 
 fn bad(offset: u64, reason: impl Into<String>) -> DecodeError {
-    DecodeError::Bad {
-        reason: reason.into(),
-        position: Some(Position { line: None, offset }),
-    }
+    DecodeError::Bad { reason: reason.into(), position: Some(Position { line: None, offset }) }
 }
 
 impl Gzip {
-    fn next(
-        &mut self,
-        input: &mut Bytes,
-        consumed: &mut u64,
-        ended: bool,
-    ) -> Result<Inflated, DecodeError> {
+    fn next(&mut self, input: &mut Bytes, consumed: &mut u64, ended: bool) -> Result<Inflated, DecodeError> {
         let mut output = Vec::new();
         loop {
             let Some(member) = &mut self.member else {
                 // Members may follow each other, and tapes and some writers pad with zeros.
-                let zeros = if self.members > 0 {
-                    input.iter().take_while(|byte| **byte == 0).count()
-                } else {
-                    0
-                };
+                let zeros = if self.members > 0 { input.iter().take_while(|byte| **byte == 0).count() } else { 0 };
                 input.advance(zeros);
                 *consumed += zeros as u64;
                 match input.first() {
@@ -165,10 +140,7 @@ impl Gzip {
                     None => return Ok(Inflated::NeedsData),
                     Some(0x1f) => {}
                     Some(_) if self.members > 0 => {
-                        return Err(bad(
-                            *consumed,
-                            "bytes that are no gzip member follow the gzip stream",
-                        ));
+                        return Err(bad(*consumed, "bytes that are no gzip member follow the gzip stream"));
                     }
                     Some(_) => return Err(bad(*consumed, "not a gzip stream")),
                 }
@@ -212,35 +184,17 @@ impl Zstd {
     fn new(window_max: u64) -> std::io::Result<Zstd> {
         let mut decoder = zstd::stream::raw::Decoder::new()?;
         // The format's range is 2^10 to 2^41 (RFC 8878 3.1.1.1.2); the library takes up to 2^31.
-        decoder.set_parameter(DParameter::WindowLogMax(
-            window_max.max(1024).ilog2().min(31),
-        ))?;
-        Ok(Zstd {
-            decoder,
-            window_max,
-            open: false,
-            frame: Vec::new(),
-        })
+        decoder.set_parameter(DParameter::WindowLogMax(window_max.max(1024).ilog2().min(31)))?;
+        Ok(Zstd { decoder, window_max, open: false, frame: Vec::new() })
     }
 
-    fn next(
-        &mut self,
-        input: &mut Bytes,
-        consumed: &mut u64,
-        ended: bool,
-    ) -> Result<Inflated, DecodeError> {
+    fn next(&mut self, input: &mut Bytes, consumed: &mut u64, ended: bool) -> Result<Inflated, DecodeError> {
         if input.is_empty() && !self.open {
-            return Ok(if ended {
-                Inflated::Finished
-            } else {
-                Inflated::NeedsData
-            });
+            return Ok(if ended { Inflated::Finished } else { Inflated::NeedsData });
         }
         let mut output: Vec<u8> = Vec::with_capacity(CHUNK_BYTES);
         loop {
-            let missing = FRAME_HEADER_BYTES
-                .saturating_sub(self.frame.len())
-                .min(input.len());
+            let missing = FRAME_HEADER_BYTES.saturating_sub(self.frame.len()).min(input.len());
             self.frame.extend_from_slice(&input[..missing]);
             let before = output.len();
             let mut source = InBuffer::around(input);
@@ -255,9 +209,7 @@ impl Zstd {
                 self.frame.clear();
             }
             let stuck = used == 0 && output.len() == before;
-            if output.len() == output.capacity()
-                || ((input.is_empty() || stuck) && !output.is_empty())
-            {
+            if output.len() == output.capacity() || ((input.is_empty() || stuck) && !output.is_empty()) {
                 return Ok(Inflated::Chunk(output.into()));
             }
             if input.is_empty() || stuck {
@@ -273,14 +225,12 @@ impl Zstd {
     fn error(&self, offset: u64, error: &std::io::Error) -> DecodeError {
         match window_bytes(&self.frame) {
             // The library knows only powers of two.
-            Some(needed) if needed > 1 << self.window_max.max(1024).ilog2().min(31) => {
-                DecodeError::TooLarge {
-                    what: "the zstd window".to_owned(),
-                    needed,
-                    allowed: self.window_max,
-                    position: Some(Position { line: None, offset }),
-                }
-            }
+            Some(needed) if needed > 1 << self.window_max.max(1024).ilog2().min(31) => DecodeError::TooLarge {
+                what: "the zstd window".to_owned(),
+                needed,
+                allowed: self.window_max,
+                position: Some(Position { line: None, offset }),
+            },
             _ => bad(offset, format!("zstd stream is corrupt: {error}")),
         }
     }
@@ -302,11 +252,7 @@ fn window_bytes(frame: &[u8]) -> Option<u64> {
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
     let size = rest.get(dictionary..)?;
     let bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-    let value = size
-        .get(..bytes)?
-        .iter()
-        .rev()
-        .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let value = size.get(..bytes)?.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     Some(if bytes == 2 { value + 256 } else { value })
 }
 
@@ -327,12 +273,7 @@ mod tests {
     }
 
     /// Everything, and the largest chunk, fed in pieces of `step` bytes.
-    fn inflate(
-        compression: Compression,
-        input: &[u8],
-        step: usize,
-        window_max: u64,
-    ) -> Result<(Vec<u8>, usize), DecodeError> {
+    fn inflate(compression: Compression, input: &[u8], step: usize, window_max: u64) -> Result<(Vec<u8>, usize), DecodeError> {
         let mut decompressor = Decompressor::new(compression, window_max)?;
         let mut pieces = input.chunks(step.max(1)).map(Bytes::copy_from_slice);
         let (mut output, mut largest) = (Vec::new(), 0);
@@ -353,9 +294,7 @@ mod tests {
 
     fn check(compression: Compression, input: &[u8], expected: Result<&[u8], &str>) {
         for step in [1, 7, 1000, usize::MAX >> 1] {
-            let got = inflate(compression, input, step, 8 << 20)
-                .map(|(output, _)| output)
-                .map_err(|error| error.to_string());
+            let got = inflate(compression, input, step, 8 << 20).map(|(output, _)| output).map_err(|error| error.to_string());
             let expected = expected.map(<[u8]>::to_vec).map_err(str::to_owned);
             match (&got, &expected) {
                 (Err(got), Err(expected)) => assert!(got.starts_with(expected.as_str()), "{got}"),
@@ -368,26 +307,10 @@ mod tests {
     fn gzip_members_follow_each_other() {
         let (a, b, empty) = (gzip(b"hello "), gzip(b"world"), gzip(b""));
         check(Compression::Gzip, &a, Ok(b"hello "));
-        check(
-            Compression::Gzip,
-            &[&a[..], &b].concat(),
-            Ok(b"hello world"),
-        );
-        check(
-            Compression::Gzip,
-            &[&empty[..], &a, &empty, &empty, &b, &empty].concat(),
-            Ok(b"hello world"),
-        );
-        check(
-            Compression::Gzip,
-            &[&a[..], &[0; 600]].concat(),
-            Ok(b"hello "),
-        );
-        check(
-            Compression::Gzip,
-            &[&a[..], b"junk"].concat(),
-            Err("bytes that are no gzip member follow"),
-        );
+        check(Compression::Gzip, &[&a[..], &b].concat(), Ok(b"hello world"));
+        check(Compression::Gzip, &[&empty[..], &a, &empty, &empty, &b, &empty].concat(), Ok(b"hello world"));
+        check(Compression::Gzip, &[&a[..], &[0; 600]].concat(), Ok(b"hello "));
+        check(Compression::Gzip, &[&a[..], b"junk"].concat(), Err("bytes that are no gzip member follow"));
         check(Compression::Gzip, b"id,name\n", Err("not a gzip stream"));
     }
 
@@ -395,11 +318,7 @@ mod tests {
     fn a_truncated_or_corrupt_stream_is_an_error() {
         let whole = gzip(&b"some text that repeats, ".repeat(50));
         for cut in 1..whole.len() {
-            check(
-                Compression::Gzip,
-                &whole[..cut],
-                Err("gzip stream ends early"),
-            );
+            check(Compression::Gzip, &whole[..cut], Err("gzip stream ends early"));
         }
         let mut corrupt = whole.clone();
         let crc = whole.len() - 8;
@@ -407,11 +326,7 @@ mod tests {
         check(Compression::Gzip, &corrupt, Err("gzip stream is corrupt"));
         let whole = zstd(&b"some text that repeats, ".repeat(50));
         for cut in 1..whole.len() {
-            check(
-                Compression::Zstd,
-                &whole[..cut],
-                Err("zstd stream ends early"),
-            );
+            check(Compression::Zstd, &whole[..cut], Err("zstd stream ends early"));
         }
         let mut corrupt = whole.clone();
         corrupt[0] ^= 1;
@@ -422,28 +337,16 @@ mod tests {
     fn zstd_frames_follow_each_other_and_may_be_skippable() {
         let (a, b) = (zstd(b"hello "), zstd(b"world"));
         let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
-        check(
-            Compression::Zstd,
-            &[&a[..], &b].concat(),
-            Ok(b"hello world"),
-        );
-        check(
-            Compression::Zstd,
-            &[&skippable[..], &a, &skippable, &b, &skippable].concat(),
-            Ok(b"hello world"),
-        );
+        check(Compression::Zstd, &[&a[..], &b].concat(), Ok(b"hello world"));
+        check(Compression::Zstd, &[&skippable[..], &a, &skippable, &b, &skippable].concat(), Ok(b"hello world"));
         check(Compression::Zstd, &zstd(b""), Ok(b""));
     }
 
     #[test]
     fn a_bomb_comes_in_small_chunks() {
         let zeros = vec![0; 20 << 20];
-        for (compression, input) in [
-            (Compression::Gzip, gzip(&zeros)),
-            (Compression::Zstd, zstd(&zeros)),
-        ] {
-            let (output, largest) =
-                inflate(compression, &input, usize::MAX >> 1, 8 << 20).expect("valid");
+        for (compression, input) in [(Compression::Gzip, gzip(&zeros)), (Compression::Zstd, zstd(&zeros))] {
+            let (output, largest) = inflate(compression, &input, usize::MAX >> 1, 8 << 20).expect("valid");
             assert_eq!(output.len(), zeros.len());
             assert!(largest <= CHUNK_BYTES, "{largest}");
         }
@@ -456,16 +359,8 @@ mod tests {
         encoder.write_all(b"text").expect("to memory");
         let input = encoder.finish().expect("to memory");
         let error = inflate(Compression::Zstd, &input, 5, 8 << 20).expect_err("too large");
-        assert_eq!(
-            error.to_string(),
-            "the zstd window needs 33554432 bytes, more than the 8388608 that the memory budget allows"
-        );
-        assert_eq!(
-            inflate(Compression::Zstd, &input, 5, 32 << 20)
-                .expect("fits")
-                .0,
-            b"text"
-        );
+        assert_eq!(error.to_string(), "the zstd window needs 33554432 bytes, more than the 8388608 that the memory budget allows");
+        assert_eq!(inflate(Compression::Zstd, &input, 5, 32 << 20).expect("fits").0, b"text");
     }
 
     #[test]
@@ -479,11 +374,7 @@ mod tests {
             (Auto, b"", Compression::None),
             (Fixed(Compression::Gzip), b"id,n", Compression::Gzip),
             (Fixed(Compression::Gzip), b"", Compression::None),
-            (
-                Fixed(Compression::None),
-                b"\x1f\x8b\x08\x00",
-                Compression::None,
-            ),
+            (Fixed(Compression::None), b"\x1f\x8b\x08\x00", Compression::None),
         ] {
             assert_eq!(detect(rule, first), expected, "{rule:?} {first:?}");
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::csv::{self, CsvDecoder};
+use super::json::{self, JsonDecoder};
 use crate::codec::{Block, DecodeError, Decoded};
 use crate::model::format::Format;
 use crate::model::schema::{TableSchema, merge};
@@ -21,6 +22,7 @@ pub struct RecordDecoder {
 
 enum Decoder {
     Csv(CsvDecoder),
+    Json(JsonDecoder),
 }
 
 impl RecordDecoder {
@@ -42,24 +44,12 @@ impl RecordDecoder {
         let decoder = match format {
             Format::Csv | Format::Tsv => {
                 let dialect = csv::dialect(format, csv)?;
-                Decoder::Csv(CsvDecoder::new(
-                    dialect,
-                    csv,
-                    &header,
-                    table.clone(),
-                    drop,
-                    rows_per_batch,
-                ))
+                Decoder::Csv(CsvDecoder::new(dialect, csv, &header, table.clone(), drop, rows_per_batch))
             }
-            Format::Json | Format::Jsonl | Format::Parquet => return Err(not_text(format)),
+            Format::Json | Format::Jsonl => Decoder::Json(JsonDecoder::new(format, table.clone(), drop, rows_per_batch)),
+            Format::Parquet => return Err(not_text(format)),
         };
-        Ok(RecordDecoder {
-            format,
-            csv: csv.clone(),
-            header,
-            table,
-            decoder,
-        })
+        Ok(RecordDecoder { format, csv: csv.clone(), header, table, decoder })
     }
 
     /// Decodes one block. Every row is verified: a value or column that the schema cannot hold, and that may widen it, makes the block's
@@ -70,16 +60,14 @@ impl RecordDecoder {
     pub fn decode(&self, block: &Block) -> Result<Decoded, DecodeError> {
         let result = match &self.decoder {
             Decoder::Csv(decoder) => decoder.decode(block)?,
+            Decoder::Json(decoder) => decoder.decode(block)?,
         };
         match result {
             Ok(decoded) => Ok(decoded),
             Err(misfits) => {
                 let inferred = infer(self.format, &self.csv, Some(&self.header), block)?;
                 let surprise = widening(&self.table, inferred, &misfits);
-                Ok(Decoded {
-                    surprise: Some(surprise),
-                    ..Decoded::default()
-                })
+                Ok(Decoded { surprise: Some(surprise), ..Decoded::default() })
             }
         }
     }
@@ -89,20 +77,11 @@ impl RecordDecoder {
 ///
 /// # Errors
 /// As [`RecordDecoder::new`] and [`RecordDecoder::decode`].
-pub fn infer(
-    format: Format,
-    csv: &CsvReadSettings,
-    header: Option<&[String]>,
-    block: &Block,
-) -> Result<TableSchema, DecodeError> {
+pub fn infer(format: Format, csv: &CsvReadSettings, header: Option<&[String]>, block: &Block) -> Result<TableSchema, DecodeError> {
     match format {
-        Format::Csv | Format::Tsv => Ok(csv::infer(
-            &block.bytes,
-            csv::dialect(format, csv)?,
-            csv,
-            header.unwrap_or_default(),
-        )),
-        Format::Json | Format::Jsonl | Format::Parquet => Err(not_text(format)),
+        Format::Csv | Format::Tsv => Ok(csv::infer(&block.bytes, csv::dialect(format, csv)?, csv, header.unwrap_or_default())),
+        Format::Json | Format::Jsonl => Ok(json::infer(format, block)),
+        Format::Parquet => Err(not_text(format)),
     }
 }
 
@@ -112,13 +91,8 @@ fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -
     let merged = merge(table, &inferred);
     for &i in misfits {
         let column = &table.columns[i];
-        if merged.columns[i].data_type == column.data_type && merged.columns[i].wide == column.wide
-        {
-            if let Some(inferred) = inferred
-                .columns
-                .iter_mut()
-                .find(|inferred| inferred.source == column.source)
-            {
+        if merged.columns[i].data_type == column.data_type && merged.columns[i].wide == column.wide {
+            if let Some(inferred) = inferred.columns.iter_mut().find(|inferred| inferred.source == column.source) {
                 inferred.data_type = DataType::Utf8;
                 inferred.wide = false;
             }
@@ -128,8 +102,5 @@ fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -
 }
 
 fn not_text(format: Format) -> DecodeError {
-    DecodeError::Bad {
-        reason: format!("{format} objects have no records of text"),
-        position: None,
-    }
+    DecodeError::Bad { reason: format!("{format} objects have no records of text"), position: None }
 }

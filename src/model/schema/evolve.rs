@@ -12,9 +12,7 @@ use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// The type changed in a way that `evolution` does not allow.
-    #[error(
-        "column {column} is {in_force} in earlier epochs and {now} now; cast it in schema.columns, or set schema.evolution to Rescue"
-    )]
+    #[error("column {column} is {in_force} in earlier epochs and {now} now; cast it in schema.columns, or set schema.evolution to Rescue")]
     Changed {
         /// The output column.
         column: String,
@@ -38,9 +36,7 @@ pub enum SchemaError {
         column: String,
     },
     /// Two rules read one input column.
-    #[error(
-        "schema.columns reads the input column {source_column} twice, as {first} and as {second}"
-    )]
+    #[error("schema.columns reads the input column {source_column} twice, as {first} and as {second}")]
     ReadTwice {
         /// The input column.
         source_column: String,
@@ -68,11 +64,7 @@ pub enum SchemaError {
 ///
 /// # Errors
 /// [`SchemaError`], which names the column and both types.
-pub fn frozen(
-    rules: &SchemaSettings,
-    inferred: &TableSchema,
-    in_force: Option<&TableSchema>,
-) -> Result<TableSchema, SchemaError> {
+pub fn frozen(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&TableSchema>) -> Result<TableSchema, SchemaError> {
     let by_source = rules_by_source(&rules.columns)?;
     let wanted = match rules.mode {
         SchemaMode::Declared => declared(&rules.columns)?,
@@ -82,32 +74,17 @@ pub fn frozen(
         Some(in_force) => evolved(rules, &by_source, in_force, wanted)?,
         None => wanted,
     };
-    let rescued =
-        rules.evolution == Evolution::Rescue || in_force.is_some_and(|schema| schema.rescued);
+    let rescued = rules.evolution == Evolution::Rescue || in_force.is_some_and(|schema| schema.rescued);
     if rescued {
         // Our own files, read again, bring the column along; it is not an input column then, unless the user renames it.
         columns.retain(|column| column.name != RESCUED_COLUMN || column.source != RESCUED_COLUMN);
     }
-    let mut names: HashSet<&str> = if rescued {
-        HashSet::from([RESCUED_COLUMN])
-    } else {
-        HashSet::new()
-    };
+    let mut names: HashSet<&str> = if rescued { HashSet::from([RESCUED_COLUMN]) } else { HashSet::new() };
     if let Some(column) = columns.iter().find(|column| !names.insert(&column.name)) {
-        return Err(SchemaError::SameName {
-            column: column.name.clone(),
-        });
+        return Err(SchemaError::SameName { column: column.name.clone() });
     }
-    let unknown = if rules.mode == SchemaMode::Declared {
-        Unknown::Ignore
-    } else {
-        Unknown::Widen
-    };
-    Ok(TableSchema {
-        columns,
-        rescued,
-        unknown,
-    })
+    let unknown = if rules.mode == SchemaMode::Declared { Unknown::Ignore } else { Unknown::Widen };
+    Ok(TableSchema { columns, rescued, unknown })
 }
 
 fn source_of(rule: &ColumnRule) -> &str {
@@ -131,33 +108,19 @@ fn rules_by_source(rules: &[ColumnRule]) -> Result<HashMap<&str, &ColumnRule>, S
 fn declared(rules: &[ColumnRule]) -> Result<Vec<Column>, SchemaError> {
     let column = |rule: &ColumnRule| {
         let Some(data_type) = rule.data_type.clone() else {
-            return Err(SchemaError::NoType {
-                column: rule.name.clone(),
-            });
+            return Err(SchemaError::NoType { column: rule.name.clone() });
         };
-        Ok(Column {
-            source: source_of(rule).to_owned(),
-            misfit: Misfit::BadRecord,
-            ..Column::inferred(&rule.name, data_type)
-        })
+        Ok(Column { source: source_of(rule).to_owned(), misfit: Misfit::BadRecord, ..Column::inferred(&rule.name, data_type) })
     };
     rules.iter().map(column).collect()
 }
 
 /// Infer and Strings: the input's columns, less what is dropped, renamed and cast.
-fn ruled(
-    rules: &SchemaSettings,
-    by_source: &HashMap<&str, &ColumnRule>,
-    inferred: &TableSchema,
-) -> Vec<Column> {
+fn ruled(rules: &SchemaSettings, by_source: &HashMap<&str, &ColumnRule>, inferred: &TableSchema) -> Vec<Column> {
     let column = |seen: &Column| {
         let rule = by_source.get(seen.source.as_str());
         let cast = rule.and_then(|rule| rule.data_type.clone());
-        let misfit = if cast.is_some() {
-            Misfit::BadRecord
-        } else {
-            seen.misfit
-        };
+        let misfit = if cast.is_some() { Misfit::BadRecord } else { seen.misfit };
         let data_type = match (cast, rules.mode) {
             (Some(cast), _) => cast,
             (None, SchemaMode::Strings) => DataType::Utf8,
@@ -171,12 +134,7 @@ fn ruled(
             misfit,
         }
     };
-    inferred
-        .columns
-        .iter()
-        .filter(|seen| !rules.drop.contains(&seen.source))
-        .map(column)
-        .collect()
+    inferred.columns.iter().filter(|seen| !rules.drop.contains(&seen.source)).map(column).collect()
 }
 
 fn evolved(
@@ -187,11 +145,8 @@ fn evolved(
 ) -> Result<Vec<Column>, SchemaError> {
     let sources: HashSet<String> = wanted.iter().map(|column| column.source.clone()).collect();
     let mut wanted: Vec<Option<Column>> = wanted.into_iter().map(Some).collect();
-    let index: HashMap<String, usize> = wanted
-        .iter()
-        .enumerate()
-        .filter_map(|(i, column)| column.as_ref().map(|c| (c.name.clone(), i)))
-        .collect();
+    let index: HashMap<String, usize> =
+        wanted.iter().enumerate().filter_map(|(i, column)| column.as_ref().map(|c| (c.name.clone(), i))).collect();
     let mut columns = Vec::new();
     for old in &in_force.columns {
         match index.get(&old.name).and_then(|&i| wanted[i].take()) {
@@ -199,25 +154,17 @@ fn evolved(
             None => {
                 let taken = sources.contains(&old.source)
                     || rules.drop.contains(&old.source)
-                    || by_source
-                        .get(old.source.as_str())
-                        .is_some_and(|rule| rule.name != old.name)
+                    || by_source.get(old.source.as_str()).is_some_and(|rule| rule.name != old.name)
                     || rules.mode == SchemaMode::Declared;
                 if !taken {
-                    columns.push(Column {
-                        misfit: Misfit::Widen,
-                        ..old.clone()
-                    });
+                    columns.push(Column { misfit: Misfit::Widen, ..old.clone() });
                 }
             }
         }
     }
     for new in wanted.into_iter().flatten() {
         if rules.evolution == Evolution::Fail {
-            return Err(SchemaError::Added {
-                now: type_name(&new.written_type()),
-                column: new.name,
-            });
+            return Err(SchemaError::Added { now: type_name(&new.written_type()), column: new.name });
         }
         columns.push(new);
     }
@@ -234,50 +181,27 @@ fn continued(evolution: Evolution, old: &Column, new: Column) -> Result<Column, 
     };
     let same = settle(&to.data_type) == settle(&old.data_type);
     if same || (evolution != Evolution::Fail && widens(&old.data_type, &to.data_type)) {
-        return Ok(Column {
-            data_type: to.data_type,
-            wide: to.wide,
-            ..new
-        });
+        return Ok(Column { data_type: to.data_type, wide: to.wide, ..new });
     }
     if evolution == Evolution::Rescue && !cast {
-        return Ok(Column {
-            data_type: old.data_type.clone(),
-            wide: old.wide,
-            misfit: Misfit::Rescue,
-            ..new
-        });
+        return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, misfit: Misfit::Rescue, ..new });
     }
-    Err(SchemaError::Changed {
-        in_force: type_name(&settle(&old.data_type)),
-        now: type_name(&settle(&to.data_type)),
-        column: new.name,
-    })
+    Err(SchemaError::Changed { in_force: type_name(&settle(&old.data_type)), now: type_name(&settle(&to.data_type)), column: new.name })
 }
 
 /// Whether files of the old type and of the new one read as one column: numbers that only widen, structs that only gain fields.
 fn widens(old: &DataType, new: &DataType) -> bool {
-    let number = |t: &DataType| {
-        integer(t).is_some()
-            || float_bits(t).is_some()
-            || matches!(t, DataType::Decimal128(..) | DataType::Decimal256(..))
-    };
+    let number =
+        |t: &DataType| integer(t).is_some() || float_bits(t).is_some() || matches!(t, DataType::Decimal128(..) | DataType::Decimal256(..));
     match (old, new) {
         _ if settle(old) == settle(new) => true,
         (DataType::Null, _) => true,
-        (DataType::Struct(old), DataType::Struct(new)) => old.iter().all(|field| {
-            new.iter().any(|other| {
-                other.name() == field.name() && widens(field.data_type(), other.data_type())
-            })
-        }),
+        (DataType::Struct(old), DataType::Struct(new)) => {
+            old.iter().all(|field| new.iter().any(|other| other.name() == field.name() && widens(field.data_type(), other.data_type())))
+        }
         (DataType::List(old), DataType::List(new)) => widens(old.data_type(), new.data_type()),
         (DataType::Map(old, _), DataType::Map(new, _)) => widens(old.data_type(), new.data_type()),
-        (old, new) if number(old) && number(new) => {
-            Typed::new(old, false)
-                .merge(&Typed::new(new, false))
-                .data_type
-                == *new
-        }
+        (old, new) if number(old) && number(new) => Typed::new(old, false).merge(&Typed::new(new, false)).data_type == *new,
         _ => false,
     }
 }
@@ -287,12 +211,7 @@ mod tests {
     use super::super::merge;
     use super::*;
 
-    fn rules(
-        mode: SchemaMode,
-        evolution: Evolution,
-        columns: &[(&str, Option<DataType>, Option<&str>)],
-        drop: &[&str],
-    ) -> SchemaSettings {
+    fn rules(mode: SchemaMode, evolution: Evolution, columns: &[(&str, Option<DataType>, Option<&str>)], drop: &[&str]) -> SchemaSettings {
         let rule = |(name, data_type, from): &(&str, Option<DataType>, Option<&str>)| ColumnRule {
             name: (*name).to_owned(),
             data_type: data_type.clone(),
@@ -307,13 +226,7 @@ mod tests {
     }
 
     fn table(columns: &[(&str, DataType)]) -> TableSchema {
-        TableSchema {
-            columns: columns
-                .iter()
-                .map(|(name, t)| Column::inferred(*name, t.clone()))
-                .collect(),
-            ..Default::default()
-        }
+        TableSchema { columns: columns.iter().map(|(name, t)| Column::inferred(*name, t.clone())).collect(), ..Default::default() }
     }
 
     /// `name<-source:type`, with `!` for bad records and `?` for rescue.
@@ -326,20 +239,10 @@ mod tests {
             };
             format!("{}<-{}:{}{mark}", c.name, c.source, type_name(&c.data_type))
         };
-        schema
-            .columns
-            .iter()
-            .map(column)
-            .collect::<Vec<_>>()
-            .join(" ")
+        schema.columns.iter().map(column).collect::<Vec<_>>().join(" ")
     }
 
-    fn check(
-        rules: &SchemaSettings,
-        inferred: &TableSchema,
-        in_force: Option<&TableSchema>,
-        expected: &str,
-    ) {
+    fn check(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&TableSchema>, expected: &str) {
         let result = frozen(rules, inferred, in_force);
         let text = match &result {
             Ok(schema) => shown(schema),
@@ -347,16 +250,8 @@ mod tests {
         };
         assert_eq!(text, expected);
         if let Ok(schema) = result {
-            assert_eq!(
-                frozen(rules, &schema, in_force).as_ref(),
-                Ok(&schema),
-                "not idempotent"
-            );
-            assert_eq!(
-                frozen(rules, &merge(&schema, inferred), in_force).as_ref(),
-                Ok(&schema),
-                "not stable under merging"
-            );
+            assert_eq!(frozen(rules, &schema, in_force).as_ref(), Ok(&schema), "not idempotent");
+            assert_eq!(frozen(rules, &merge(&schema, inferred), in_force).as_ref(), Ok(&schema), "not stable under merging");
         }
     }
 
@@ -367,36 +262,12 @@ mod tests {
     #[test]
     fn modes_casts_renames_and_drops() {
         let seen = table(&[("a", Int64), ("b", Null), ("c", Float64)]);
-        check(
-            &rules(Infer, AddColumns, &[], &[]),
-            &seen,
-            None,
-            "a<-a:int64 b<-b:null c<-c:float64",
-        );
-        check(
-            &rules(Strings, AddColumns, &[("c", Some(Float32), None)], &["b"]),
-            &seen,
-            None,
-            "a<-a:utf8 c<-c:float32!",
-        );
-        let renamed = [
-            ("x", None, Some("a")),
-            ("c", Some(Utf8), None),
-            ("absent", Some(Int8), None),
-        ];
-        check(
-            &rules(Infer, AddColumns, &renamed, &[]),
-            &seen,
-            None,
-            "x<-a:int64 b<-b:null c<-c:utf8!",
-        );
+        check(&rules(Infer, AddColumns, &[], &[]), &seen, None, "a<-a:int64 b<-b:null c<-c:float64");
+        check(&rules(Strings, AddColumns, &[("c", Some(Float32), None)], &["b"]), &seen, None, "a<-a:utf8 c<-c:float32!");
+        let renamed = [("x", None, Some("a")), ("c", Some(Utf8), None), ("absent", Some(Int8), None)];
+        check(&rules(Infer, AddColumns, &renamed, &[]), &seen, None, "x<-a:int64 b<-b:null c<-c:utf8!");
         let declared = [("x", Some(Int8), Some("a")), ("z", Some(Date32), None)];
-        check(
-            &rules(Declared, AddColumns, &declared, &[]),
-            &seen,
-            None,
-            "x<-a:int8! z<-z:date32!",
-        );
+        check(&rules(Declared, AddColumns, &declared, &[]), &seen, None, "x<-a:int8! z<-z:date32!");
         check(
             &rules(Infer, AddColumns, &[("c", None, Some("a"))], &[]),
             &seen,
@@ -404,12 +275,7 @@ mod tests {
             "two columns would be named c; rename one in schema.columns, or drop it",
         );
         check(
-            &rules(
-                Infer,
-                AddColumns,
-                &[("x", None, Some("a")), ("y", None, Some("a"))],
-                &[],
-            ),
+            &rules(Infer, AddColumns, &[("x", None, Some("a")), ("y", None, Some("a"))], &[]),
             &seen,
             None,
             "schema.columns reads the input column a twice, as x and as y",
@@ -420,51 +286,21 @@ mod tests {
     fn columns_evolve_across_epochs() {
         let force = table(&[("a", Int64), ("b", Utf8)]);
         let add = rules(Infer, AddColumns, &[], &[]);
-        check(
-            &add,
-            &table(&[("c", Date32), ("a", Float64)]),
-            Some(&force),
-            "a<-a:float64 b<-b:utf8 c<-c:date32",
-        );
-        check(
-            &add,
-            &table(&[("b", Int64)]),
-            Some(&force),
-            "a<-a:int64 b<-b:utf8",
-        );
+        check(&add, &table(&[("c", Date32), ("a", Float64)]), Some(&force), "a<-a:float64 b<-b:utf8 c<-c:date32");
+        check(&add, &table(&[("b", Int64)]), Some(&force), "a<-a:int64 b<-b:utf8");
         let text = "column a is int64 in earlier epochs and utf8 now; cast it in schema.columns, or set schema.evolution to Rescue";
         check(&add, &table(&[("a", Utf8)]), Some(&force), text);
-        check(
-            &rules(Infer, Rescue, &[], &[]),
-            &table(&[("a", Utf8)]),
-            Some(&force),
-            "a<-a:int64? b<-b:utf8",
-        );
+        check(&rules(Infer, Rescue, &[], &[]), &table(&[("a", Utf8)]), Some(&force), "a<-a:int64? b<-b:utf8");
         let fail = rules(Infer, Fail, &[], &[]);
-        check(
-            &fail,
-            &table(&[("a", Null)]),
-            Some(&force),
-            "a<-a:int64 b<-b:utf8",
-        );
-        check(
-            &fail,
-            &table(&[("c", Null)]),
-            Some(&force),
-            "column c (utf8) is not in the table's schema, and schema.evolution is Fail",
-        );
+        check(&fail, &table(&[("a", Null)]), Some(&force), "a<-a:int64 b<-b:utf8");
+        check(&fail, &table(&[("c", Null)]), Some(&force), "column c (utf8) is not in the table's schema, and schema.evolution is Fail");
         check(
             &fail,
             &table(&[("a", Float64)]),
             Some(&force),
             "column a is int64 in earlier epochs and float64 now; cast it in schema.columns, or set schema.evolution to Rescue",
         );
-        check(
-            &rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]),
-            &table(&[("a", Int64)]),
-            Some(&force),
-            "x<-a:int64",
-        );
+        check(&rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]), &table(&[("a", Int64)]), Some(&force), "x<-a:int64");
         check(
             &rules(Infer, Rescue, &[("a", Some(Date32), None)], &[]),
             &table(&[("a", Int64)]),
@@ -476,22 +312,10 @@ mod tests {
     #[test]
     fn structs_gain_fields_but_do_not_become_text() {
         use arrow_schema::Field;
-        let of = |fields: &[(&str, DataType)]| {
-            Struct(
-                fields
-                    .iter()
-                    .map(|(n, t)| Field::new(*n, t.clone(), true))
-                    .collect(),
-            )
-        };
+        let of = |fields: &[(&str, DataType)]| Struct(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect());
         let force = table(&[("s", of(&[("a", Int64)]))]);
         let add = rules(Infer, AddColumns, &[], &[]);
-        check(
-            &add,
-            &table(&[("s", of(&[("b", Utf8), ("a", Float64)]))]),
-            Some(&force),
-            "s<-s:struct<a: float64, b: utf8>",
-        );
+        check(&add, &table(&[("s", of(&[("b", Utf8), ("a", Float64)]))]), Some(&force), "s<-s:struct<a: float64, b: utf8>");
         check(
             &add,
             &table(&[("s", Utf8)]),

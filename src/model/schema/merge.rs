@@ -23,12 +23,8 @@ use super::{Column, Misfit, TableSchema, WIDE_INTEGER};
 /// input. Associative and commutative up to the order of columns (and of fields in structs).
 pub fn merge(a: &TableSchema, b: &TableSchema) -> TableSchema {
     let mut merged = a.clone();
-    let mut index: std::collections::HashMap<String, usize> = merged
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(i, column)| (column.source.clone(), i))
-        .collect();
+    let mut index: std::collections::HashMap<String, usize> =
+        merged.columns.iter().enumerate().map(|(i, column)| (column.source.clone(), i)).collect();
     for column in &b.columns {
         match index.get(&column.source) {
             Some(&i) => merge_column(&mut merged.columns[i], column),
@@ -43,8 +39,7 @@ pub fn merge(a: &TableSchema, b: &TableSchema) -> TableSchema {
 }
 
 fn merge_column(into: &mut Column, from: &Column) {
-    let merged =
-        Typed::new(&into.data_type, into.wide).merge(&Typed::new(&from.data_type, from.wide));
+    let merged = Typed::new(&into.data_type, into.wide).merge(&Typed::new(&from.data_type, from.wide));
     if from.misfit == Misfit::Rescue {
         into.misfit = Misfit::Rescue;
     }
@@ -61,61 +56,38 @@ pub(super) struct Typed {
 
 impl Typed {
     pub(super) fn new(data_type: &DataType, wide: bool) -> Typed {
-        Typed {
-            data_type: data_type.clone(),
-            wide: wide && *data_type == DataType::Int64,
-        }
+        Typed { data_type: data_type.clone(), wide: wide && *data_type == DataType::Int64 }
     }
 
     fn of_field(field: &Field) -> Typed {
-        Typed::new(
-            field.data_type(),
-            field.metadata().contains_key(WIDE_INTEGER),
-        )
+        Typed::new(field.data_type(), field.metadata().contains_key(WIDE_INTEGER))
     }
 
     fn into_field(self, name: &str) -> Field {
         let field = Field::new(name, self.data_type, true);
-        if self.wide {
-            field.with_metadata([(WIDE_INTEGER, "")])
-        } else {
-            field
-        }
+        if self.wide { field.with_metadata([(WIDE_INTEGER, "")]) } else { field }
     }
 
     /// The least type that holds the values of both.
     pub(super) fn merge(&self, other: &Typed) -> Typed {
         use DataType::*;
-        let plain = |data_type| Typed {
-            data_type,
-            wide: false,
-        };
+        let plain = |data_type| Typed { data_type, wide: false };
         let (a, b) = (&self.data_type, &other.data_type);
         match (a, b) {
             (Null, _) => other.clone(),
             (_, Null) => self.clone(),
             (Struct(a), Struct(b)) => plain(Struct(merge_fields(a, b))),
-            (List(a), List(b)) => plain(List(Arc::new(
-                Typed::of_field(a)
-                    .merge(&Typed::of_field(b))
-                    .into_field(a.name()),
-            ))),
+            (List(a), List(b)) => plain(List(Arc::new(Typed::of_field(a).merge(&Typed::of_field(b)).into_field(a.name())))),
             (Map(a, sorted_a), Map(b, sorted_b)) => match merge_entries(a, b) {
                 Some(entries) => plain(Map(entries, *sorted_a && *sorted_b)),
                 None => plain(Utf8),
             },
-            (Int64, Int64) => Typed {
-                data_type: Int64,
-                wide: self.wide || other.wide,
-            },
+            (Int64, Int64) => Typed { data_type: Int64, wide: self.wide || other.wide },
             (a, b) if a == b => plain(a.clone()),
             _ => {
                 let merged = merge_scalars(self, other);
                 let wide = merged == Int64 && (self.wide || other.wide);
-                Typed {
-                    data_type: merged,
-                    wide,
-                }
+                Typed { data_type: merged, wide }
             }
         }
     }
@@ -146,9 +118,7 @@ fn merge_entries(a: &Arc<Field>, b: &Arc<Field>) -> Option<Arc<Field>> {
     if key.data_type() != other_key.data_type() {
         return None;
     }
-    let value = Typed::of_field(value)
-        .merge(&Typed::of_field(other_value))
-        .into_field(value.name());
+    let value = Typed::of_field(value).merge(&Typed::of_field(other_value)).into_field(value.name());
     let fields = DataType::Struct(vec![key.clone(), Arc::new(value)].into());
     Some(Arc::new(a.as_ref().clone().with_data_type(fields)))
 }
@@ -172,15 +142,9 @@ fn merge_scalars(a: &Typed, b: &Typed) -> DataType {
         return decimal_of(left.0.max(right.0), left.1.max(right.1));
     }
     match (left, right) {
-        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
-            Timestamp(*unit, zone.clone())
-        }
+        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => Timestamp(*unit, zone.clone()),
         (Timestamp(left, left_zone), Timestamp(right, right_zone)) => {
-            let unit = *(if unit_rank(left) >= unit_rank(right) {
-                left
-            } else {
-                right
-            });
+            let unit = *(if unit_rank(left) >= unit_rank(right) { left } else { right });
             match (left_zone, right_zone) {
                 (Some(left), Some(right)) if left == right => Timestamp(unit, Some(left.clone())),
                 (Some(_), Some(_)) => Timestamp(unit, Some("UTC".into())),
@@ -189,11 +153,7 @@ fn merge_scalars(a: &Typed, b: &Typed) -> DataType {
             }
         }
         (Time32(left) | Time64(left), Time32(right) | Time64(right)) => {
-            match if unit_rank(left) >= unit_rank(right) {
-                left
-            } else {
-                right
-            } {
+            match if unit_rank(left) >= unit_rank(right) { left } else { right } {
                 TimeUnit::Second => Time32(TimeUnit::Second),
                 TimeUnit::Millisecond => Time32(TimeUnit::Millisecond),
                 finer => Time64(*finer),
@@ -261,10 +221,7 @@ fn float_of(bits: u8) -> DataType {
 /// (int16) with a small decimal would depend on the order of merging.
 fn digits(data_type: &DataType) -> Option<(i16, i16)> {
     let (precision, scale) = match data_type {
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => (*p, *s),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => (*p, *s),
         other => return integer(other).map(|_| (20, 0)),
     };
     Some((i16::from(precision) - i16::from(scale), i16::from(scale)))
@@ -302,12 +259,7 @@ mod tests {
     }
 
     fn structure(fields: &[(&str, DataType)]) -> DataType {
-        Struct(
-            fields
-                .iter()
-                .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
-                .collect(),
-        )
+        Struct(fields.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect())
     }
 
     fn list(item: DataType) -> DataType {
@@ -315,9 +267,7 @@ mod tests {
     }
 
     fn check(a: DataType, b: DataType, expected: DataType) {
-        let merged = |a: &DataType, b: &DataType| {
-            Typed::new(a, false).merge(&Typed::new(b, false)).data_type
-        };
+        let merged = |a: &DataType, b: &DataType| Typed::new(a, false).merge(&Typed::new(b, false)).data_type;
         assert_eq!(merged(&a, &b), expected, "{a} with {b}");
         if !matches!(expected, Struct(_)) {
             assert_eq!(merged(&b, &a), expected, "{b} with {a}");
@@ -330,11 +280,7 @@ mod tests {
         check(Boolean, Int64, Utf8);
         check(Int64, Float64, Float64);
         check(Float64, Utf8, Utf8);
-        check(
-            Date32,
-            utc(TimeUnit::Microsecond),
-            utc(TimeUnit::Microsecond),
-        );
+        check(Date32, utc(TimeUnit::Microsecond), utc(TimeUnit::Microsecond));
         check(Date32, Int64, Utf8);
         check(Int32, Int64, Int64);
         check(UInt8, Int8, Int16);
@@ -348,27 +294,11 @@ mod tests {
         check(Decimal256(76, 0), Decimal256(76, 38), Utf8);
         check(Int32, Decimal128(5, 2), Decimal128(22, 2));
         check(Decimal128(5, 2), Float64, Utf8);
-        check(
-            utc(TimeUnit::Millisecond),
-            utc(TimeUnit::Nanosecond),
-            utc(TimeUnit::Nanosecond),
-        );
-        check(
-            utc(TimeUnit::Millisecond),
-            Timestamp(TimeUnit::Millisecond, None),
-            Utf8,
-        );
-        check(
-            Time32(TimeUnit::Millisecond),
-            Time64(TimeUnit::Microsecond),
-            Time64(TimeUnit::Microsecond),
-        );
+        check(utc(TimeUnit::Millisecond), utc(TimeUnit::Nanosecond), utc(TimeUnit::Nanosecond));
+        check(utc(TimeUnit::Millisecond), Timestamp(TimeUnit::Millisecond, None), Utf8);
+        check(Time32(TimeUnit::Millisecond), Time64(TimeUnit::Microsecond), Time64(TimeUnit::Microsecond));
         check(structure(&[("a", Int64)]), Int64, Utf8);
-        check(
-            structure(&[("a", Int64)]),
-            structure(&[("b", Utf8), ("a", Float64)]),
-            structure(&[("a", Float64), ("b", Utf8)]),
-        );
+        check(structure(&[("a", Int64)]), structure(&[("b", Utf8), ("a", Float64)]), structure(&[("a", Float64), ("b", Utf8)]));
         check(list(Null), list(Int64), list(Int64));
         check(list(Int64), Int64, Utf8);
         check(Binary, Utf8, Utf8);
@@ -380,12 +310,7 @@ mod tests {
         assert_eq!(wide.merge(&Typed::new(&Int64, false)), wide);
         assert_eq!(wide.merge(&Typed::new(&Float64, false)).data_type, Utf8);
         let nested = |typed: Typed| Typed::new(&List(Arc::new(typed.into_field("item"))), false);
-        assert_eq!(
-            nested(wide.clone())
-                .merge(&nested(Typed::new(&Float64, false)))
-                .data_type,
-            list(Utf8)
-        );
+        assert_eq!(nested(wide.clone()).merge(&nested(Typed::new(&Float64, false))).data_type, list(Utf8));
         assert_eq!(super::super::settle(&nested(wide).data_type), list(Int64));
     }
 
@@ -410,10 +335,7 @@ mod tests {
             Just((Date32, false)),
             Just((utc(TimeUnit::Second), false)),
             Just((Timestamp(TimeUnit::Microsecond, None), false)),
-            Just((
-                Timestamp(TimeUnit::Second, Some("Europe/Rome".into())),
-                false
-            )),
+            Just((Timestamp(TimeUnit::Second, Some("Europe/Rome".into())), false)),
             Just((Decimal128(3, 0), false)),
             Just((Decimal128(38, 10), false)),
             Just((Decimal256(70, 40), false)),
@@ -423,20 +345,11 @@ mod tests {
         .prop_map(|(data_type, wide)| Typed::new(&data_type, wide));
         scalar.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
-                inner
-                    .clone()
-                    .prop_map(|item| Typed::new(&List(Arc::new(item.into_field("item"))), false)),
-                proptest::collection::btree_map("[abc]", inner, 0..3).prop_map(
-                    |fields| Typed::new(
-                        &Struct(
-                            fields
-                                .into_iter()
-                                .map(|(name, typed)| typed.into_field(&name))
-                                .collect()
-                        ),
-                        false
-                    )
-                ),
+                inner.clone().prop_map(|item| Typed::new(&List(Arc::new(item.into_field("item"))), false)),
+                proptest::collection::btree_map("[abc]", inner, 0..3).prop_map(|fields| Typed::new(
+                    &Struct(fields.into_iter().map(|(name, typed)| typed.into_field(&name)).collect()),
+                    false
+                )),
             ]
         })
     }
@@ -444,14 +357,7 @@ mod tests {
     /// Fields sorted by name, so that orders of columns compare equal.
     fn sorted(typed: &Typed) -> Typed {
         fn sort(data_type: &DataType) -> DataType {
-            let child = |field: &Arc<Field>| {
-                Arc::new(
-                    field
-                        .as_ref()
-                        .clone()
-                        .with_data_type(sort(field.data_type())),
-                )
-            };
+            let child = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(sort(field.data_type())));
             match data_type {
                 Struct(fields) => {
                     let mut fields: Vec<_> = fields.iter().map(child).collect();
@@ -462,10 +368,7 @@ mod tests {
                 other => other.clone(),
             }
         }
-        Typed {
-            data_type: sort(&typed.data_type),
-            wide: typed.wide,
-        }
+        Typed { data_type: sort(&typed.data_type), wide: typed.wide }
     }
 
     proptest! {

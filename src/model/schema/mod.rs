@@ -75,13 +75,7 @@ impl Column {
     /// A column as it is inferred: the name of the input, widening when a value does not fit.
     pub fn inferred(name: impl Into<String>, data_type: DataType) -> Column {
         let name = name.into();
-        Column {
-            source: name.clone(),
-            name,
-            data_type,
-            misfit: Misfit::Widen,
-            wide: false,
-        }
+        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false }
     }
 
     /// The type in files: a column that is still `Null` is written as utf8, also inside structs and lists.
@@ -93,24 +87,14 @@ impl Column {
 impl TableSchema {
     /// What is committed, and in force for later epochs: no column is pending any more.
     pub fn settled(&self) -> TableSchema {
-        let column = |column: &Column| Column {
-            data_type: column.written_type(),
-            ..column.clone()
-        };
-        TableSchema {
-            columns: self.columns.iter().map(column).collect(),
-            ..self.clone()
-        }
+        let column = |column: &Column| Column { data_type: column.written_type(), ..column.clone() };
+        TableSchema { columns: self.columns.iter().map(column).collect(), ..self.clone() }
     }
 
     /// The Arrow schema of the batches that decoders give: `columns` in order, then the rescued column. All nullable. Types are
     /// [`Column::written_type`].
     pub fn arrow(&self) -> SchemaRef {
-        let mut fields: Vec<Field> = self
-            .columns
-            .iter()
-            .map(|column| Field::new(&column.name, column.written_type(), true))
-            .collect();
+        let mut fields: Vec<Field> = self.columns.iter().map(|column| Field::new(&column.name, column.written_type(), true)).collect();
         if self.rescued {
             fields.push(Field::new(RESCUED_COLUMN, DataType::Utf8, true));
         }
@@ -121,10 +105,7 @@ impl TableSchema {
 /// The type that is written: every pending part (`Null`, a struct without fields) becomes utf8, and [`WIDE_INTEGER`] goes.
 pub fn settle(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| {
-        let mut settled = field
-            .as_ref()
-            .clone()
-            .with_data_type(settle(field.data_type()));
+        let mut settled = field.as_ref().clone().with_data_type(settle(field.data_type()));
         settled.metadata_mut().remove(WIDE_INTEGER);
         Arc::new(settled)
     };

@@ -15,17 +15,11 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Timestamp(of, Some(_)) => format!("timestamp({})", unit(of)),
         DataType::Timestamp(of, None) => format!("timestamp({}, no zone)", unit(of)),
         DataType::Time32(of) | DataType::Time64(of) => format!("time({})", unit(of)),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => {
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
             format!("decimal({p},{s})")
         }
         DataType::Struct(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{}: {}", field.name(), type_name(field.data_type())))
-                .collect();
+            let fields: Vec<String> = fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();
             format!("struct<{}>", fields.join(", "))
         }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
@@ -33,11 +27,7 @@ pub fn type_name(data_type: &DataType) -> String {
         }
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(fields) if fields.len() == 2 => {
-                format!(
-                    "map<{}, {}>",
-                    type_name(fields[0].data_type()),
-                    type_name(fields[1].data_type())
-                )
+                format!("map<{}, {}>", type_name(fields[0].data_type()), type_name(fields[1].data_type()))
             }
             _ => "map".to_owned(),
         },
@@ -62,18 +52,9 @@ mod tests {
             (DataType::Date32, "date32"),
             (DataType::Null, "null"),
             (DataType::Decimal128(10, 2), "decimal(10,2)"),
-            (
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                "timestamp(us)",
-            ),
-            (
-                DataType::Struct(vec![Field::new("a", DataType::Int8, true)].into()),
-                "struct<a: int8>",
-            ),
-            (
-                DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
-                "list<utf8>",
-            ),
+            (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), "timestamp(us)"),
+            (DataType::Struct(vec![Field::new("a", DataType::Int8, true)].into()), "struct<a: int8>"),
+            (DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), "list<utf8>"),
         ] {
             assert_eq!(type_name(&data_type), expected);
         }

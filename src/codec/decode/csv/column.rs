@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder,
-    NullBufferBuilder, PrimitiveArray, StringArray, new_null_array,
+    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder, NullBufferBuilder, PrimitiveArray, StringArray,
+    new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
 use base64::Engine;
 
-use super::super::value;
+use super::super::{SHORT, append, value};
 use super::scan::{Cell, Dialect};
 use crate::model::settings::CsvReadSettings;
 
@@ -24,10 +24,7 @@ pub(super) struct Nulls {
 impl Nulls {
     pub(super) fn new(csv: &CsvReadSettings) -> Nulls {
         let others = csv.null_values.iter().filter(|text| !text.is_empty());
-        Nulls {
-            empty: csv.null_values.iter().any(String::is_empty),
-            others: others.map(|text| text.as_bytes().into()).collect(),
-        }
+        Nulls { empty: csv.null_values.iter().any(String::is_empty), others: others.map(|text| text.as_bytes().into()).collect() }
     }
 
     #[inline]
@@ -36,11 +33,7 @@ impl Nulls {
             return false;
         }
         let range = cell.range();
-        if range.is_empty() {
-            self.empty
-        } else {
-            !self.others.is_empty() && self.named(&data[range])
-        }
+        if range.is_empty() { self.empty } else { !self.others.is_empty() && self.named(&data[range]) }
     }
 
     fn named(&self, text: &[u8]) -> bool {
@@ -50,12 +43,7 @@ impl Nulls {
 
 /// The text of a cell, its doubled and escaped quotes resolved into `scratch` where there are any.
 #[inline]
-pub(super) fn text<'a>(
-    data: &'a [u8],
-    cell: Cell,
-    dialect: Dialect,
-    scratch: &'a mut Vec<u8>,
-) -> &'a [u8] {
+pub(super) fn text<'a>(data: &'a [u8], cell: Cell, dialect: Dialect, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let raw = &data[cell.range()];
     if !cell.escaped() {
         return raw;
@@ -100,9 +88,7 @@ impl<'a> Source<'a> {
 
     #[inline]
     fn iter(self) -> impl Iterator<Item = Cell> + 'a {
-        self.cells
-            .chunks_exact(self.width)
-            .map(move |row| row[self.cell])
+        self.cells.chunks_exact(self.width).map(move |row| row[self.cell])
     }
 
     /// The text of a row, for messages and `_rescued_data`.
@@ -114,11 +100,7 @@ impl<'a> Source<'a> {
 
     /// A column of which only nulls are known: everything else misfits.
     pub(super) fn nulls(&self, data_type: &DataType) -> Parsed {
-        let misfits = self
-            .iter()
-            .enumerate()
-            .filter(|(_, cell)| !self.nulls.is_null(self.data, *cell))
-            .map(|(row, _)| row);
+        let misfits = self.iter().enumerate().filter(|(_, cell)| !self.nulls.is_null(self.data, *cell)).map(|(row, _)| row);
         (new_null_array(data_type, self.rows()), misfits.collect())
     }
 
@@ -129,7 +111,7 @@ impl<'a> Source<'a> {
         match data_type {
             Utf8 => self.strings(),
             Int64 => self.primitive::<Int64Type>(data_type, value::integer),
-            Float64 => self.primitive::<Float64Type>(data_type, |text| float64(text, exact)),
+            Float64 => self.primitive::<Float64Type>(data_type, |text| value::float64(text, exact)),
             Boolean => self.booleans(),
             Date32 => self.primitive::<Date32Type>(data_type, value::date),
             Timestamp(unit, zone) => self.timestamps(data_type, *unit, zone.is_some()),
@@ -140,13 +122,9 @@ impl<'a> Source<'a> {
             UInt16 => self.integers::<UInt16Type>(data_type),
             UInt32 => self.integers::<UInt32Type>(data_type),
             UInt64 => self.primitive::<UInt64Type>(data_type, value::unsigned_integer),
-            Float32 => self.primitive::<Float32Type>(data_type, |text| float32(text, exact)),
-            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, *p, *s, |value| {
-                value.to_i128()?.try_into().ok()
-            }),
-            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, *p, *s, |value| {
-                value.to_i128()?.try_into().ok()
-            }),
+            Float32 => self.primitive::<Float32Type>(data_type, |text| value::float32(text, exact)),
+            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, *p, *s, |value| value.to_i128()?.try_into().ok()),
+            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, *p, *s, |value| value.to_i128()?.try_into().ok()),
             Decimal128(p, s) => self.decimals::<Decimal128Type>(data_type, *p, *s, i256::to_i128),
             Decimal256(p, s) => self.decimals::<Decimal256Type>(data_type, *p, *s, Some),
             Binary if !exact => self.binaries(),
@@ -156,11 +134,7 @@ impl<'a> Source<'a> {
     }
 
     #[inline]
-    fn primitive<T: ArrowPrimitiveType>(
-        self,
-        data_type: &DataType,
-        parse: impl Fn(&[u8]) -> Option<T::Native>,
-    ) -> Parsed {
+    fn primitive<T: ArrowPrimitiveType>(self, data_type: &DataType, parse: impl Fn(&[u8]) -> Option<T::Native>) -> Parsed {
         let mut values: Vec<T::Native> = Vec::with_capacity(self.rows());
         let mut valid = NullBufferBuilder::new(self.rows());
         let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
@@ -177,8 +151,7 @@ impl<'a> Source<'a> {
                 misfits.push(row);
             }
         }
-        let array = PrimitiveArray::<T>::new(values.into(), valid.finish())
-            .with_data_type(data_type.clone());
+        let array = PrimitiveArray::<T>::new(values.into(), valid.finish()).with_data_type(data_type.clone());
         (Arc::new(array), misfits)
     }
 
@@ -186,9 +159,7 @@ impl<'a> Source<'a> {
     where
         T::Native: TryFrom<i64>,
     {
-        self.primitive::<T>(data_type, |text| {
-            T::Native::try_from(value::integer(text)?).ok()
-        })
+        self.primitive::<T>(data_type, |text| T::Native::try_from(value::integer(text)?).ok())
     }
 
     fn decimals<T: DecimalType>(
@@ -198,20 +169,11 @@ impl<'a> Source<'a> {
         scale: i8,
         native: impl Fn(i256) -> Option<T::Native>,
     ) -> Parsed {
-        self.primitive::<T>(data_type, |text| {
-            native(value::decimal(text, precision, scale)?)
-        })
+        self.primitive::<T>(data_type, |text| native(value::decimal(text, precision, scale)?))
     }
 
     fn timestamps(self, data_type: &DataType, unit: TimeUnit, zoned: bool) -> Parsed {
-        let parse = |text: &[u8]| {
-            let instant = match value::timestamp(text) {
-                Some(instant) if zoned || !instant.zoned => instant,
-                Some(_) => return None,
-                None => value::Instant::midnight(value::date(text)?),
-            };
-            instant.in_unit(unit)
-        };
+        let parse = |text: &[u8]| value::instant(text, zoned)?.in_unit(unit);
         match unit {
             TimeUnit::Second => self.primitive::<TimestampSecondType>(data_type, parse),
             TimeUnit::Millisecond => self.primitive::<TimestampMillisecondType>(data_type, parse),
@@ -226,21 +188,14 @@ impl<'a> Source<'a> {
         let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
         for (row, cell) in self.iter().enumerate() {
             let null = self.nulls.is_null(self.data, cell);
-            let value = if null {
-                None
-            } else {
-                value::boolean(text(self.data, cell, self.dialect, &mut scratch))
-            };
+            let value = if null { None } else { value::boolean(text(self.data, cell, self.dialect, &mut scratch)) };
             if !null && value.is_none() {
                 misfits.push(row);
             }
             values.append(value.unwrap_or_default());
             valid.append(value.is_some());
         }
-        (
-            Arc::new(BooleanArray::new(values.finish(), valid.finish())),
-            misfits,
-        )
+        (Arc::new(BooleanArray::new(values.finish(), valid.finish())), misfits)
     }
 
     fn strings(self) -> Parsed {
@@ -267,10 +222,7 @@ impl<'a> Source<'a> {
         match StringArray::try_new(offsets, values.into(), valid.finish()) {
             Ok(array) => (Arc::new(array), Vec::new()),
             // Rows are valid UTF-8 and cut at ASCII bytes; were that wrong, every row is refused rather than a panic.
-            Err(_) => (
-                new_null_array(&DataType::Utf8, self.rows()),
-                (0..self.rows()).collect(),
-            ),
+            Err(_) => (new_null_array(&DataType::Utf8, self.rows()), (0..self.rows()).collect()),
         }
     }
 
@@ -282,12 +234,7 @@ impl<'a> Source<'a> {
                 values.append_null();
                 continue;
             }
-            match base64::engine::general_purpose::STANDARD.decode(text(
-                self.data,
-                cell,
-                self.dialect,
-                &mut scratch,
-            )) {
+            match base64::engine::general_purpose::STANDARD.decode(text(self.data, cell, self.dialect, &mut scratch)) {
                 Ok(value) => values.append_value(value),
                 Err(_) => {
                     values.append_null();
@@ -297,34 +244,4 @@ impl<'a> Source<'a> {
         }
         (Arc::new(values.finish()), misfits)
     }
-}
-
-/// Most cells are short: a copy of a fixed length, cut afterwards, costs two instructions instead of a call.
-const SHORT: usize = 32;
-
-#[inline]
-fn append(values: &mut Vec<u8>, data: &[u8], range: std::ops::Range<usize>) {
-    match data
-        .get(range.start..)
-        .and_then(|rest| rest.first_chunk::<SHORT>())
-    {
-        Some(chunk) if range.len() <= SHORT => {
-            let end = values.len() + range.len();
-            values.extend_from_slice(chunk);
-            values.truncate(end);
-        }
-        _ => values.extend_from_slice(&data[range]),
-    }
-}
-
-fn float64(text: &[u8], exact: bool) -> Option<f64> {
-    let (value, whole) = value::float(text)?;
-    // 15 digits are below 2^53 whatever they are.
-    (!exact || !whole || text.len() <= 15 || value::exact_in_float64(text)).then_some(value)
-}
-
-fn float32(text: &[u8], exact: bool) -> Option<f32> {
-    let (value, _) = value::float(text)?;
-    let narrow = value as f32;
-    (narrow.is_finite() && (!exact || f64::from(narrow) == value)).then_some(narrow)
 }

@@ -8,12 +8,7 @@ use crate::model::schema::{Column, TableSchema};
 use crate::model::settings::CsvReadSettings;
 
 /// The schema that this text alone would have, columns in the header's order. Records that are no rows are not looked at.
-pub(in crate::codec::decode) fn infer(
-    data: &[u8],
-    dialect: Dialect,
-    csv: &CsvReadSettings,
-    header: &[String],
-) -> TableSchema {
+pub(in crate::codec::decode) fn infer(data: &[u8], dialect: Dialect, csv: &CsvReadSettings, header: &[String]) -> TableSchema {
     let nulls = Nulls::new(csv);
     let width = header.len();
     let cells = valid_cells(data, dialect, width);
@@ -29,13 +24,7 @@ pub(in crate::codec::decode) fn infer(
             }
         }
         let (data_type, wide) = seen.data_type();
-        Column {
-            wide,
-            ..Column::inferred(name, data_type)
-        }
+        Column { wide, ..Column::inferred(name, data_type) }
     };
-    TableSchema {
-        columns: header.iter().enumerate().map(column).collect(),
-        ..TableSchema::default()
-    }
+    TableSchema { columns: header.iter().enumerate().map(column).collect(), ..TableSchema::default() }
 }

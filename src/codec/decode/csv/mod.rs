@@ -28,26 +28,14 @@ pub(super) use scan::{Dialect, first_width};
 /// # Errors
 /// A byte that is not ASCII would lie inside characters of UTF-8 text.
 pub(super) fn dialect(format: Format, csv: &CsvReadSettings) -> Result<Dialect, DecodeError> {
-    let delimiter = csv
-        .delimiter
-        .unwrap_or(if format == Format::Tsv { b'\t' } else { b',' });
+    let delimiter = csv.delimiter.unwrap_or(if format == Format::Tsv { b'\t' } else { b',' });
     let bytes = [Some(delimiter), csv.quote, csv.escape, csv.comment];
     if let Some(byte) = bytes.into_iter().flatten().find(|byte| !byte.is_ascii()) {
         let reason = format!("the csv options name byte {byte:#04x}, which is no ASCII character");
-        return Err(DecodeError::Bad {
-            reason,
-            position: None,
-        });
+        return Err(DecodeError::Bad { reason, position: None });
     }
-    let escape = csv
-        .escape
-        .filter(|escape| Some(*escape) != csv.quote && csv.quote.is_some());
-    Ok(Dialect {
-        delimiter,
-        quote: csv.quote,
-        escape,
-        comment: csv.comment,
-    })
+    let escape = csv.escape.filter(|escape| Some(*escape) != csv.quote && csv.quote.is_some());
+    Ok(Dialect { delimiter, quote: csv.quote, escape, comment: csv.comment })
 }
 
 /// The first record (or comment, or blank line) with its newline, and what follows.
@@ -57,8 +45,7 @@ fn first_record(text: &[u8], dialect: Dialect) -> (&[u8], &[u8]) {
 
 /// Whether a record says nothing: a blank line or a comment.
 pub(super) fn is_skipped(record: &[u8], dialect: Dialect) -> bool {
-    matches!(record, b"" | b"\n" | b"\r\n")
-        || (dialect.comment.is_some() && dialect.comment == record.first().copied())
+    matches!(record, b"" | b"\n" | b"\r\n") || (dialect.comment.is_some() && dialect.comment == record.first().copied())
 }
 
 /// The names in a header record: an empty one becomes `column_N` (from 1), a repeated one gets `_1`, `_2` and so on.
@@ -66,22 +53,14 @@ pub(super) fn header_names(record: &[u8], dialect: Dialect) -> Result<Vec<String
     let width = first_width(record, dialect);
     let cells = scan::scan(record, dialect, width);
     if let Some(Faulty { fault, .. }) = cells.faulty.first() {
-        return Err(format!(
-            "the header is no record: {}",
-            reason(*fault, width)
-        ));
+        return Err(format!("the header is no record: {}", reason(*fault, width)));
     }
     let mut names: Vec<String> = Vec::with_capacity(width);
     let mut scratch = Vec::new();
     for (i, cell) in cells.cells.iter().enumerate() {
         let text = column::text(record, *cell, dialect, &mut scratch);
-        let text = std::str::from_utf8(text)
-            .map_err(|_| format!("the name of column {} is not valid UTF-8", i + 1))?;
-        names.push(if text.is_empty() {
-            format!("column_{}", i + 1)
-        } else {
-            text.to_owned()
-        });
+        let text = std::str::from_utf8(text).map_err(|_| format!("the name of column {} is not valid UTF-8", i + 1))?;
+        names.push(if text.is_empty() { format!("column_{}", i + 1) } else { text.to_owned() });
     }
     Ok(distinct(names))
 }
@@ -99,10 +78,7 @@ fn distinct(names: Vec<String>) -> Vec<String> {
             return name;
         }
         // Each repeat takes the first free number, so that `a, a, a_1` keeps the `a_1` it was given.
-        let free = (1..)
-            .map(|n| format!("{name}_{n}"))
-            .find(|free| !taken.contains(free))
-            .unwrap_or(name);
+        let free = (1..).map(|n| format!("{name}_{n}")).find(|free| !taken.contains(free)).unwrap_or(name);
         taken.insert(free.clone());
         free
     };
@@ -142,29 +118,11 @@ impl CsvDecoder {
         drop: &[String],
         rows_per_batch: usize,
     ) -> CsvDecoder {
-        let index: HashMap<&str, usize> = header
-            .iter()
-            .enumerate()
-            .map(|(i, name)| (name.as_str(), i))
-            .collect();
-        let cells = table
-            .columns
-            .iter()
-            .map(|column| index.get(column.source.as_str()).copied())
-            .collect();
-        let known = |name: &String| {
-            drop.contains(name) || table.columns.iter().any(|column| column.source == *name)
-        };
+        let index: HashMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let cells = table.columns.iter().map(|column| index.get(column.source.as_str()).copied()).collect();
+        let known = |name: &String| drop.contains(name) || table.columns.iter().any(|column| column.source == *name);
         let unknown = table.unknown == Unknown::Widen && !header.iter().all(known);
-        CsvDecoder {
-            dialect,
-            nulls: Nulls::new(csv),
-            header: header.to_vec(),
-            cells,
-            unknown,
-            table,
-            rows_per_batch,
-        }
+        CsvDecoder { dialect, nulls: Nulls::new(csv), header: header.to_vec(), cells, unknown, table, rows_per_batch }
     }
 
     /// `Err` with the misfitting columns: the table's schema cannot hold the block.
@@ -174,11 +132,7 @@ impl CsvDecoder {
         if self.unknown && cells.rows > 0 {
             return Ok(Err(Vec::new()));
         }
-        let mut bad: Vec<BadRecord> = cells
-            .faulty
-            .iter()
-            .map(|faulty| self.bad_record(block, faulty))
-            .collect();
+        let mut bad: Vec<BadRecord> = cells.faulty.iter().map(|faulty| self.bad_record(block, faulty)).collect();
         let mut batches = Vec::with_capacity(cells.rows.div_ceil(self.rows_per_batch));
         let mut misfits = Vec::new();
         let mut first = 0;
@@ -195,12 +149,7 @@ impl CsvDecoder {
             return Ok(Err(misfits));
         }
         bad.sort_by_key(|bad| bad.record);
-        Ok(Ok(Decoded {
-            batches,
-            records: cells.records() as u64,
-            bad,
-            surprise: None,
-        }))
+        Ok(Ok(Decoded { batches, records: cells.records() as u64, bad, surprise: None }))
     }
 
     /// The rows `first..first + rows`, less those with a misfit that makes a bad record.
@@ -224,21 +173,10 @@ impl CsvDecoder {
                 arrays.push(new_null_array(&data_type, rows));
                 continue;
             };
-            let pending = column.data_type == arrow::datatypes::DataType::Null
-                && column.misfit != Misfit::BadRecord;
-            let source = Source {
-                data: &block.bytes,
-                cells: range,
-                width,
-                cell,
-                dialect: self.dialect,
-                nulls: &self.nulls,
-            };
-            let (array, misfits) = if pending {
-                source.nulls(&data_type)
-            } else {
-                source.array(&data_type, column.misfit != Misfit::BadRecord)
-            };
+            let pending = column.data_type == arrow::datatypes::DataType::Null && column.misfit != Misfit::BadRecord;
+            let source = Source { data: &block.bytes, cells: range, width, cell, dialect: self.dialect, nulls: &self.nulls };
+            let (array, misfits) =
+                if pending { source.nulls(&data_type) } else { source.array(&data_type, column.misfit != Misfit::BadRecord) };
             arrays.push(array);
             match column.misfit {
                 Misfit::Widen if !misfits.is_empty() => surprising.push(i),
@@ -247,18 +185,12 @@ impl CsvDecoder {
                     for row in misfits {
                         let reason = || {
                             let text = source.lossy(row);
-                            format!(
-                                "{text:?} of column {} is no {}",
-                                column.source,
-                                type_name(&data_type)
-                            )
+                            format!("{text:?} of column {} is no {}", column.source, type_name(&data_type))
                         };
                         bad_rows.entry(row).or_insert_with(reason);
                     }
                 }
-                Misfit::Rescue => misfits
-                    .into_iter()
-                    .for_each(|row| rescued.text(row, &column.source, &source.lossy(row))),
+                Misfit::Rescue => misfits.into_iter().for_each(|row| rescued.text(row, &column.source, &source.lossy(row))),
             }
         }
         if !surprising.is_empty() {
@@ -269,10 +201,7 @@ impl CsvDecoder {
         }
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(self.table.arrow(), arrays, &options)
-            .map_err(|error| DecodeError::Bad {
-                reason: error.to_string(),
-                position: None,
-            })?;
+            .map_err(|error| DecodeError::Bad { reason: error.to_string(), position: None })?;
         for (row, reason) in &bad_rows {
             let record = cells.record_of(first + row);
             let range = record_range(&block.bytes, &range[row * width..(row + 1) * width]);
@@ -282,37 +211,19 @@ impl CsvDecoder {
     }
 
     fn bad_record(&self, block: &Block, faulty: &Faulty) -> BadRecord {
-        bad_record(
-            block,
-            faulty.record,
-            faulty.range.clone(),
-            reason(faulty.fault, self.header.len()),
-        )
+        bad_record(block, faulty.record, faulty.range.clone(), reason(faulty.fault, self.header.len()))
     }
 }
 
-fn bad_record(
-    block: &Block,
-    record: usize,
-    range: std::ops::Range<usize>,
-    reason: String,
-) -> BadRecord {
-    BadRecord {
-        record: record as u64,
-        position: position(block, range.start),
-        reason,
-        raw: cut_raw(&block.bytes[range]),
-    }
+fn bad_record(block: &Block, record: usize, range: std::ops::Range<usize>, reason: String) -> BadRecord {
+    BadRecord { record: record as u64, position: position(block, range.start), reason, raw: cut_raw(&block.bytes[range]) }
 }
 
 /// Where an offset of a block lies in its object.
 fn position(block: &Block, at: usize) -> Position {
     let newlines = || memchr::memchr_iter(b'\n', &block.bytes[..at]).count() as u64;
     let line = (block.line > 0).then(|| block.line + newlines());
-    Position {
-        line,
-        offset: block.offset + at as u64,
-    }
+    Position { line, offset: block.offset + at as u64 }
 }
 
 /// The bytes of a row, from its cells: with the quotes around the first and the last.
@@ -328,31 +239,20 @@ fn record_range(data: &[u8], row: &[scan::Cell]) -> std::ops::Range<usize> {
 /// The cells of a block whose rows are all valid UTF-8.
 fn valid_cells(data: &[u8], dialect: Dialect, width: usize) -> Cells {
     let cells = scan::scan(data, dialect, width);
-    if simdutf8::basic::from_utf8(data).is_ok() {
-        cells
-    } else {
-        without_invalid(data, cells, width)
-    }
+    if simdutf8::basic::from_utf8(data).is_ok() { cells } else { without_invalid(data, cells, width) }
 }
 
 /// Rows that are not UTF-8 become faulty records.
 #[cold]
 fn without_invalid(data: &[u8], cells: Cells, width: usize) -> Cells {
-    let mut valid = Cells {
-        faulty: cells.faulty.clone(),
-        ..Cells::default()
-    };
+    let mut valid = Cells { faulty: cells.faulty.clone(), ..Cells::default() };
     for (row, of_row) in cells.cells.chunks(width).enumerate() {
         let range = record_range(data, of_row);
         if simdutf8::basic::from_utf8(&data[range.clone()]).is_ok() {
             valid.cells.extend_from_slice(of_row);
             valid.rows += 1;
         } else {
-            valid.faulty.push(Faulty {
-                record: cells.record_of(row),
-                range,
-                fault: Fault::Encoding,
-            });
+            valid.faulty.push(Faulty { record: cells.record_of(row), range, fault: Fault::Encoding });
         }
     }
     valid.faulty.sort_by_key(|faulty| faulty.record);

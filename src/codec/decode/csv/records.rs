@@ -31,12 +31,7 @@ enum State {
 
 impl RecordScan {
     pub(in crate::codec::decode) fn new(dialect: Dialect) -> RecordScan {
-        RecordScan {
-            dialect,
-            state: State::Record,
-            seen: 0,
-            opened: 0,
-        }
+        RecordScan { dialect, state: State::Record, seen: 0, opened: 0 }
     }
 
     /// Looks at the next piece of text. Gives the length up to the first end of a record at or after `min` bytes, and stands at the
@@ -57,9 +52,7 @@ impl RecordScan {
         while at < piece.len() {
             let rest = &piece[at..];
             match self.state {
-                State::Record if self.dialect.comment == Some(rest[0]) => {
-                    self.state = State::Comment
-                }
+                State::Record if self.dialect.comment == Some(rest[0]) => self.state = State::Comment,
                 State::Record => self.state = State::Cell { start: true },
                 State::Comment => {
                     at += memchr::memchr(b'\n', rest)? + 1;
@@ -69,21 +62,11 @@ impl RecordScan {
                     }
                 }
                 State::Cell { start } => {
-                    let quote = self
-                        .dialect
-                        .quote
-                        .and_then(|quote| memchr::memchr(quote, rest));
+                    let quote = self.dialect.quote.and_then(|quote| memchr::memchr(quote, rest));
                     let run = quote.map_or(rest.len(), |quote| quote);
                     // With comments every record's start matters; otherwise only the first end behind `min`.
-                    let from = if self.dialect.comment.is_some() {
-                        0
-                    } else {
-                        min.saturating_sub(1).saturating_sub(at)
-                    };
-                    if let Some(newline) = rest
-                        .get(from..run)
-                        .and_then(|run| memchr::memchr(b'\n', run))
-                    {
+                    let from = if self.dialect.comment.is_some() { 0 } else { min.saturating_sub(1).saturating_sub(at) };
+                    if let Some(newline) = rest.get(from..run).and_then(|run| memchr::memchr(b'\n', run)) {
                         at += from + newline + 1;
                         self.state = State::Record;
                         if at >= min {
@@ -91,11 +74,7 @@ impl RecordScan {
                         }
                         continue;
                     }
-                    let start = if run == 0 {
-                        start
-                    } else {
-                        self.separates(rest[run - 1])
-                    };
+                    let start = if run == 0 { start } else { self.separates(rest[run - 1]) };
                     at += run;
                     self.state = State::Cell { start };
                     if quote.is_some() {
@@ -114,11 +93,7 @@ impl RecordScan {
                         Some(escape) => memchr::memchr2(quote, escape, rest)?,
                         None => memchr::memchr(quote, rest)?,
                     };
-                    self.state = if rest[found] == quote {
-                        State::QuoteSeen
-                    } else {
-                        State::Escaped
-                    };
+                    self.state = if rest[found] == quote { State::QuoteSeen } else { State::Escaped };
                     at += found + 1;
                 }
                 State::Escaped => {
@@ -145,12 +120,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLAIN: Dialect = Dialect {
-        delimiter: b',',
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-    };
+    const PLAIN: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape: None, comment: None };
 
     /// The text cut at every end of a record, fed in pieces of `step` bytes.
     fn cut(text: &str, dialect: Dialect, step: usize) -> Vec<String> {
@@ -171,11 +141,7 @@ mod tests {
 
     fn check(text: &str, dialect: Dialect, expected: &[&str]) {
         for step in 1..=text.len() {
-            assert_eq!(
-                cut(text, dialect, step),
-                expected,
-                "{text:?} in steps of {step}"
-            );
+            assert_eq!(cut(text, dialect, step), expected, "{text:?} in steps of {step}");
         }
     }
 
@@ -184,34 +150,13 @@ mod tests {
         check("a,b\nc\n", PLAIN, &["a,b\n", "c\n", ""]);
         check("\"a\nb\",c\nd", PLAIN, &["\"a\nb\",c\n", "d"]);
         check("\"a\"\"\n\"\nb\n", PLAIN, &["\"a\"\"\n\"\n", "b\n", ""]);
-        check(
-            "5\" x\n\"6\"\" \n\"\n",
-            PLAIN,
-            &["5\" x\n", "\"6\"\" \n\"\n", ""],
-        );
+        check("5\" x\n\"6\"\" \n\"\n", PLAIN, &["5\" x\n", "\"6\"\" \n\"\n", ""]);
         check("a,\"\nb\n", PLAIN, &["a,\"\nb\n"]);
-        let comment = Dialect {
-            comment: Some(b'#'),
-            ..PLAIN
-        };
-        check(
-            "#\"\na\n\"#\n\"\n",
-            comment,
-            &["#\"\n", "a\n", "\"#\n\"\n", ""],
-        );
-        let escape = Dialect {
-            escape: Some(b'\\'),
-            ..PLAIN
-        };
+        let comment = Dialect { comment: Some(b'#'), ..PLAIN };
+        check("#\"\na\n\"#\n\"\n", comment, &["#\"\n", "a\n", "\"#\n\"\n", ""]);
+        let escape = Dialect { escape: Some(b'\\'), ..PLAIN };
         check("\"\\\"\n\"\nb", escape, &["\"\\\"\n\"\n", "b"]);
-        check(
-            "\"a\n\"\n",
-            Dialect {
-                quote: None,
-                ..PLAIN
-            },
-            &["\"a\n", "\"\n", ""],
-        );
+        check("\"a\n\"\n", Dialect { quote: None, ..PLAIN }, &["\"a\n", "\"\n", ""]);
     }
 
     proptest! {

@@ -46,10 +46,7 @@ impl Cell {
 
     #[inline]
     fn plain(start: usize, end: usize) -> Cell {
-        Cell {
-            start: start as u32,
-            end: end as u32,
-        }
+        Cell { start: start as u32, end: end as u32 }
     }
 }
 
@@ -93,27 +90,19 @@ impl Cells {
 
     /// The ordinal, among all records, of a row.
     pub(in crate::codec::decode) fn record_of(&self, row: usize) -> usize {
-        self.faulty.iter().fold(row, |record, faulty| {
-            record + usize::from(faulty.record <= record)
-        })
+        self.faulty.iter().fold(row, |record, faulty| record + usize::from(faulty.record <= record))
     }
 }
 
 /// Finds the cells of records that have `width` of them; without a width the first record sets it (for names and inference).
 pub(in crate::codec::decode) fn scan(data: &[u8], dialect: Dialect, width: usize) -> Cells {
-    assert!(
-        data.len() < FLAG as usize,
-        "blocks are bounded far below 2 GiB"
-    );
+    assert!(data.len() < FLAG as usize, "blocks are bounded far below 2 GiB");
     let mut scanner = Scanner {
         data,
         dialect,
         width,
         // A guess that is right for cells of eight bytes; growing is cheap beside parsing.
-        out: Cells {
-            cells: Vec::with_capacity(data.len() / 8 + 16),
-            ..Cells::default()
-        },
+        out: Cells { cells: Vec::with_capacity(data.len() / 8 + 16), ..Cells::default() },
         first: 0,
         record: 0,
         start: 0,
@@ -130,13 +119,10 @@ pub(in crate::codec::decode) fn first_width(data: &[u8], dialect: Dialect) -> us
     while !rest.is_empty() {
         let (record, after) = super::first_record(rest, dialect);
         if !super::is_skipped(record, dialect) {
-            return scan(record, dialect, usize::MAX).faulty.first().map_or(
-                0,
-                |faulty| match faulty.fault {
-                    Fault::Cells(cells) => cells,
-                    _ => 0,
-                },
-            );
+            return scan(record, dialect, usize::MAX).faulty.first().map_or(0, |faulty| match faulty.fault {
+                Fault::Cells(cells) => cells,
+                _ => 0,
+            });
         }
         rest = after;
     }
@@ -208,18 +194,10 @@ impl Scanner<'_> {
         let (lanes, _) = chunk.as_chunks::<16>();
         for (i, lane) in lanes.iter().enumerate() {
             let lane = u8x16::new(*lane);
-            separators |= u64::from((lane.simd_eq(delimiter) | lane.simd_eq(newline)).to_bitmask())
-                << (16 * i);
+            separators |= u64::from((lane.simd_eq(delimiter) | lane.simd_eq(newline)).to_bitmask()) << (16 * i);
             quotes |= u64::from(lane.simd_eq(quote).to_bitmask()) << (16 * i);
         }
-        (
-            separators,
-            if self.dialect.quote.is_some() {
-                quotes
-            } else {
-                0
-            },
-        )
+        (separators, if self.dialect.quote.is_some() { quotes } else { 0 })
     }
 
     /// A window without quotes, outside quotes.
@@ -275,10 +253,7 @@ impl Scanner<'_> {
                         }
                     }
                 }
-                State::Closed {
-                    at: closed,
-                    escaped,
-                } => {
+                State::Closed { at: closed, escaped } => {
                     self.push_quoted(closed, escaped, at, byte == b'\n');
                     self.start = at + 1;
                     self.state = State::Plain;
@@ -300,9 +275,7 @@ impl Scanner<'_> {
             return from;
         };
         let (mut at, mut escaped) = (from, false);
-        while let Some(found) =
-            memchr::memchr2(quote, escape, self.data.get(at..).unwrap_or_default())
-        {
+        while let Some(found) = memchr::memchr2(quote, escape, self.data.get(at..).unwrap_or_default()) {
             let here = at + found;
             let doubled = self.data[here] == quote && self.data.get(here + 1) == Some(&quote);
             if self.data[here] == escape || doubled {
@@ -323,10 +296,7 @@ impl Scanner<'_> {
             self.fault = Some(Fault::AfterQuote(self.out.cells.len() - self.first));
         }
         let flags = if escaped { FLAG } else { 0 };
-        self.out.cells.push(Cell {
-            start: (self.start + 1) as u32 | FLAG,
-            end: closed as u32 | flags,
-        });
+        self.out.cells.push(Cell { start: (self.start + 1) as u32 | FLAG, end: closed as u32 | flags });
     }
 
     /// The newline, or the end, at `at` ends a record whose cells are all pushed.
@@ -351,22 +321,13 @@ impl Scanner<'_> {
     /// A record that is blank or faulty.
     #[cold]
     fn end_odd_record(&mut self, cells: usize, at: usize) {
-        let blank = cells == 1
-            && self
-                .out
-                .cells
-                .last()
-                .is_some_and(|cell| !cell.quoted() && cell.range().is_empty());
+        let blank = cells == 1 && self.out.cells.last().is_some_and(|cell| !cell.quoted() && cell.range().is_empty());
         self.out.cells.truncate(self.first);
         let fault = self.fault.take();
         if !blank || self.width == 1 {
             let fault = fault.unwrap_or(Fault::Cells(cells));
             let record = self.out.records();
-            self.out.faulty.push(Faulty {
-                record,
-                range: self.record..at,
-                fault,
-            });
+            self.out.faulty.push(Faulty { record, range: self.record..at, fault });
         }
     }
 
@@ -374,8 +335,7 @@ impl Scanner<'_> {
     fn skip_comments(&mut self, mut at: usize) -> usize {
         if let Some(comment) = self.dialect.comment {
             while self.data.get(at) == Some(&comment) {
-                at = memchr::memchr(b'\n', &self.data[at..])
-                    .map_or(self.data.len(), |newline| at + newline + 1);
+                at = memchr::memchr(b'\n', &self.data[at..]).map_or(self.data.len(), |newline| at + newline + 1);
             }
             (self.start, self.record) = (at, at);
         }
@@ -402,12 +362,7 @@ impl Scanner<'_> {
 mod tests {
     use super::*;
 
-    const PLAIN: Dialect = Dialect {
-        delimiter: b',',
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-    };
+    const PLAIN: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape: None, comment: None };
 
     /// Rows as text; quoted cells in brackets; faults at the end.
     fn shown(text: &str, dialect: Dialect, width: usize) -> String {
@@ -428,12 +383,7 @@ mod tests {
                 row.iter().map(cell).collect::<Vec<_>>().join("|")
             })
             .collect();
-        rows.extend(
-            cells
-                .faulty
-                .iter()
-                .map(|f| format!("!{} {:?} {:?}", f.record, f.fault, &text[f.range.clone()])),
-        );
+        rows.extend(cells.faulty.iter().map(|f| format!("!{} {:?} {:?}", f.record, f.fault, &text[f.range.clone()])));
         rows.join(" / ")
     }
 
@@ -445,9 +395,7 @@ mod tests {
             let whole = format!("{prefix}{text}");
             let got = shown(&whole, PLAIN, 2);
             let first = format!("{}|", "x".repeat(shift));
-            let rest = got
-                .strip_prefix(&first)
-                .unwrap_or_else(|| panic!("{got:?}"));
+            let rest = got.strip_prefix(&first).unwrap_or_else(|| panic!("{got:?}"));
             let records_later = |text: &str| {
                 let mut text = text.to_owned();
                 for record in (0..9).rev() {
@@ -455,11 +403,7 @@ mod tests {
                 }
                 text
             };
-            assert_eq!(
-                rest.trim_start_matches(" / "),
-                records_later(expected),
-                "{text:?} shifted by {shift}"
-            );
+            assert_eq!(rest.trim_start_matches(" / "), records_later(expected), "{text:?} shifted by {shift}");
         }
     }
 
@@ -482,10 +426,7 @@ mod tests {
 
     #[test]
     fn records_that_are_no_rows_are_named() {
-        check(
-            "a\nb,c\nd,e,f\n",
-            "b|c / !0 Cells(1) \"a\" / !2 Cells(3) \"d,e,f\"",
-        );
+        check("a\nb,c\nd,e,f\n", "b|c / !0 Cells(1) \"a\" / !2 Cells(3) \"d,e,f\"");
         check("\"a\" ,b\nc,d\n", "c|d / !0 AfterQuote(0) \"\\\"a\\\" ,b\"");
         check("\"a\"b\"c,d\n", "!0 AfterQuote(0) \"\\\"a\\\"b\\\"c,d\"");
         check("a,\"b", "!0 OpenQuote(1) \"a,\\\"b\"");
@@ -493,26 +434,11 @@ mod tests {
 
     #[test]
     fn options_change_what_separates_and_quotes() {
-        let escape = Dialect {
-            escape: Some(b'\\'),
-            ..PLAIN
-        };
-        assert_eq!(
-            shown("\"a\\\"b\",\"c\\\\\"\n\"d\"\"e\",f\n", escape, 2),
-            "<a\\\"b>|<c\\\\> / <d\"\"e>|f"
-        );
-        let comment = Dialect {
-            comment: Some(b'#'),
-            ..PLAIN
-        };
-        assert_eq!(
-            shown("#x\"\na,b\n#y,\"z\n\"#c\",d\ne,#f\n#", comment, 2),
-            "a|b / [#c]|d / e|#f"
-        );
-        let unquoted = Dialect {
-            quote: None,
-            ..PLAIN
-        };
+        let escape = Dialect { escape: Some(b'\\'), ..PLAIN };
+        assert_eq!(shown("\"a\\\"b\",\"c\\\\\"\n\"d\"\"e\",f\n", escape, 2), "<a\\\"b>|<c\\\\> / <d\"\"e>|f");
+        let comment = Dialect { comment: Some(b'#'), ..PLAIN };
+        assert_eq!(shown("#x\"\na,b\n#y,\"z\n\"#c\",d\ne,#f\n#", comment, 2), "a|b / [#c]|d / e|#f");
+        let unquoted = Dialect { quote: None, ..PLAIN };
         assert_eq!(shown("\"a,b\"\n", unquoted, 2), "\"a|b\"");
         assert_eq!(shown("a\n\nb\n", PLAIN, 1), "a /  / b");
     }

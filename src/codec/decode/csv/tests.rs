@@ -26,11 +26,7 @@ fn csv() -> CsvReadSettings {
 }
 
 fn block(text: impl Into<Vec<u8>>) -> Block {
-    Block {
-        bytes: Bytes::from(text.into()),
-        offset: 100,
-        line: 2,
-    }
+    Block { bytes: Bytes::from(text.into()), offset: 100, line: 2 }
 }
 
 fn names(names: &str) -> Vec<String> {
@@ -38,31 +34,13 @@ fn names(names: &str) -> Vec<String> {
 }
 
 fn table(columns: &[(&str, DataType, Misfit)]) -> TableSchema {
-    let column = |(name, data_type, misfit): &(&str, DataType, Misfit)| Column {
-        misfit: *misfit,
-        ..Column::inferred(*name, data_type.clone())
-    };
-    TableSchema {
-        columns: columns.iter().map(column).collect(),
-        ..TableSchema::default()
-    }
+    let column =
+        |(name, data_type, misfit): &(&str, DataType, Misfit)| Column { misfit: *misfit, ..Column::inferred(*name, data_type.clone()) };
+    TableSchema { columns: columns.iter().map(column).collect(), ..TableSchema::default() }
 }
 
-fn decode(
-    csv: &CsvReadSettings,
-    header: &str,
-    table: TableSchema,
-    text: impl Into<Vec<u8>>,
-) -> Decoded {
-    let decoder = RecordDecoder::new(
-        Format::Csv,
-        csv,
-        Some(&names(header)),
-        Arc::new(table),
-        &[],
-        3,
-    )
-    .expect("options");
+fn decode(csv: &CsvReadSettings, header: &str, table: TableSchema, text: impl Into<Vec<u8>>) -> Decoded {
+    let decoder = RecordDecoder::new(Format::Csv, csv, Some(&names(header)), Arc::new(table), &[], 3).expect("options");
     decoder.decode(&block(text)).expect("decodes")
 }
 
@@ -71,14 +49,7 @@ fn zoned(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Timestamp(unit, Some(_)) => {
             let offset = DataType::Timestamp(*unit, Some("+00:00".into()));
-            make_array(
-                column
-                    .to_data()
-                    .into_builder()
-                    .data_type(offset)
-                    .build()
-                    .expect("the same layout"),
-            )
+            make_array(column.to_data().into_builder().data_type(offset).build().expect("the same layout"))
         }
         _ => column.clone(),
     }
@@ -90,40 +61,18 @@ fn shown(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
         let columns: Vec<_> = batch.columns().iter().map(|column| zoned(column)).collect();
-        let columns: Vec<_> = columns
-            .iter()
-            .map(|column| {
-                arrow::util::display::ArrayFormatter::try_new(column, &options).expect("shown")
-            })
-            .collect();
+        let columns: Vec<_> =
+            columns.iter().map(|column| arrow::util::display::ArrayFormatter::try_new(column, &options).expect("shown")).collect();
         for row in 0..batch.num_rows() {
-            rows.push(
-                columns
-                    .iter()
-                    .map(|column| column.value(row).to_string())
-                    .collect::<Vec<_>>()
-                    .join("|"),
-            );
+            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"));
         }
     }
     rows
 }
 
 fn shown_schema(schema: &TableSchema) -> String {
-    let column = |column: &Column| {
-        format!(
-            "{}:{}{}",
-            column.name,
-            type_name(&column.data_type),
-            if column.wide { "!" } else { "" }
-        )
-    };
-    schema
-        .columns
-        .iter()
-        .map(column)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let column = |column: &Column| format!("{}:{}{}", column.name, type_name(&column.data_type), if column.wide { "!" } else { "" });
+    schema.columns.iter().map(column).collect::<Vec<_>>().join(" ")
 }
 
 const UTC: fn(TimeUnit) -> DataType = |unit| DataType::Timestamp(unit, Some("UTC".into()));
@@ -131,70 +80,33 @@ const UTC: fn(TimeUnit) -> DataType = |unit| DataType::Timestamp(unit, Some("UTC
 /// What one column of text becomes: the inferred type and the values under it.
 fn check(cells: &[&str], expected_type: &str, expected: &[&str]) {
     let text: String = cells.iter().map(|cell| format!("{cell},\n")).collect();
-    let schema = infer(
-        Format::Csv,
-        &csv(),
-        Some(&names("a,b")),
-        &block(text.clone()),
-    )
-    .expect("infers");
+    let schema = infer(Format::Csv, &csv(), Some(&names("a,b")), &block(text.clone())).expect("infers");
     assert_eq!(shown_schema(&schema), format!("a:{expected_type} b:null"));
     let decoded = decode(&csv(), "a,b", schema.clone(), text);
     assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
     let rows: Vec<String> = expected.iter().map(|row| format!("{row}|null")).collect();
     assert_eq!(shown(&decoded.batches), rows);
-    decoded
-        .batches
-        .iter()
-        .for_each(|batch| assert_eq!(batch.schema(), schema.arrow()));
+    decoded.batches.iter().for_each(|batch| assert_eq!(batch.schema(), schema.arrow()));
 }
 
 #[test]
 fn columns_have_the_type_of_their_texts() {
     check(&["1", "-22", ""], "int64", &["1", "-22", "null"]);
     check(&["\"1\"", "2"], "int64", &["1", "2"]);
-    check(
-        &["1", "", "2.50", "3"],
-        "float64",
-        &["1.0", "null", "2.5", "3.0"],
-    );
-    check(
-        &["true", "False", ""],
-        "boolean",
-        &["true", "false", "null"],
-    );
+    check(&["1", "", "2.50", "3"], "float64", &["1.0", "null", "2.5", "3.0"]);
+    check(&["true", "False", ""], "boolean", &["true", "false", "null"]);
     check(&["true", "1"], "utf8", &["true", "1"]);
     check(&["007", "1"], "utf8", &["007", "1"]);
     check(&["12345678901234567890"], "utf8", &["12345678901234567890"]);
-    check(
-        &["9007199254740993", "1"],
-        "int64!",
-        &["9007199254740993", "1"],
-    );
-    check(
-        &["9007199254740993", "1.5"],
-        "utf8",
-        &["9007199254740993", "1.5"],
-    );
+    check(&["9007199254740993", "1"], "int64!", &["9007199254740993", "1"]);
+    check(&["9007199254740993", "1.5"], "utf8", &["9007199254740993", "1.5"]);
     check(&["2024-02-29", ""], "date32", &["2024-02-29", "null"]);
-    check(
-        &["2024-02-29", "2024-01-01T01:00:00+01:00"],
-        "timestamp(us)",
-        &["2024-02-29T00:00:00Z", "2024-01-01T00:00:00Z"],
-    );
+    check(&["2024-02-29", "2024-01-01T01:00:00+01:00"], "timestamp(us)", &["2024-02-29T00:00:00Z", "2024-01-01T00:00:00Z"]);
     check(&[" 1", "2"], "utf8", &[" 1", "2"]);
     check(&["", "\"\"", "x"], "utf8", &["null", "", "x"]);
-    check(
-        &["\"a \"\"b\"\"\"", "\"c,\nd\"", "e\"f"],
-        "utf8",
-        &["a \"b\"", "c,\nd", "e\"f"],
-    );
+    check(&["\"a \"\"b\"\"\"", "\"c,\nd\"", "e\"f"], "utf8", &["a \"b\"", "c,\nd", "e\"f"]);
     check(&["", ""], "null", &["null", "null"]);
-    check(
-        &["é", "日本語日本語日本語日本語"],
-        "utf8",
-        &["é", "日本語日本語日本語日本語"],
-    );
+    check(&["é", "日本語日本語日本語日本語"], "utf8", &["é", "日本語日本語日本語日本語"]);
 }
 
 #[test]
@@ -205,77 +117,33 @@ fn named_nulls_are_unquoted() {
     let schema = infer(Format::Csv, &of, Some(&names("a,b")), &block(text)).expect("infers");
     assert_eq!(shown_schema(&schema), "a:utf8 b:utf8");
     let decoded = decode(&of, "a,b", schema, text);
-    assert_eq!(
-        shown(&decoded.batches),
-        ["null|1", "null|NA", "NA|null", "|2"]
-    );
+    assert_eq!(shown(&decoded.batches), ["null|1", "null|NA", "NA|null", "|2"]);
 }
 
 #[test]
 fn batches_are_cut_by_rows() {
     let schema = table(&[("a", DataType::Int64, Misfit::Widen)]);
     let decoded = decode(&csv(), "a", schema, "1\n2\n3\n4\n\n6\n7");
-    assert_eq!(
-        decoded
-            .batches
-            .iter()
-            .map(RecordBatch::num_rows)
-            .collect::<Vec<_>>(),
-        [3, 3, 1]
-    );
-    assert_eq!(
-        shown(&decoded.batches),
-        ["1", "2", "3", "4", "null", "6", "7"]
-    );
+    assert_eq!(decoded.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 1]);
+    assert_eq!(shown(&decoded.batches), ["1", "2", "3", "4", "null", "6", "7"]);
     assert_eq!(decoded.records, 7);
 }
 
 #[test]
 fn columns_are_found_by_their_source_name() {
-    let mut schema = table(&[
-        ("z", DataType::Utf8, Misfit::Widen),
-        ("a", DataType::Int64, Misfit::Widen),
-    ]);
-    schema.columns[1] = Column {
-        source: "b".to_owned(),
-        ..schema.columns[1].clone()
-    };
+    let mut schema = table(&[("z", DataType::Utf8, Misfit::Widen), ("a", DataType::Int64, Misfit::Widen)]);
+    schema.columns[1] = Column { source: "b".to_owned(), ..schema.columns[1].clone() };
     let decoded = decode(&csv(), "b,z", schema.clone(), "1,x\n");
     assert_eq!(shown(&decoded.batches), ["x|1"]);
     let decoded = decode(&csv(), "b", schema.clone(), "1\n");
     assert_eq!(shown(&decoded.batches), ["null|1"]);
     let decoded = decode(&csv(), "b,z,new", schema.clone(), "1,x,y\n");
-    assert_eq!(
-        decoded.surprise.as_ref().map(shown_schema).as_deref(),
-        Some("b:int64 z:utf8 new:utf8")
-    );
+    assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
     assert_eq!(decoded.batches, []);
-    let decoder = RecordDecoder::new(
-        Format::Csv,
-        &csv(),
-        Some(&names("b,z,new")),
-        Arc::new(schema.clone()),
-        &names("new"),
-        9,
-    );
-    assert_eq!(
-        shown(
-            &decoder
-                .expect("options")
-                .decode(&block("1,x,y\n"))
-                .expect("decodes")
-                .batches
-        ),
-        ["x|1"]
-    );
-    let ignoring = TableSchema {
-        unknown: Unknown::Ignore,
-        ..schema
-    };
-    assert_eq!(
-        shown(&decode(&csv(), "b,z,new", ignoring, "1,x,y\n").batches),
-        ["x|1"]
-    );
+    let decoder = RecordDecoder::new(Format::Csv, &csv(), Some(&names("b,z,new")), Arc::new(schema.clone()), &names("new"), 9);
+    assert_eq!(shown(&decoder.expect("options").decode(&block("1,x,y\n")).expect("decodes").batches), ["x|1"]);
+    let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
+    assert_eq!(shown(&decode(&csv(), "b,z,new", ignoring, "1,x,y\n").batches), ["x|1"]);
 }
 
 #[test]
@@ -296,11 +164,7 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
     ] {
         let schema = table(&[("a", data_type.clone(), Misfit::Widen)]);
         let decoded = decode(&csv(), "a", schema, text);
-        assert_eq!(
-            decoded.surprise.as_ref().map(shown_schema).as_deref(),
-            Some(expected),
-            "{data_type} {text:?}"
-        );
+        assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text:?}");
     }
 }
 
@@ -314,19 +178,8 @@ fn declared_types_make_bad_records() {
             Some(value) => assert_eq!(shown(&decoded.batches), [value], "{cell} as {data_type}"),
             None => {
                 assert_eq!(decoded.batches, []);
-                let reason = format!(
-                    "{:?} of column a is no {}",
-                    cell.trim_matches('"'),
-                    type_name(&settle(&data_type))
-                );
-                assert_eq!(
-                    decoded
-                        .bad
-                        .iter()
-                        .map(|bad| bad.reason.clone())
-                        .collect::<Vec<_>>(),
-                    [reason]
-                );
+                let reason = format!("{:?} of column a is no {}", cell.trim_matches('"'), type_name(&settle(&data_type)));
+                assert_eq!(decoded.bad.iter().map(|bad| bad.reason.clone()).collect::<Vec<_>>(), [reason]);
             }
         }
     };
@@ -350,16 +203,8 @@ fn declared_types_make_bad_records() {
     );
     check(Date32, "2024-02-30", None);
     check(UTC(TimeUnit::Second), "2024-01-01T00:00:00.5Z", None);
-    check(
-        UTC(TimeUnit::Nanosecond),
-        "2024-01-01T00:00:00.123456789Z",
-        Some("2024-01-01T00:00:00.123456789Z"),
-    );
-    check(
-        UTC(TimeUnit::Millisecond),
-        "2024-01-01",
-        Some("2024-01-01T00:00:00Z"),
-    );
+    check(UTC(TimeUnit::Nanosecond), "2024-01-01T00:00:00.123456789Z", Some("2024-01-01T00:00:00.123456789Z"));
+    check(UTC(TimeUnit::Millisecond), "2024-01-01", Some("2024-01-01T00:00:00Z"));
     check(Binary, "AAEC", Some("000102"));
     check(Binary, "AAE", None);
     check(Utf8, "007", Some("007"));
@@ -369,25 +214,14 @@ fn declared_types_make_bad_records() {
 
 #[test]
 fn bad_records_are_named_and_left_out() {
-    let schema = table(&[
-        ("a", DataType::Int64, Misfit::BadRecord),
-        ("b", DataType::Utf8, Misfit::Widen),
-    ]);
+    let schema = table(&[("a", DataType::Int64, Misfit::BadRecord), ("b", DataType::Utf8, Misfit::Widen)]);
     let text = b"1,x\n2\n\"3\",\"y\nz\"\nfour,v\n5,\xff\n6,w\n\"7\" ,u\n8,t".to_vec();
     let decoded = decode(&csv(), "a,b", schema, text);
     assert_eq!(shown(&decoded.batches), ["1|x", "3|y\nz", "6|w", "8|t"]);
     let bad: Vec<_> = decoded
         .bad
         .iter()
-        .map(|bad| {
-            (
-                bad.record,
-                bad.position.line.unwrap_or(0),
-                bad.position.offset,
-                bad.reason.as_str(),
-                bad.raw.as_str(),
-            )
-        })
+        .map(|bad| (bad.record, bad.position.line.unwrap_or(0), bad.position.offset, bad.reason.as_str(), bad.raw.as_str()))
         .collect();
     assert_eq!(
         bad,
@@ -395,13 +229,7 @@ fn bad_records_are_named_and_left_out() {
             (1, 3, 104, "1 fields, where the header has 2", "2"),
             (3, 6, 116, "\"four\" of column a is no int64", "four,v"),
             (4, 7, 123, "not valid UTF-8", "5,\u{fffd}"),
-            (
-                6,
-                9,
-                131,
-                "text follows the closing quote of field 1",
-                "\"7\" ,u"
-            ),
+            (6, 9, 131, "text follows the closing quote of field 1", "\"7\" ,u"),
         ]
     );
     assert_eq!(decoded.records, 8);
@@ -409,25 +237,10 @@ fn bad_records_are_named_and_left_out() {
 
 #[test]
 fn what_does_not_fit_is_rescued() {
-    let mut schema = table(&[
-        ("a", DataType::Int64, Misfit::Rescue),
-        ("b", DataType::Date32, Misfit::Rescue),
-    ]);
+    let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Date32, Misfit::Rescue)]);
     schema.rescued = true;
-    let decoded = decode(
-        &csv(),
-        "a,b",
-        schema,
-        "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n",
-    );
-    assert_eq!(
-        shown(&decoded.batches),
-        [
-            "1|2024-01-01|null",
-            "null|2024-01-02|{\"a\":\"x\\\"y\"}",
-            "null|null|{\"a\":\"z\",\"b\":\"\"}"
-        ]
-    );
+    let decoded = decode(&csv(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
+    assert_eq!(shown(&decoded.batches), ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]);
 }
 
 /// arrow-csv's reader over the same text, where the two mean the same: no null but the empty cell, no blank lines.
@@ -442,21 +255,13 @@ fn arrow_csv_reads_the_same_rows() {
         Just(String::new()),
     ];
     let rows = proptest::collection::vec((cell.clone(), cell, "-?[1-9][0-9]{0,17}"), 1..40);
-    let schema = table(&[
-        ("a", DataType::Utf8, Misfit::Widen),
-        ("b", DataType::Utf8, Misfit::Widen),
-        ("c", DataType::Int64, Misfit::Widen),
-    ]);
+    let schema =
+        table(&[("a", DataType::Utf8, Misfit::Widen), ("b", DataType::Utf8, Misfit::Widen), ("c", DataType::Int64, Misfit::Widen)]);
     runner
         .run(&rows, |rows| {
-            let text: String = rows
-                .iter()
-                .map(|(a, b, c)| format!("{a},{b},{c}\r\n"))
-                .collect();
+            let text: String = rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\r\n")).collect();
             let ours = decode(&csv(), "a,b,c", schema.clone(), text.clone());
-            let reader = arrow::csv::ReaderBuilder::new(schema.arrow())
-                .build(text.as_bytes())
-                .expect("a reader");
+            let reader = arrow::csv::ReaderBuilder::new(schema.arrow()).build(text.as_bytes()).expect("a reader");
             let theirs: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("reads");
             prop_assert_eq!(shown(&ours.batches), shown(&theirs));
             Ok(())

@@ -29,13 +29,7 @@ impl Transcoder {
     /// `at_start`: whether the text's first bytes come, where a byte order mark may stand.
     pub(super) fn new(encoding: Encoding, at_start: bool) -> Transcoder {
         let state = if at_start { State::Head } else { State::Pass };
-        Transcoder {
-            encoding,
-            head: Vec::new(),
-            state,
-            consumed: 0,
-            mark_bytes: 0,
-        }
+        Transcoder { encoding, head: Vec::new(), state, consumed: 0, mark_bytes: 0 }
     }
 
     pub(super) fn mark_bytes(&self) -> u64 {
@@ -75,11 +69,7 @@ impl Transcoder {
             return Ok(None);
         }
         let utf16 = |little| {
-            if little {
-                encoding_rs::UTF_16LE
-            } else {
-                encoding_rs::UTF_16BE
-            }
+            if little { encoding_rs::UTF_16LE } else { encoding_rs::UTF_16BE }
         };
         let marked = match &bytes[..] {
             [0xff, 0xfe, ..] => Some(true),
@@ -89,23 +79,13 @@ impl Transcoder {
         let encoding = match (self.encoding, marked) {
             (Encoding::Utf8, Some(_)) => {
                 let reason = "the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16";
-                return Err(DecodeError::Bad {
-                    reason: reason.to_owned(),
-                    position: Some(Position {
-                        line: Some(1),
-                        offset: 0,
-                    }),
-                });
+                return Err(DecodeError::Bad { reason: reason.to_owned(), position: Some(Position { line: Some(1), offset: 0 }) });
             }
             (Encoding::Utf8, None) => {
                 self.state = State::Pass;
                 let marked = bytes.starts_with(UTF8_MARK);
                 self.mark_bytes = if marked { UTF8_MARK.len() as u64 } else { 0 };
-                return Ok(Some(if marked {
-                    bytes.slice(UTF8_MARK.len()..)
-                } else {
-                    bytes
-                }));
+                return Ok(Some(if marked { bytes.slice(UTF8_MARK.len()..) } else { bytes }));
             }
             (Encoding::Utf16, marked) => utf16(marked.unwrap_or(false)),
             (Encoding::Utf16Le, _) => utf16(true),
@@ -126,23 +106,11 @@ fn transcode(
     encoding: Encoding,
 ) -> Result<Vec<u8>, DecodeError> {
     let malformed = |at: usize| {
-        let name = if encoding == Encoding::Latin1 {
-            "latin-1"
-        } else {
-            "utf-16"
-        };
-        let position = Some(Position {
-            line: None,
-            offset: consumed + at as u64,
-        });
-        DecodeError::Bad {
-            reason: format!("the text is not valid {name}"),
-            position,
-        }
+        let name = if encoding == Encoding::Latin1 { "latin-1" } else { "utf-16" };
+        let position = Some(Position { line: None, offset: consumed + at as u64 });
+        DecodeError::Bad { reason: format!("the text is not valid {name}"), position }
     };
-    let length = decoder
-        .max_utf8_buffer_length_without_replacement(bytes.len())
-        .ok_or_else(|| malformed(0))?;
+    let length = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).ok_or_else(|| malformed(0))?;
     let mut text = vec![0; length];
     match decoder.decode_to_utf8_without_replacement(bytes, &mut text, last) {
         (DecoderResult::InputEmpty, _, written) => {
@@ -171,14 +139,8 @@ mod tests {
                 text.extend_from_slice(&transcoder.decode(piece, i == last)?);
                 Ok::<(), DecodeError>(())
             });
-            let got = result
-                .map(|()| String::from_utf8(text).expect("utf-8"))
-                .map_err(|error| error.to_string());
-            assert_eq!(
-                got,
-                expected.map(str::to_owned).map_err(str::to_owned),
-                "{encoding:?} in steps of {step}"
-            );
+            let got = result.map(|()| String::from_utf8(text).expect("utf-8")).map_err(|error| error.to_string());
+            assert_eq!(got, expected.map(str::to_owned).map_err(str::to_owned), "{encoding:?} in steps of {step}");
         }
     }
 
@@ -188,27 +150,15 @@ mod tests {
         check(Encoding::Utf8, b"\xef\xbb\xbfa", Ok("a"));
         check(Encoding::Utf8, b"a", Ok("a"));
         check(Encoding::Utf8, b"", Ok(""));
-        check(
-            Encoding::Utf8,
-            b"\xff\xfea\0",
-            Err("the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16"),
-        );
+        check(Encoding::Utf8, b"\xff\xfea\0", Err("the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16"));
         check(Encoding::Utf16, b"\xff\xfea\0\xe9\0", Ok("aé"));
         check(Encoding::Utf16, b"\xfe\xff\0a\0\xe9", Ok("aé"));
         check(Encoding::Utf16, b"\0a\0\xe9", Ok("aé"));
         check(Encoding::Utf16Le, b"a\0\x3d\xd8\x00\xde", Ok("a😀"));
         check(Encoding::Utf16Le, b"\xff\xfea\0", Ok("a"));
         check(Encoding::Utf16Be, b"\0a\n\0", Ok("a\u{a00}"));
-        check(
-            Encoding::Utf16Le,
-            b"a\0\x3d\xd8a\0",
-            Err("the text is not valid utf-16"),
-        );
-        check(
-            Encoding::Utf16Le,
-            b"a\0b",
-            Err("the text is not valid utf-16"),
-        );
+        check(Encoding::Utf16Le, b"a\0\x3d\xd8a\0", Err("the text is not valid utf-16"));
+        check(Encoding::Utf16Le, b"a\0b", Err("the text is not valid utf-16"));
         check(Encoding::Latin1, b"caf\xe9 \x80", Ok("café €"));
     }
 }

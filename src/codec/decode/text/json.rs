@@ -37,15 +37,11 @@ enum Place {
 
 impl ValueScan {
     pub(super) fn new() -> ValueScan {
-        ValueScan {
-            place: Place::Start,
-            array: false,
-            depth: 0,
-        }
+        ValueScan { place: Place::Start, array: false, depth: 0 }
     }
 
-    /// Looks at the next piece; gives the length up to the first end of a value at or after `min` bytes. Errors tell the offset in
-    /// the piece.
+    /// Looks at the next piece; gives the length up to the first end of a value at or after `min` bytes, or up to the bracket that opens
+    /// the object's array: it stands alone, so that the values behind it need no context. Errors tell the offset in the piece.
     pub(super) fn end(&mut self, piece: &[u8], min: usize) -> Result<Option<usize>, DecodeError> {
         let mut at = 0;
         while at < piece.len() {
@@ -60,9 +56,7 @@ impl ValueScan {
                 }
                 Place::Escape => self.place = Place::Text,
                 Place::Word => {
-                    if matches!(byte, b',' | b']' | b'}' | b'"' | b'[' | b'{')
-                        || byte.is_ascii_whitespace()
-                    {
+                    if matches!(byte, b',' | b']' | b'}' | b'"' | b'[' | b'{') || byte.is_ascii_whitespace() {
                         self.place = Place::After;
                         if at >= min {
                             return Ok(Some(at));
@@ -74,10 +68,9 @@ impl ValueScan {
                 Place::Start if byte == b'[' => {
                     self.array = true;
                     self.place = Place::Before { comma: false };
+                    return Ok(Some(at + 1));
                 }
-                Place::Before { comma: false } if self.array && byte == b']' => {
-                    self.place = Place::Done
-                }
+                Place::Before { comma: false } if self.array && byte == b']' => self.place = Place::Done,
                 Place::After if self.array => match byte {
                     b',' => self.place = Place::Before { comma: true },
                     b']' => self.place = Place::Done,
@@ -98,9 +91,7 @@ impl ValueScan {
             Place::After | Place::Before { .. } | Place::Word if !self.array => Ok(()),
             Place::Text | Place::Escape => Err("the text ends inside a string"),
             Place::Nested => Err("the text ends inside a value"),
-            Place::After | Place::Before { .. } | Place::Word => {
-                Err("the text ends inside its array")
-            }
+            Place::After | Place::Before { .. } | Place::Word => Err("the text ends inside its array"),
         }
     }
 
@@ -129,11 +120,7 @@ impl ValueScan {
                     self.place = Place::Escape;
                     return at;
                 }
-                self.place = if self.depth == 0 {
-                    Place::After
-                } else {
-                    Place::Nested
-                };
+                self.place = if self.depth == 0 { Place::After } else { Place::Nested };
                 if self.depth == 0 {
                     return at;
                 }
@@ -166,6 +153,30 @@ impl ValueScan {
     }
 }
 
+/// The outermost values of a block, which holds whole ones with what separates them.
+#[derive(Debug, Default)]
+pub(in crate::codec::decode) struct ValueEnds;
+
+impl ValueEnds {
+    /// The value at or behind `at`, which moves behind it.
+    pub(in crate::codec::decode) fn next(&mut self, data: &[u8], at: &mut usize) -> Option<std::ops::Range<usize>> {
+        while data.get(*at).is_some_and(|byte| *byte == b',' || byte.is_ascii_whitespace()) {
+            *at += 1;
+        }
+        // What separates values was checked when the text was cut: a bracket here is the end of the object's array.
+        if data.get(*at).is_none_or(|byte| *byte == b']') {
+            *at = data.len();
+            return None;
+        }
+        let mut scan = ValueScan { place: Place::Before { comma: false }, array: false, depth: 0 };
+        let rest = &data[*at..];
+        let length = scan.end(rest, 1).ok().flatten().unwrap_or(rest.len());
+        let range = *at..*at + length;
+        *at = range.end;
+        Some(range)
+    }
+}
+
 /// The quotes and brackets among the next 16 bytes, as a mask, and where the next window begins.
 #[inline]
 fn window(piece: &[u8], at: usize) -> (u32, usize) {
@@ -181,24 +192,15 @@ fn window(piece: &[u8], at: usize) -> (u32, usize) {
     let lane = u8x16::new(lane);
     // `[` and `{`, `]` and `}` differ in one bit.
     let folded = lane | u8x16::splat(0x20);
-    let found = lane.simd_eq(u8x16::splat(b'"'))
-        | folded.simd_eq(u8x16::splat(b'{'))
-        | folded.simd_eq(u8x16::splat(b'}'));
+    let found = lane.simd_eq(u8x16::splat(b'"')) | folded.simd_eq(u8x16::splat(b'{')) | folded.simd_eq(u8x16::splat(b'}'));
     (found.to_bitmask(), next)
 }
 
 fn stray(byte: u8, expected: &str, at: usize) -> DecodeError {
-    let found = if byte.is_ascii_graphic() {
-        format!("{:?}", char::from(byte))
-    } else {
-        format!("byte {byte:#04x}")
-    };
+    let found = if byte.is_ascii_graphic() { format!("{:?}", char::from(byte)) } else { format!("byte {byte:#04x}") };
     DecodeError::Bad {
         reason: format!("{found} stands where {expected} was expected"),
-        position: Some(Position {
-            line: None,
-            offset: at as u64,
-        }),
+        position: Some(Position { line: None, offset: at as u64 }),
     }
 }
 
@@ -211,10 +213,7 @@ mod tests {
         let (mut values, mut value) = (Vec::new(), String::new());
         for piece in text.as_bytes().chunks(step) {
             let mut piece = piece;
-            while let Some(end) = scan
-                .end(piece, 1usize.saturating_sub(value.len()))
-                .map_err(|error| error.to_string())?
-            {
+            while let Some(end) = scan.end(piece, 1usize.saturating_sub(value.len())).map_err(|error| error.to_string())? {
                 value += std::str::from_utf8(&piece[..end]).expect("ascii");
                 values.push(std::mem::take(&mut value));
                 piece = &piece[end..];
@@ -227,9 +226,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: Result<&[&str], &str>) {
-        let expected = expected
-            .map(|values| values.iter().map(|&value| value.to_owned()).collect())
-            .map_err(str::to_owned);
+        let expected = expected.map(|values| values.iter().map(|&value| value.to_owned()).collect()).map_err(str::to_owned);
         for step in 1..=text.len().max(1) {
             assert_eq!(cut(text, step), expected, "{text:?} in steps of {step}");
         }
@@ -237,30 +234,21 @@ mod tests {
 
     #[test]
     fn values_end_where_their_brackets_close() {
-        check("[]", Ok(&["[]"]));
+        check("[]", Ok(&["[", "]"]));
         check("", Ok(&[""]));
-        check(
-            " [ {} , {\"a\":[1,{}]} ]\n",
-            Ok(&[" [ {}", " , {\"a\":[1,{}]}", " ]\n"]),
-        );
+        check(" [ {} , {\"a\":[1,{}]} ]\n", Ok(&[" [", " {}", " , {\"a\":[1,{}]}", " ]\n"]));
         check("{\"a\":\"}\\\"]\"}", Ok(&["{\"a\":\"}\\\"]\"}", ""]));
         check("{}{} \n{}", Ok(&["{}", "{}", " \n{}", ""]));
-        check("[1,\"a,]\",null]", Ok(&["[1", ",\"a,]\"", ",null", "]"]));
+        check("[1,\"a,]\",null]", Ok(&["[", "1", ",\"a,]\"", ",null", "]"]));
         check("1 2", Ok(&["1", " 2"]));
     }
 
     #[test]
     fn what_stands_between_values_is_checked() {
         check("[{},]", Err("']' stands where a value was expected"));
-        check(
-            "[{} {}]",
-            Err("'{' stands where a comma or the end of the array was expected"),
-        );
+        check("[{} {}]", Err("'{' stands where a comma or the end of the array was expected"));
         check("[,{}]", Err("',' stands where a value was expected"));
-        check(
-            "[{}] {}",
-            Err("'{' stands where nothing behind the end of the array was expected"),
-        );
+        check("[{}] {}", Err("'{' stands where nothing behind the end of the array was expected"));
         check("[{}", Err("the text ends inside its array"));
         check("[{\"a\":1", Err("the text ends inside a value"));
         check("{\"a", Err("the text ends inside a string"));

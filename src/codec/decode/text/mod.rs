@@ -13,6 +13,7 @@ use crate::model::format::{Compression, CompressionRule, Format};
 use crate::model::plan::Slice;
 use crate::model::settings::{CsvReadSettings, Encoding};
 use encoding::Transcoder;
+pub(super) use json::ValueEnds;
 use json::ValueScan;
 use split::{Scan, Splitter};
 
@@ -98,48 +99,23 @@ impl TextReader {
     /// csv options that no text can be read by, and slices of what cannot be sliced.
     pub fn new(options: TextOptions) -> Result<TextReader, DecodeError> {
         let csv = matches!(options.format, Format::Csv | Format::Tsv);
-        let dialect = if csv {
-            Some(csv::dialect(options.format, &options.csv)?)
-        } else {
-            None
-        };
-        let encoding = if csv {
-            options.csv.encoding
-        } else {
-            Encoding::Utf8
-        };
+        let dialect = if csv { Some(csv::dialect(options.format, &options.csv)?) } else { None };
+        let encoding = if csv { options.csv.encoding } else { Encoding::Utf8 };
         let (start, end) = slice_range(options.slice);
-        let compressed = matches!(
-            options.compression,
-            CompressionRule::Fixed(Compression::Gzip | Compression::Zstd)
-        );
-        if options.slice.is_some()
-            && (compressed || encoding != Encoding::Utf8 || options.format == Format::Json)
-        {
+        let compressed = matches!(options.compression, CompressionRule::Fixed(Compression::Gzip | Compression::Zstd));
+        if options.slice.is_some() && (compressed || encoding != Encoding::Utf8 || options.format == Format::Json) {
             let reason = "only uncompressed lines of utf-8 text can be read in slices".to_owned();
-            return Err(DecodeError::Bad {
-                reason,
-                position: None,
-            });
+            return Err(DecodeError::Bad { reason, position: None });
         }
         let line = if start == 0 { 1 } else { 0 };
-        let splitter = Splitter::new(
-            Scan::Lines,
-            options.record_bytes_max,
-            options.first_byte(),
-            line,
-        );
+        let splitter = Splitter::new(Scan::Lines, options.record_bytes_max, options.first_byte(), line);
         Ok(TextReader {
             transcoder: Transcoder::new(encoding, start == 0),
             splitter,
             dialect,
             head: Bytes::new(),
             decompressor: None,
-            phase: if start == 0 {
-                Phase::Start
-            } else {
-                Phase::Slice
-            },
+            phase: if start == 0 { Phase::Start } else { Phase::Slice },
             header: None,
             end,
             ended: false,
@@ -235,16 +211,8 @@ impl TextReader {
             _ => detect(self.options.compression, &self.head),
         };
         if sliced && compression != Compression::None {
-            let reason =
-                "the object is compressed, which its key does not say; set source.compression"
-                    .to_owned();
-            return Err(DecodeError::Bad {
-                reason,
-                position: Some(Position {
-                    line: None,
-                    offset: 0,
-                }),
-            });
+            let reason = "the object is compressed, which its key does not say; set source.compression".to_owned();
+            return Err(DecodeError::Bad { reason, position: Some(Position { line: None, offset: 0 }) });
         }
         let mut decompressor = Decompressor::new(compression, self.options.zstd_window_max)?;
         decompressor.feed(std::mem::take(&mut self.head));
@@ -266,11 +234,7 @@ impl TextReader {
                         return Ok(None);
                     }
                     self.splitter.skip_bytes(self.transcoder.mark_bytes());
-                    self.phase = if self.dialect.is_some() {
-                        Phase::Rows(self.options.csv.skip_rows)
-                    } else {
-                        Phase::Body
-                    };
+                    self.phase = if self.dialect.is_some() { Phase::Rows(self.options.csv.skip_rows) } else { Phase::Body };
                     self.begin_records();
                 }
                 Phase::Slice => match self.splitter.cut(1)? {
@@ -302,14 +266,13 @@ impl TextReader {
                         self.phase = Phase::Done;
                         continue;
                     }
-                    let min = self
-                        .options
-                        .block_bytes
-                        .min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let min = self.options.block_bytes.min(usize::try_from(left).unwrap_or(usize::MAX));
                     let Some(block) = self.splitter.cut(min)? else {
                         return Ok(self.done_if_finished());
                     };
-                    if self.number_columns(&block) {
+                    // The bracket that opens a json array says nothing by itself.
+                    let opens = self.options.format == Format::Json && block.bytes.trim_ascii() == b"[";
+                    if !opens && self.number_columns(&block) {
                         return Ok(Some(block));
                     }
                 }
@@ -330,15 +293,9 @@ impl TextReader {
             return Ok(());
         };
         if !csv::is_skipped(&record.bytes, dialect) {
-            let position = Position {
-                line: Some(record.line),
-                offset: record.offset,
-            };
+            let position = Position { line: Some(record.line), offset: record.offset };
             let names =
-                csv::header_names(&record.bytes, dialect).map_err(|reason| DecodeError::Bad {
-                    reason,
-                    position: Some(position),
-                })?;
+                csv::header_names(&record.bytes, dialect).map_err(|reason| DecodeError::Bad { reason, position: Some(position) })?;
             self.header = Some(names);
             self.phase = Phase::Body;
         }

@@ -21,9 +21,7 @@ impl Scan {
         match self {
             Scan::Lines => {
                 let from = min.saturating_sub(1);
-                let newline = piece
-                    .get(from..)
-                    .and_then(|rest| memchr::memchr(b'\n', rest));
+                let newline = piece.get(from..).and_then(|rest| memchr::memchr(b'\n', rest));
                 Ok(newline.map(|newline| from + newline + 1))
             }
             Scan::Records(scan) => Ok(scan.end(piece, min)),
@@ -49,22 +47,11 @@ pub(super) struct Splitter {
 
 impl Splitter {
     pub(super) fn new(scan: Scan, record_bytes_max: usize, offset: u64, line: u64) -> Splitter {
-        Splitter {
-            scan,
-            record_bytes_max,
-            carry: BytesMut::new(),
-            chunk: Bytes::new(),
-            ended: false,
-            offset,
-            line,
-        }
+        Splitter { scan, record_bytes_max, carry: BytesMut::new(), chunk: Bytes::new(), ended: false, offset, line }
     }
 
     pub(super) fn feed(&mut self, text: Bytes) {
-        assert!(
-            self.chunk.is_empty(),
-            "fed before the last text was used up"
-        );
+        assert!(self.chunk.is_empty(), "fed before the last text was used up");
         self.chunk = text;
     }
 
@@ -95,11 +82,7 @@ impl Splitter {
     /// call until a block comes), or with the text. `None`: it needs more text, or is finished.
     pub(super) fn cut(&mut self, min: usize) -> Result<Option<Block>, DecodeError> {
         let wanted = min.max(1).saturating_sub(self.carry.len());
-        let bytes = match self
-            .scan
-            .end(&self.chunk, wanted)
-            .map_err(|error| self.located(error))?
-        {
+        let bytes = match self.scan.end(&self.chunk, wanted).map_err(|error| self.located(error))? {
             Some(end) if self.carry.is_empty() => self.chunk.split_to(end),
             Some(end) => {
                 self.carry.extend_from_slice(&self.chunk.split_to(end));
@@ -110,8 +93,7 @@ impl Splitter {
                     // A block is a little longer than its minimum.
                     self.carry.reserve((min + min / 16).max(self.chunk.len()));
                 }
-                self.carry
-                    .extend_from_slice(&std::mem::take(&mut self.chunk));
+                self.carry.extend_from_slice(&std::mem::take(&mut self.chunk));
                 // The record around the minimum began at it or before, so that it is longer than the limit now.
                 if self.carry.len() > min.saturating_add(self.record_bytes_max) {
                     return Err(self.too_long());
@@ -126,11 +108,7 @@ impl Splitter {
                 self.carry.split().freeze()
             }
         };
-        let block = Block {
-            offset: self.offset,
-            line: self.line,
-            bytes,
-        };
+        let block = Block { offset: self.offset, line: self.line, bytes };
         self.offset += block.bytes.len() as u64;
         if self.line > 0 {
             self.line += memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
@@ -144,15 +122,11 @@ impl Splitter {
             Scan::Records(scan) if scan.open_quote().is_some() => {
                 let (at, position) = self.open_quote();
                 let reason = format!("the quote that opens{at} never closes");
-                Err(DecodeError::Bad {
-                    reason,
-                    position: Some(position),
-                })
+                Err(DecodeError::Bad { reason, position: Some(position) })
             }
-            Scan::Values(scan) => scan.finish().map_err(|reason| DecodeError::Bad {
-                reason: reason.to_owned(),
-                position: Some(self.position(self.carry.len())),
-            }),
+            Scan::Values(scan) => scan
+                .finish()
+                .map_err(|reason| DecodeError::Bad { reason: reason.to_owned(), position: Some(self.position(self.carry.len())) }),
             _ => Ok(()),
         }
     }
@@ -161,19 +135,11 @@ impl Splitter {
         let (what, position) = match &self.scan {
             Scan::Records(scan) if scan.open_quote().is_some() => {
                 let (at, position) = self.open_quote();
-                (
-                    format!("one record, whose quote opens{at} and may never close,"),
-                    position,
-                )
+                (format!("one record, whose quote opens{at} and may never close,"), position)
             }
             _ => ("one record".to_owned(), self.position(0)),
         };
-        DecodeError::TooLarge {
-            what,
-            needed: self.carry.len() as u64,
-            allowed: self.record_bytes_max as u64,
-            position: Some(position),
-        }
+        DecodeError::TooLarge { what, needed: self.carry.len() as u64, allowed: self.record_bytes_max as u64, position: Some(position) }
     }
 
     /// Where the open quote stands, in words and as a position.
@@ -182,48 +148,26 @@ impl Splitter {
             Scan::Records(scan) => scan.open_quote(),
             _ => None,
         };
-        let opened = self
-            .carry
-            .len()
-            .saturating_sub(opened.unwrap_or(0) as usize);
+        let opened = self.carry.len().saturating_sub(opened.unwrap_or(0) as usize);
         let position = self.position(opened);
-        (
-            position
-                .line
-                .map(|line| format!(" on line {line}"))
-                .unwrap_or_default(),
-            position,
-        )
+        (position.line.map(|line| format!(" on line {line}")).unwrap_or_default(), position)
     }
 
     /// The position of a byte of the carry.
     fn position(&self, at: usize) -> Position {
         let newlines = || memchr::memchr_iter(b'\n', &self.carry[..at]).count() as u64;
-        Position {
-            line: (self.line > 0).then(|| self.line + newlines()),
-            offset: self.offset + at as u64,
-        }
+        Position { line: (self.line > 0).then(|| self.line + newlines()), offset: self.offset + at as u64 }
     }
 
     /// Errors of scans tell offsets in the chunk.
     fn located(&self, error: DecodeError) -> DecodeError {
         match error {
-            DecodeError::Bad {
-                reason,
-                position: Some(Position { offset, .. }),
-            } => {
+            DecodeError::Bad { reason, position: Some(Position { offset, .. }) } => {
                 let before = memchr::memchr_iter(b'\n', &self.carry).count();
-                let here = memchr::memchr_iter(
-                    b'\n',
-                    &self.chunk[..(offset as usize).min(self.chunk.len())],
-                )
-                .count();
+                let here = memchr::memchr_iter(b'\n', &self.chunk[..(offset as usize).min(self.chunk.len())]).count();
                 let line = (self.line > 0).then(|| self.line + (before + here) as u64);
                 let offset = self.offset + self.carry.len() as u64 + offset;
-                DecodeError::Bad {
-                    reason,
-                    position: Some(Position { line, offset }),
-                }
+                DecodeError::Bad { reason, position: Some(Position { line, offset }) }
             }
             other => other,
         }

@@ -10,49 +10,31 @@ pub(in crate::codec::decode) fn decimal(text: &[u8], precision: u8, scale: i8) -
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'e' | b'E'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(rest.len());
     let exponent: i64 = match rest.get(end + 1..) {
         Some(exponent) if end < rest.len() => std::str::from_utf8(exponent).ok()?.parse().ok()?,
         _ => 0,
     };
     let point = rest[..end].iter().position(|byte| *byte == b'.');
     let fraction = point.map_or(0, |point| end - point - 1);
-    let digits: Vec<u8> = rest[..end]
-        .iter()
-        .filter(|byte| **byte != b'.')
-        .copied()
-        .collect();
+    let digits: Vec<u8> = rest[..end].iter().filter(|byte| **byte != b'.').copied().collect();
     let first = digits.iter().position(|digit| *digit != b'0');
     let Some(first) = first else {
         return Some(i256::ZERO);
     };
     let last = digits.iter().rposition(|digit| *digit != b'0')?;
     // The value is digits[first..=last] times ten to this power.
-    let power =
-        exponent - i64::try_from(fraction).ok()? + i64::try_from(digits.len() - 1 - last).ok()?;
+    let power = exponent - i64::try_from(fraction).ok()? + i64::try_from(digits.len() - 1 - last).ok()?;
     let zeros = usize::try_from(power + i64::from(scale)).ok()?;
     let digits = &digits[first..=last];
     if digits.len() + zeros > usize::from(precision).min(76) {
         return None;
     }
     let mut value = i256::ZERO;
-    for digit in digits
-        .iter()
-        .map(|digit| digit & 15)
-        .chain(std::iter::repeat_n(0, zeros))
-    {
-        value = value
-            .wrapping_mul(i256::from_i128(10))
-            .wrapping_add(i256::from_i128(i128::from(digit)));
+    for digit in digits.iter().map(|digit| digit & 15).chain(std::iter::repeat_n(0, zeros)) {
+        value = value.wrapping_mul(i256::from_i128(10)).wrapping_add(i256::from_i128(i128::from(digit)));
     }
-    Some(if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    })
+    Some(if negative { value.wrapping_neg() } else { value })
 }
 
 #[cfg(test)]
@@ -61,11 +43,7 @@ mod tests {
 
     fn check(text: &str, precision: u8, scale: i8, expected: Option<&str>) {
         let expected = expected.map(|text| i256::from_string(text).expect("an integer"));
-        assert_eq!(
-            decimal(text.as_bytes(), precision, scale),
-            expected,
-            "{text:?} as decimal({precision},{scale})"
-        );
+        assert_eq!(decimal(text.as_bytes(), precision, scale), expected, "{text:?} as decimal({precision},{scale})");
     }
 
     #[test]
@@ -81,18 +59,8 @@ mod tests {
         check("1.5e-1", 5, 2, Some("15"));
         check("1200", 2, -2, Some("12"));
         check("1250", 4, -2, None);
-        check(
-            "12345678901234567890123456789012345678",
-            38,
-            0,
-            Some("12345678901234567890123456789012345678"),
-        );
-        check(
-            "-99999999999999999999999999999999999999999999.5",
-            76,
-            1,
-            Some("-999999999999999999999999999999999999999999995"),
-        );
+        check("12345678901234567890123456789012345678", 38, 0, Some("12345678901234567890123456789012345678"));
+        check("-99999999999999999999999999999999999999999999.5", 76, 1, Some("-999999999999999999999999999999999999999999995"));
         check("007", 5, 0, None);
         check("1e99999999999999999999", 5, 0, None);
         check("abc", 5, 0, None);

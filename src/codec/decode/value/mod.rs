@@ -30,3 +30,27 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
         _ => None,
     }
 }
+
+/// A number as float64. `exact`: an integer has to be one that float64 holds.
+#[inline]
+pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
+    let (value, whole) = float(text)?;
+    // 15 digits are below 2^53 whatever they are.
+    (!exact || !whole || text.len() <= 15 || exact_in_float64(text)).then_some(value)
+}
+
+/// A number as float32. `exact`: as float64 it has to be the same.
+pub(super) fn float32(text: &[u8], exact: bool) -> Option<f32> {
+    let (value, _) = float(text)?;
+    let narrow = value as f32;
+    (narrow.is_finite() && (!exact || f64::from(narrow) == value)).then_some(narrow)
+}
+
+/// A timestamp, or the start of a day. A column without a zone holds no text that names an offset.
+#[inline]
+pub(super) fn instant(text: &[u8], zoned: bool) -> Option<Instant> {
+    match timestamp(text) {
+        Some(instant) => (zoned || !instant.zoned).then_some(instant),
+        None => Some(Instant::midnight(date(text)?)),
+    }
+}

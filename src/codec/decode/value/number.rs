@@ -10,10 +10,7 @@ pub(in crate::codec::decode) fn integer(text: &[u8]) -> Option<i64> {
         digits => (false, digits),
     };
     // 19 digits are at most 9,999,999,999,999,999,999, which u64 holds.
-    if digits.is_empty()
-        || digits.len() > 19
-        || (digits[0] == b'0' && (digits.len() > 1 || negative))
-    {
+    if digits.is_empty() || digits.len() > 19 || (digits[0] == b'0' && (digits.len() > 1 || negative)) {
         return None;
     }
     let value = unsigned(digits)?;
@@ -33,11 +30,7 @@ pub(in crate::codec::decode) fn unsigned_integer(text: &[u8]) -> Option<u64> {
         return None;
     }
     let digit = last.wrapping_sub(b'0');
-    (digit <= 9).then_some(
-        unsigned(head)?
-            .checked_mul(10)?
-            .checked_add(u64::from(digit))?,
-    )
+    (digit <= 9).then_some(unsigned(head)?.checked_mul(10)?.checked_add(u64::from(digit))?)
 }
 
 /// Whether an integer's text is at most 2^53 from zero: float64 holds it as it is.
@@ -84,10 +77,8 @@ pub(super) fn all_digits(word: u64) -> bool {
 }
 
 /// Powers of ten that float64 holds exactly.
-const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
+const EXACT_POWERS: [f64; 23] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
 /// A finite float64 and whether its text is an integer's. The nearest float is taken, as everywhere; but an integer that float64
 /// cannot hold exactly (beyond ±2^53) is still given, and the caller decides.
@@ -130,9 +121,7 @@ pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<(f64, bool)> {
         let value = mantissa as f64 / EXACT_POWERS[fraction];
         if negative { -value } else { value }
     } else {
-        lexical_core::parse::<f64>(text)
-            .ok()
-            .filter(|value| value.is_finite())?
+        lexical_core::parse::<f64>(text).ok().filter(|value| value.is_finite())?
     };
     Some((value, plain && fraction == 0 && !(negative && rest == b"0")))
 }
@@ -198,10 +187,7 @@ mod tests {
             ("12", Some((12.0, true))),
             ("-0", Some((-0.0, false))),
             ("0.1", Some((0.1, false))),
-            (
-                "123456789012345678",
-                Some((123_456_789_012_345_680.0, true)),
-            ),
+            ("123456789012345678", Some((123_456_789_012_345_680.0, true))),
             ("0.30000000000000004", Some((0.30000000000000004, false))),
             ("1e999", None),
             ("NaN", None),

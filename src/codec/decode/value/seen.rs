@@ -30,22 +30,14 @@ pub(in crate::codec::decode) fn classify(text: &[u8]) -> Kind {
 
 fn number_or_time(text: &[u8]) -> Kind {
     if integer(text).is_some() {
-        return if exact_in_float64(text) {
-            Kind::Integer
-        } else {
-            Kind::WideInteger
-        };
+        return if exact_in_float64(text) { Kind::Integer } else { Kind::WideInteger };
     }
     match float(text) {
         // An integer beyond 64 bits keeps its digits as text.
         Some((_, true)) => Kind::Text,
         Some(_) => Kind::Float,
         None if date(text).is_some() => Kind::Date,
-        None if timestamp(text)
-            .is_some_and(|instant| instant.in_unit(TimeUnit::Microsecond).is_some()) =>
-        {
-            Kind::Timestamp
-        }
+        None if timestamp(text).is_some_and(|instant| instant.in_unit(TimeUnit::Microsecond).is_some()) => Kind::Timestamp,
         None => Kind::Text,
     }
 }
@@ -81,10 +73,7 @@ impl Seen {
             kinds if kinds & !INTEGERS == 0 => (DataType::Int64, wide),
             kinds if kinds & !FLOATS == 0 => (DataType::Float64, false),
             DATE => (DataType::Date32, false),
-            kinds if kinds & !TIMES == 0 => (
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                false,
-            ),
+            kinds if kinds & !TIMES == 0 => (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
             _ => (DataType::Utf8, false),
         }
     }
@@ -97,15 +86,9 @@ mod tests {
 
     fn of(texts: &[&str]) -> String {
         let mut seen = Seen::default();
-        texts
-            .iter()
-            .for_each(|text| seen.add(classify(text.as_bytes())));
+        texts.iter().for_each(|text| seen.add(classify(text.as_bytes())));
         let (data_type, wide) = seen.data_type();
-        format!(
-            "{}{}",
-            type_name(&data_type),
-            if wide { " wide" } else { "" }
-        )
+        format!("{}{}", type_name(&data_type), if wide { " wide" } else { "" })
     }
 
     #[test]
@@ -145,26 +128,14 @@ mod tests {
     fn kinds_agree_with_the_lattice() {
         let single = |kind: u8| {
             let (data_type, wide) = Seen(kind).data_type();
-            let column = Column {
-                wide,
-                ..Column::inferred("x", data_type)
-            };
-            TableSchema {
-                columns: vec![column],
-                ..TableSchema::default()
-            }
+            let column = Column { wide, ..Column::inferred("x", data_type) };
+            TableSchema { columns: vec![column], ..TableSchema::default() }
         };
         for kinds in 0..128u8 {
-            let merged = (0..7)
-                .filter(|bit| kinds & (1 << bit) != 0)
-                .map(|bit| single(1 << bit));
+            let merged = (0..7).filter(|bit| kinds & (1 << bit) != 0).map(|bit| single(1 << bit));
             let merged = merged.fold(single(0), |a, b| merge(&a, &b));
             let (data_type, wide) = Seen(kinds).data_type();
-            assert_eq!(
-                (&merged.columns[0].data_type, merged.columns[0].wide),
-                (&data_type, wide),
-                "{kinds:#b}"
-            );
+            assert_eq!((&merged.columns[0].data_type, merged.columns[0].wide), (&data_type, wide), "{kinds:#b}");
         }
     }
 }

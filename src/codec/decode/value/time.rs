@@ -17,11 +17,7 @@ impl Instant {
     /// The start of a day (days since 1970-01-01) in UTC.
     #[inline]
     pub(in crate::codec::decode) fn midnight(days: i32) -> Instant {
-        Instant {
-            seconds: i64::from(days) * 86_400,
-            nanos: 0,
-            zoned: false,
-        }
+        Instant { seconds: i64::from(days) * 86_400, nanos: 0, zoned: false }
     }
 
     /// Units since the epoch; `None` when the unit cannot hold it exactly.
@@ -36,9 +32,7 @@ impl Instant {
         if self.nanos % nanos_per_unit != 0 {
             return None;
         }
-        self.seconds
-            .checked_mul(per_second)?
-            .checked_add(i64::from(self.nanos / nanos_per_unit))
+        self.seconds.checked_mul(per_second)?.checked_add(i64::from(self.nanos / nanos_per_unit))
     }
 }
 
@@ -55,9 +49,7 @@ fn date_of(text: &[u8; 10]) -> Option<i32> {
         return None;
     }
     // The eight digits side by side, checked at once.
-    let digits = [
-        text[0], text[1], text[2], text[3], text[5], text[6], text[8], text[9],
-    ];
+    let digits = [text[0], text[1], text[2], text[3], text[5], text[6], text[8], text[9]];
     if !all_digits(u64::from_le_bytes(digits)) {
         return None;
     }
@@ -118,11 +110,7 @@ pub(in crate::codec::decode) fn timestamp(text: &[u8]) -> Option<Instant> {
         rest => (offset_seconds(rest)?, true),
     };
     let seconds = i64::from(days) * 86_400 + i64::from(hour * 3600 + minute * 60 + second) - offset;
-    Some(Instant {
-        seconds,
-        nanos,
-        zoned,
-    })
+    Some(Instant { seconds, nanos, zoned })
 }
 
 #[inline]
@@ -138,9 +126,7 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     if digits == 0 || digits > 9 {
         return None;
     }
-    let value = text[..digits]
-        .iter()
-        .fold(0, |value, byte| value * 10 + u32::from(byte & 15));
+    let value = text[..digits].iter().fold(0, |value, byte| value * 10 + u32::from(byte & 15));
     Some((value * 10u32.pow(9 - digits as u32), &text[digits..]))
 }
 
@@ -148,9 +134,7 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
 fn offset_seconds(text: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match *text {
         [sign, a, b] => (sign, two_digits(a, b)?, 0),
-        [sign, a, b, c, d] | [sign, a, b, b':', c, d] => {
-            (sign, two_digits(a, b)?, two_digits(c, d)?)
-        }
+        [sign, a, b, c, d] | [sign, a, b, b':', c, d] => (sign, two_digits(a, b)?, two_digits(c, d)?),
         _ => return None,
     };
     if hours > 23 || minutes > 59 {
@@ -197,9 +181,7 @@ mod tests {
 
     #[test]
     fn timestamps_are_rfc_3339_and_what_databases_print() {
-        let micros = |text: &str| {
-            timestamp(text.as_bytes()).and_then(|instant| instant.in_unit(TimeUnit::Microsecond))
-        };
+        let micros = |text: &str| timestamp(text.as_bytes()).and_then(|instant| instant.in_unit(TimeUnit::Microsecond));
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("1970-01-01 00:00:01", Some(1_000_000)),
@@ -225,14 +207,9 @@ mod tests {
         ] {
             assert_eq!(micros(text), expected, "{text:?}");
         }
-        let nanos = timestamp(b"2262-04-11T23:47:16.854775807Z")
-            .and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
+        let nanos = timestamp(b"2262-04-11T23:47:16.854775807Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
         assert_eq!(nanos, Some(i64::MAX));
-        assert_eq!(
-            timestamp(b"2262-04-11T23:47:16.854775808Z")
-                .and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)),
-            None
-        );
+        assert_eq!(timestamp(b"2262-04-11T23:47:16.854775808Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)), None);
     }
 
     proptest! {

@@ -1,0 +1,281 @@
+//! Values of one column, or one field of it, on their way to an array.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray, new_null_array};
+use arrow::buffer::{BooleanBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type, Int64Type};
+use arrow::error::ArrowError;
+
+use super::super::{append, value};
+use super::parse::{Fault, Parser, Text, minify};
+use super::scalar::{Scalars, scalars};
+
+/// Names of fields, found fast where they come in the expected order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    names: Vec<Box<[u8]>>,
+    index: HashMap<Box<[u8]>, usize>,
+}
+
+impl Keys {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Keys {
+        let names: Vec<Box<[u8]>> = names.map(|name| name.as_bytes().into()).collect();
+        let index = names.iter().cloned().zip(0..).collect();
+        Keys { names, index }
+    }
+
+    /// The number of a key's name; `expected` is tried first.
+    #[inline]
+    pub(super) fn find(&self, parser: &Parser<'_>, key: Text, expected: usize) -> Result<Option<usize>, Fault> {
+        let raw = &parser.data[key.range()];
+        if !key.escaped {
+            if self.names.get(expected).is_some_and(|name| **name == *raw) {
+                return Ok(Some(expected));
+            }
+            return Ok(self.index.get(raw).copied());
+        }
+        let mut name = Vec::with_capacity(raw.len());
+        parser.unescape(key, &mut name)?;
+        Ok(self.index.get(name.as_slice()).copied())
+    }
+}
+
+/// A builder of one array. After each record every builder of a batch has one value more, or was truncated to where it was.
+pub(super) struct Builder {
+    kind: Kind,
+    valid: NullBufferBuilder,
+}
+
+enum Kind {
+    /// A type of which no JSON value is, or a column of which only nulls are known.
+    Nothing(DataType),
+    Text {
+        values: Vec<u8>,
+        offsets: Vec<i32>,
+    },
+    Boolean(Vec<bool>),
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    /// `lenient`: strings are read as their content (declared types).
+    Scalars {
+        column: Box<dyn Scalars>,
+        lenient: bool,
+    },
+    Struct {
+        fields: Fields,
+        keys: Keys,
+        children: Vec<Builder>,
+    },
+    List {
+        field: FieldRef,
+        offsets: Vec<i32>,
+        item: Box<Builder>,
+    },
+}
+
+impl Builder {
+    /// A builder for the written form of `data_type`. `exact`: what JSON values are by themselves (inferred types); otherwise (declared types)
+    /// strings are read as what they say.
+    pub(super) fn new(data_type: &DataType, exact: bool) -> Builder {
+        use crate::model::schema::settle;
+        let kind = match data_type {
+            DataType::Null if exact => Kind::Nothing(settle(data_type)),
+            DataType::Utf8 | DataType::Null => Kind::Text { values: Vec::new(), offsets: vec![0] },
+            // `{}` so far: its text, as it is settled.
+            DataType::Struct(fields) if fields.is_empty() => Kind::Text { values: Vec::new(), offsets: vec![0] },
+            DataType::Struct(fields) => {
+                let DataType::Struct(settled) = settle(data_type) else { return Builder::new(&DataType::Null, exact) };
+                Kind::Struct {
+                    keys: Keys::new(fields.iter().map(|field| field.name().as_str())),
+                    children: fields.iter().map(|field| Builder::new(field.data_type(), exact)).collect(),
+                    fields: settled,
+                }
+            }
+            DataType::List(item) => {
+                let DataType::List(field) = settle(data_type) else { return Builder::new(&DataType::Null, exact) };
+                Kind::List { field, offsets: vec![0], item: Box::new(Builder::new(item.data_type(), exact)) }
+            }
+            DataType::Boolean => Kind::Boolean(Vec::new()),
+            DataType::Int64 if exact => Kind::Int64(Vec::new()),
+            DataType::Float64 if exact => Kind::Float64(Vec::new()),
+            other => match scalars(other, exact) {
+                Some(column) => Kind::Scalars { column, lenient: !exact },
+                None => Kind::Nothing(settle(other)),
+            },
+        };
+        Builder { kind, valid: NullBufferBuilder::new(0) }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.valid.len()
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.valid.append_null();
+        match &mut self.kind {
+            Kind::Nothing(_) => {}
+            Kind::Text { values, offsets } => offsets.push(values.len() as i32),
+            Kind::Boolean(values) => values.push(false),
+            Kind::Int64(values) => values.push(0),
+            Kind::Float64(values) => values.push(0.0),
+            Kind::Scalars { column, .. } => column.push_null(),
+            Kind::Struct { children, .. } => children.iter_mut().for_each(Builder::push_null),
+            Kind::List { offsets, item, .. } => offsets.push(item.len() as i32),
+        }
+    }
+
+    /// Takes back everything behind the first `len` values, also what a value that failed left.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.valid.truncate(len);
+        match &mut self.kind {
+            Kind::Nothing(_) => {}
+            Kind::Text { values, offsets } => {
+                offsets.truncate(len + 1);
+                values.truncate(offsets.last().map_or(0, |end| *end as usize));
+            }
+            Kind::Boolean(values) => values.truncate(len),
+            Kind::Int64(values) => values.truncate(len),
+            Kind::Float64(values) => values.truncate(len),
+            Kind::Scalars { column, .. } => column.truncate(len),
+            Kind::Struct { children, .. } => children.iter_mut().for_each(|child| child.truncate(len)),
+            Kind::List { offsets, item, .. } => {
+                offsets.truncate(len + 1);
+                item.truncate(offsets.last().map_or(0, |end| *end as usize));
+            }
+        }
+    }
+
+    /// Takes the next value. After a fault the builder has to be truncated.
+    #[inline]
+    pub(super) fn push(&mut self, parser: &mut Parser<'_>, depth: usize) -> Result<(), Fault> {
+        let Some(first) = parser.peek() else { return parser.fault("the text ends where a value was expected") };
+        if first == b'n' {
+            parser.word(b"null")?;
+            self.push_null();
+            return Ok(());
+        }
+        match &mut self.kind {
+            Kind::Text { values, offsets } => {
+                if first == b'"' {
+                    let text = parser.string()?;
+                    if text.escaped {
+                        parser.unescape(text, values)?;
+                    } else {
+                        append(values, parser.data, text.range());
+                    }
+                } else {
+                    let start = parser.at;
+                    parser.skip(depth)?;
+                    let raw = &parser.data[start..parser.at];
+                    if matches!(first, b'{' | b'[') { minify(raw, values) } else { values.extend_from_slice(raw) }
+                }
+                offsets.push(values.len() as i32);
+            }
+            Kind::Int64(values) => values.push(value::integer(parser_number(parser, first)?).ok_or(Fault::Misfit)?),
+            Kind::Float64(values) => {
+                values.push(value::float64(parser_number(parser, first)?, true).ok_or(Fault::Misfit)?);
+            }
+            Kind::Boolean(values) => match first {
+                b't' => {
+                    parser.word(b"true")?;
+                    values.push(true);
+                }
+                b'f' => {
+                    parser.word(b"false")?;
+                    values.push(false);
+                }
+                _ => return Err(Fault::Misfit),
+            },
+            Kind::Struct { .. } if first != b'{' => return Err(Fault::Misfit),
+            Kind::Struct { keys, children, .. } => {
+                let len = self.valid.len();
+                push_members(parser, depth, keys, children, len)?;
+            }
+            Kind::List { .. } if first != b'[' => return Err(Fault::Misfit),
+            Kind::List { offsets, item, .. } => {
+                parser.array(depth, |parser| item.push(parser, depth + 1))?;
+                offsets.push(item.len() as i32);
+            }
+            Kind::Scalars { column, lenient } => {
+                let taken = match first {
+                    b'"' if *lenient => {
+                        let text = parser.string()?;
+                        let mut scratch = Vec::new();
+                        if text.escaped {
+                            parser.unescape(text, &mut scratch)?;
+                            column.push(&scratch)
+                        } else {
+                            column.push(&parser.data[text.range()])
+                        }
+                    }
+                    b'-' | b'0'..=b'9' => column.push(parser.number()?),
+                    _ => false,
+                };
+                if !taken {
+                    return Err(Fault::Misfit);
+                }
+            }
+            Kind::Nothing(_) => return Err(Fault::Misfit),
+        }
+        self.valid.append_non_null();
+        Ok(())
+    }
+
+    /// The array, and an empty builder again.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let valid = std::mem::replace(&mut self.valid, NullBufferBuilder::new(0));
+        let len = valid.len();
+        Ok(match &mut self.kind {
+            Kind::Nothing(data_type) => new_null_array(data_type, len),
+            Kind::Text { values, offsets } => {
+                let offsets = std::mem::replace(offsets, vec![0]);
+                let values = std::mem::take(values);
+                Arc::new(StringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
+            }
+            Kind::Boolean(values) => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build())),
+            Kind::Int64(values) => Arc::new(PrimitiveArray::<Int64Type>::new(std::mem::take(values).into(), valid.build())),
+            Kind::Float64(values) => Arc::new(PrimitiveArray::<Float64Type>::new(std::mem::take(values).into(), valid.build())),
+            Kind::Scalars { column, .. } => column.finish(valid),
+            Kind::Struct { fields, children, .. } => {
+                let children = children.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
+                Arc::new(StructArray::try_new_with_length(fields.clone(), children, valid.build(), len)?)
+            }
+            Kind::List { field, offsets, item } => {
+                let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
+                Arc::new(ListArray::try_new(field.clone(), offsets, item.finish()?, valid.build())?)
+            }
+        })
+    }
+}
+
+/// The members of an object; fields that it does not have are null, and the last of several with one key counts.
+fn push_members(parser: &mut Parser<'_>, depth: usize, keys: &Keys, children: &mut [Builder], len: usize) -> Result<(), Fault> {
+    let mut expected = 0;
+    parser.object(depth, |parser, key| {
+        // A field that the schema does not have widens it.
+        let Some(i) = keys.find(parser, key, expected)? else { return Err(Fault::Misfit) };
+        expected = i + 1;
+        if children[i].len() > len {
+            children[i].truncate(len);
+        }
+        children[i].push(parser, depth + 1)
+    })?;
+    for child in children {
+        if child.len() == len {
+            child.push_null();
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn parser_number<'a>(parser: &mut Parser<'a>, first: u8) -> Result<&'a [u8], Fault> {
+    match first {
+        b'-' | b'0'..=b'9' => parser.number(),
+        // Strings, words and brackets are values of other types; anything else is found when the value is skipped.
+        _ => Err(Fault::Misfit),
+    }
+}
