@@ -2,10 +2,13 @@
 
 pub mod connection;
 pub mod cursor;
+#[cfg(test)]
+pub mod fixtures;
 pub mod format;
 pub mod glob;
 pub mod hive;
 pub mod identity;
+pub mod ledger;
 pub mod manifest;
 pub mod object;
 pub mod plan;
@@ -13,6 +16,7 @@ pub mod rotation;
 pub mod retry;
 pub mod schema;
 pub mod settings;
+pub mod shard;
 pub mod size;
 pub mod spec_hash;
 pub mod table;

@@ -34,7 +34,7 @@ pub struct Plan {
     pub part_bytes: u64,
     /// Bytes of rows that a layout buffers before it spills or closes a row group.
     pub layout_bytes: u64,
-    /// The tables, sorted by name; objects refer to them by index.
+    /// The tables, in the order of their first keys; objects refer to them by index.
     pub tables: Vec<PlannedTable>,
     /// The shards; a shard's number is its index here.
     pub shards: Vec<ShardRef>,
@@ -44,6 +44,11 @@ pub struct Plan {
     pub listed_to: Option<String>,
     /// Passes over the listing that this run has begun, from 1.
     pub pass: u32,
+}
+
+impl Plan {
+    /// The format that this build writes.
+    pub const VERSION: u32 = 1;
 }
 
 /// Names the load that an epoch of a run is: `{load_id}`, and what the committed manifest and `state export` show.
@@ -56,6 +61,8 @@ pub fn load_id(run: &str, epoch: u64) -> String {
 pub struct PlannedTable {
     /// Its name, sanitised.
     pub name: String,
+    /// What gave the name, see [`super::table::Named::source`].
+    pub source: String,
     /// What every row is verified against.
     pub schema: TableSchema,
     /// Objects in this epoch.
@@ -109,6 +116,14 @@ pub enum Slice {
         /// One past the last byte.
         end: u64,
     },
+}
+
+impl Slice {
+    /// Bytes from first to last.
+    pub fn bytes(self) -> u64 {
+        let (Slice::Bytes { start, end } | Slice::RowGroups { start, end }) = self;
+        end - start
+    }
 }
 
 /// A sorted run's piece: a blob of ledger entries in key order.

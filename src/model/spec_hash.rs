@@ -36,6 +36,12 @@ impl std::fmt::Display for SpecHash {
     }
 }
 
+/// Identity of what an epoch writes for given objects: what is read of them, and how and where it is written. How the work is spread, and
+/// how much of it one epoch holds, changes no row.
+pub fn output_digest(settings: &Settings) -> String {
+    digest(&serde_json::json!([settings.source, settings.schema, settings.destination, settings.errors]))
+}
+
 fn digest(identity: &serde_json::Value) -> String {
     Sha256::digest(identity.to_string().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

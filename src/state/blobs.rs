@@ -76,6 +76,11 @@ impl Blobs {
         format!("{}/{epoch}/{plan}/{shard}-{attempt}", self.prefix)
     }
 
+    /// The epoch that a blob was written for; `None` for keys that are not under this cursor's prefix.
+    pub fn epoch_of(&self, key: &BlobKey) -> Option<u64> {
+        key.0.strip_prefix(&self.prefix)?.strip_prefix('/')?.split('/').next()?.parse().ok()
+    }
+
     /// What a key under [`Blobs::epoch_prefix`] is, by its name; `None` for attempts and strangers.
     pub fn kind_of(key: &str) -> Option<Kind> {
         let name = key.rsplit('/').next()?;
@@ -87,7 +92,11 @@ impl Blobs {
 
     /// Writes a blob of `epoch`; writing the same content again is harmless.
     pub async fn put(&self, epoch: u64, kind: Kind, blob: BlobWriter) -> Result<BlobKey, BlobError> {
-        let bytes = blob.finish();
+        self.put_bytes(epoch, kind, blob.finish()).await
+    }
+
+    /// Writes what [`BlobWriter::finish`] gave.
+    pub async fn put_bytes(&self, epoch: u64, kind: Kind, bytes: Vec<u8>) -> Result<BlobKey, BlobError> {
         let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let key = format!("{}/{epoch}/{}-{digest}.s3sync", self.prefix, kind.word());
         self.store.put(&key, Bytes::from(bytes), Condition::Any).await?;
@@ -157,7 +166,7 @@ impl Blobs {
         self.get_one(key, Kind::Attempt).await
     }
 
-    fn nonsense(&self, key: &BlobKey, reason: String) -> BlobError {
+    pub(super) fn nonsense(&self, key: &BlobKey, reason: String) -> BlobError {
         BlobError::Nonsense { place: self.store.place().to_owned(), key: key.0.clone(), reason }
     }
 }

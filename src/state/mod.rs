@@ -2,6 +2,7 @@
 
 pub mod blobs;
 pub mod file;
+pub mod ledger;
 pub mod memory;
 pub mod wire;
 

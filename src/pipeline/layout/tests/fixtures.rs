@@ -128,7 +128,7 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         state_prefix: "_s3sync".into(),
         worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 1 << 30 },
     };
-    let table = |name: &str| PlannedTable { name: name.into(), schema: table_schema(), objects: 1, bytes: 1 };
+    let table = |name: &str| PlannedTable { name: name.into(), source: format!("{name}/"), schema: table_schema(), objects: 1, bytes: 1 };
     let mut plan = Plan {
         version: 1,
         run: "run".into(),
