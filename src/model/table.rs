@@ -81,13 +81,11 @@ impl TableNamer {
     pub fn new(rule: &TableRule) -> Result<Self, TableError> {
         match rule {
             TableRule::Prefix => Ok(Self::Prefix),
-            TableRule::Fixed { name } => Ok(Self::Fixed(sanitise(name).ok_or_else(|| TableError::Empty {
-                key: name.clone(),
-                from: name.clone(),
-            })?)),
+            TableRule::Fixed { name } => {
+                Ok(Self::Fixed(sanitise(name).ok_or_else(|| TableError::Empty { key: name.clone(), from: name.clone() })?))
+            }
             TableRule::Pattern { pattern } => {
-                let regex = Regex::new(pattern)
-                    .map_err(|error| TableError::Pattern { reason: error.to_string().replace('\n', " ") })?;
+                let regex = Regex::new(pattern).map_err(|error| TableError::Pattern { reason: error.to_string().replace('\n', " ") })?;
                 if !regex.capture_names().any(|name| name == Some(PATTERN_GROUP)) {
                     return Err(TableError::Pattern { reason: format!("it has no group (?<{PATTERN_GROUP}>...)") });
                 }
@@ -112,8 +110,7 @@ impl TableNamer {
                 .ok_or_else(|| TableError::NoMatch { key: key.to_owned() })?
                 .as_str(),
         };
-        let table =
-            sanitise(source).ok_or_else(|| TableError::Empty { key: key.to_owned(), from: source.to_owned() })?;
+        let table = sanitise(source).ok_or_else(|| TableError::Empty { key: key.to_owned(), from: source.to_owned() })?;
         Ok(Named { table, source })
     }
 }

@@ -1,5 +1,6 @@
 //! What stops a run, and what the caller should do about it.
 
+use crate::state::blobs::BlobError;
 use crate::store::{ErrorKind, StoreError};
 
 /// A run that ended early. Its message is one sentence; the chain of causes is for `-v`.
@@ -96,6 +97,16 @@ impl From<StoreError> for RunError {
             ErrorKind::Denied => RunErrorKind::Denied,
             ErrorKind::NotFound | ErrorKind::NoSuchBucket => RunErrorKind::NotFound,
             _ => RunErrorKind::Failed,
+        };
+        Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}
+
+impl From<BlobError> for RunError {
+    fn from(error: BlobError) -> Self {
+        let kind = match error {
+            BlobError::Store(error) => return error.into(),
+            BlobError::Missing { .. } | BlobError::Nonsense { .. } => RunErrorKind::CursorInvalid,
         };
         Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
     }

@@ -9,6 +9,7 @@ pub mod error;
 pub mod fetch;
 pub mod layout;
 pub mod open_log;
+pub mod planner;
 pub mod progress;
 pub mod publish;
 pub mod stage;

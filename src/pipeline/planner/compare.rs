@@ -1,0 +1,42 @@
+//! Whether Replace has anything to do: it reads everything or nothing.
+
+use super::same_settings;
+use super::scan::{Flow, Found, Scan, Sink};
+use crate::model::ledger::{Entry, LedgerHead, Standing};
+use crate::model::settings::Settings;
+use crate::pipeline::error::RunError;
+
+/// Whether the listing and the settings are as they were when the ledger was written. Reads the listing up to the first difference.
+pub(super) async fn is_same(scan: &Scan<'_>, head: &LedgerHead, settings: &Settings) -> Result<bool, RunError> {
+    if !same_settings(head, settings) {
+        return Ok(false);
+    }
+    let mut compare = Compare { scan, same: true };
+    Scan { ..*scan }.run(&mut compare).await?;
+    Ok(compare.same)
+}
+
+struct Compare<'a> {
+    scan: &'a Scan<'a>,
+    same: bool,
+}
+
+impl Sink for Compare<'_> {
+    fn restart(&mut self) {
+        self.same = true;
+    }
+
+    async fn found(&mut self, Found { object, standing }: Found) -> Result<Flow, RunError> {
+        self.same = match standing {
+            Standing::Known | Standing::Quarantined => true,
+            // A key without a table is no sameness: planning says what is wrong with it.
+            Standing::New | Standing::Overwritten | Standing::Replaced => matches!(self.scan.selection.table(&object.key), Ok(None)),
+        };
+        Ok(if self.same { Flow::Go } else { Flow::Stop })
+    }
+
+    fn vanished(&mut self, _: Entry) -> Flow {
+        self.same = false;
+        Flow::Stop
+    }
+}

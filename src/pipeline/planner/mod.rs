@@ -1,0 +1,141 @@
+//! Protocol step 1: what an epoch reads, and how, frozen into a plan.
+//!
+//! One pass joins listing and ledger ([`scan`]); what the epoch takes is collected by table ([`take`]), in memory or, beyond a bound, over
+//! scratch ([`sort`]); then the tables' schemas are settled and the objects packed into shards. A pass that finds nothing writes nothing
+//! and asks nothing of any object. Everything that is written follows from listing, ledger, settings, seed and time.
+
+mod compare;
+mod freeze;
+mod scan;
+mod selection;
+mod sort;
+mod survey;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use self::scan::{Flow, Found, Scan, Sink};
+pub use self::selection::Selection;
+pub use self::survey::{Survey, Surveyed, Visitor};
+pub use self::take::{Treatment, treatment};
+
+use self::take::Taker;
+use crate::model::cursor::{Cursor, Run};
+use crate::model::ledger::LedgerHead;
+use crate::model::object::Object;
+use crate::model::plan::{BlobKey, Plan};
+use crate::model::schema::TableSchema;
+use crate::model::settings::{Settings, WriteMode};
+use crate::model::spec_hash::output_digest;
+use crate::model::table::TableError;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerRoot;
+use crate::store::Store;
+
+/// Looks at objects to say what a table's schema may be.
+#[async_trait]
+pub trait Sampler: Sync {
+    /// What these objects of one table (at most three, its first, largest and last among them) look like together.
+    async fn sample(&self, table: &str, objects: &[Object]) -> Result<TableSchema, RunError>;
+}
+
+/// What a plan is made from.
+pub struct PlanContext<'a> {
+    /// The source bucket.
+    pub source: Arc<dyn Store>,
+    /// Where the ledger lies and the plan goes.
+    pub blobs: &'a Blobs,
+    /// The spec, as it will be frozen.
+    pub settings: &'a Settings,
+    /// Where the sync stands: phase Idle.
+    pub cursor: &'a Cursor,
+    /// The run that the epoch will belong to.
+    pub run: &'a Run,
+    /// 32 hexadecimal digits that nobody has seen before.
+    pub seed: String,
+    /// The time that placeholders will show.
+    pub now: Timestamp,
+    /// Chooses schemas.
+    pub sampler: &'a dyn Sampler,
+    /// A directory for what does not fit into memory.
+    pub scratch: PathBuf,
+}
+
+/// The outcome.
+pub enum Planned {
+    /// The pass has ended, and nothing is to be done.
+    Nothing,
+    /// A plan, with all its blobs written; the cursor may name it.
+    Epoch(BlobKey, Plan),
+}
+
+/// Plans the next epoch of a run.
+///
+/// # Errors
+/// Bad data: a key without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of
+/// something by nothing. Whatever stores and sampler raise. An error leaves blobs at most, which a later sweep removes.
+pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> {
+    let settings = context.settings;
+    let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
+    let head = match &context.cursor.ledger {
+        Some(key) => LedgerRoot::load_head(context.blobs, key).await?,
+        None => LedgerHead::default(),
+    };
+    let replaces = settings.destination.write_mode == WriteMode::Replace;
+    let scan = Scan {
+        source: context.source.as_ref(),
+        selection: &selection,
+        blobs: context.blobs,
+        runs: &head.runs,
+        after: context.cursor.listed_to.as_deref(),
+        scratch: &context.scratch,
+    };
+    // Replace has one epoch a run, so it never goes on in the middle of a listing.
+    let scan = if replaces { Scan { after: None, ..scan } } else { scan };
+    if replaces && context.cursor.ledger.is_some() && compare::is_same(&scan, &head, settings).await? {
+        return Ok(Planned::Nothing);
+    }
+    let mut taker = Taker::new(context, &selection, replaces);
+    Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
+    if replaces && taker.read.objects == 0 {
+        refuse_empty(context, &selection)?;
+        if head.runs.is_empty() {
+            return Ok(Planned::Nothing);
+        }
+    } else if taker.read.objects + taker.ignored == 0 {
+        return Ok(Planned::Nothing);
+    }
+    freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, plan))
+}
+
+/// Replacing what is there by nothing is more often a wrong prefix than a wish.
+fn refuse_empty(context: &PlanContext<'_>, selection: &Selection<'_>) -> Result<(), RunError> {
+    let Settings { id, destination, .. } = context.settings;
+    if destination.allow_empty {
+        return Ok(());
+    }
+    let message = format!(
+        "{id}: nothing to read under {}/{}, and writeMode Replace would leave an empty destination: correct source.prefix or \
+         source.include, or set destination.allowEmpty",
+        context.source.place(),
+        selection.prefix()
+    );
+    Err(RunError::new(RunErrorKind::BadData, message))
+}
+
+/// What a table's error means for a run.
+fn table_error(settings: &Settings, error: TableError) -> RunError {
+    RunError::because(RunErrorKind::BadData, format!("{}: {error}", settings.id), error)
+}
+
+/// Whether Replace under these settings would write what stands there already, the listing aside.
+fn same_settings(head: &LedgerHead, settings: &Settings) -> bool {
+    head.settings == output_digest(settings)
+}

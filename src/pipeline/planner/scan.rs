@@ -1,0 +1,201 @@
+//! The merge-join of listing and ledger: what every listed object is beside what is accounted for, in constant memory and without a clock.
+
+use std::future::Future;
+use std::path::Path;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::selection::Selection;
+use super::sort::{Sorted, Sorter};
+use crate::model::ledger::{Entry, Standing, standing};
+use crate::model::object::Object;
+use crate::model::plan::{PlannedObject, SegmentRef};
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerStream;
+use crate::store::{Store, StoreError};
+
+/// A listing to be joined with a ledger.
+pub struct Scan<'a> {
+    /// The source bucket.
+    pub source: &'a dyn Store,
+    /// What of it counts.
+    pub selection: &'a Selection<'a>,
+    /// Where the ledger's segments lie.
+    pub blobs: &'a Blobs,
+    /// The ledger's runs, oldest first.
+    pub runs: &'a [Vec<SegmentRef>],
+    /// Only keys greater than this.
+    pub after: Option<&'a str>,
+    /// Where a listing is sorted that does not come in order.
+    pub scratch: &'a Path,
+}
+
+/// A selected object of the listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The object.
+    pub object: Object,
+    /// What it is beside the ledger.
+    pub standing: Standing,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// With the next one.
+    Go,
+    /// Enough was seen.
+    Stop,
+}
+
+/// Takes what a scan finds, in key order.
+pub trait Sink: Send {
+    /// Everything so far is void: the scan begins again, because the listing turned out not to be in order.
+    fn restart(&mut self);
+
+    /// The next object.
+    fn found(&mut self, found: Found) -> impl Future<Output = Result<Flow, RunError>> + Send;
+
+    /// An accounted object that is not listed any more (or not selected).
+    fn vanished(&mut self, entry: Entry) -> Flow {
+        let _ = entry;
+        Flow::Go
+    }
+}
+
+impl Scan<'_> {
+    /// Shows `sink` every object, until it has seen enough.
+    pub async fn run(&self, sink: &mut impl Sink) -> Result<(), RunError> {
+        let mut listed = Listed::Pages(Pages::new(self));
+        match self.join(&mut listed, sink).await {
+            Ok(()) => Ok(()),
+            Err(ScanError::Run(error)) => Err(error),
+            Err(ScanError::Disorder(key)) => {
+                tracing::warn!(key, bucket = self.source.place(), "the listing is not in key order: sorting it first");
+                sink.restart();
+                match self.join(&mut Listed::Sorted(self.sorted().await?), sink).await {
+                    Err(ScanError::Disorder(key)) => unreachable!("sorted, and yet {key:?} is out of order"),
+                    Err(ScanError::Run(error)) => Err(error),
+                    Ok(()) => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn join(&self, listed: &mut Listed<'_>, sink: &mut impl Sink) -> Result<(), ScanError> {
+        let mut ledger = LedgerStream::new(self.blobs, self.runs, self.after);
+        let mut known = ledger.next().await?;
+        while let Some(object) = listed.next(self).await? {
+            while let Some(entry) = known.take_if(|entry| entry.object.key < object.key) {
+                if sink.vanished(entry) == Flow::Stop {
+                    return Ok(());
+                }
+                known = ledger.next().await?;
+            }
+            let same_key = known.as_ref().filter(|entry| entry.object.key == object.key);
+            let standing = standing(&object, same_key);
+            if standing != Standing::New {
+                known = ledger.next().await?;
+            }
+            if sink.found(Found { object, standing }).await? == Flow::Stop {
+                return Ok(());
+            }
+        }
+        while let Some(entry) = known {
+            if sink.vanished(entry) == Flow::Stop {
+                return Ok(());
+            }
+            known = ledger.next().await?;
+        }
+        Ok(())
+    }
+
+    /// The whole selection, sorted over scratch. Where keys are scattered the server does not know "after" either.
+    async fn sorted(&self) -> Result<Sorted, RunError> {
+        let mut sorter = Sorter::new(self.scratch);
+        let mut pages = self.source.list(self.selection.prefix(), None);
+        while let Some(page) = pages.next().await {
+            for object in page? {
+                if self.selection.takes(&object) && self.after.is_none_or(|after| object.key.as_str() > after) {
+                    sorter
+                        .push(PlannedObject { object, table: 0, slice: None })
+                        .await
+                        .map_err(|error| scratch_error(self.scratch, error))?;
+                }
+            }
+        }
+        sorter.finish().await.map_err(|error| scratch_error(self.scratch, error))
+    }
+}
+
+/// What a failure of the scratch directory means.
+pub(super) fn scratch_error(scratch: &Path, error: std::io::Error) -> RunError {
+    let message = format!("the scratch directory {} cannot take the listing: {error}; make room there or name another", scratch.display());
+    RunError::because(RunErrorKind::Failed, message, error)
+}
+
+enum ScanError {
+    /// This key does not follow the one before.
+    Disorder(String),
+    Run(RunError),
+}
+
+impl<E: Into<RunError>> From<E> for ScanError {
+    fn from(error: E) -> Self {
+        ScanError::Run(error.into())
+    }
+}
+
+/// Selected objects, in strictly increasing key order.
+enum Listed<'a> {
+    Pages(Pages<'a>),
+    Sorted(Sorted),
+}
+
+struct Pages<'a> {
+    pages: BoxStream<'a, Result<Vec<Object>, StoreError>>,
+    page: std::vec::IntoIter<Object>,
+    last: Option<String>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(scan: &Scan<'a>) -> Self {
+        let pages = scan.source.list(scan.selection.prefix(), scan.after);
+        Self { pages, page: Vec::new().into_iter(), last: scan.after.map(str::to_owned) }
+    }
+
+    /// Whether all keys of a page follow each other and the page before.
+    fn check(&mut self, page: &[Object]) -> Result<(), ScanError> {
+        let mut last = self.last.as_deref();
+        for object in page {
+            if last.is_some_and(|last| last >= object.key.as_str()) {
+                return Err(ScanError::Disorder(object.key.clone()));
+            }
+            last = Some(&object.key);
+        }
+        self.last = last.map(str::to_owned);
+        Ok(())
+    }
+}
+
+impl Listed<'_> {
+    async fn next(&mut self, scan: &Scan<'_>) -> Result<Option<Object>, ScanError> {
+        match self {
+            Listed::Sorted(sorted) => {
+                let next = sorted.next().await.map_err(|error| scratch_error(scan.scratch, error))?;
+                Ok(next.map(|planned| planned.object))
+            }
+            Listed::Pages(pages) => loop {
+                if let Some(object) = pages.page.by_ref().find(|object| scan.selection.takes(object)) {
+                    return Ok(Some(object));
+                }
+                let Some(page) = pages.pages.next().await else { return Ok(None) };
+                let page = page?;
+                pages.check(&page)?;
+                pages.page = page.into_iter();
+            },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What of a listing is read: prefix, globs, formats, tables.
+
+use crate::model::glob::common_literal_prefix;
+use crate::model::object::Object;
+use crate::model::settings::{Settings, TableRule};
+use crate::model::shard::format_of;
+use crate::model::table::{Named, TableError, TableNamer};
+
+/// Every object that we write under the state prefix ends so; none is ever read, wherever it lies.
+const BLOB_EXTENSION: &str = ".s3sync";
+
+/// Names of directory buckets end so (S3 user guide, "Directory bucket naming rules"); they list only prefixes that end in `/`.
+const DIRECTORY_BUCKET_SUFFIX: &str = "--x-s3";
+
+/// The selection of one spec.
+pub struct Selection<'a> {
+    settings: &'a Settings,
+    namer: TableNamer,
+    prefix: String,
+    state_prefix: String,
+}
+
+impl<'a> Selection<'a> {
+    /// The selection that `settings` describe.
+    pub fn new(settings: &'a Settings) -> Result<Self, TableError> {
+        Ok(Self {
+            settings,
+            namer: TableNamer::new(&settings.source.tables)?,
+            prefix: listing_prefix(settings),
+            state_prefix: format!("{}/", settings.state_prefix.trim_end_matches('/')),
+        })
+    }
+
+    /// The longest prefix that everything selected has: what the server is asked for.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether an object is selected, its table aside.
+    pub fn takes(&self, object: &Object) -> bool {
+        let source = &self.settings.source;
+        let key = object.key.as_str();
+        let directory_marker = object.size == 0 && key.ends_with('/');
+        let included = if source.include.is_empty() {
+            format_of(self.settings, key).is_some()
+        } else {
+            source.include.iter().any(|glob| glob.is_match(key))
+        };
+        key.starts_with(&source.prefix)
+            && !directory_marker
+            && !key.ends_with(BLOB_EXTENSION)
+            && !key.starts_with(&self.state_prefix)
+            && included
+            && !source.exclude.iter().any(|glob| glob.is_match(key))
+    }
+
+    /// The table of a key; `None` when `tables.include` leaves it out.
+    pub fn table<'k>(&self, key: &'k str) -> Result<Option<Named<'k>>, TableError> {
+        let named = self.namer.named(key)?;
+        let globs = &self.settings.source.table_include;
+        Ok((globs.is_empty() || globs.iter().any(|glob| glob.is_match(&named.table))).then_some(named))
+    }
+
+    /// A prefix of every key that could have given a table this source.
+    pub fn prefix_of_source<'s>(&'s self, source: &'s str) -> &'s str {
+        match self.settings.source.tables {
+            TableRule::Prefix if source.len() > self.prefix.len() => source,
+            _ => &self.prefix,
+        }
+    }
+}
+
+fn listing_prefix(settings: &Settings) -> String {
+    let source = &settings.source;
+    let common = common_literal_prefix(&source.include);
+    let prefix = if common.starts_with(&source.prefix) { common } else { &source.prefix };
+    if source.bucket.ends_with(DIRECTORY_BUCKET_SUFFIX) {
+        return prefix[..prefix.rfind('/').map_or(0, |last| last + 1)].to_owned();
+    }
+    prefix.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::{object, settings};
+    use crate::model::glob::Glob;
+
+    fn with(change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = settings();
+        change(&mut settings);
+        settings
+    }
+
+    fn globs(texts: &[&str]) -> Vec<Glob> {
+        texts.iter().map(|text| Glob::new(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_longest_literal_prefix_is_pushed_down() {
+        for (bucket, prefix, include, expected) in [
+            ("raw", "", &[][..], ""),
+            ("raw", "events/", &[], "events/"),
+            ("raw", "", &["events/2024/*.csv", "events/2025/*.csv"], "events/202"),
+            ("raw", "events/", &["events/a/**"], "events/a/"),
+            ("raw", "events/", &["**/*.csv"], "events/"),
+            ("raw", "events/", &["other/*.csv"], "events/"),
+            ("raw--usw2-az1--x-s3", "ev", &[], ""),
+            ("raw--usw2-az1--x-s3", "", &["events/2024*"], "events/"),
+        ] {
+            let settings = with(|settings| {
+                settings.source.bucket = bucket.into();
+                settings.source.prefix = prefix.into();
+                settings.source.include = globs(include);
+            });
+            assert_eq!(Selection::new(&settings).unwrap().prefix(), expected, "{prefix} {include:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_selected() {
+        for (prefix, include, exclude, format, key, size, expected) in [
+            ("", &[][..], &[][..], None, "a/b.csv.gz", 1, true),
+            ("", &[], &[], None, "a/README.md", 1, false),
+            ("", &[], &[], Some(crate::model::format::Format::Csv), "a/part-0000", 1, true),
+            ("", &["**/*.txt"], &[], None, "a/b.txt", 1, true),
+            ("", &["**/*.txt"], &[], None, "a/b.csv", 1, false),
+            ("", &[], &["a/**"], None, "a/b.csv", 1, false),
+            ("a/", &["**/*.csv"], &[], None, "b/b.csv", 1, false),
+            ("", &["**"], &[], None, "a/dir/", 0, false),
+            ("", &["**"], &[], None, "a/dir/", 1, true),
+            ("", &["**"], &[], None, "a/plan-00.s3sync", 1, false),
+            ("", &["**"], &[], None, "_s3sync/a.csv", 1, false),
+            ("", &["**"], &[], None, "_s3sync.csv", 1, true),
+        ] {
+            let settings = with(|settings| {
+                settings.source.prefix = prefix.into();
+                settings.source.include = globs(include);
+                settings.source.exclude = globs(exclude);
+                settings.source.format = format;
+            });
+            let object = Object { size, ..object(key, "e") };
+            assert_eq!(Selection::new(&settings).unwrap().takes(&object), expected, "{key} in {prefix} {include:?} but {exclude:?}");
+        }
+    }
+
+    #[test]
+    fn tables_may_be_left_out() {
+        let settings = with(|settings| settings.source.table_include = globs(&["order*"]));
+        let selection = Selection::new(&settings).unwrap();
+        assert_eq!(selection.table("orders/1.csv").unwrap().unwrap().table, "orders");
+        assert_eq!(selection.table("users/1.csv").unwrap(), None);
+    }
+}

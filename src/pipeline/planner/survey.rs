@@ -1,0 +1,104 @@
+//! What a run would find and do, for people to look at: the same scan and the same rules, and nothing is written or read for good.
+
+use std::path::Path;
+
+use super::compare;
+use super::scan::{Flow, Found, Scan, Sink};
+use super::selection::Selection;
+use super::table_error;
+use super::take::{Treatment, treatment};
+use crate::model::ledger::{LedgerHead, Standing};
+use crate::model::object::Object;
+use crate::model::plan::BlobKey;
+use crate::model::settings::{Settings, WriteMode};
+use crate::model::table::TableSources;
+use crate::pipeline::error::RunError;
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerRoot;
+use crate::store::Store;
+
+/// A look at a source beside its ledger.
+pub struct Survey<'a> {
+    /// The source bucket.
+    pub source: &'a dyn Store,
+    /// Where the ledger lies.
+    pub blobs: &'a Blobs,
+    /// The ledger's root, as the cursor names it.
+    pub ledger: Option<&'a BlobKey>,
+    /// The run under way, when one is: a ledger that is kept for the length of a run counts for that run only.
+    pub run: Option<&'a str>,
+    /// The spec.
+    pub settings: &'a Settings,
+    /// A directory for what does not fit into memory.
+    pub scratch: &'a Path,
+}
+
+/// One selected object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// The object.
+    pub object: Object,
+    /// Its table's name.
+    pub table: String,
+    /// What it is beside the ledger: why it is treated so.
+    pub standing: Standing,
+    /// What a run would do with it.
+    pub treatment: Treatment,
+}
+
+/// Takes what a survey shows.
+pub trait Visitor: Send {
+    /// Everything so far is void, see [`Sink::restart`].
+    fn restart(&mut self);
+
+    /// The next object, in key order.
+    fn object(&mut self, surveyed: Surveyed);
+}
+
+impl Survey<'_> {
+    /// Shows every selected object to `visitor`.
+    ///
+    /// # Errors
+    /// Those of [`plan_epoch`](super::plan_epoch) that concern keys and tables, and those of the stores.
+    pub async fn run(&self, visitor: &mut impl Visitor) -> Result<(), RunError> {
+        let settings = self.settings;
+        let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
+        let head = match self.ledger {
+            Some(key) => LedgerRoot::load_head(self.blobs, key).await?,
+            None => LedgerHead::default(),
+        };
+        let all =
+            Scan { source: self.source, selection: &selection, blobs: self.blobs, runs: &head.runs, after: None, scratch: self.scratch };
+        let replaces = settings.destination.write_mode == WriteMode::Replace;
+        let everything = replaces && !(self.ledger.is_some() && compare::is_same(&all, &head, settings).await?);
+        let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
+        let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
+        let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), visitor };
+        Scan { runs, ..all }.run(&mut look).await
+    }
+}
+
+struct Look<'a, V> {
+    settings: &'a Settings,
+    selection: &'a Selection<'a>,
+    everything: bool,
+    sources: TableSources,
+    visitor: &'a mut V,
+}
+
+impl<V: Visitor> Sink for Look<'_, V> {
+    fn restart(&mut self) {
+        self.sources = TableSources::default();
+        self.visitor.restart();
+    }
+
+    async fn found(&mut self, Found { object, standing }: Found) -> Result<Flow, RunError> {
+        let error = |error| table_error(self.settings, error);
+        let Some(named) = self.selection.table(&object.key).map_err(error)? else { return Ok(Flow::Go) };
+        self.sources.add(&named).map_err(error)?;
+        let table = named.table;
+        let treatment = treatment(standing, self.settings.incremental.on_overwrite, self.everything);
+        self.visitor.object(Surveyed { object, table, standing, treatment });
+        Ok(Flow::Go)
+    }
+}
