@@ -1,8 +1,11 @@
 //! Bytes to record batches and back, without I/O: callers bring the bytes and carry them away. Nothing here awaits.
 
+mod caught;
 pub mod compression;
 pub mod decode;
 pub mod encode;
+
+pub use caught::catching;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;

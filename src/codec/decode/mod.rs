@@ -6,6 +6,7 @@
 
 mod csv;
 mod json;
+pub mod parquet;
 mod record;
 mod rescue;
 pub mod text;

@@ -1,0 +1,234 @@
+//! Row groups to batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Fields, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
+
+use super::bad;
+use super::cast::{Strictness, cast, check_text};
+use super::groups::{range_of, wanted};
+use super::misfits::Misfits;
+use super::pages::{OpenGroup, PageLimit};
+use super::plan::{Plan, Source, plan};
+use super::types::{Root, roots};
+use crate::codec::caught::caught;
+use crate::codec::{DecodeError, Decoded, Position};
+use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
+
+/// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still small beside any budget.
+pub const BATCH_BYTES: u64 = 16 << 20;
+
+/// Decodes row groups of one object into a table's batches.
+pub struct ParquetDecoder<R: ChunkReader + 'static> {
+    reader: Arc<R>,
+    metadata: Arc<ParquetMetaData>,
+    table: Arc<TableSchema>,
+    schema: SchemaRef,
+    plan: Plan,
+    /// The columns that are read, in the object's order.
+    read: Vec<Root>,
+    levels: FieldLevels,
+    limit: Arc<PageLimit>,
+    rows_per_batch: usize,
+    groups: VecDeque<usize>,
+    current: Option<Current>,
+    ended: bool,
+}
+
+/// The row group under way.
+struct Current {
+    batches: ParquetRecordBatchReader,
+    ordinal: usize,
+    rows: u64,
+    rows_read: u64,
+    offset: u64,
+}
+
+impl<R: ChunkReader + 'static> ParquetDecoder<R> {
+    /// A decoder of `row_groups`, in that order, into `table`, without the input columns in `drop`. Batches have at most `rows_per_batch`
+    /// rows; a page of more than `page_bytes_max` bytes is refused. Nothing is read yet.
+    ///
+    /// # Errors
+    /// [`DecodeError::Bad`] where the object's schema cannot be read, or has a type that is not supported in a wanted column.
+    pub fn new(
+        reader: R,
+        metadata: Arc<ParquetMetaData>,
+        table: Arc<TableSchema>,
+        drop: &[String],
+        row_groups: Vec<usize>,
+        rows_per_batch: usize,
+        page_bytes_max: u64,
+    ) -> Result<Self, DecodeError> {
+        let all = roots(&metadata)?;
+        let wanted = wanted(&metadata, &all, &table, drop);
+        let plan = plan(&all, &wanted, &table, drop)?;
+        let descriptor = metadata.file_metadata().schema_descr();
+        let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
+        let hint: Fields = all.iter().map(Root::read_field).collect();
+        let levels = caught(|| {
+            parquet_to_arrow_field_levels(descriptor, mask, Some(&hint)).map_err(|error| bad(format!("its schema cannot be read: {error}")))
+        })?;
+        let read = wanted.iter().map(|&root| all[root].clone()).collect();
+        Ok(Self {
+            reader: Arc::new(reader),
+            schema: table.arrow(),
+            metadata,
+            table,
+            plan,
+            read,
+            levels,
+            limit: PageLimit::new(page_bytes_max),
+            rows_per_batch: rows_per_batch.max(1),
+            groups: row_groups.into(),
+            current: None,
+            ended: false,
+        })
+    }
+
+    /// The next batch and its bad records. A table that cannot hold the object's columns gets one surprise and nothing else; one that
+    /// cannot hold a value (an int64 beyond 2^53 in float64) gets a surprise in place of the batch, and what follows.
+    ///
+    /// `None` at the end, and after an error.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what the footer says, or a page is too large.
+    #[expect(clippy::should_implement_trait, reason = "an error ends it, and callers want the error first")]
+    pub fn next(&mut self) -> Result<Option<Decoded>, DecodeError> {
+        if self.ended {
+            return Ok(None);
+        }
+        if let Plan::Surprise(schema) = &self.plan {
+            self.ended = true;
+            return Ok(Some(Decoded { surprise: Some(schema.clone()), ..Decoded::default() }));
+        }
+        // After an error nothing of this is used again: that is what `caught` asks for.
+        let decoded = caught(|| self.step());
+        self.ended = !matches!(decoded, Ok(Some(_)));
+        if self.ended {
+            self.current = None;
+        }
+        decoded.map_err(|error| self.limit.take_refusal().unwrap_or(error))
+    }
+
+    fn step(&mut self) -> Result<Option<Decoded>, DecodeError> {
+        loop {
+            if self.current.is_none() {
+                let Some(ordinal) = self.groups.pop_front() else { return Ok(None) };
+                self.current = self.open(ordinal)?;
+            }
+            let Some(current) = &mut self.current else { continue };
+            let position = Some(Position { line: None, offset: current.offset });
+            let unreadable =
+                |what: String| DecodeError::Bad { reason: format!("row group {} cannot be read: {what}", current.ordinal), position };
+            match current.batches.next() {
+                Some(Ok(batch)) => {
+                    let first = current.rows_read;
+                    current.rows_read += batch.num_rows() as u64;
+                    let (ordinal, offset) = (current.ordinal, current.offset);
+                    return self.table_batch(&batch, ordinal, first, offset).map(Some);
+                }
+                Some(Err(error)) => return Err(unreadable(error.to_string())),
+                None if current.rows_read != current.rows => {
+                    return Err(unreadable(format!("it has {} rows, and the footer says {}", current.rows_read, current.rows)));
+                }
+                None => self.current = None,
+            }
+        }
+    }
+
+    /// Begins a row group; `None` for one without rows.
+    fn open(&self, ordinal: usize) -> Result<Option<Current>, DecodeError> {
+        if ordinal >= self.metadata.num_row_groups() {
+            return Err(bad(format!("it has {} row groups, and number {ordinal} is wanted", self.metadata.num_row_groups())));
+        }
+        let group = self.metadata.row_group(ordinal);
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let offset = group.columns().iter().map(|column| range_of(column).start).min().unwrap_or(0);
+        let unreadable = |error: parquet::errors::ParquetError| DecodeError::Bad {
+            reason: format!("row group {ordinal} cannot be read: {error}"),
+            position: Some(Position { line: None, offset }),
+        };
+        let leaves = self.read.iter().flat_map(|root| root.leaves.clone());
+        let open = OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit).map_err(unreadable)?;
+        let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
+        let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
+        let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;
+        Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset }))
+    }
+
+    /// One batch as it was read, in the table's schema.
+    fn table_batch(&self, batch: &RecordBatch, ordinal: usize, first: u64, offset: u64) -> Result<Decoded, DecodeError> {
+        let Plan::Read(sources) = &self.plan else { return Ok(Decoded::default()) };
+        let rows = batch.num_rows();
+        let carried = self.carried(batch, ordinal, offset)?;
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        let mut surprise: Vec<Column> = Vec::new();
+        let mut misfits = Misfits::new(rows);
+        for (column, source) in self.table.columns.iter().zip(sources) {
+            let target = column.written_type();
+            let Source::Column { at, holds } = source else {
+                columns.push(new_null_array(&target, rows));
+                continue;
+            };
+            let array = &carried[*at];
+            let strictness = match column.misfit {
+                Misfit::Widen => Strictness::Lossless,
+                Misfit::Rescue if *holds => Strictness::Lossless,
+                Misfit::Rescue | Misfit::BadRecord => Strictness::Declared,
+            };
+            let cast = cast(array, &target, strictness)?;
+            columns.push(match (cast.wider, column.misfit) {
+                (None, _) => cast.array,
+                (Some(wider), Misfit::Widen) => {
+                    surprise.push(Column::inferred(&column.source, wider));
+                    cast.array
+                }
+                (Some(_), _) => misfits.note(column, array, &cast.array, strictness)?,
+            });
+        }
+        let records = rows as u64;
+        if !surprise.is_empty() {
+            let schema = TableSchema { columns: surprise, rescued: false, unknown: Unknown::Widen };
+            return Ok(Decoded { records, surprise: Some(schema), ..Decoded::default() });
+        }
+        if self.table.rescued {
+            columns.push(misfits.take_rescued());
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|error| bad(format!("row group {ordinal} contradicts the table: {error}")))?;
+        let (batch, bad) = misfits.split(batch, ordinal, first, offset)?;
+        let batches = if batch.num_rows() == 0 { Vec::new() } else { vec![batch] };
+        Ok(Decoded { batches, records, bad, surprise: None })
+    }
+
+    /// The columns that were read, in the types they are carried in.
+    fn carried(&self, batch: &RecordBatch, ordinal: usize, offset: u64) -> Result<Vec<ArrayRef>, DecodeError> {
+        let mut carried = Vec::with_capacity(self.read.len());
+        for (root, array) in self.read.iter().zip(batch.columns()) {
+            let at = |reason: String| DecodeError::Bad {
+                reason: format!("column {} of row group {ordinal} has {reason}", root.name),
+                position: Some(Position { line: None, offset }),
+            };
+            if root.unchecked_text {
+                check_text(array).map_err(|error| at(error.to_string()))?;
+            }
+            let cast = cast(array, &root.carried, Strictness::Declared)?;
+            if cast.wider.is_some() {
+                return Err(at("text that is not UTF-8".into()));
+            }
+            carried.push(cast.array);
+        }
+        Ok(carried)
+    }
+}

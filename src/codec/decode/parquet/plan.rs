@@ -1,0 +1,93 @@
+//! How an object's columns become a table's.
+
+use std::collections::HashMap;
+
+use arrow_schema::DataType;
+
+use super::bad;
+use super::types::Root;
+use crate::codec::DecodeError;
+use crate::model::schema::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, merge, type_name};
+
+/// Where one column of the table comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// The object has no such column: nulls.
+    Absent,
+    /// An object's column, by its place in the projection.
+    Column {
+        /// Its ordinal among the columns that are read.
+        at: usize,
+        /// Whether the table's type holds every value of it, or all but a few (a large int64 in float64).
+        holds: bool,
+    },
+}
+
+/// What the decoder does for each batch.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// For each column of the table, where it comes from.
+    Read(Vec<Source>),
+    /// The table cannot hold the object: what would.
+    Surprise(TableSchema),
+}
+
+/// Compares an object with a table. `wanted` are the roots that will be read, in order.
+pub(super) fn plan(roots: &[Root], wanted: &[usize], table: &TableSchema, drop: &[String]) -> Result<Plan, DecodeError> {
+    let by_source: HashMap<&str, &Column> = table.columns.iter().map(|column| (column.source.as_str(), column)).collect();
+    let mut surprised = false;
+    for root in roots.iter().filter(|root| !drop.contains(&root.name)) {
+        let fits = match by_source.get(root.name.as_str()) {
+            Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried),
+            // Our own files, read again, bring the rescued column along: it is no input column.
+            None => table.unknown == Unknown::Ignore || (table.rescued && root.name == RESCUED_COLUMN),
+        };
+        surprised |= !fits;
+    }
+    if surprised {
+        let columns = roots.iter().filter(|root| !drop.contains(&root.name));
+        let columns = columns.map(|root| Column::inferred(&root.name, root.carried.clone())).collect();
+        return Ok(Plan::Surprise(TableSchema { columns, rescued: false, unknown: Unknown::Widen }));
+    }
+    let read: HashMap<&str, usize> = wanted.iter().enumerate().map(|(at, &root)| (roots[root].name.as_str(), at)).collect();
+    let source = |column: &Column| {
+        let Some(&at) = read.get(column.source.as_str()).filter(|_| !drop.contains(&column.source)) else {
+            return Ok(Source::Absent);
+        };
+        let carried = &roots[wanted[at]].carried;
+        if has_interval(carried) {
+            let reason = format!("column {} is an INTERVAL, which is not supported; add it to schema.drop", column.source);
+            return Err(bad(reason));
+        }
+        Ok(Source::Column { at, holds: holds(column, carried) })
+    };
+    Ok(Plan::Read(table.columns.iter().map(source).collect::<Result<_, _>>()?))
+}
+
+/// Whether a column's type holds a type by the lattice of types: merging them changes nothing.
+fn holds(column: &Column, data_type: &DataType) -> bool {
+    let table = |data_type: &DataType| TableSchema {
+        columns: vec![Column { wide: column.wide, ..Column::inferred(&column.source, data_type.clone()) }],
+        ..TableSchema::default()
+    };
+    let alone = table(&column.data_type);
+    // Merging with itself first gives both sides the same spelling of nested fields.
+    merge(&alone, &table(data_type)).columns[0].data_type == merge(&alone, &alone).columns[0].data_type
+}
+
+fn has_interval(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(_) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| has_interval(field.data_type())),
+        DataType::List(item) | DataType::Map(item, _) => has_interval(item.data_type()),
+        _ => false,
+    }
+}
+
+/// Why a value is bad, as part of a sentence.
+pub(super) fn misfit_reason(column: &Column, value: &str) -> String {
+    const VALUE_CHARS_MAX: usize = 80;
+    let cut: String = value.chars().take(VALUE_CHARS_MAX).collect();
+    let more = if cut.len() < value.len() { "…" } else { "" };
+    format!("column {}: {cut}{more} is not {}", column.source, type_name(&column.written_type()))
+}

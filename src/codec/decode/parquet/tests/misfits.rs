@@ -1,0 +1,211 @@
+//! Objects and values that a table's schema does not hold.
+
+use arrow::array::*;
+use arrow::datatypes::*;
+use arrow_schema::{DataType, TimeUnit};
+
+use super::*;
+use crate::model::schema::{Column, Misfit, Unknown, merge};
+
+fn utc(unit: TimeUnit) -> DataType {
+    DataType::Timestamp(unit, Some("UTC".into()))
+}
+
+fn table(columns: Vec<Column>) -> TableSchema {
+    TableSchema { columns, ..TableSchema::default() }
+}
+
+fn one(data_type: DataType, misfit: Misfit) -> TableSchema {
+    table(vec![Column { misfit, ..Column::inferred("x", data_type) }])
+}
+
+#[track_caller]
+fn widened(array: impl Array + 'static, expected: impl Array + 'static) {
+    let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
+    let all = read(&object, &one(expected.data_type().clone(), Misfit::Widen)).unwrap();
+    let rows = all.rows.unwrap_or_else(|| panic!("a surprise: {:?}", all.decoded));
+    assert_eq!(rows.column(0).as_ref(), &expected as &dyn Array);
+}
+
+#[test]
+fn lossless_casts_are_no_surprise() {
+    widened(Int32Array::from(vec![Some(7), None]), Int64Array::from(vec![Some(7), None]));
+    widened(Int32Array::from(vec![Some(7), None]), Float64Array::from(vec![Some(7.0), None]));
+    widened(Int64Array::from(vec![Some(1 << 53), None]), Float64Array::from(vec![Some(9_007_199_254_740_992.0), None]));
+    widened(Float32Array::from(vec![Some(1.5), Some(f32::NAN)]), Float64Array::from(vec![Some(1.5), Some(f64::NAN)]));
+    widened(UInt32Array::from(vec![u32::MAX]), Int64Array::from(vec![i64::from(u32::MAX)]));
+    widened(
+        Decimal128Array::from(vec![150]).with_precision_and_scale(5, 2).unwrap(),
+        Decimal128Array::from(vec![1500]).with_precision_and_scale(12, 3).unwrap(),
+    );
+    widened(Date32Array::from(vec![1]), TimestampMicrosecondArray::from(vec![86_400_000_000]).with_timezone("UTC"));
+    widened(
+        TimestampMillisecondArray::from(vec![-1]).with_timezone("UTC"),
+        TimestampNanosecondArray::from(vec![-1_000_000]).with_timezone("UTC"),
+    );
+    widened(NullArray::new(2), Int64Array::from(vec![None, None]));
+    widened(Int64Array::from(vec![Some(-7), None]), StringArray::from(vec![Some("-7"), None]));
+    widened(BooleanArray::from(vec![true]), StringArray::from(vec!["true"]));
+    widened(BinaryArray::from_vec(vec![b"\xff"]), StringArray::from(vec!["/w=="]));
+    widened(TimestampMillisecondArray::from(vec![1]).with_timezone("UTC"), StringArray::from(vec!["1970-01-01T00:00:00.001000Z"]));
+    let structure = StructArray::from(vec![(
+        Arc::new(Field::new("a", DataType::Int32, true)),
+        Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef,
+    )]);
+    widened(structure.clone(), StringArray::from(vec![r#"{"a":1}"#, r#"{"a":null}"#]));
+    let wider = StructArray::from(vec![
+        (Arc::new(Field::new("b", DataType::Utf8, true)), Arc::new(StringArray::from(vec![None::<&str>, None])) as ArrayRef),
+        (Arc::new(Field::new("a", DataType::Int64, true)), Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef),
+    ]);
+    widened(structure, wider);
+}
+
+/// What a surprise makes of the table holds the object, and tells nothing new.
+#[track_caller]
+fn surprised(array: impl Array + 'static, in_force: DataType, expected: DataType) {
+    let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
+    let before = one(in_force, Misfit::Widen);
+    let all = read(&object, &before).unwrap();
+    assert_eq!(all.decoded.len(), 1);
+    let surprise = all.decoded[0].surprise.as_ref().expect("a surprise");
+    assert!(all.rows.is_none());
+    let after = merge(&before, surprise);
+    assert_eq!(after.columns[0].data_type, expected);
+    let again = read(&object, &after).unwrap();
+    assert!(again.decoded.iter().all(|decoded| decoded.surprise.is_none()));
+    assert!(again.rows.is_some());
+}
+
+#[test]
+fn what_does_not_fit_surprises_once() {
+    surprised(Int64Array::from(vec![1]), DataType::Int32, DataType::Int64);
+    surprised(Int64Array::from(vec![1]), DataType::Null, DataType::Int64);
+    surprised(StringArray::from(vec!["1"]), DataType::Int64, DataType::Utf8);
+    surprised(UInt64Array::from(vec![u64::MAX]), DataType::Int64, DataType::Decimal128(20, 0));
+    surprised(Int64Array::from(vec![(1 << 53) + 1]), DataType::Float64, DataType::Utf8);
+    surprised(Date32Array::from(vec![i32::MAX]), utc(TimeUnit::Nanosecond), DataType::Utf8);
+    let wide = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some((1 << 53) + 1)])]);
+    surprised(wide, list(DataType::Float64), list(DataType::Utf8));
+}
+
+#[test]
+fn an_unknown_column_surprises_unless_it_is_dropped_or_ignored() {
+    let object = object(
+        vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef), ("y", Arc::new(StringArray::from(vec!["a"])) as ArrayRef)],
+        plainly(),
+    );
+    let metadata = footer(&object).unwrap();
+    let known = one(DataType::Int64, Misfit::Widen);
+    let surprise = read(&object, &known).unwrap().decoded[0].surprise.clone().unwrap();
+    let names: Vec<&str> = surprise.columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["x", "y"]);
+    assert!(read_from(object.clone(), metadata, &known, &["y"], 10).unwrap().rows.is_some());
+    assert!(read(&object, &TableSchema { unknown: Unknown::Ignore, ..known }).unwrap().rows.is_some());
+}
+
+#[test]
+fn a_table_names_columns_by_its_rules() {
+    let object = object(vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)], plainly());
+    let renamed = Column { name: "first".into(), ..Column::inferred("x", DataType::Int64) };
+    let all = read(&object, &table(vec![Column::inferred("new", DataType::Null), renamed])).unwrap().rows.unwrap();
+    let expected = RecordBatch::try_from_iter_with_nullable(vec![
+        ("new", Arc::new(StringArray::from(vec![None::<&str>])) as ArrayRef, true),
+        ("first", Arc::new(Int64Array::from(vec![1])) as ArrayRef, true),
+    ]);
+    assert_eq!(all, expected.unwrap());
+}
+
+/// Rows that remain, and the ordinals of bad ones with their reasons.
+#[track_caller]
+fn declared(array: impl Array + 'static, expected: impl Array + 'static, bad: &[(u64, &str)]) {
+    let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
+    let all = read(&object, &one(expected.data_type().clone(), Misfit::BadRecord)).unwrap();
+    let got: Vec<(u64, &str)> = all.decoded.iter().flat_map(|decoded| &decoded.bad).map(|bad| (bad.record, bad.reason.as_str())).collect();
+    assert_eq!(got, bad);
+    match all.rows {
+        Some(rows) => assert_eq!(rows.column(0).as_ref(), &expected as &dyn Array),
+        None => assert_eq!(expected.len(), 0),
+    }
+}
+
+#[test]
+fn a_declared_type_takes_what_it_can_and_the_rest_is_bad() {
+    declared(
+        StringArray::from(vec![Some("7"), Some("seven"), None, Some("")]),
+        Int64Array::from(vec![Some(7), None]),
+        &[(1, "row 1 of row group 0: column x: \"seven\" is not int64"), (3, "row 3 of row group 0: column x: \"\" is not int64")],
+    );
+    declared(
+        Float64Array::from(vec![2.0, 2.5, f64::NAN, 1e300]),
+        Int32Array::from(vec![2]),
+        &[
+            (1, "row 1 of row group 0: column x: 2.5 is not int32"),
+            (2, "row 2 of row group 0: column x: null is not int32"),
+            (3, "row 3 of row group 0: column x: 1e300 is not int32"),
+        ],
+    );
+    declared(
+        Decimal128Array::from(vec![1250, 1200]).with_precision_and_scale(6, 3).unwrap(),
+        Decimal128Array::from(vec![12]).with_precision_and_scale(6, 1).unwrap(),
+        &[(0, "row 0 of row group 0: column x: 1.250 is not decimal(6,1)")],
+    );
+    declared(Int64Array::from(vec![7]), StringArray::from(vec!["7"]), &[]);
+    declared(Int64Array::from(vec![(1 << 53) + 1]), Float64Array::from(vec![9_007_199_254_740_992.0]), &[]);
+    declared(BinaryArray::from_vec(vec![b"abc"]), StringArray::from(vec!["abc"]), &[]);
+    declared(
+        TimestampMicrosecondArray::from(vec![1_999_999]).with_timezone("UTC"),
+        TimestampSecondArray::from(vec![1]).with_timezone("UTC"),
+        &[],
+    );
+    declared(
+        ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1)]), None]),
+        Int64Array::from(vec![None]),
+        &[(0, "row 0 of row group 0: column x: [1] is not int64")],
+    );
+}
+
+#[test]
+fn a_bad_row_leaves_with_all_its_columns() {
+    let object = object(
+        vec![
+            ("x", Arc::new(StringArray::from(vec!["1", "b\"ad", "3"])) as ArrayRef),
+            ("y", Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef),
+        ],
+        plainly(),
+    );
+    let table =
+        table(vec![Column { misfit: Misfit::BadRecord, ..Column::inferred("x", DataType::Int64) }, Column::inferred("y", DataType::Utf8)]);
+    let all = read(&object, &table).unwrap();
+    assert_eq!(all.decoded[0].records, 3);
+    assert_eq!(all.decoded[0].bad[0].raw, r#"{"x":"b\"ad"}"#);
+    assert_eq!(all.decoded[0].bad[0].position.offset, 4);
+    assert_eq!(all.rows.unwrap().column(1).as_ref(), &StringArray::from(vec!["a", "c"]));
+}
+
+#[test]
+fn rescued_values_go_to_their_column() {
+    let object = object(
+        vec![
+            ("x", Arc::new(StringArray::from(vec![Some("1"), Some("two"), None])) as ArrayRef),
+            ("y", Arc::new(Float64Array::from(vec![1.0, 2.5, 3.0])) as ArrayRef),
+        ],
+        plainly(),
+    );
+    let rescue = |name: &str| Column { misfit: Misfit::Rescue, ..Column::inferred(name, DataType::Int64) };
+    let table = TableSchema { rescued: true, ..table(vec![rescue("x"), rescue("y")]) };
+    let all = read(&object, &table).unwrap().rows.unwrap();
+    assert_eq!(all.column(0).as_ref(), &Int64Array::from(vec![Some(1), None, None]));
+    assert_eq!(all.column(1).as_ref(), &Int64Array::from(vec![Some(1), None, Some(3)]));
+    assert_eq!(all.column(2).as_ref(), &StringArray::from(vec![None, Some(r#"{"x":"two","y":2.5}"#), None]));
+}
+
+#[test]
+fn a_nested_value_is_rescued_whole() {
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), Some((1 << 53) + 1)]), Some(vec![Some(2)])]);
+    let object = object(vec![("x", Arc::new(lists) as ArrayRef)], plainly());
+    let table = TableSchema { rescued: true, ..one(list(DataType::Float64), Misfit::Rescue) };
+    let all = read(&object, &table).unwrap().rows.unwrap();
+    let expected = ListArray::from_iter_primitive::<Float64Type, _, _>(vec![None, Some(vec![Some(2.0)])]);
+    assert_eq!(all.column(0).as_ref(), &expected);
+    assert_eq!(all.column(1).as_ref(), &StringArray::from(vec![Some(r#"{"x":[1,9007199254740993]}"#), None]));
+}

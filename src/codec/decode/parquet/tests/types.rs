@@ -1,0 +1,254 @@
+//! Every type that a writer may use, and every codec.
+
+use arrow::array::*;
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::*;
+use arrow_schema::{DataType, TimeUnit};
+use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};
+use parquet::file::properties::WriterVersion;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+
+use super::*;
+
+/// A column that is carried as it is written.
+#[track_caller]
+fn same(array: impl Array + 'static) {
+    let array: ArrayRef = Arc::new(array);
+    carried_as(array.clone(), array);
+}
+
+#[track_caller]
+fn carried_as(array: ArrayRef, expected: ArrayRef) {
+    let object = object(vec![("x", array)], plainly());
+    let metadata = footer(&object).unwrap();
+    let table = schema(&metadata).unwrap();
+    assert_eq!(table.columns[0].data_type, *expected.data_type());
+    let read = read_from(object.clone(), metadata.clone(), &table, &[], 1000).unwrap().rows.unwrap();
+    assert_eq!(read.column(0).as_ref(), expected.as_ref());
+    for window_bytes in [1, 3] {
+        let trickle = Trickle { object: object.clone(), window_bytes };
+        assert_eq!(read_from(trickle, metadata.clone(), &table, &[], 1000).unwrap().rows.unwrap(), read);
+    }
+}
+
+#[test]
+fn numbers_and_times_keep_their_type() {
+    same(BooleanArray::from(vec![Some(true), None, Some(false)]));
+    same(Int8Array::from(vec![Some(i8::MIN), None]));
+    same(Int16Array::from(vec![Some(i16::MIN), None]));
+    same(Int32Array::from(vec![Some(i32::MIN), None]));
+    same(Int64Array::from(vec![Some(i64::MIN), None]));
+    same(UInt8Array::from(vec![Some(u8::MAX), None]));
+    same(UInt16Array::from(vec![Some(u16::MAX), None]));
+    same(UInt32Array::from(vec![Some(u32::MAX), None]));
+    same(UInt64Array::from(vec![Some(u64::MAX), None]));
+    same(Float32Array::from(vec![Some(1.5), None]));
+    same(Float64Array::from(vec![Some(f64::MIN_POSITIVE), None]));
+    same(Date32Array::from(vec![Some(-1), None]));
+    same(Time32SecondArray::from(vec![Some(1), None]));
+    same(Time32MillisecondArray::from(vec![Some(1), None]));
+    same(Time64MicrosecondArray::from(vec![Some(1), None]));
+    same(Time64NanosecondArray::from(vec![Some(1), None]));
+    for (precision, scale) in [(5, 2), (18, 0), (38, 10)] {
+        let decimals = Decimal128Array::from(vec![Some(-12_345), None]);
+        same(decimals.with_precision_and_scale(precision, scale).unwrap());
+    }
+    same(Decimal256Array::from(vec![Some(i256::MINUS_ONE), None]).with_precision_and_scale(76, 3).unwrap());
+    same(NullArray::new(3));
+}
+
+#[test]
+fn timestamps_are_utc_or_without_a_zone() {
+    same(TimestampSecondArray::from(vec![Some(-1), None]));
+    same(TimestampMillisecondArray::from(vec![Some(-1), None]));
+    same(TimestampMicrosecondArray::from(vec![Some(-1), None]).with_timezone("UTC"));
+    same(TimestampNanosecondArray::from(vec![Some(i64::MIN), None]));
+    same(TimestampSecondArray::from(vec![Some(7)]).with_timezone("UTC"));
+    carried_as(
+        Arc::new(TimestampMicrosecondArray::from(vec![7]).with_timezone("Europe/Rome")),
+        Arc::new(TimestampMicrosecondArray::from(vec![7]).with_timezone("UTC")),
+    );
+    carried_as(
+        Arc::new(Date64Array::from(vec![Some(86_400_000), None])),
+        Arc::new(TimestampMillisecondArray::from(vec![Some(86_400_000), None])),
+    );
+    carried_as(Arc::new(DurationMillisecondArray::from(vec![7])), Arc::new(Int64Array::from(vec![7])));
+}
+
+#[test]
+fn text_and_bytes_have_one_layout_each() {
+    let texts = || StringArray::from(vec![Some("a"), None, Some(""), Some("größer")]);
+    same(texts());
+    carried_as(Arc::new(LargeStringArray::from_iter(texts().iter())), Arc::new(texts()));
+    carried_as(Arc::new(StringViewArray::from_iter(texts().iter())), Arc::new(texts()));
+    carried_as(Arc::new(texts().iter().collect::<DictionaryArray<Int32Type>>()), Arc::new(texts()));
+    let bytes = || BinaryArray::from_opt_vec(vec![Some(b"\xff\0".as_slice()), None, Some(b"")]);
+    same(bytes());
+    carried_as(Arc::new(LargeBinaryArray::from_iter(bytes().iter())), Arc::new(bytes()));
+    carried_as(Arc::new(BinaryViewArray::from_iter(bytes().iter())), Arc::new(bytes()));
+    carried_as(
+        Arc::new(FixedSizeBinaryArray::try_from_iter([[1_u8, 2], [3, 4]].iter()).unwrap()),
+        Arc::new(BinaryArray::from_vec(vec![&[1, 2], &[3, 4]])),
+    );
+    let halves = Float16Array::from_iter(Float32Array::from(vec![Some(1.5), None]).iter().map(|v| v.map(half_of)));
+    carried_as(Arc::new(halves), Arc::new(Float32Array::from(vec![Some(1.5), None])));
+}
+
+/// 1.5 without naming the crate of half floats.
+fn half_of(value: f32) -> <Float16Type as ArrowPrimitiveType>::Native {
+    let cast = arrow::compute::cast(&Float32Array::from(vec![value]), &DataType::Float16).unwrap();
+    cast.as_primitive::<Float16Type>().value(0)
+}
+
+#[test]
+fn nested_values_come_under_the_usual_names() {
+    let numbers = Int32Array::from(vec![Some(1), None, Some(3)]);
+    let offsets = || OffsetBuffer::new(ScalarBuffer::from(vec![0, 2, 2, 3]));
+    let nulls = || Some(NullBuffer::from(vec![true, false, true]));
+    let named = |name: &str| {
+        let item = Arc::new(Field::new(name, DataType::Int32, true));
+        ListArray::new(item, offsets(), Arc::new(numbers.clone()), nulls())
+    };
+    same(named("item"));
+    carried_as(Arc::new(named("element")), Arc::new(named("item")));
+    let large = LargeListArray::new(
+        Arc::new(Field::new("item", DataType::Int32, true)),
+        OffsetBuffer::new(ScalarBuffer::from(vec![0_i64, 2, 2, 3])),
+        Arc::new(numbers.clone()),
+        nulls(),
+    );
+    carried_as(Arc::new(large), Arc::new(named("item")));
+    let fixed = FixedSizeListArray::new(Arc::new(Field::new("item", DataType::Int32, true)), 3, Arc::new(numbers.clone()), None);
+    let expected = ListArray::new(
+        Arc::new(Field::new("item", DataType::Int32, true)),
+        OffsetBuffer::new(ScalarBuffer::from(vec![0, 3])),
+        Arc::new(numbers.clone()),
+        None,
+    );
+    carried_as(Arc::new(fixed), Arc::new(expected));
+
+    let fields: arrow_schema::Fields =
+        vec![Field::new("n", DataType::Int32, true), Field::new("l", named("item").data_type().clone(), true)].into();
+    let columns: Vec<ArrayRef> = vec![Arc::new(numbers.clone()), Arc::new(named("item"))];
+    same(StructArray::new(fields, columns, nulls()));
+
+    let map = |key: &str, value: &str| {
+        let fields: arrow_schema::Fields = vec![Field::new(key, DataType::Utf8, false), Field::new(value, DataType::Int32, true)].into();
+        let keys: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
+        let entries = StructArray::new(fields.clone(), vec![keys, Arc::new(numbers.clone())], None);
+        let entry = Arc::new(Field::new("entries", DataType::Struct(fields), false));
+        MapArray::new(entry, offsets(), entries, nulls(), false)
+    };
+    same(map("key", "value"));
+    carried_as(Arc::new(map("keys", "values")), Arc::new(map("key", "value")));
+}
+
+#[test]
+fn every_codec_version_and_encoding_is_read() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..5000).map(|i| (i % 7 != 0).then_some(i * 3))));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter((0..5000).map(|i| (i % 5 != 0).then(|| format!("value {}", i % 100)))));
+    let columns = || vec![("n", numbers.clone()), ("t", texts.clone())];
+    let expected = object(columns(), plainly());
+    let check = |properties: WriterPropertiesBuilder| {
+        let object = object(columns(), properties);
+        let all = |object: &Bytes| read(object, &schema(&footer(object).unwrap()).unwrap()).unwrap();
+        assert_eq!(all(&object).rows, all(&expected).rows);
+        assert_eq!(all(&object).batch_rows, [1000; 5]);
+    };
+    for codec in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            check(plainly().set_compression(codec).set_writer_version(version).set_data_page_size_limit(2000));
+        }
+    }
+    check(plainly().set_dictionary_enabled(false));
+    check(plainly().set_dictionary_enabled(false).set_column_encoding("t".into(), Encoding::DELTA_BYTE_ARRAY));
+    check(plainly().set_dictionary_enabled(false).set_column_encoding("t".into(), Encoding::DELTA_LENGTH_BYTE_ARRAY));
+    check(plainly().set_dictionary_enabled(false).set_column_encoding("n".into(), Encoding::DELTA_BINARY_PACKED));
+}
+
+/// An object of one column of bytes, by parquet's own schema language.
+fn raw(message: &str, values: &[&[u8]]) -> Bytes {
+    let mut bytes = Vec::new();
+    let message = Arc::new(parse_message_type(message).unwrap());
+    let mut writer = SerializedFileWriter::new(&mut bytes, message, Arc::new(plainly().build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let values: Vec<ByteArray> = values.iter().map(|value| ByteArray::from(value.to_vec())).collect();
+    column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes.into()
+}
+
+#[test]
+fn enums_and_json_are_text_and_must_be_utf8() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["A", "ö"]));
+    for annotation in ["(ENUM)", "(JSON)", "(UTF8)"] {
+        let message = format!("message m {{ required binary x {annotation}; }}");
+        assert_eq!(&column_of(&raw(&message, &[b"A", "ö".as_bytes()]), "x"), &texts, "{annotation}");
+        let broken = raw(&message, &[b"A", b"\xff"]);
+        let table = schema(&footer(&broken).unwrap()).unwrap();
+        assert!(read(&broken, &table).is_err(), "{annotation}");
+    }
+}
+
+#[test]
+fn int96_is_microseconds_beyond_the_years_of_nanoseconds() {
+    let mut bytes = Vec::new();
+    let message = Arc::new(parse_message_type("message m { required int96 x; }").unwrap());
+    let mut writer = SerializedFileWriter::new(&mut bytes, message, Arc::new(plainly().build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    // 1970-01-02 and 1.5 µs; 9999-12-31, a usual sentinel.
+    let mut values = [Int96::new(), Int96::new()];
+    values[0].set_data(1500, 0, 2_440_589);
+    values[1].set_data(0, 0, 5_373_484);
+    column.typed::<Int96Type>().write_batch(&values, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let expected: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![86_400_000_001, 253_402_214_400_000_000]));
+    assert_eq!(&column_of(&bytes.into(), "x"), &expected);
+}
+
+#[test]
+fn an_interval_is_refused_by_name_unless_it_is_dropped() {
+    let months: ArrayRef = Arc::new(IntervalYearMonthArray::from(vec![7]));
+    let object = object(vec![("span", months), ("n", Arc::new(Int64Array::from(vec![1])))], plainly());
+    let metadata = footer(&object).unwrap();
+    let table = schema(&metadata).unwrap();
+    let error = read(&object, &table).unwrap_err().to_string();
+    assert!(error.contains("column span is an INTERVAL"), "{error}");
+    let table = TableSchema { columns: table.columns[1..].to_vec(), ..table };
+    assert_eq!(read_from(object, metadata, &table, &["span"], 10).unwrap().batch_rows, [1]);
+}
+
+#[test]
+fn a_hint_that_does_not_fit_is_left_alone() {
+    // The embedded schema of another object.
+    let other = Schema::new(vec![Field::new("y", DataType::Timestamp(TimeUnit::Second, None), true)]);
+    let batch = RecordBatch::try_from_iter(vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+    let mut bytes = Vec::new();
+    let key_values = ["bm9uc2Vuc2U=".to_owned(), parquet::arrow::encode_arrow_schema(&other)];
+    for hint in key_values {
+        bytes.clear();
+        let options = parquet::arrow::arrow_writer::ArrowWriterOptions::new().with_skip_arrow_metadata(true).with_properties(
+            plainly().set_key_value_metadata(Some(vec![parquet::file::metadata::KeyValue::new("ARROW:schema".to_owned(), hint)])).build(),
+        );
+        let mut writer = ArrowWriter::try_new_with_options(&mut bytes, batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(column_of(&bytes.clone().into(), "x").as_ref(), batch.column(0).as_ref());
+    }
+}
