@@ -4,7 +4,11 @@
 //! is cut into pieces at places that the batches decide, pieces are worked on side by side on the rayon pool of the caller, and
 //! come out in order.
 
+mod compress;
+mod csv;
+mod json;
 mod parquet;
+mod text;
 pub(crate) mod time_text;
 pub(crate) mod value;
 
@@ -15,6 +19,7 @@ use bytes::Bytes;
 use crate::model::format::{Compression, Format};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
+use text::TextEncoder;
 
 /// How files are written.
 #[derive(Clone, Debug)]
@@ -97,6 +102,7 @@ pub struct FileEncoder(Encoder);
 
 enum Encoder {
     Parquet(Box<ParquetEncoder>),
+    Text(Box<TextEncoder>),
 }
 
 impl FileEncoder {
@@ -107,7 +113,7 @@ impl FileEncoder {
     pub fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         Ok(Self(match options.format {
             Format::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new(options, schema)?)),
-            _ => unreachable!(),
+            _ => Encoder::Text(Box::new(TextEncoder::new(options, schema)?)),
         }))
     }
 
@@ -115,6 +121,7 @@ impl FileEncoder {
     pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
         match &mut self.0 {
             Encoder::Parquet(encoder) => encoder.write(batch, out),
+            Encoder::Text(encoder) => encoder.write(batch, out),
         }
     }
 
@@ -122,6 +129,7 @@ impl FileEncoder {
     pub fn finish(self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
         match self.0 {
             Encoder::Parquet(encoder) => encoder.finish(out),
+            Encoder::Text(encoder) => encoder.finish(out),
         }
     }
 
@@ -130,6 +138,7 @@ impl FileEncoder {
     pub fn encoded_bytes(&self) -> u64 {
         match &self.0 {
             Encoder::Parquet(encoder) => encoder.encoded_bytes(),
+            Encoder::Text(encoder) => encoder.encoded_bytes(),
         }
     }
 
@@ -137,6 +146,7 @@ impl FileEncoder {
     pub fn buffered_bytes(&self) -> usize {
         match &self.0 {
             Encoder::Parquet(encoder) => encoder.buffered_bytes(),
+            Encoder::Text(encoder) => encoder.buffered_bytes(),
         }
     }
 }

@@ -22,8 +22,12 @@ pub(crate) trait Writers<'a> {
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
     /// Floating point: the value may be NaN or infinite.
     fn float(&self, value: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
-    /// Dates, times and base64: ASCII text without quotes, delimiters or control characters.
+    /// Dates and times: letters, digits and `+-.:`.
     fn plain(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
+    /// Base64, which may be empty.
+    fn base64(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+        self.plain(write)
+    }
     /// Any text.
     fn text(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a>;
     /// A struct, list or map, given as the writer of its JSON text.
@@ -78,7 +82,7 @@ fn decimals<'a, T: DecimalType>(array: &'a dyn Array, writers: &impl Writers<'a>
 }
 
 fn bytes<'a>(value: impl Fn(usize) -> &'a [u8] + Send + Sync + 'a, writers: &impl Writers<'a>) -> Write<'a> {
-    writers.plain(move |row, out| {
+    writers.base64(move |row, out| {
         let value = value(row);
         let start = out.len();
         out.resize(start + value.len().div_ceil(3) * 4, 0);

@@ -1,0 +1,68 @@
+//! Parquet files, read back by the reference implementation.
+
+use ::arrow::compute::concat_batches;
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::*;
+
+fn read(bytes: Vec<u8>) -> RecordBatch {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
+    let schema = Arc::new(Schema::new(builder.schema().fields().clone()));
+    let batches: Vec<RecordBatch> = builder.build().unwrap().map(|batch| batch.unwrap()).collect();
+    concat_batches(&schema, batches.iter().map(|batch| batch.clone().with_schema(schema.clone()).unwrap()).collect::<Vec<_>>().iter())
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn files_read_back_equal_however_written(
+        batch in batch(),
+        codec in prop_oneof![Just(ParquetCodec::Zstd), Just(ParquetCodec::Snappy), Just(ParquetCodec::Gzip), Just(ParquetCodec::None)],
+        row_group_rows in 1u64..50,
+        buffer_bytes_max in 1usize..10_000,
+        cut in 0usize..40,
+    ) {
+        let cut = cut.min(batch.num_rows());
+        let parts = [batch.slice(0, cut), batch.slice(cut, batch.num_rows() - cut)];
+        let mut options = options(Format::Parquet);
+        options.parquet.codec = codec;
+        options.parquet.row_group_rows = row_group_rows;
+        options.buffer_bytes_max = buffer_bytes_max;
+        let one = encode(&options, &parts, 1).unwrap();
+        prop_assert_eq!(&one, &encode(&options, &parts, 2).unwrap());
+        prop_assert_eq!(read(one), batch);
+    }
+}
+
+#[test]
+fn buffers_stay_within_their_bound() {
+    let rows = 8192;
+    let mut options = options(Format::Parquet);
+    options.buffer_bytes_max = 1 << 20;
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]));
+    let mut encoder = FileEncoder::new(&options, &schema).unwrap();
+    let mut out = Vec::new();
+    let (mut peak, mut emitted) = (0, 0);
+    for at in 0..100i64 {
+        let numbers: Vec<i64> = (0..rows).map(|row| (at * rows + row).wrapping_mul(0x5851_f42d_4c95_7f2d)).collect();
+        let texts: StringArray = numbers.iter().map(|number| Some(format!("{number:x}"))).collect();
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers)), Arc::new(texts)]).unwrap();
+        encoder.write(&batch, &mut out).unwrap();
+        peak = peak.max(encoder.buffered_bytes());
+        let given: usize = out.iter().map(Bytes::len).sum();
+        assert!(encoder.encoded_bytes() >= given as u64);
+        emitted = given;
+    }
+    assert!(peak < 2 << 20, "{peak} bytes are buffered");
+    assert!(emitted > 1 << 20, "row groups leave as soon as they close");
+}
+
+#[test]
+fn a_type_that_parquet_lacks_is_refused_by_its_column() {
+    let union = UnionFields::try_new([0], [Field::new("i", DataType::Int32, true)]).unwrap();
+    let field = Field::new("odd", DataType::Union(union, UnionMode::Dense), true);
+    let error = FileEncoder::new(&options(Format::Parquet), &Arc::new(Schema::new(vec![field]))).err().unwrap();
+    assert!(error.to_string().starts_with("column odd is Union"), "{error}");
+}

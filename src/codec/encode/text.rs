@@ -1,0 +1,181 @@
+//! Text files: batches become text side by side, and blocks of text are compressed side by side.
+
+use arrow::array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use rayon::prelude::*;
+
+use super::compress::compress;
+use super::csv::CsvText;
+use super::json::JsonText;
+use super::value::has_text;
+use super::{EncodeError, EncodeOptions, batch_bytes};
+use crate::model::format::{Compression, Format};
+
+/// What a text format makes of batches. Pure: batches may be encoded in any order and on any thread.
+pub(super) enum TextFormat {
+    Csv(CsvText),
+    Json(JsonText),
+}
+
+impl TextFormat {
+    /// What stands before the rows of a file's first batch, and of the others.
+    fn lead(&self, first: bool) -> &[u8] {
+        match self {
+            TextFormat::Csv(csv) if first => csv.header(),
+            TextFormat::Csv(_) => b"",
+            TextFormat::Json(json) => json.lead(first),
+        }
+    }
+
+    /// What stands after the last row of a file.
+    fn tail(&self) -> &'static [u8] {
+        match self {
+            TextFormat::Csv(_) => b"",
+            TextFormat::Json(json) => json.tail(),
+        }
+    }
+
+    /// Adds a batch's rows to `out`.
+    fn encode_batch(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            TextFormat::Csv(csv) => csv.encode_batch(batch, out),
+            TextFormat::Json(json) => {
+                json.encode_batch(batch, out);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One text file being written.
+pub(super) struct TextEncoder {
+    format: TextFormat,
+    compression: Compression,
+    gathered: Vec<RecordBatch>,
+    gathered_bytes: usize,
+    gather_bytes: usize,
+    /// Whether rows were encoded already.
+    begun: bool,
+    /// Text that does not fill a block yet.
+    texts: Vec<Vec<u8>>,
+    block_bytes: usize,
+    given_out: u64,
+}
+
+impl TextEncoder {
+    /// Text of one gzip member or zstd frame. Much larger than either's window of recent text (32 KiB, and 2 MiB at most at this size), so
+    /// that cutting costs under one per cent, and small enough to keep several cores busy.
+    const BLOCK_BYTES_MAX: usize = 1 << 20;
+    const BLOCK_BYTES_MIN: usize = 64 << 10;
+
+    pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
+        if let Some(field) = schema.fields().iter().find(|field| !has_text(field.data_type())) {
+            return Err(EncodeError::Type { column: field.name().clone(), data_type: field.data_type().clone(), format: options.format });
+        }
+        let format = match options.format {
+            Format::Json => TextFormat::Json(JsonText::new(schema, true)),
+            Format::Jsonl => TextFormat::Json(JsonText::new(schema, false)),
+            // Parquet is no text; its encoder is another.
+            Format::Tsv | Format::Csv | Format::Parquet => TextFormat::Csv(CsvText::new(options, schema)),
+        };
+        let block_bytes = match options.file_bytes {
+            0 => Self::BLOCK_BYTES_MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX).clamp(Self::BLOCK_BYTES_MIN, Self::BLOCK_BYTES_MAX),
+        };
+        Ok(Self {
+            format,
+            compression: options.compression,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            gather_bytes: options.gather_bytes(),
+            begun: false,
+            texts: Vec::new(),
+            block_bytes,
+            given_out: 0,
+        })
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        self.gathered_bytes += batch_bytes(batch);
+        self.gathered.push(batch.clone());
+        if self.gathered_bytes < self.gather_bytes {
+            return Ok(());
+        }
+        self.encode_gathered()?;
+        self.give_out(false, out)
+    }
+
+    pub(super) fn finish(mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        self.encode_gathered()?;
+        if !self.begun {
+            self.texts.push(self.format.lead(true).to_vec());
+        }
+        self.texts.push(self.format.tail().to_vec());
+        self.give_out(true, out)
+    }
+
+    pub(super) fn encoded_bytes(&self) -> u64 {
+        self.given_out
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.gathered_bytes + self.texts.iter().map(Vec::capacity).sum::<usize>()
+    }
+
+    fn encode_gathered(&mut self) -> Result<(), EncodeError> {
+        let (format, begun) = (&self.format, self.begun);
+        let texts: Vec<Vec<u8>> = self
+            .gathered
+            .par_iter()
+            .enumerate()
+            .map(|(at, batch)| {
+                let lead = format.lead(!begun && at == 0);
+                // Text is about as large as the values it shows; what does not fit grows the buffer once or twice.
+                let mut text = Vec::with_capacity(lead.len() + batch_bytes(batch) * 5 / 4);
+                text.extend_from_slice(lead);
+                format.encode_batch(batch, &mut text)?;
+                Ok(text)
+            })
+            .collect::<Result<_, EncodeError>>()?;
+        self.begun |= !texts.is_empty();
+        self.texts.extend(texts);
+        self.gathered.clear();
+        self.gathered_bytes = 0;
+        Ok(())
+    }
+
+    /// Gives out what is ready: all of it without compression and at the file's end, full blocks otherwise.
+    fn give_out(&mut self, end: bool, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        let before = out.len();
+        match self.compression {
+            Compression::None => out.extend(self.texts.drain(..).filter(|text| !text.is_empty()).map(Bytes::from)),
+            codec => {
+                let blocks = self.full_blocks(end);
+                let compressed: Vec<Vec<u8>> =
+                    blocks.par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?;
+                out.extend(compressed.into_iter().map(Bytes::from));
+            }
+        }
+        self.given_out += out[before..].iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        Ok(())
+    }
+
+    /// Takes texts off in blocks of at least `block_bytes`; with `end` the last one has what is left.
+    fn full_blocks(&mut self, end: bool) -> Vec<Vec<Vec<u8>>> {
+        let mut blocks = Vec::new();
+        let mut open: Vec<Vec<u8>> = Vec::new();
+        for text in self.texts.drain(..) {
+            open.push(text);
+            if open.iter().map(Vec::len).sum::<usize>() >= self.block_bytes {
+                blocks.push(std::mem::take(&mut open));
+            }
+        }
+        if end && open.iter().any(|text| !text.is_empty()) {
+            blocks.push(open);
+        } else if !end {
+            self.texts = open;
+        }
+        blocks
+    }
+}
