@@ -8,7 +8,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
-use crate::telemetry;
+use crate::{codec, telemetry};
 
 pub mod completions;
 pub mod crd;
@@ -147,6 +147,10 @@ pub fn report(error: &CommandError, logging: &LogArgs) {
 fn install_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // Corrupt input in a format library: it is caught, and becomes the object's error.
+        if codec::catching() {
+            return;
+        }
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
             default(info);
         }

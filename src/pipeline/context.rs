@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -53,8 +54,32 @@ pub struct Context {
     pub clock: Clock,
     /// Randomness.
     pub ids: Ids,
+    /// How long workers wait for each other.
+    pub patience: Patience,
     /// Ends the run at the next safe place.
     pub cancel: CancellationToken,
+}
+
+/// How long workers wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How often an idle worker looks whether others have finished their shards.
+    pub look_every: Duration,
+    /// How long an idle worker leaves a shard to its owner.
+    pub left_to_owner: Duration,
+    /// How long a follower waits for the cursor to move before it reads it anyway: a watch may be lost.
+    pub look_again: Duration,
+}
+
+impl Default for Patience {
+    /// A shard takes seconds: a worker that is silent for a minute is likely gone, and if it is not, two attempts at one shard do no harm.
+    fn default() -> Self {
+        Self {
+            look_every: Duration::from_millis(250),
+            left_to_owner: Duration::from_secs(60),
+            look_again: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Context {

@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::ToSpan;
-
 use crate::model::manifest::{AttemptManifest, Decision, Surprise};
 use crate::model::plan::{BlobKey, Plan, PlannedTable};
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
-use crate::store::{ErrorKind, Store};
+use crate::store::ErrorKind;
 
 /// Plans of one epoch: the lattice is at most five steps high and nested columns climb side by side, so 16 is never reached by data.
 const PLANS_MAX: u32 = 16;

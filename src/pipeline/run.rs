@@ -20,8 +20,10 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
+use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
-use crate::state::{SwapError, Version};
+use crate::state::wire::Kind;
+use crate::state::{StateError, Version};
 
 /// Passes over the listing in one run: objects that change under way get two more.
 const PASSES_MAX: u32 = 3;
@@ -172,7 +174,7 @@ impl Lead<'_> {
                 self.version = version;
                 Ok(())
             }
-            Err(SwapError::Conflict) => {
+            Err(StateError::Conflict) => {
                 Err(RunError::new(RunErrorKind::Superseded, format!("{}: another worker moved the cursor", self.context.settings.id)))
             }
             Err(error) => Err(RunError::because(
@@ -200,7 +202,8 @@ impl Lead<'_> {
     /// Empties the garbage that the cursor names, then forgets it.
     async fn sweep(&mut self) -> Result<(), RunError> {
         let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
-        self.blobs.get_garbage(&key).await?.remove(self.context.destination.as_ref()).await?;
+        let garbage: Garbage = self.blobs.get_one(&key, Kind::Garbage).await?;
+        garbage.remove(self.context.destination.as_ref()).await?;
         let mut next = self.cursor.clone();
         next.garbage = None;
         self.swap(next).await

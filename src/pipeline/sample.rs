@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::codec::decode::parquet::{FOOTER_BYTES, schema};
-use crate::codec::decode::{Step, TextReader, infer};
+use crate::codec::decode::infer;
+use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError};
 use crate::model::format::Format;
 use crate::model::object::Object;
@@ -19,6 +20,9 @@ use crate::pipeline::read::{ReadError, Reader};
 
 /// Stored bytes of one text object that are looked at: some thousand rows of most tables, one small request.
 const SAMPLE_BYTES: u64 = 1 << 20;
+
+/// Bytes of a sample's blocks: small beside the sample, so that a cut record at its end costs little of it.
+const SAMPLE_BLOCK_BYTES: usize = 64 << 10;
 
 /// Samples through the source store.
 pub struct SourceSampler {
@@ -73,7 +77,8 @@ impl SourceSampler {
         let size = planned.object.size;
         let cut = size > SAMPLE_BYTES;
         let bytes = self.reader.get(planned, cut.then_some(0..SAMPLE_BYTES)).await?;
-        let mut text = TextReader::new(self.reader.text_options(planned, format));
+        let options = TextOptions { block_bytes: SAMPLE_BLOCK_BYTES, ..self.reader.text_options(planned, format) };
+        let mut text = TextReader::new(options).map_err(|error| bad(planned, error))?;
         let csv = self.reader.settings.source.csv.clone();
         let sampled = self.reader.pool.run(move || {
             text.feed(bytes);

@@ -8,14 +8,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::wire::{BlobReader, BlobWriter, Kind, WireError};
-use crate::model::manifest::{AttemptManifest, Decision};
+use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision};
 use crate::model::plan::{BlobKey, Plan, PlannedObject};
 use crate::store::{Condition, ErrorKind, Store, StoreError};
+
+/// One line of a committed manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ManifestLine {
+    /// The first line.
+    Header(CommittedHeader),
+    /// A shard's objects, in plan order: files name them by index.
+    Objects {
+        /// The shard.
+        shard: u32,
+        /// The objects' keys.
+        keys: Vec<String>,
+    },
+    /// A file.
+    File(CommittedFile),
+}
 
 /// The blobs of one cursor.
 #[derive(Clone, Debug)]
@@ -166,6 +183,40 @@ impl Blobs {
         self.get_one(key, Kind::Attempt).await
     }
 
+    /// Writes a committed manifest: the header, the objects of each shard, the files.
+    pub async fn put_manifest(
+        &self,
+        header: &CommittedHeader,
+        plan: &Plan,
+        files: &[CommittedFile],
+    ) -> Result<BlobKey, BlobError> {
+        let mut blob = BlobWriter::new(Kind::Manifest);
+        blob.line(&ManifestLine::Header(header.clone()));
+        for (shard, planned) in plan.shards.iter().enumerate() {
+            let keys = self.get_shard(&planned.blob).await?.into_iter().map(|object| object.object.key).collect();
+            blob.line(&ManifestLine::Objects { shard: shard as u32, keys });
+        }
+        for file in files {
+            blob.line(&ManifestLine::File(file.clone()));
+        }
+        self.put(plan.epoch, Kind::Manifest, blob).await
+    }
+
+    /// Reads a committed manifest without its objects: header and files.
+    pub async fn get_manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, Vec<CommittedFile>), BlobError> {
+        let mut lines = self.lines(key, Kind::Manifest);
+        let Some(ManifestLine::Header(header)) = lines.next().await? else {
+            return Err(self.nonsense(key, "it does not begin with its header".into()));
+        };
+        let mut files = Vec::new();
+        while let Some(line) = lines.next().await? {
+            if let ManifestLine::File(file) = line {
+                files.push(file);
+            }
+        }
+        Ok((header, files))
+    }
+
     pub(super) fn nonsense(&self, key: &BlobKey, reason: String) -> BlobError {
         BlobError::Nonsense { place: self.store.place().to_owned(), key: key.0.clone(), reason }
     }
@@ -201,22 +252,22 @@ impl Lines {
                         self.reader.end().map_err(|error| self.wire(error))?;
                     }
                 },
-                Body::Unopened => self.body = Body::Open(self.open().await?),
+                Body::Unopened => self.body = Body::Open(open(&self.blobs, &self.key).await?),
             }
-        }
-    }
-
-    async fn open(&self) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, BlobError> {
-        match self.blobs.store.get(&self.key.0, None, None).await {
-            Ok(body) => Ok(body.bytes),
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                Err(BlobError::Missing { place: self.blobs.store.place().to_owned(), key: self.key.0.clone() })
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
     fn wire(&self, error: WireError) -> BlobError {
         self.blobs.nonsense(&self.key, error.to_string())
+    }
+}
+
+async fn open(blobs: &Blobs, key: &BlobKey) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, BlobError> {
+    match blobs.store.get(&key.0, None, None).await {
+        Ok(body) => Ok(body.bytes),
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(BlobError::Missing { place: blobs.store.place().to_owned(), key: key.0.clone() })
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::Shard;
 use crate::model::manifest::StagedFile;
-use crate::model::plan::{Plan, PlannedObject};
+use crate::model::plan::PlannedObject;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::layout::{Layout, LayoutContext, LayoutError, SinkClosed};
 use crate::pipeline::open_log::OpenLog;

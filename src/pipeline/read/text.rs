@@ -7,10 +7,11 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Output, ReadError, Reader};
-use crate::codec::decode::{RecordDecoder, Step, TextOptions, TextReader};
+use crate::codec::decode::RecordDecoder;
+use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError, Decoded};
 use crate::model::format::Format;
-use crate::model::plan::{PlannedObject, Slice};
+use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
 use crate::pipeline::fetch::Fetch;
 
@@ -31,10 +32,9 @@ impl Reader {
             format,
             csv: self.settings.source.csv.clone(),
             compression: self.settings.source.compression,
-            key: planned.object.key.clone(),
             slice: planned.slice,
             block_bytes: TextOptions::BLOCK_BYTES,
-            record_bytes_max: self.budget.record_bytes_max,
+            record_bytes_max: usize::try_from(self.budget.record_bytes_max).unwrap_or(usize::MAX),
             zstd_window_max: self.budget.zstd_window_max,
         }
     }
@@ -46,13 +46,9 @@ impl Reader {
         table: Arc<TableSchema>,
         output: &mut Output,
     ) -> Result<(), ReadError> {
-        let size = planned.object.size;
-        let range = match planned.slice {
-            // One byte before the slice tells whether a record begins exactly at its start.
-            Some(Slice::Bytes { start, .. }) => start.saturating_sub(1)..size,
-            _ => 0..size,
-        };
-        let mut reader = TextReader::new(self.text_options(planned, format));
+        let options = self.text_options(planned, format);
+        let range = options.first_byte()..planned.object.size;
+        let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
         let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), range);
         let mut decoder: Option<Arc<RecordDecoder>> = None;
         let mut decoding = FuturesOrdered::new();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Lead;
 use crate::model::cursor::Phase;
@@ -16,13 +15,7 @@ use crate::pipeline::progress::Step;
 use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
-
-/// How often an idle worker looks whether others have finished their shards.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How long an idle worker leaves a shard to its owner. A shard takes seconds; a worker that is silent this long is likely gone, and
-/// if it is not, two attempts at one shard do no harm.
-const LEFT_TO_OWNER: Duration = Duration::from_secs(60);
+use crate::state::wire::Kind;
 
 impl Lead<'_> {
     /// Whether the plan under way is what the spec says now. Another spec plans again: nothing is visible yet.
@@ -100,7 +93,7 @@ impl Lead<'_> {
         let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch).await?;
         let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, files: Vec::new() };
         let mut next = self.cursor.clone();
-        next.garbage = Some(self.blobs.put_garbage(epoch, &garbage).await?);
+        next.garbage = Some(self.blobs.put_one(epoch, Kind::Garbage, &garbage).await?);
         next.phase = Phase::Idle;
         next.plan = None;
         next.decision = None;
@@ -117,7 +110,7 @@ pub(super) async fn prepare_all(
     plan: &Arc<Plan>,
 ) -> Result<BTreeMap<u32, Vec<BlobKey>>, RunError> {
     let replicas = plan.settings.worker.replicas.max(1);
-    let mut idle = Duration::ZERO;
+    let mut idle = std::time::Duration::ZERO;
     loop {
         context.go_on()?;
         let prepared = attempts::prepared(context.destination.as_ref(), blobs, plan).await?;
@@ -129,9 +122,9 @@ pub(super) async fn prepare_all(
         let own = missing.iter().position(|shard| shard % replicas == context.index % replicas);
         let number = match own {
             Some(position) => missing.swap_remove(position),
-            None if idle < LEFT_TO_OWNER => {
-                tokio::time::sleep(LOOK_EVERY).await;
-                idle += LOOK_EVERY;
+            None if idle < context.patience.left_to_owner => {
+                tokio::time::sleep(context.patience.look_every).await;
+                idle += context.patience.look_every;
                 if context.index > 0 && !names_plan(context, key).await? {
                     return Ok(prepared);
                 }

@@ -16,7 +16,9 @@ use crate::pipeline::progress::Step;
 use crate::pipeline::publish::{Published, publish_shard};
 use crate::pipeline::rebuild::rebuild;
 use crate::pipeline::sweep::{Garbage, GarbageFile};
+use crate::state::blobs::Blobs;
 use crate::state::ledger::{self, TableUpdate};
+use crate::state::wire::Kind;
 
 /// What an epoch published, gathered shard by shard.
 #[derive(Default)]
@@ -105,7 +107,7 @@ impl Lead<'_> {
         };
         next.run = next.run.map(|run| Run { changed: run.changed || changed, ..run });
         if !garbage.is_empty() {
-            next.garbage = Some(self.blobs.put_garbage(plan.epoch, &garbage).await?);
+            next.garbage = Some(self.blobs.put_one(plan.epoch, Kind::Garbage, &garbage).await?);
         }
         self.swap(next).await?;
         self.update_claim().await?;
@@ -138,7 +140,7 @@ impl Lead<'_> {
             // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
             let old = attempts::leavings(store, &self.blobs, plan.epoch - 2).await?;
             garbage.uploads.extend(old.uploads);
-            let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || self.blobs.is_manifest(key);
+            let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(Kind::Manifest);
             garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).collect();
         }
         Ok(garbage)

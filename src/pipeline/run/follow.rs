@@ -1,16 +1,12 @@
 //! Every worker but the first: prepares shards of whatever plan the cursor names, until it is ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::epoch::prepare_all;
 use super::open::{blobs, state_error};
 use crate::model::cursor::Phase;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-
-/// How long a follower waits for the cursor to move before it reads it anyway: a watch may be lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Follows the cursor until the context is cancelled. A plan that vanishes under it is no error: worker 0 has moved on.
 pub async fn follow(context: &Context) -> Result<(), RunError> {
@@ -46,7 +42,7 @@ pub async fn follow(context: &Context) -> Result<(), RunError> {
         };
         tokio::select! {
             () = context.cancel.cancelled() => return Ok(()),
-            changed = context.cursor.changed(version.as_ref(), LOOK_AGAIN) => {
+            changed = context.cursor.changed(version.as_ref(), context.patience.look_again) => {
                 changed.map_err(|error| state_error(context, error))?;
             }
         }

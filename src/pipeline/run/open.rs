@@ -107,6 +107,6 @@ async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Res
             ..next
         };
     }
-    let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error.into()))?;
+    let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error))?;
     Ok((next, version))
 }
