@@ -1,0 +1,206 @@
+//! One random history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
+
+use jiff::SignedDuration;
+use s3sync::pipeline::error::RunErrorKind;
+use s3sync::pipeline::run::{follow, lead};
+use s3sync::store::ErrorKind;
+use s3sync::store::faulty::{Call, Fault, Faults};
+use s3sync::store::memory::{Behaviour, Conditions, MemoryStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::reference::{check_always, check_end};
+use crate::world::{World, settings};
+
+/// Steps of a history before its end.
+const STEPS: u64 = 6;
+
+/// Numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        hasher.finish() % sides.max(1)
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
+    }
+}
+
+/// The source's people: they write, overwrite and remove objects, also while a run reads. Shared with the fault plans of processes.
+struct Source {
+    store: MemoryStore,
+    versions: u64,
+    rows: BTreeMap<String, Vec<String>>,
+    ever: BTreeSet<String>,
+}
+
+impl Source {
+    /// Changes one object.
+    fn change(&mut self, dice: &mut Dice) {
+        let key = format!("in/t{}/o{}.csv", dice.roll(2), dice.roll(5));
+        if dice.one_in(4) {
+            self.store.remove(&key);
+            self.rows.remove(&key);
+            return;
+        }
+        self.versions += 1;
+        let rows: Vec<String> = (0..dice.roll(4)).map(|row| format!("v{}r{row}", self.versions)).collect();
+        // Sometimes a number, sometimes a float: the sample of one object does not fit the next.
+        let value = |row: usize| if (self.versions + row as u64).is_multiple_of(5) { "1.5" } else { "7" };
+        let lines: String = rows.iter().enumerate().map(|(at, id)| format!("{id},{}\n", value(at))).collect();
+        let text = format!("id,n\n{lines}");
+        if dice.one_in(3) {
+            // An upload in parts that began long ago and ends now.
+            let began = self.store.clock().now() - SignedDuration::from_hours(dice.roll(48) as i64);
+            self.store.insert_dated(&key, text, began);
+        } else {
+            self.store.insert(&key, text);
+        }
+        self.ever.extend(rows.iter().cloned());
+        self.rows.insert(key, rows);
+    }
+
+    fn current(&self) -> BTreeSet<String> {
+        self.rows.values().flatten().cloned().collect()
+    }
+}
+
+pub struct History {
+    dice: Dice,
+    world: World,
+    source: Arc<Mutex<Source>>,
+    last_epoch: u64,
+}
+
+impl History {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed.wrapping_mul(1 << 20));
+        let mut settings = settings();
+        settings.limits.objects_per_commit = [100_000, 1, 2, 3][dice.roll(4) as usize];
+        settings.destination.batch_rows = [0, 1, 2][dice.roll(3) as usize];
+        settings.worker.replicas = 1 + dice.roll(3) as u32;
+        let behaviour = Behaviour {
+            conditions: [Conditions::Honoured, Conditions::Honoured, Conditions::Ignored, Conditions::Refused][dice.roll(4) as usize],
+            keeps_metadata: !dice.one_in(4),
+            staged_etags: true,
+            ..Behaviour::default()
+        };
+        let world = World::new(seed, settings, behaviour);
+        let source = Source { store: world.source.clone(), versions: 0, rows: BTreeMap::new(), ever: BTreeSet::new() };
+        Self { dice, world, source: Arc::new(Mutex::new(source)), last_epoch: 0 }
+    }
+
+    pub fn run(mut self) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            for _ in 0..STEPS {
+                self.step().await;
+                check_always(&self.world, &mut self.last_epoch).await;
+            }
+            self.end().await;
+        });
+    }
+
+    async fn step(&mut self) {
+        for _ in 0..self.dice.roll(4) {
+            self.source.lock().expect("whole").change(&mut self.dice);
+        }
+        self.world.clock.advance(SignedDuration::from_mins(self.dice.roll(300) as i64));
+        match self.dice.roll(8) {
+            0 => {
+                // A lifecycle rule takes old uploads, also ones that are decided on.
+                let age = SignedDuration::from_hours(self.dice.roll(30) as i64);
+                self.world.destination.expire_uploads(self.world.clock.now() - age);
+            }
+            1 | 2 => {
+                let (left, right) = (self.faults(), self.faults());
+                let (left, right) = (self.process(&left), self.process(&right));
+                tokio::join!(left, right);
+            }
+            _ => {
+                let faults = self.faults();
+                self.process(&faults).await;
+            }
+        }
+    }
+
+    /// What happens to one process: a crash, a lost answer, a change of the source, at calls that the dice choose.
+    fn faults(&mut self) -> Arc<Faults> {
+        let crash = self.dice.roll(120);
+        let after = self.dice.one_in(2);
+        let crashes = !self.dice.one_in(4);
+        let flaky = if self.dice.one_in(3) { 5 + self.dice.roll(40) } else { 0 };
+        let change = if self.dice.one_in(2) { self.dice.roll(60) } else { u64::MAX };
+        let source = Arc::clone(&self.source);
+        let dice = Mutex::new(Dice(self.dice.roll(u64::MAX)));
+        Faults::new(move |call: &Call<'_>| {
+            let mut dice = dice.lock().expect("whole");
+            if call.number == change {
+                source.lock().expect("whole").change(&mut dice);
+            }
+            if crashes && call.number == crash {
+                return if after { Fault::CrashAfter } else { Fault::CrashBefore };
+            }
+            if flaky > 0 && dice.one_in(flaky) {
+                return match dice.roll(3) {
+                    0 => Fault::Before(ErrorKind::Unavailable),
+                    1 => Fault::After(ErrorKind::Unavailable),
+                    _ => Fault::Break { after: 3, kind: ErrorKind::Unavailable },
+                };
+            }
+            Fault::None
+        })
+    }
+
+    /// Runs one process, all its workers, until it ends or crashes.
+    async fn process(&self, faults: &Arc<Faults>) -> Option<RunErrorKind> {
+        let cancel = CancellationToken::new();
+        let workers = self.world.settings.worker.replicas;
+        let followers: Vec<_> = (1..workers)
+            .map(|index| {
+                let context = self.world.worker(faults, index, workers, &cancel);
+                tokio::spawn(async move { follow(&context).await })
+            })
+            .collect();
+        let ended = lead(&self.world.worker(faults, 0, workers, &cancel)).await;
+        cancel.cancel();
+        for follower in followers {
+            // A follower of a crashed process fails as it likes.
+            let _ = follower.await.expect("followers do not panic");
+        }
+        ended.err().map(|error| {
+            let expected = matches!(
+                error.kind,
+                RunErrorKind::Failed | RunErrorKind::CursorInvalid | RunErrorKind::Superseded | RunErrorKind::DecisionUnpublishable | RunErrorKind::NotFound | RunErrorKind::Claimed
+            );
+            assert!(expected, "an unexpected end: {error:?}");
+            error.kind
+        })
+    }
+
+    /// Nothing goes wrong any more: the next run, or the one after, ends well.
+    async fn end(&mut self) {
+        let never = || Faults::new(|_: &Call<'_>| Fault::None);
+        for _ in 0..3 {
+            let faults = never();
+            match self.process(&faults).await {
+                None => break,
+                // The sources of a decided file are gone together with its upload: the protocol stops loudly, and rightly.
+                Some(RunErrorKind::DecisionUnpublishable) => return,
+                Some(kind) => assert_eq!(kind, RunErrorKind::Superseded, "a run without faults failed"),
+            }
+        }
+        check_always(&self.world, &mut self.last_epoch).await;
+        let source = self.source.lock().expect("whole");
+        check_end(&self.world, &source.current(), &source.ever);
+    }
+}

@@ -1,0 +1,93 @@
+//! What must be true, told simply: a map from every row that was ever put into the source to whether it may, or must, be published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use s3sync::model::cursor::{Cursor, Phase};
+use s3sync::model::manifest::FileKind;
+use s3sync::model::plan::BlobKey;
+use s3sync::state::blobs::Blobs;
+use s3sync::store::Store;
+
+use crate::world::World;
+
+/// Rows by id, counted, over every visible file.
+pub fn visible_rows(world: &World) -> BTreeMap<String, u32> {
+    let mut rows = BTreeMap::new();
+    for key in visible_keys(world) {
+        let text = world.destination.peek(&key).expect("it was just listed");
+        for batch in parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(text, 1024).unwrap() {
+            let batch = batch.unwrap();
+            let ids = batch.column_by_name("id").unwrap().as_any().downcast_ref::<arrow::array::StringArray>().unwrap().clone();
+            for id in ids.iter() {
+                *rows.entry(id.unwrap().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    rows
+}
+
+/// Keys at the destination that are not state.
+pub fn visible_keys(world: &World) -> BTreeSet<String> {
+    let state = format!("{}/", world.settings.state_prefix);
+    world.destination.keys().into_iter().filter(|key| !key.starts_with(&state)).collect()
+}
+
+/// Invariants that hold at any moment, whoever has just crashed. `last_epoch` is the epoch seen before.
+pub async fn check_always(world: &World, last_epoch: &mut u64) {
+    let Some(cursor) = world.cursor().await else {
+        assert_eq!(visible_keys(world), BTreeSet::new(), "I2: files are visible before there is a cursor");
+        return;
+    };
+    assert!(cursor.epoch >= *last_epoch, "I3: the cursor moved back from {last_epoch} to {}", cursor.epoch);
+    *last_epoch = cursor.epoch;
+    let blobs = Blobs::new(Arc::new(world.destination.clone()) as Arc<dyn Store>, &world.settings.state_prefix, &cursor.state_id);
+    let committed = committed_keys(&blobs, cursor.manifest.clone()).await;
+    let visible = visible_keys(world);
+    let missing: Vec<_> = committed.difference(&visible).collect();
+    assert!(missing.is_empty(), "I3: the cursor is past files that are not visible: {missing:?}");
+    let early: BTreeSet<String> = visible.difference(&committed).cloned().collect();
+    let decided = decided_keys(&blobs, &cursor).await;
+    let undecided: Vec<_> = early.difference(&decided).collect();
+    assert!(undecided.is_empty(), "I2: files are visible that no decision names: {undecided:?}");
+    for (row, count) in visible_rows(world) {
+        assert_eq!(count, 1, "I1: row {row} is visible {count} times");
+    }
+}
+
+/// Keys of every committed manifest, newest first until one that replaces what was before.
+async fn committed_keys(blobs: &Blobs, mut manifest: Option<BlobKey>) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    while let Some(key) = manifest {
+        let (header, files) = blobs.get_manifest(&key).await.expect("a manifest that the cursor names is there");
+        keys.extend(files.into_iter().map(|file| file.key));
+        manifest = header.previous.filter(|_| !header.replaces);
+    }
+    keys
+}
+
+/// Data files that the decision under way names.
+async fn decided_keys(blobs: &Blobs, cursor: &Cursor) -> BTreeSet<String> {
+    let (Phase::Committing, Some(decision)) = (cursor.phase, &cursor.decision) else { return BTreeSet::new() };
+    let decision = blobs.get_decision(decision).await.expect("a decision that the cursor names is there");
+    let mut keys = BTreeSet::new();
+    for attempt in &decision.attempts {
+        let manifest = blobs.get_attempt(attempt).await.expect("a manifest that the decision names is there");
+        keys.extend(manifest.files.into_iter().filter(|file| file.kind == FileKind::Data).map(|file| file.key));
+    }
+    keys
+}
+
+/// The end, after a run that succeeded: every row that stands in the source now was published once, every other row at most once, and
+/// nothing is left under way.
+pub fn check_end(world: &World, current: &BTreeSet<String>, ever: &BTreeSet<String>) {
+    let visible = visible_rows(world);
+    for row in current {
+        assert_eq!(visible.get(row), Some(&1), "I1: row {row} stands in the source and is not published once");
+    }
+    for row in visible.keys() {
+        assert!(ever.contains(row), "I1: row {row} was never in the source");
+    }
+    let left: Vec<_> = world.destination.uploads().into_iter().filter(|upload| !upload.parts.is_empty()).collect();
+    assert!(left.is_empty(), "uploads with parts are left behind: {left:?}");
+}

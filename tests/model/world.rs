@@ -1,0 +1,136 @@
+//! The world of one history: two buckets and a cursor that outlive every process, and what a process is made of.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use s3sync::model::cursor::Cursor;
+use s3sync::model::format::{Compression, CompressionRule, Format};
+use s3sync::model::settings::*;
+use s3sync::model::spec_hash::SpecHash;
+use s3sync::model::template::Template;
+use s3sync::pipeline::context::{Context, Patience};
+use s3sync::pipeline::cpu::CpuPool;
+use s3sync::pipeline::progress::Progress;
+use s3sync::state::CursorStore;
+use s3sync::state::memory::MemoryCursor;
+use s3sync::store::Store;
+use s3sync::store::faulty::{Faults, FaultyStore};
+use s3sync::store::memory::{Behaviour, ManualClock, MemoryStore};
+use tokio_util::sync::CancellationToken;
+
+/// One pool for all histories: threads are dear, and hold no state.
+static POOL: LazyLock<CpuPool> = LazyLock::new(|| CpuPool::new(2).expect("two threads"));
+
+/// What outlives processes.
+pub struct World {
+    pub source: MemoryStore,
+    pub destination: MemoryStore,
+    pub cursor: MemoryCursor,
+    pub clock: Arc<ManualClock>,
+    pub settings: Settings,
+    ids: Arc<AtomicU64>,
+    seed: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, settings: Settings, behaviour: Behaviour) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self {
+            source: MemoryStore::with("raw", Behaviour { page_objects_max: 3, chunk_bytes: 7, ..Behaviour::default() }, Arc::clone(&clock)),
+            destination: MemoryStore::with("lake", behaviour, Arc::clone(&clock)),
+            cursor: MemoryCursor::default(),
+            clock,
+            settings,
+            ids: Arc::default(),
+            seed,
+        }
+    }
+
+    /// A worker of a process with these faults.
+    pub fn worker(&self, faults: &Arc<Faults>, index: u32, workers: u32, cancel: &CancellationToken) -> Context {
+        let (clock, ids, seed) = (Arc::clone(&self.clock), Arc::clone(&self.ids), self.seed);
+        let faulty = |store: &MemoryStore| -> Arc<dyn Store> {
+            Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults)))
+        };
+        Context {
+            source: faulty(&self.source),
+            destination: faulty(&self.destination),
+            cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
+            settings: Arc::new(self.settings.clone()),
+            spec_hash: SpecHash::of(&self.settings).to_string(),
+            accept_spec_change: false,
+            owner: "model".into(),
+            index,
+            memory_bytes: 256 << 20,
+            workers_here: workers,
+            pool: POOL.clone(),
+            scratch: PathBuf::from("/nonexistent/scratch"),
+            progress: Arc::new(Progress::default()),
+            clock: Arc::new(move || clock.now()),
+            ids: Arc::new(move || format!("{:016x}{:016x}", seed, ids.fetch_add(1, Ordering::SeqCst))),
+            patience: Patience {
+                look_every: Duration::from_micros(200),
+                left_to_owner: Duration::from_millis(5),
+                look_again: Duration::from_millis(5),
+            },
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// The cursor as it stands, without faults.
+    pub async fn cursor(&self) -> Option<Cursor> {
+        self.cursor.load().await.expect("memory does not fail").map(|(cursor, _)| cursor)
+    }
+}
+
+/// Settings of a sync from `raw` to `lake`, csv in and jsonl out.
+pub fn settings() -> Settings {
+    Settings {
+        id: SyncId { namespace: "default".into(), name: "model".into() },
+        source: SourceSettings {
+            endpoint: String::new(),
+            bucket: "raw".into(),
+            prefix: "in/".into(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            format: None,
+            compression: CompressionRule::Auto,
+            csv: CsvReadSettings {
+                delimiter: None,
+                header: true,
+                quote: Some(b'"'),
+                escape: None,
+                comment: None,
+                null_values: vec![String::new()],
+                encoding: Encoding::Utf8,
+                skip_rows: 0,
+            },
+            tables: TableRule::Prefix,
+            table_include: Vec::new(),
+        },
+        schema: SchemaSettings { mode: SchemaMode::Infer, columns: Vec::new(), drop: Vec::new(), evolution: Evolution::AddColumns },
+        destination: DestinationSettings {
+            endpoint: String::new(),
+            bucket: "lake".into(),
+            template: Template::parse("out/{{TABLE}}/{{UUID}}.{{FORMAT}}").expect("the template is good"),
+            format: Format::Parquet,
+            compression: Compression::None,
+            write_mode: WriteMode::Append,
+            allow_empty: true,
+            partition_by: Vec::new(),
+            batch_rows: 0,
+            batch_bytes: 128 << 20,
+            csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
+            parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
+            object: ObjectAttributes::default(),
+            lineage: false,
+        },
+        incremental: IncrementalSettings { enabled: true, on_overwrite: OnOverwrite::Reprocess },
+        errors: ErrorSettings { on_bad_object: OnBadObject::Fail, max_bad_records: 0, dead_letter_path: None },
+        limits: LimitSettings { objects_per_commit: 100_000, bytes_per_commit: 64 << 30 },
+        state_prefix: "_s3sync".into(),
+        worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 10 << 30 },
+    }
+}
