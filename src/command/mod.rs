@@ -12,8 +12,17 @@ use crate::{codec, telemetry};
 
 pub mod completions;
 pub mod crd;
+pub mod look;
+pub mod machine;
+pub mod places;
+pub mod plan;
 pub mod progress;
 pub mod render;
+pub mod run;
+pub mod run_lock;
+pub mod scratch;
+pub mod syncs;
+pub mod tables;
 pub mod validate;
 
 /// Parses the arguments, runs the verb, and reports: the whole of `main`.
@@ -21,7 +30,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     install_panic_hook();
     telemetry::install(&cli.logging);
-    match dispatch(cli.verb) {
+    match dispatch(cli.verb, &cli.logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, &cli.logging);
@@ -30,8 +39,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(verb: Verb) -> Result<(), CommandError> {
+fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
     match verb {
+        Verb::Run(args) => run::execute(args, logging),
+        Verb::Plan(args) => plan::execute(&args),
+        Verb::Tables(args) => tables::execute(&args),
         Verb::Validate(args) => validate::execute(&args),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
@@ -103,6 +115,14 @@ impl From<anyhow::Error> for CommandError {
     }
 }
 
+/// The async runtime: a thread a core for moving bytes; computing has threads of its own.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("the system gives no threads")))
+}
+
 /// Writes a result to stdout. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
@@ -126,14 +146,17 @@ pub fn document<T: Serialize>(result: &T, output: Output) -> Result<String, Comm
 /// Says on stderr what went wrong: one line an error, with `-v` its causes below it.
 pub fn report(error: &CommandError, logging: &LogArgs) {
     for error in &error.errors {
-        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        // An error that passes on its cause's own sentence has said it.
+        causes.dedup();
+        causes.remove(0);
         match logging.log_format {
             LogFormat::Json if logging.verbose > 0 => tracing::error!(?causes, "{error}"),
             LogFormat::Json => tracing::error!("{error}"),
             LogFormat::Text => {
-                let mut text = format!("error: {error}\n");
+                let mut text = format!("error: {}\n", render::printable(&error.to_string()));
                 for cause in causes.iter().filter(|_| logging.verbose > 0) {
-                    text.push_str(&format!("  caused by: {cause}\n"));
+                    text.push_str(&format!("  caused by: {}\n", render::printable(cause)));
                 }
                 // Nobody is left to be told when stderr is closed.
                 let _ = std::io::stderr().lock().write_all(text.as_bytes());

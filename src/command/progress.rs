@@ -4,12 +4,14 @@ mod bar;
 mod line;
 mod pace;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::{LogArgs, LogFormat};
+use crate::pipeline::progress::Progress;
 use crate::telemetry;
 
 /// A run's counters at one moment. The numbers are of the epoch under way.
@@ -29,6 +31,20 @@ pub struct View {
     pub bytes_total: u64,
     /// Rows laid out so far.
     pub rows: u64,
+}
+
+/// What a run's counters show at this moment.
+pub fn view(progress: &Progress) -> View {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    View {
+        step: progress.step().word(),
+        epoch: read(&progress.epoch),
+        objects_done: read(&progress.objects_done),
+        objects_total: read(&progress.objects_total),
+        bytes_done: read(&progress.bytes_done),
+        bytes_total: read(&progress.bytes_total),
+        rows: read(&progress.rows),
+    }
 }
 
 /// Progress that is being shown, until [`Shown::end`].

@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::{CommandError, Kind};
+use super::CommandError;
 use crate::cli::Output;
 
 /// How a column of a table stands.
@@ -101,15 +101,9 @@ pub fn table<const N: usize>(heading: [(&str, Align); N], rows: impl IntoIterato
 
 /// The result as asked for; `people` renders it when a table was.
 pub fn document<T: Serialize>(output: Output, value: &T, people: impl FnOnce(&T) -> String) -> Result<String, CommandError> {
-    let failed = |error: anyhow::Error| CommandError::new(Kind::Other, error.context("the result cannot be written"));
     match output {
         Output::Table => Ok(people(value)),
-        Output::Json => {
-            let mut text = serde_json::to_string_pretty(value).map_err(|error| failed(error.into()))?;
-            text.push('\n');
-            Ok(text)
-        }
-        Output::Yaml => serde_yaml::to_string(value).map_err(|error| failed(error.into())),
+        Output::Json | Output::Yaml => super::document(value, output),
     }
 }
 

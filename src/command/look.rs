@@ -1,0 +1,314 @@
+//! What `plan` and `tables` see: every selected object beside the ledger, gathered by table. Nothing is written, nothing is read for
+//! good; memory grows with tables, never with objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::machine::Machine;
+use super::syncs::Sync;
+use crate::model::cursor::{Cursor, Phase};
+use crate::model::format::Format;
+use crate::model::ledger::Standing;
+use crate::model::object::Object;
+use crate::model::schema::{TableSchema, frozen, type_name};
+use crate::model::settings::{SchemaMode, Settings, WriteMode};
+use crate::model::shard::format_of;
+use crate::model::spec_hash::SpecHash;
+use crate::pipeline::claim;
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::planner::{Sampler, Survey, Surveyed, Treatment, Visitor};
+use crate::pipeline::sample::SourceSampler;
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerRoot;
+
+/// Objects of a table that are shown by key; the rest are counted.
+const KEYS_MAX: usize = 10;
+
+/// One sync as it was found.
+pub struct Look {
+    /// Its surroundings.
+    pub context: Context,
+    /// The cursor, when there is one.
+    pub cursor: Option<Cursor>,
+    /// What the ledger holds of the tables.
+    pub ledger: LedgerRoot,
+    /// The tables, by name.
+    pub tables: BTreeMap<String, TableLook>,
+}
+
+/// One table as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableLook {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+    /// The newest one's time.
+    pub last_modified: Option<Timestamp>,
+    /// Their formats.
+    pub formats: BTreeSet<Format>,
+    /// Those that a run would read.
+    pub read: Reading,
+    /// Overwritten ones that go into the ledger unread.
+    pub ignored: u64,
+    /// Those that are left out until they change.
+    pub quarantined: u64,
+    /// First, largest and last of those a run would read, or of all where it would read none: what a schema is inferred from.
+    samples: Option<[Object; 3]>,
+}
+
+/// What a run would read of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+    /// How many for each reason.
+    pub why: BTreeMap<Why, u64>,
+    /// The first of them.
+    pub keys: Vec<ReadKey>,
+}
+
+/// An object that a run would read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadKey {
+    /// Its key.
+    pub key: String,
+    /// Its bytes as stored.
+    pub bytes: u64,
+    /// Why it is read.
+    pub why: Why,
+}
+
+/// Why an object is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// It was never read.
+    New,
+    /// It was read, and is another version now.
+    Overwritten,
+    /// It was quarantined, and is another version now.
+    Retried,
+    /// It was read, and everything is read again: Replace, or no ledger is kept.
+    Again,
+}
+
+impl Why {
+    /// The word that is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Why::New => "new",
+            Why::Overwritten => "overwritten",
+            Why::Retried => "retried",
+            Why::Again => "again",
+        }
+    }
+}
+
+impl TableLook {
+    fn add(&mut self, found: Surveyed, format: Option<Format>) {
+        let Surveyed { object, standing, treatment, .. } = found;
+        self.objects += 1;
+        self.bytes += object.size;
+        self.last_modified = self.last_modified.max(Some(object.last_modified));
+        self.formats.extend(format);
+        self.ignored += u64::from(treatment == Treatment::Ignore);
+        self.quarantined += u64::from(treatment == Treatment::Leave && standing == Standing::Quarantined);
+        if treatment != Treatment::Read {
+            if self.read.objects == 0 {
+                self.sample(&object, self.objects == 1);
+            }
+            return;
+        }
+        self.sample(&object, self.read.objects == 0);
+        let why = match standing {
+            Standing::New => Why::New,
+            Standing::Overwritten => Why::Overwritten,
+            Standing::Replaced => Why::Retried,
+            Standing::Known | Standing::Quarantined => Why::Again,
+        };
+        self.read.objects += 1;
+        self.read.bytes += object.size;
+        *self.read.why.entry(why).or_default() += 1;
+        if self.read.keys.len() < KEYS_MAX {
+            self.read.keys.push(ReadKey { key: object.key, bytes: object.size, why });
+        }
+    }
+
+    fn sample(&mut self, object: &Object, first: bool) {
+        match &mut self.samples {
+            Some(samples) if !first => {
+                if object.size > samples[1].size {
+                    samples[1].clone_from(object);
+                }
+                samples[2].clone_from(object);
+            }
+            samples => *samples = Some([object.clone(), object.clone(), object.clone()]),
+        }
+    }
+}
+
+/// Gathers tables as the survey goes.
+struct Gather<'a> {
+    settings: &'a Settings,
+    tables: BTreeMap<String, TableLook>,
+    /// The first object that a run would stop at, and why.
+    stop: Option<(String, &'static str)>,
+}
+
+impl Visitor for Gather<'_> {
+    fn restart(&mut self) {
+        self.tables.clear();
+        self.stop = None;
+    }
+
+    fn object(&mut self, found: Surveyed) {
+        let format = format_of(self.settings, &found.object.key);
+        let stop = match found.treatment {
+            Treatment::Refuse => Some("it was overwritten after it had been read, and incremental.onOverwrite is Fail"),
+            Treatment::Read if format.is_none() => {
+                Some("its extension names no format: set source.format, or leave it out with source.exclude")
+            }
+            _ => None,
+        };
+        if self.stop.is_none() {
+            self.stop = stop.map(|why| (found.object.key.clone(), why));
+        }
+        self.tables.entry(found.table.clone()).or_default().add(found, format);
+    }
+}
+
+impl Look {
+    /// Looks at one sync. What would stop a run before it has planned is an error here too.
+    pub async fn at(machine: &Machine, sync: &Sync) -> Result<Look, RunError> {
+        let context = machine.context(sync, sync.stores().await?);
+        let mut cursor = sync.load().await?.map(|(cursor, _)| cursor);
+        allowed(&context, &mut cursor).await?;
+        let settings = &context.settings;
+        // Without a cursor no blob is ever asked for.
+        let state_id = cursor.as_ref().map_or("none", |cursor| &cursor.state_id);
+        let blobs = Blobs::new(context.destination.clone(), &settings.state_prefix, state_id);
+        let root = cursor.as_ref().and_then(|cursor| cursor.ledger.as_ref());
+        let run = cursor.as_ref().and_then(|cursor| cursor.run.as_ref()).filter(|run| !run.ended);
+        let survey = Survey {
+            source: context.source.as_ref(),
+            blobs: &blobs,
+            ledger: root,
+            run: run.map(|run| run.id.as_str()),
+            settings,
+            scratch: &context.scratch,
+        };
+        let mut gather = Gather { settings, tables: BTreeMap::new(), stop: None };
+        survey.run(&mut gather).await?;
+        let Gather { tables, stop, .. } = gather;
+        if let Some((key, why)) = stop {
+            return Err(RunError::new(RunErrorKind::BadData, format!("{}: {}/{key}: {why}", settings.id, context.source.place())));
+        }
+        let ledger = match root {
+            Some(key) => LedgerRoot::load_where(&blobs, key, |name| tables.contains_key(name)).await?,
+            None => LedgerRoot::default(),
+        };
+        Ok(Look { context, cursor, ledger, tables })
+    }
+
+    /// The schema that rows of a table would be verified against now.
+    pub async fn schema(&self, name: &str, table: &TableLook) -> Result<Vec<ColumnLook>, RunError> {
+        let settings = &self.context.settings;
+        let mut samples = table.samples.as_ref().map(|samples| samples.to_vec()).unwrap_or_default();
+        samples.sort_by(|a, b| a.key.cmp(&b.key));
+        samples.dedup_by(|a, b| a.key == b.key);
+        let inferred = match settings.schema.mode {
+            SchemaMode::Declared => TableSchema::default(),
+            SchemaMode::Infer | SchemaMode::Strings => SourceSampler::new(&self.context).sample(name, &samples).await?,
+        };
+        let schema = frozen(&settings.schema, &inferred, self.ledger.schema(name))
+            .map_err(|error| RunError::because(RunErrorKind::BadData, format!("{}: table {name}: {error}", settings.id), error))?;
+        let fields = schema.arrow();
+        Ok(fields.fields().iter().map(|field| ColumnLook { name: field.name().clone(), data_type: type_name(field.data_type()) }).collect())
+    }
+
+    /// Where the epoch under way stands, when one is.
+    pub fn under_way(&self) -> Option<String> {
+        let cursor = self.cursor.as_ref()?;
+        let epoch = cursor.epoch + 1;
+        match cursor.phase {
+            Phase::Idle => None,
+            Phase::Running => {
+                Some(format!("epoch {epoch} was planned and not finished: a run goes on with it, or plans it again when the spec changed"))
+            }
+            Phase::Committing => Some(format!(
+                "epoch {epoch} is decided: a run first makes the rest of its files visible; its objects are still listed here"
+            )),
+        }
+    }
+}
+
+/// One column of a schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ColumnLook {
+    /// Its name.
+    pub name: String,
+    /// Its type, as `columns[].type` spells it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+/// Columns as lines for people.
+pub fn columns_text(columns: &[ColumnLook]) -> String {
+    let width = columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
+    let line = |column: &ColumnLook| {
+        format!("  {:width$}  {}\n", super::render::printable(&column.name), super::render::printable(&column.data_type))
+    };
+    columns.iter().map(line).collect()
+}
+
+/// Checks what a run checks before it plans. Takes the ledger away where a run would begin an empty one.
+async fn allowed(context: &Context, cursor: &mut Option<Cursor>) -> Result<(), RunError> {
+    let settings = &context.settings;
+    if let Some(cursor) = cursor
+        && cursor.spec_hash != context.spec_hash
+        && cursor.phase != Phase::Committing
+    {
+        if !context.accept_spec_change {
+            let message = format!(
+                "{}: source, table rule or destination changed since the last run, so a run would stop; go back, or accept it with \
+                 --accept-spec-change",
+                settings.id
+            );
+            return Err(RunError::new(RunErrorKind::SpecChanged, message));
+        }
+        if SpecHash::parse(&cursor.spec_hash).destination != SpecHash::parse(&context.spec_hash).destination {
+            cursor.ledger = None;
+            cursor.manifest = None;
+        }
+    }
+    let Some((claim, _)) = claim::read(context.destination.as_ref(), &claim::claim_key(settings)).await? else { return Ok(()) };
+    let ours = cursor.as_ref().is_some_and(|cursor| cursor.state_id == claim.state_id && cursor.epoch >= claim.epoch);
+    if !ours {
+        let message = format!(
+            "{}: the cursor of {} holds this sync, at epoch {}, so a run would stop; run it there, or take it over with `s3sync state adopt`",
+            settings.id, claim.owner, claim.epoch
+        );
+        return Err(RunError::new(RunErrorKind::Claimed, message));
+    }
+    Ok(())
+}
+
+/// Replacing what is there by nothing is refused, as a run refuses it.
+pub fn refuse_empty(look: &Look) -> Result<(), RunError> {
+    let destination = &look.context.settings.destination;
+    if destination.write_mode == WriteMode::Replace && look.tables.is_empty() && !destination.allow_empty {
+        let message = format!(
+            "{}: nothing is selected, and writeMode Replace would leave an empty destination: correct source.prefix or source.include, or \
+             set destination.allowEmpty",
+            look.context.settings.id
+        );
+        return Err(RunError::new(RunErrorKind::BadData, message));
+    }
+    Ok(())
+}

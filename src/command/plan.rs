@@ -1,0 +1,256 @@
+//! `s3sync plan`, and `run --dry-run`: what a run would read and write, and why. Nothing is written anywhere.
+
+use serde::Serialize;
+
+use super::look::{self, ColumnLook, Look, ReadKey, TableLook, Why};
+use super::machine::Machine;
+use super::places::key_shape;
+use super::render::{self, Align, bytes, count, counted, printable};
+use super::syncs::{self, Sync};
+use super::{CommandError, print, runtime};
+use crate::cli::PlanArgs;
+use crate::model::settings::WriteMode;
+use crate::pipeline::error::RunError;
+
+/// Prints the plan of every sync.
+pub fn execute(args: &PlanArgs) -> Result<(), CommandError> {
+    show(args, false)
+}
+
+/// The same, where a changed source or destination may be accepted, as `run` may.
+pub fn show(args: &PlanArgs, accept_spec_change: bool) -> Result<(), CommandError> {
+    let syncs = syncs::load(&args.from, &args.state)?;
+    let mut machine = Machine::new(None)?;
+    machine.accept_spec_change = accept_spec_change;
+    let mut plans = Plans { syncs: Vec::new() };
+    let mut failures = Vec::new();
+    runtime()?.block_on(async {
+        for sync in &syncs {
+            match SyncPlan::of(&machine, sync).await {
+                Ok(plan) => plans.syncs.push(plan),
+                Err(error) => failures.push(error),
+            }
+        }
+    });
+    print(&render::document(args.print.output, &plans, Plans::text)?)?;
+    syncs::end(failures)
+}
+
+#[derive(Debug, Serialize)]
+struct Plans {
+    syncs: Vec<SyncPlan>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncPlan {
+    namespace: String,
+    name: String,
+    write_mode: WriteMode,
+    /// The number of the first epoch that a run would record.
+    epoch: u64,
+    /// What a run would do before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    under_way: Option<String>,
+    tables: Vec<TablePlan>,
+    /// Overwritten objects that would be taken into the ledger unread.
+    ignored: u64,
+    /// Objects that stay left out, because they could not be read and have not changed.
+    quarantined: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TablePlan {
+    name: String,
+    objects: u64,
+    bytes: u64,
+    new: u64,
+    overwritten: u64,
+    retried: u64,
+    again: u64,
+    /// The first objects; `objects` says how many there are.
+    keys: Vec<ReadKey>,
+    schema: Vec<ColumnLook>,
+    /// The keys of the files, with the bucket.
+    writes: String,
+}
+
+impl SyncPlan {
+    async fn of(machine: &Machine, sync: &Sync) -> Result<SyncPlan, RunError> {
+        let look = Look::at(machine, sync).await?;
+        look::refuse_empty(&look)?;
+        let mut tables = Vec::new();
+        for (name, table) in look.tables.iter().filter(|(_, table)| table.read.objects > 0) {
+            tables.push(TablePlan::of(&look, name, table).await?);
+        }
+        let settings = &look.context.settings;
+        Ok(SyncPlan {
+            namespace: settings.id.namespace.clone(),
+            name: settings.id.name.clone(),
+            write_mode: settings.destination.write_mode,
+            epoch: look.cursor.as_ref().map_or(0, |cursor| cursor.epoch) + 1,
+            under_way: look.under_way(),
+            tables,
+            ignored: look.tables.values().map(|table| table.ignored).sum(),
+            quarantined: look.tables.values().map(|table| table.quarantined).sum(),
+        })
+    }
+}
+
+impl TablePlan {
+    async fn of(look: &Look, name: &str, table: &TableLook) -> Result<TablePlan, RunError> {
+        let why = |why: Why| table.read.why.get(&why).copied().unwrap_or(0);
+        let shape = key_shape(&look.context.settings.destination, Some(name));
+        Ok(TablePlan {
+            name: name.to_owned(),
+            objects: table.read.objects,
+            bytes: table.read.bytes,
+            new: why(Why::New),
+            overwritten: why(Why::Overwritten),
+            retried: why(Why::Retried),
+            again: why(Why::Again),
+            keys: table.read.keys.clone(),
+            schema: look.schema(name, table).await?,
+            writes: format!("{}/{shape}", look.context.destination.place()),
+        })
+    }
+}
+
+impl Plans {
+    fn text(&self) -> String {
+        let heading = [
+            ("SYNC", Align::Left),
+            ("TABLE", Align::Left),
+            ("OBJECTS", Align::Right),
+            ("BYTES", Align::Right),
+            ("NEW", Align::Right),
+            ("OVERWRITTEN", Align::Right),
+            ("RETRIED", Align::Right),
+            ("AGAIN", Align::Right),
+            ("WRITES", Align::Left),
+        ];
+        let rows = self.syncs.iter().flat_map(|sync| {
+            sync.tables.iter().map(move |table| {
+                let counts = [table.new, table.overwritten, table.retried, table.again].map(count);
+                let [new, overwritten, retried, again] = counts;
+                let (objects, size) = (count(table.objects), bytes(table.bytes));
+                [sync.id(), table.name.clone(), objects, size, new, overwritten, retried, again, table.writes.clone()]
+            })
+        });
+        let mut rows = rows.peekable();
+        let mut text = if rows.peek().is_some() { render::table(heading, rows) } else { String::new() };
+        for sync in &self.syncs {
+            for table in &sync.tables {
+                text.push_str(&format!("\n{} {}\n{}", sync.id(), table.name, look::columns_text(&table.schema)));
+                for key in &table.keys {
+                    text.push_str(&format!("  {:11}  {} ({})\n", key.why.word(), printable(&key.key), bytes(key.bytes)));
+                }
+                let more = table.objects - table.keys.len() as u64;
+                if more > 0 {
+                    text.push_str(&format!("  and {} more\n", counted(more, "object")));
+                }
+            }
+        }
+        for sync in &self.syncs {
+            let notes = sync.notes();
+            if !notes.is_empty() && !text.is_empty() {
+                text.push('\n');
+            }
+            text.extend(notes.into_iter().map(|note| format!("{}: {note}\n", sync.id())));
+        }
+        text
+    }
+}
+
+impl SyncPlan {
+    fn id(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.under_way.clone().into_iter().collect();
+        if self.tables.is_empty() {
+            notes.push("nothing new: a run would read and write nothing".to_owned());
+        } else if self.write_mode == WriteMode::Replace {
+            notes.push("the files of the last run are removed once the new ones are published".to_owned());
+        }
+        if self.ignored > 0 {
+            notes.push(format!("{} overwritten and ignored", counted(self.ignored, "object")));
+        }
+        if self.quarantined > 0 {
+            notes.push(format!("{} quarantined until they change", counted(self.quarantined, "object")));
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plans() -> Plans {
+        let column = |name: &str, data_type: &str| ColumnLook { name: name.into(), data_type: data_type.into() };
+        let key = |key: &str, why| ReadKey { key: key.into(), bytes: 2048, why };
+        let orders = TablePlan {
+            name: "orders".into(),
+            objects: 12,
+            bytes: 24_576,
+            new: 11,
+            overwritten: 1,
+            retried: 0,
+            again: 0,
+            keys: vec![key("orders/a.csv", Why::New), key("orders/b.csv", Why::Overwritten)],
+            schema: vec![column("id", "int64"), column("amount", "decimal(12,2)")],
+            writes: "s3://lake/orders/{{UUID}}.parquet".into(),
+        };
+        let sync = |name: &str, tables: Vec<TablePlan>, quarantined| SyncPlan {
+            namespace: "data".into(),
+            name: name.into(),
+            write_mode: WriteMode::Append,
+            epoch: 3,
+            under_way: None,
+            tables,
+            ignored: 0,
+            quarantined,
+        };
+        Plans { syncs: vec![sync("orders", vec![orders], 2), sync("still", vec![], 0)] }
+    }
+
+    #[test]
+    fn people_see_what_and_why() {
+        let expected = "\
+SYNC         TABLE   OBJECTS     BYTES  NEW  OVERWRITTEN  RETRIED  AGAIN  WRITES
+data/orders  orders       12  24.0 KiB   11            1        0      0  s3://lake/orders/{{UUID}}.parquet
+
+data/orders orders
+  id      int64
+  amount  decimal(12,2)
+  new          orders/a.csv (2.00 KiB)
+  overwritten  orders/b.csv (2.00 KiB)
+  and 10 objects more
+
+data/orders: 2 objects quarantined until they change
+
+data/still: nothing new: a run would read and write nothing
+";
+        assert_eq!(plans().text(), expected);
+    }
+
+    #[test]
+    fn programs_see_the_same() {
+        let shown = serde_json::to_value(plans()).unwrap();
+        assert_eq!(
+            shown["syncs"][0]["tables"][0],
+            serde_json::json!({
+                "name": "orders", "objects": 12, "bytes": 24_576, "new": 11, "overwritten": 1, "retried": 0, "again": 0,
+                "keys": [
+                    {"key": "orders/a.csv", "bytes": 2048, "why": "new"},
+                    {"key": "orders/b.csv", "bytes": 2048, "why": "overwritten"},
+                ],
+                "schema": [{"name": "id", "type": "int64"}, {"name": "amount", "type": "decimal(12,2)"}],
+                "writes": "s3://lake/orders/{{UUID}}.parquet",
+            })
+        );
+        assert_eq!((&shown["syncs"][0]["epoch"], &shown["syncs"][0]["writeMode"]), (&3.into(), &"Append".into()));
+    }
+}

@@ -1,0 +1,103 @@
+//! `s3sync run`: every sync of the manifests, one after the other, to its end.
+
+mod interrupt;
+mod report;
+mod workers;
+
+use std::sync::Arc;
+
+use self::report::{Places, Report, SyncReport};
+use super::machine::Machine;
+use super::run_lock::RunLock;
+use super::syncs::{self, Sync};
+use super::{CommandError, Kind, places, plan, progress, render};
+use crate::cli::{LogArgs, PlanArgs, RunArgs};
+use crate::pipeline::budget::{MEMORY_BYTES_MIN, default_memory_bytes};
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::run::RunSummary;
+
+/// Runs the syncs and prints what became of them. A sync that fails does not keep the next from running.
+pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
+    if args.dry_run {
+        let accept_spec_change = args.accept_spec_change;
+        return plan::show(&PlanArgs { from: args.from, print: args.print, state: args.state }, accept_spec_change);
+    }
+    let memory_bytes = memory_bytes(args.memory)?;
+    let syncs = syncs::load(&args.from, &args.state)?;
+    let mut machine = Machine::new(args.scratch_dir.as_deref())?;
+    machine.memory_bytes = memory_bytes;
+    machine.replicas = args.replicas.unwrap_or(1);
+    machine.accept_spec_change = args.accept_spec_change;
+    super::runtime()?.block_on(async {
+        interrupt::listen(machine.cancel.clone())
+            .map_err(|error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught")))?;
+        let (report, failures) = run_all(&machine, &syncs, logging).await;
+        super::print(&render::document(args.print.output, &report, Report::text)?)?;
+        syncs::end(failures)
+    })
+}
+
+fn memory_bytes(asked: Option<u64>) -> Result<u64, CommandError> {
+    let memory_bytes = asked.unwrap_or_else(default_memory_bytes);
+    if memory_bytes < MEMORY_BYTES_MIN {
+        let (asked, least) = (render::bytes(memory_bytes), MEMORY_BYTES_MIN >> 20);
+        return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("--memory is {asked}, and a run needs at least {least}Mi")));
+    }
+    Ok(memory_bytes)
+}
+
+async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Report, Vec<RunError>) {
+    let mut report = Report::default();
+    let mut failures = Vec::new();
+    for (at, sync) in syncs.iter().enumerate() {
+        let id = &sync.loaded.id;
+        let title = if syncs.len() > 1 { format!("{id} ({} of {})", at + 1, syncs.len()) } else { id.to_string() };
+        match run_one(machine, sync, title, logging).await {
+            Ok((summary, places)) => report.syncs.push(SyncReport::succeeded(id, &summary, &places)),
+            Err(error) => {
+                report.syncs.push(SyncReport::failed(id, &error));
+                failures.push(error);
+            }
+        }
+    }
+    (report, failures)
+}
+
+async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArgs) -> Result<(RunSummary, Places), RunError> {
+    let id = &sync.loaded.id;
+    if machine.cancel.is_cancelled() {
+        return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
+    }
+    let _lock = RunLock::take(id, sync.cursor.path())?;
+    let context = machine.context(sync, sync.stores().await?);
+    let progress = Arc::clone(&context.progress);
+    let shown = progress::show(title, move || progress::view(&progress), logging);
+    let result = workers::run(&context, machine.replicas).await;
+    shown.end().await;
+    let summary = result?;
+    let places = places_of(&context, &summary);
+    Ok((summary, places))
+}
+
+fn places_of(context: &Context, summary: &RunSummary) -> Places {
+    let settings = &context.settings;
+    let place = context.destination.place();
+    let tables: Vec<&str> = summary.tables.keys().map(String::as_str).collect();
+    Places {
+        files: places::directory(&settings.destination, place, &tables),
+        dead_letters: settings.errors.dead_letter_path.as_ref().map(|prefix| format!("{place}/{prefix}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_refused_as_usage() {
+        assert_eq!(memory_bytes(Some(MEMORY_BYTES_MIN)).unwrap(), MEMORY_BYTES_MIN);
+        let refused = memory_bytes(Some(64 << 20)).unwrap_err();
+        assert_eq!((refused.kind, refused.to_string()), (Kind::Usage, "--memory is 64.0 MiB, and a run needs at least 128Mi".to_owned()));
+    }
+}

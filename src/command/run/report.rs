@@ -1,0 +1,272 @@
+//! What became of each sync: the summary on stdout.
+
+use serde::Serialize;
+
+use crate::command::render::{self, Align, bytes, count, counted, printable};
+use crate::model::settings::SyncId;
+use crate::pipeline::error::RunError;
+use crate::pipeline::run::RunSummary;
+
+/// What became of every sync, in the order of the manifests. Serialised, it is the result of `run -o json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The syncs.
+    pub syncs: Vec<SyncReport>,
+}
+
+/// What became of one sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncReport {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// Whether it reached its end.
+    pub result: Outcome,
+    /// `Succeeded`, or the word of [`crate::pipeline::error::RunErrorKind::reason`].
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// What was published, by table name.
+    pub tables: Vec<TableReport>,
+    /// Objects that were left out because they could not be read.
+    pub quarantined: u64,
+    /// Records that were set aside.
+    pub bad_records: u64,
+    /// Lines for people below the table: where to look, and what was left out.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// At its end.
+    Succeeded,
+    /// Before.
+    Failed,
+}
+
+/// What was published of one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableReport {
+    /// The table.
+    pub name: String,
+    /// Objects read.
+    pub objects: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Files written.
+    pub files: u64,
+}
+
+/// Where the output of a sync is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Of the files: bucket and path template.
+    pub files: String,
+    /// Of the records that were set aside.
+    pub dead_letters: Option<String>,
+}
+
+impl SyncReport {
+    /// The report of a run that has reached its end.
+    pub fn succeeded(sync: &SyncId, summary: &RunSummary, places: &Places) -> SyncReport {
+        let tables = summary.tables.iter().map(|(name, table)| TableReport {
+            name: name.clone(),
+            objects: table.objects,
+            rows: table.rows,
+            bytes: table.bytes,
+            files: table.files,
+        });
+        let mut report = SyncReport {
+            result: Outcome::Succeeded,
+            reason: "Succeeded",
+            tables: tables.collect(),
+            quarantined: summary.quarantined,
+            bad_records: summary.bad_records,
+            ..SyncReport::empty(sync)
+        };
+        report.message = report.published();
+        report.notes = report.places(places);
+        report.notes.extend(quarantined(summary));
+        report
+    }
+
+    /// The report of a run that has not.
+    pub fn failed(sync: &SyncId, error: &RunError) -> SyncReport {
+        SyncReport { reason: error.kind.reason(), message: error.to_string(), ..SyncReport::empty(sync) }
+    }
+
+    fn empty(sync: &SyncId) -> SyncReport {
+        SyncReport {
+            namespace: sync.namespace.clone(),
+            name: sync.name.clone(),
+            result: Outcome::Failed,
+            reason: "",
+            message: String::new(),
+            tables: Vec::new(),
+            quarantined: 0,
+            bad_records: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// `12,345 rows of 3 objects in 4 files`.
+    fn published(&self) -> String {
+        let sum = |number: fn(&TableReport) -> u64| self.tables.iter().map(number).sum::<u64>();
+        let (objects, files) = (sum(|table| table.objects), sum(|table| table.files));
+        if objects == 0 && files == 0 {
+            return "nothing new, nothing written".to_owned();
+        }
+        format!("{} of {} in {}", counted(sum(|table| table.rows), "row"), counted(objects, "object"), counted(files, "file"))
+    }
+
+    fn places(&self, places: &Places) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.tables.iter().any(|table| table.files > 0) {
+            notes.push(format!("look in {}", places.files));
+        }
+        match &places.dead_letters {
+            Some(place) if self.bad_records > 0 => {
+                notes.push(format!("{} set aside in {place}", counted(self.bad_records, "bad record")));
+            }
+            _ => {}
+        }
+        notes
+    }
+}
+
+/// A line for each object that was left out and is named, and one for the rest.
+fn quarantined(summary: &RunSummary) -> Vec<String> {
+    let mut lines: Vec<String> = summary
+        .quarantined_objects
+        .iter()
+        .map(|object| format!("quarantined until it changes: {}: {}", object.key, object.message))
+        .collect();
+    let unnamed = summary.quarantined.saturating_sub(summary.quarantined_objects.len() as u64);
+    if unnamed > 0 {
+        lines.push(format!("quarantined until they change: {} more", counted(unnamed, "object")));
+    }
+    lines
+}
+
+impl Report {
+    /// For people: the tables that were written, then a line for each sync and what there is to say of it.
+    pub fn text(&self) -> String {
+        let rows = self.syncs.iter().flat_map(|sync| {
+            sync.tables.iter().map(move |table| {
+                let id = format!("{}/{}", sync.namespace, sync.name);
+                [id, table.name.clone(), count(table.objects), count(table.rows), bytes(table.bytes), count(table.files)]
+            })
+        });
+        let heading = [
+            ("SYNC", Align::Left),
+            ("TABLE", Align::Left),
+            ("OBJECTS", Align::Right),
+            ("ROWS", Align::Right),
+            ("BYTES", Align::Right),
+            ("FILES", Align::Right),
+        ];
+        let mut rows = rows.peekable();
+        let mut text = String::new();
+        if rows.peek().is_some() {
+            text = render::table(heading, rows);
+            text.push('\n');
+        }
+        for sync in &self.syncs {
+            text.push_str(&match sync.result {
+                Outcome::Succeeded => format!("{}/{}: {}\n", sync.namespace, sync.name, printable(&sync.message)),
+                // The sentence itself goes to stderr.
+                Outcome::Failed => format!("{}/{}: failed: {}\n", sync.namespace, sync.name, sync.reason),
+            });
+            for note in &sync.notes {
+                text.push_str(&format!("  {}\n", printable(note)));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::{Excluded, Exclusion};
+    use crate::pipeline::error::RunErrorKind;
+    use crate::pipeline::run::TableSummary;
+
+    fn report() -> Report {
+        let id = |name: &str| SyncId { namespace: "data".into(), name: name.into() };
+        let places = Places { files: "s3://lake/orders/".into(), dead_letters: Some("s3://lake/rejects/".into()) };
+        let written = RunSummary {
+            tables: [
+                ("items".to_owned(), TableSummary { objects: 1, rows: 7, bytes: 900, files: 1 }),
+                ("orders".to_owned(), TableSummary { objects: 3, rows: 12_345, bytes: 1_268_776, files: 4 }),
+            ]
+            .into(),
+            epochs: 1,
+            quarantined: 3,
+            quarantined_objects: vec![Excluded {
+                key: "orders/b\u{7}.csv".into(),
+                etag: "x".into(),
+                reason: Exclusion::Quarantined,
+                message: "line 4: the quote never closes".into(),
+            }],
+            bad_records: 2,
+        };
+        let denied = RunError::new(RunErrorKind::Denied, "data/locked: GetObject s3://raw/a: access denied");
+        let nothing = RunSummary::default();
+        Report {
+            syncs: vec![
+                SyncReport::succeeded(&id("orders"), &written, &places),
+                SyncReport::succeeded(&id("still"), &nothing, &places),
+                SyncReport::failed(&id("locked"), &denied),
+            ],
+        }
+    }
+
+    #[test]
+    fn people_see_a_table_and_what_there_is_to_say() {
+        let expected = "\
+SYNC         TABLE   OBJECTS    ROWS     BYTES  FILES
+data/orders  items         1       7     900 B      1
+data/orders  orders        3  12,345  1.21 MiB      4
+
+data/orders: 12,352 rows of 4 objects in 5 files
+  look in s3://lake/orders/
+  2 bad records set aside in s3://lake/rejects/
+  quarantined until it changes: orders/b\\u{7}.csv: line 4: the quote never closes
+  quarantined until they change: 2 objects more
+data/still: nothing new, nothing written
+data/locked: failed: Denied
+";
+        assert_eq!(report().text(), expected);
+    }
+
+    #[test]
+    fn programs_see_the_documented_fields_and_no_others() {
+        let expected = serde_json::json!({"syncs": [
+            {
+                "namespace": "data", "name": "orders", "result": "Succeeded", "reason": "Succeeded",
+                "message": "12,352 rows of 4 objects in 5 files",
+                "tables": [
+                    {"name": "items", "objects": 1, "rows": 7, "bytes": 900, "files": 1},
+                    {"name": "orders", "objects": 3, "rows": 12_345, "bytes": 1_268_776, "files": 4},
+                ],
+                "quarantined": 3, "badRecords": 2,
+            },
+            {
+                "namespace": "data", "name": "still", "result": "Succeeded", "reason": "Succeeded",
+                "message": "nothing new, nothing written", "tables": [], "quarantined": 0, "badRecords": 0,
+            },
+            {
+                "namespace": "data", "name": "locked", "result": "Failed", "reason": "Denied",
+                "message": "data/locked: GetObject s3://raw/a: access denied", "tables": [], "quarantined": 0, "badRecords": 0,
+            },
+        ]});
+        assert_eq!(serde_json::to_value(report()).unwrap(), expected);
+    }
+}

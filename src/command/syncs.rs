@@ -1,0 +1,116 @@
+//! From manifests to opened syncs: what every verb over a file cursor begins with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::validate::manifest_errors;
+use super::{CommandError, Kind};
+use crate::api::manifest::{self, LoadedSync};
+use crate::cli::{FileArgs, StateDirArgs};
+use crate::model::cursor::Cursor;
+use crate::model::settings::Settings;
+use crate::model::spec_hash::SpecHash;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::file::FileCursor;
+use crate::state::{CursorStore, StateError, Version};
+use crate::store::{self, Side, Store};
+
+/// The state directory beside a manifest.
+const STATE_DIR: &str = ".s3sync";
+
+/// One sync of the manifests.
+#[derive(Debug)]
+pub struct Sync {
+    /// Its manifest.
+    pub loaded: LoadedSync,
+    /// Its cursor's file.
+    pub cursor: FileCursor,
+}
+
+/// A sync whose buckets are within reach.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The source bucket.
+    pub source: Arc<dyn Store>,
+    /// The destination bucket.
+    pub destination: Arc<dyn Store>,
+}
+
+/// Reads the manifests, at least one; every error of them is reported.
+pub fn load(from: &FileArgs, state: &StateDirArgs) -> Result<Vec<Sync>, CommandError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = manifest::load(&from.files, &environment).map_err(manifest_errors)?;
+    let sync = |loaded: LoadedSync| {
+        let state_dir = state.state_dir.clone().unwrap_or_else(|| loaded.folder.join(STATE_DIR));
+        let state_dir: PathBuf = std::path::absolute(&state_dir).unwrap_or(state_dir);
+        let cursor = FileCursor::new(&state_dir, &loaded.id);
+        Sync { loaded, cursor }
+    };
+    Ok(loaded.into_iter().map(sync).collect())
+}
+
+impl Sync {
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// Identity of source and destination.
+    pub fn spec_hash(&self) -> String {
+        SpecHash::of(self.settings()).to_string()
+    }
+
+    /// Where the cursor lives, for people who read the claim: this host and the cursor's file.
+    pub fn owner(&self) -> String {
+        format!("{}:{}", host(), self.cursor.path().display())
+    }
+
+    /// The cursor as it stands.
+    pub async fn load(&self) -> Result<Option<(Cursor, Version)>, RunError> {
+        self.cursor.load().await.map_err(|error| self.failed(error))
+    }
+
+    /// What a failure of the cursor's file means.
+    pub fn failed(&self, error: StateError) -> RunError {
+        let kind = match error {
+            StateError::Nonsense { .. } => RunErrorKind::CursorInvalid,
+            StateError::Conflict => RunErrorKind::Interrupted,
+            StateError::Unavailable { .. } => RunErrorKind::Failed,
+        };
+        RunError::because(kind, format!("{}: {error}", self.loaded.id), error)
+    }
+
+    /// Opens both buckets. No request is made yet.
+    pub async fn stores(&self) -> Result<Stores, RunError> {
+        let settings = self.settings();
+        Ok(Stores {
+            source: store::connect(&self.loaded.source, &settings.source.bucket, Side::Source).await?,
+            destination: store::connect(&self.loaded.destination, &settings.destination.bucket, Side::Destination).await?,
+        })
+    }
+}
+
+/// This machine's name, as far as it can be told.
+fn host() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    kernel.ok().or_else(|| std::env::var("HOSTNAME").ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// The failures of several syncs as one error: each is reported, and the first gives the exit code.
+pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
+    match failures.first().map(kind_of) {
+        None => Ok(()),
+        Some(kind) => Err(CommandError { kind, errors: failures.into_iter().map(anyhow::Error::new).collect() }),
+    }
+}
+
+/// What a failure of a run means for the exit code.
+fn kind_of(error: &RunError) -> Kind {
+    match error.kind.exit_code() {
+        2 => Kind::Usage,
+        3 => Kind::Access,
+        4 => Kind::BadData,
+        5 => Kind::Interrupted,
+        _ => Kind::Other,
+    }
+}

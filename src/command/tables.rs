@@ -1,0 +1,174 @@
+//! `s3sync tables`: the tables that the syncs find, with what there is of each, how far the cursor is, and the schema.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::look::{self, ColumnLook, Look};
+use super::machine::Machine;
+use super::render::{self, Align, bytes, count};
+use super::syncs::{self, Sync};
+use super::{CommandError, print, runtime};
+use crate::cli::TablesArgs;
+use crate::model::cursor::TableMark;
+use crate::pipeline::error::RunError;
+
+/// Prints the tables of every sync.
+pub fn execute(args: &TablesArgs) -> Result<(), CommandError> {
+    let syncs = syncs::load(&args.from, &args.state)?;
+    let machine = Machine::new(None)?;
+    let mut tables = Tables { syncs: Vec::new() };
+    let mut failures = Vec::new();
+    runtime()?.block_on(async {
+        for sync in &syncs {
+            match SyncTables::of(&machine, sync).await {
+                Ok(found) => tables.syncs.push(found),
+                Err(error) => failures.push(error),
+            }
+        }
+    });
+    print(&render::document(args.print.output, &tables, Tables::text)?)?;
+    syncs::end(failures)
+}
+
+#[derive(Debug, Serialize)]
+struct Tables {
+    syncs: Vec<SyncTables>,
+}
+
+#[derive(Debug, Serialize)]
+struct SyncTables {
+    namespace: String,
+    name: String,
+    tables: Vec<Table>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Table {
+    name: String,
+    objects: u64,
+    bytes: u64,
+    formats: Vec<&'static str>,
+    last_modified: Option<Timestamp>,
+    /// Objects that a run would read.
+    unread: u64,
+    /// How far the cursor is; `null`: nothing of the table was read yet.
+    cursor: Option<TableMark>,
+    schema: Vec<ColumnLook>,
+}
+
+impl SyncTables {
+    async fn of(machine: &Machine, sync: &Sync) -> Result<SyncTables, RunError> {
+        let look = Look::at(machine, sync).await?;
+        let mut tables = Vec::new();
+        for (name, table) in &look.tables {
+            tables.push(Table {
+                name: name.clone(),
+                objects: table.objects,
+                bytes: table.bytes,
+                formats: table.formats.iter().map(|format| format.name()).collect(),
+                last_modified: table.last_modified,
+                unread: table.read.objects,
+                cursor: look.ledger.tables.get(name).map(|known| known.mark.clone()),
+                schema: look.schema(name, table).await?,
+            });
+        }
+        let id = &sync.loaded.id;
+        Ok(SyncTables { namespace: id.namespace.clone(), name: id.name.clone(), tables })
+    }
+}
+
+impl Tables {
+    fn text(&self) -> String {
+        let heading = [
+            ("SYNC", Align::Left),
+            ("TABLE", Align::Left),
+            ("OBJECTS", Align::Right),
+            ("BYTES", Align::Right),
+            ("FORMAT", Align::Left),
+            ("NEWEST", Align::Left),
+            ("UNREAD", Align::Right),
+            ("READ", Align::Right),
+            ("ROWS", Align::Right),
+            ("UP TO", Align::Left),
+        ];
+        let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
+        let rows = self.syncs.iter().flat_map(|sync| {
+            sync.tables.iter().map(move |table| {
+                let mark = table.cursor.as_ref();
+                [
+                    format!("{}/{}", sync.namespace, sync.name),
+                    table.name.clone(),
+                    count(table.objects),
+                    bytes(table.bytes),
+                    table.formats.join(","),
+                    time(table.last_modified),
+                    count(table.unread),
+                    count(mark.map_or(0, |mark| mark.objects)),
+                    count(mark.map_or(0, |mark| mark.rows)),
+                    time(mark.and_then(|mark| mark.last_modified)),
+                ]
+            })
+        });
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return "no object is selected\n".to_owned();
+        }
+        let mut text = render::table(heading, rows);
+        for sync in &self.syncs {
+            for table in &sync.tables {
+                text.push_str(&format!("\n{}/{} {}\n{}", sync.namespace, sync.name, table.name, look::columns_text(&table.schema)));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables() -> Tables {
+        let modified = Some("2024-01-31T10:00:00Z".parse().unwrap());
+        let mark = TableMark { last_modified: modified, key: "orders/b.csv".into(), objects: 3, rows: 12_345, bytes: 999 };
+        let table = |name: &str, cursor| Table {
+            name: name.into(),
+            objects: 4,
+            bytes: 2048,
+            formats: vec!["csv", "jsonl"],
+            last_modified: modified,
+            unread: 1,
+            cursor,
+            schema: vec![ColumnLook { name: "id".into(), data_type: "int64".into() }],
+        };
+        let tables = vec![table("items", None), table("orders", Some(mark))];
+        Tables { syncs: vec![SyncTables { namespace: "data".into(), name: "shop".into(), tables }] }
+    }
+
+    #[test]
+    fn people_see_what_there_is_and_how_far_the_cursor_is() {
+        let expected = "\
+SYNC       TABLE   OBJECTS     BYTES  FORMAT     NEWEST                UNREAD  READ    ROWS  UP TO
+data/shop  items         4  2.00 KiB  csv,jsonl  2024-01-31T10:00:00Z       1     0       0  -
+data/shop  orders        4  2.00 KiB  csv,jsonl  2024-01-31T10:00:00Z       1     3  12,345  2024-01-31T10:00:00Z
+
+data/shop items
+  id  int64
+
+data/shop orders
+  id  int64
+";
+        assert_eq!(tables().text(), expected);
+        assert_eq!(Tables { syncs: vec![] }.text(), "no object is selected\n");
+    }
+
+    #[test]
+    fn programs_see_the_same() {
+        let expected = serde_json::json!({
+            "name": "orders", "objects": 4, "bytes": 2048, "formats": ["csv", "jsonl"], "lastModified": "2024-01-31T10:00:00Z", "unread": 1,
+            "cursor": {"lastModified": "2024-01-31T10:00:00Z", "key": "orders/b.csv", "objects": 3, "rows": 12_345, "bytes": 999},
+            "schema": [{"name": "id", "type": "int64"}],
+        });
+        assert_eq!(serde_json::to_value(tables()).unwrap()["syncs"][0]["tables"][1], expected);
+    }
+}
