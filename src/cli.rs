@@ -65,6 +65,8 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Shows the tables that the syncs find, with their objects, schemas and positions
     Tables(TablesArgs),
+    /// Shows, exports and changes cursors
+    State(StateArgs),
     /// Checks manifests by the API server's rules, and by those that only the whole spec shows
     Validate(ValidateArgs),
     /// Prints the CustomResourceDefinition as YAML

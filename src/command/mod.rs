@@ -21,6 +21,7 @@ pub mod render;
 pub mod run;
 pub mod run_lock;
 pub mod scratch;
+pub mod state;
 pub mod syncs;
 pub mod tables;
 pub mod validate;
@@ -44,6 +45,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Run(args) => run::execute(args, logging),
         Verb::Plan(args) => plan::execute(&args),
         Verb::Tables(args) => tables::execute(&args),
+        Verb::State(args) => state::execute(args),
         Verb::Validate(args) => validate::execute(&args),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),

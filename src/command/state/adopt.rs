@@ -1,0 +1,118 @@
+//! `s3sync state adopt`: a sync goes on from here, whoever held it before.
+//!
+//! A cursor of its own that has a ledger takes the claim over as it is. Otherwise the cursor is made from what was published: the claim
+//! names the last epoch, and that epoch's directory holds the ledger. The new cursor gets a directory of its own, so that the old one,
+//! should it come back, is refused by the claim and cannot write beside it. Its blobs stay where they are: they are named by whole keys.
+
+use futures::TryStreamExt;
+
+use crate::command::run_lock::RunLock;
+use crate::command::syncs::{Stores, Sync};
+use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::plan::BlobKey;
+use crate::pipeline::claim::{self, Claim};
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::CursorStore;
+use crate::state::blobs::Blobs;
+use crate::state::ledger::LedgerRoot;
+use crate::state::wire::Kind;
+use crate::store::Store;
+
+/// Takes one sync over.
+pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
+    let _lock = RunLock::take(&sync.loaded.id, sync.cursor.path())?;
+    let (settings, store) = (sync.settings(), stores.destination.as_ref());
+    let Some((claim, _)) = claim::read(store, &claim::claim_key(settings)).await? else {
+        return Ok(vec!["nobody holds this sync; the next run does".to_owned()]);
+    };
+    let ours = sync.load().await?;
+    let cursor = match &ours {
+        Some((cursor, _)) if cursor.state_id == claim.state_id && cursor.epoch >= claim.epoch => {
+            return Ok(vec!["this cursor holds the sync already".to_owned()]);
+        }
+        Some((cursor, _)) if cursor.state_id != claim.state_id && cursor.ledger.is_some() => cursor.clone(),
+        _ => {
+            let cursor = published(sync, stores, &claim).await?;
+            let written = match &ours {
+                Some((_, version)) => sync.cursor.swap(version, &cursor).await,
+                None => sync.cursor.create(&cursor).await,
+            };
+            written.map_err(|error| sync.failed(error))?;
+            cursor
+        }
+    };
+    claim::adopt(store, settings, &cursor, &sync.owner()).await?;
+    Ok(vec![format!("taken over from {} at epoch {}", claim.owner, cursor.epoch)])
+}
+
+/// A cursor at the last epoch that was published, or in the middle of the one that was decided after it.
+async fn published(sync: &Sync, stores: &Stores, claim: &Claim) -> Result<Cursor, RunError> {
+    let state_prefix = &sync.settings().state_prefix;
+    let blobs = Blobs::new(stores.destination.clone(), state_prefix, &claim.state_id);
+    let mut cursor = Cursor {
+        version: Cursor::VERSION,
+        state_id: uuid::Uuid::new_v4().simple().to_string(),
+        epoch: claim.epoch,
+        phase: Phase::Idle,
+        run: None,
+        plan: None,
+        decision: None,
+        ledger: None,
+        manifest: None,
+        garbage: None,
+        listed_to: None,
+        spec_hash: sync.spec_hash(),
+        tables: Default::default(),
+    };
+    if claim.epoch > 0 {
+        cursor.ledger = Some(the_one(sync, &blobs, claim.epoch, Kind::Ledger).await?.ok_or_else(|| {
+            let place = format!("{}/{}", stores.destination.place(), blobs.epoch_prefix(claim.epoch));
+            lost(sync, format!("there is no ledger under {place}"))
+        })?);
+        cursor.manifest = the_one(sync, &blobs, claim.epoch, Kind::Manifest).await?;
+    }
+    if let Some(ledger) = &cursor.ledger {
+        let tables = LedgerRoot::load(&blobs, ledger).await?.tables;
+        cursor.tables = tables.into_iter().take(Cursor::TABLES_MAX).map(|(name, table)| (name, table.mark)).collect();
+    }
+    // What was decided may be visible in part: the next run goes on with it. What was only planned is not, and is planned again.
+    if let Some(key) = the_one(sync, &blobs, claim.epoch + 1, Kind::Decision).await? {
+        let decision = blobs.get_decision(&key).await?;
+        let plan = blobs.get_plan(&decision.plan).await?;
+        cursor.phase = Phase::Committing;
+        cursor.run = Some(Run { id: plan.run, started: plan.planned_at, pass: plan.pass, changed: false, ended: false });
+        cursor.plan = Some(decision.plan);
+        cursor.decision = Some(key);
+    }
+    Ok(cursor)
+}
+
+/// The blob of a kind in an epoch's directory. Several leave open which one counted, and only the lost cursor knew.
+async fn the_one(sync: &Sync, blobs: &Blobs, epoch: u64, kind: Kind) -> Result<Option<BlobKey>, RunError> {
+    let store: &dyn Store = blobs.store().as_ref();
+    let prefix = blobs.epoch_prefix(epoch);
+    let mut found = None;
+    let mut pages = store.list(&prefix, None);
+    while let Some(page) = pages.try_next().await? {
+        for object in page {
+            if Blobs::kind_of(&object.key) != Some(kind) {
+                continue;
+            }
+            if found.is_some() {
+                let place = format!("{}/{prefix}", store.place());
+                return Err(lost(sync, format!("there are several blobs {}-* under {place}", kind.word())));
+            }
+            found = Some(BlobKey(object.key));
+        }
+    }
+    Ok(found)
+}
+
+fn lost(sync: &Sync, what: String) -> RunError {
+    let message = format!(
+        "{}: what was published does not tell where the sync stood: {what}; put the lost cursor back from a copy, or read everything \
+         again after `s3sync state reset --yes`",
+        sync.loaded.id
+    );
+    RunError::new(RunErrorKind::CursorInvalid, message)
+}

@@ -1,0 +1,98 @@
+//! `s3sync state reset`: the ledger is forgotten, so that the next run reads everything. Published files stay, and epochs go on counting,
+//! so that no key and no blob of before is ever written again.
+
+use crate::command::run_lock::RunLock;
+use crate::command::syncs::{Stores, Sync};
+use crate::model::cursor::{Cursor, Phase};
+use crate::model::plan::BlobKey;
+use crate::pipeline::claim;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::{CursorStore, StateError};
+use crate::store::{ErrorKind, Store};
+
+/// Resets one cursor.
+pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
+    let _lock = RunLock::take(&sync.loaded.id, sync.cursor.path())?;
+    match sync.cursor.load().await {
+        Ok(Some((cursor, version))) => {
+            let (next, mut done) = forget(sync, stores.destination.as_ref(), cursor).await?;
+            sync.cursor.swap(&version, &next).await.map_err(|error| sync.failed(error))?;
+            done.push(format!("reset at epoch {}; the next run reads everything", next.epoch));
+            Ok(done)
+        }
+        Ok(None) => Ok(vec!["there is no cursor; nothing to reset".to_owned()]),
+        Err(error @ StateError::Nonsense { .. }) => replace(sync, stores, error).await,
+        Err(error) => Err(sync.failed(error)),
+    }
+}
+
+/// The cursor without its ledger.
+async fn forget(sync: &Sync, destination: &dyn Store, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
+    if cursor.phase != Phase::Idle {
+        let what = match cursor.phase {
+            Phase::Committing => "its files are becoming visible; finish it with `s3sync run`, or give it up with `s3sync state abandon`",
+            _ => "nothing of it is visible yet; finish it with `s3sync run`",
+        };
+        let message = format!("{}: epoch {} is under way (phase {:?}): {what}", sync.loaded.id, cursor.epoch + 1, cursor.phase);
+        return Err(RunError::new(RunErrorKind::Failed, message));
+    }
+    let mut done = Vec::new();
+    // What is published stays listed, and what is to be removed stays so, as long as the blobs that say it are there.
+    let mut kept = async |blob: Option<BlobKey>, what: &str| -> Result<Option<BlobKey>, RunError> {
+        let Some(key) = blob else { return Ok(None) };
+        match destination.head(&key.0).await {
+            Ok(_) => Ok(Some(key)),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NoSuchBucket) => {
+                done.push(format!("{what} {}/{} is not there any more and was forgotten too", destination.place(), key.0));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    };
+    let manifest = kept(cursor.manifest.clone(), "the list of published files").await?;
+    let garbage = kept(cursor.garbage.clone(), "the list of what is to be removed").await?;
+    let next = Cursor {
+        run: None,
+        ledger: None,
+        manifest,
+        garbage,
+        listed_to: None,
+        spec_hash: sync.spec_hash(),
+        tables: Default::default(),
+        ..cursor
+    };
+    Ok((next, done))
+}
+
+/// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says that it stood.
+async fn replace(sync: &Sync, stores: &Stores, error: StateError) -> Result<Vec<String>, RunError> {
+    let store = stores.destination.as_ref();
+    let claimed = claim::read(store, &claim::claim_key(sync.settings())).await?;
+    let Some((claim, _)) = claimed else { return Err(sync.failed(error)) };
+    let path = sync.cursor.path();
+    let aside = path.with_extension("nonsense");
+    std::fs::rename(path, &aside).map_err(|error| {
+        let message = format!("{}: {} cannot be renamed: {error}", sync.loaded.id, path.display());
+        RunError::because(RunErrorKind::Failed, message, error)
+    })?;
+    let cursor = Cursor {
+        version: Cursor::VERSION,
+        state_id: claim.state_id,
+        epoch: claim.epoch,
+        phase: Phase::Idle,
+        run: None,
+        plan: None,
+        decision: None,
+        ledger: None,
+        manifest: None,
+        garbage: None,
+        listed_to: None,
+        spec_hash: sync.spec_hash(),
+        tables: Default::default(),
+    };
+    sync.cursor.create(&cursor).await.map_err(|error| sync.failed(error))?;
+    Ok(vec![
+        format!("the cursor made no sense and was put aside as {}", aside.display()),
+        format!("reset at epoch {}, which the claim in the destination names; the next run reads everything", claim.epoch),
+    ])
+}

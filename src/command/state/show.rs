@@ -1,0 +1,217 @@
+//! `s3sync state show`: where each sync stands.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::CursorArgs;
+use crate::command::render::{self, Align, bytes, count};
+use crate::command::syncs::{self, Sync};
+use crate::command::{CommandError, print, runtime};
+use crate::model::cursor::{Cursor, Phase, Run};
+
+/// Prints the cursors. Only they are read, no bucket.
+pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
+    let syncs = syncs::load(&args.from, &args.state)?;
+    let mut shown = Shown { syncs: Vec::new() };
+    let mut failures = Vec::new();
+    runtime()?.block_on(async {
+        for sync in &syncs {
+            match sync.load().await {
+                Ok(found) => shown.syncs.push(SyncState::new(sync, found.map(|(cursor, _)| cursor))),
+                Err(error) => failures.push(error),
+            }
+        }
+    });
+    print(&render::document(args.print.output, &shown, Shown::text)?)?;
+    syncs::end(failures)
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    syncs: Vec<SyncState>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncState {
+    namespace: String,
+    name: String,
+    /// The cursor's file.
+    place: String,
+    /// `None`: there is no cursor yet.
+    #[serde(flatten)]
+    state: Option<State>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    epoch: u64,
+    phase: Phase,
+    state_id: String,
+    spec_hash: String,
+    /// Whether the manifest names another source or destination than the cursor is about.
+    spec_changed: bool,
+    run: Option<Run>,
+    tables: Vec<TableState>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TableState {
+    name: String,
+    watermark: Watermark,
+    objects: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+/// The newest object of a table.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watermark {
+    last_modified: Option<Timestamp>,
+    key: String,
+}
+
+impl SyncState {
+    fn new(sync: &Sync, cursor: Option<Cursor>) -> SyncState {
+        let id = &sync.loaded.id;
+        let state = cursor.map(|cursor| State::new(cursor, &sync.spec_hash()));
+        SyncState { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.path().display().to_string(), state }
+    }
+}
+
+impl State {
+    fn new(cursor: Cursor, spec_hash: &str) -> State {
+        let tables = cursor.tables.into_iter().map(|(name, mark)| TableState {
+            name,
+            watermark: Watermark { last_modified: mark.last_modified, key: mark.key },
+            objects: mark.objects,
+            rows: mark.rows,
+            bytes: mark.bytes,
+        });
+        State {
+            epoch: cursor.epoch,
+            phase: cursor.phase,
+            state_id: cursor.state_id,
+            spec_changed: cursor.spec_hash != spec_hash,
+            spec_hash: cursor.spec_hash,
+            run: cursor.run,
+            tables: tables.collect(),
+        }
+    }
+
+    fn last_run(&self) -> String {
+        match &self.run {
+            None => "-".to_owned(),
+            Some(run) if run.ended => run.started.to_string(),
+            Some(run) => format!("{}, not ended", run.started),
+        }
+    }
+}
+
+impl Shown {
+    fn text(&self) -> String {
+        let id = |sync: &SyncState| format!("{}/{}", sync.namespace, sync.name);
+        let syncs = self.syncs.iter().map(|sync| {
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let state = sync.state.as_ref();
+            [
+                id(sync),
+                or_none(state.map(|state| state.epoch.to_string())),
+                state.map_or("not begun".to_owned(), |state| format!("{:?}", state.phase)),
+                or_none(state.map(State::last_run)),
+                or_none(state.map(|state| state.spec_hash.clone() + if state.spec_changed { " (changed)" } else { "" })),
+                sync.place.clone(),
+            ]
+        });
+        let heading = ["SYNC", "EPOCH", "PHASE", "LAST RUN", "SPEC", "CURSOR"].map(|name| (name, Align::Left));
+        let mut text = render::table(heading, syncs);
+        let tables: Vec<_> =
+            self.syncs.iter().flat_map(|sync| sync.state.iter().flat_map(|s| &s.tables).map(move |table| (sync, table))).collect();
+        if !tables.is_empty() {
+            let heading = [
+                ("SYNC", Align::Left),
+                ("TABLE", Align::Left),
+                ("OBJECTS", Align::Right),
+                ("ROWS", Align::Right),
+                ("BYTES", Align::Right),
+                ("NEWEST", Align::Left),
+                ("KEY", Align::Left),
+            ];
+            let rows = tables.into_iter().map(|(sync, table)| {
+                let newest = table.watermark.last_modified.map_or("-".to_owned(), |time| time.to_string());
+                let counts = [count(table.objects), count(table.rows), bytes(table.bytes)];
+                let [objects, rows, size] = counts;
+                [id(sync), table.name.clone(), objects, rows, size, newest, table.watermark.key.clone()]
+            });
+            text.push('\n');
+            text.push_str(&render::table(heading, rows));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cursor::TableMark;
+
+    fn shown() -> Shown {
+        let mark = TableMark {
+            last_modified: Some("2024-01-31T10:00:00Z".parse().unwrap()),
+            key: "orders/b.csv".into(),
+            objects: 3,
+            rows: 12_345,
+            bytes: 1 << 20,
+        };
+        let cursor = Cursor {
+            version: Cursor::VERSION,
+            state_id: "abc".into(),
+            epoch: 7,
+            phase: Phase::Idle,
+            run: Some(Run { id: "r".into(), started: "2024-02-01T00:00:00Z".parse().unwrap(), pass: 1, changed: false, ended: true }),
+            plan: None,
+            decision: None,
+            ledger: None,
+            manifest: None,
+            garbage: None,
+            listed_to: None,
+            spec_hash: "x-y".into(),
+            tables: [("orders".to_owned(), mark)].into(),
+        };
+        let sync = |name: &str, state| SyncState { namespace: "data".into(), name: name.into(), place: format!("/s/{name}"), state };
+        Shown { syncs: vec![sync("orders", Some(State::new(cursor, "x-z"))), sync("new", None)] }
+    }
+
+    #[test]
+    fn people_see_syncs_and_tables() {
+        let expected = "\
+SYNC         EPOCH  PHASE      LAST RUN              SPEC           CURSOR
+data/orders  7      Idle       2024-02-01T00:00:00Z  x-y (changed)  /s/orders
+data/new     -      not begun  -                     -              /s/new
+
+SYNC         TABLE   OBJECTS    ROWS     BYTES  NEWEST                KEY
+data/orders  orders        3  12,345  1.00 MiB  2024-01-31T10:00:00Z  orders/b.csv
+";
+        assert_eq!(shown().text(), expected);
+    }
+
+    #[test]
+    fn programs_see_the_same() {
+        let expected = serde_json::json!({"syncs": [
+            {
+                "namespace": "data", "name": "orders", "place": "/s/orders", "epoch": 7, "phase": "Idle", "stateId": "abc",
+                "specHash": "x-y", "specChanged": true,
+                "run": {"id": "r", "started": "2024-02-01T00:00:00Z", "pass": 1, "changed": false, "ended": true},
+                "tables": [{
+                    "name": "orders", "watermark": {"lastModified": "2024-01-31T10:00:00Z", "key": "orders/b.csv"},
+                    "objects": 3, "rows": 12_345, "bytes": 1 << 20,
+                }],
+            },
+            {"namespace": "data", "name": "new", "place": "/s/new"},
+        ]});
+        assert_eq!(serde_json::to_value(shown()).unwrap(), expected);
+    }
+}
