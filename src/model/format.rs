@@ -91,12 +91,9 @@ impl Compression {
 
     /// Takes a compression extension off a name: `a.csv.gz` gives (`a.csv`, Gzip).
     pub fn strip_extension(name: &str) -> (&str, Compression) {
-        for (extension, compression) in [
-            (".gz", Compression::Gzip),
-            (".gzip", Compression::Gzip),
-            (".zst", Compression::Zstd),
-            (".zstd", Compression::Zstd),
-        ] {
+        for (extension, compression) in
+            [(".gz", Compression::Gzip), (".gzip", Compression::Gzip), (".zst", Compression::Zstd), (".zstd", Compression::Zstd)]
+        {
             let cut = name.len().saturating_sub(extension.len());
             if cut > 0 && name.is_char_boundary(cut) && name[cut..].eq_ignore_ascii_case(extension) {
                 return (&name[..cut], compression);

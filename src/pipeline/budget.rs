@@ -83,10 +83,7 @@ mod tests {
     fn shares_of_the_least_budget_fit_into_it() {
         for memory in [MEMORY_BYTES_MIN, 192 * MIB, 256 * MIB, 1024 * MIB] {
             let budget = Budget::new(memory, 2, None, 64 * MIB, 1);
-            assert!(
-                BASE_BYTES + 64 * MIB + budget.upload_bytes + budget.read_bytes <= memory + 16 * MIB,
-                "{memory}: {budget:?}"
-            );
+            assert!(BASE_BYTES + 64 * MIB + budget.upload_bytes + budget.read_bytes <= memory + 16 * MIB, "{memory}: {budget:?}");
         }
     }
 }

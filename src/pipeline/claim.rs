@@ -90,14 +90,7 @@ pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner
     }
 }
 
-async fn confirm(
-    store: &dyn Store,
-    settings: &Settings,
-    key: String,
-    claim: Claim,
-    found: Claim,
-    etag: Etag,
-) -> Result<Held, RunError> {
+async fn confirm(store: &dyn Store, settings: &Settings, key: String, claim: Claim, found: Claim, etag: Etag) -> Result<Held, RunError> {
     if found.state_id != claim.state_id {
         return Err(RunError::new(
             RunErrorKind::Claimed,
@@ -169,9 +162,7 @@ impl Held {
         let written = store.put(&self.key, body(&claim), Condition::Match(&self.etag)).await;
         self.etag = match written {
             Ok(etag) => etag,
-            Err(error) if error.kind == ErrorKind::Unsupported => {
-                store.put(&self.key, body(&claim), Condition::Any).await?
-            }
+            Err(error) if error.kind == ErrorKind::Unsupported => store.put(&self.key, body(&claim), Condition::Any).await?,
             Err(error) if error.kind == ErrorKind::Precondition => match read(store, &self.key).await? {
                 // Our own write whose answer was lost, or the other worker 0 of the same cursor.
                 Some((found, etag)) if found.state_id == claim.state_id && found.epoch >= epoch => etag,

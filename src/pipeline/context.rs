@@ -74,11 +74,7 @@ pub struct Patience {
 impl Default for Patience {
     /// A shard takes seconds: a worker that is silent for a minute is likely gone, and if it is not, two attempts at one shard do no harm.
     fn default() -> Self {
-        Self {
-            look_every: Duration::from_millis(250),
-            left_to_owner: Duration::from_secs(60),
-            look_again: Duration::from_secs(30),
-        }
+        Self { look_every: Duration::from_millis(250), left_to_owner: Duration::from_secs(60), look_again: Duration::from_secs(30) }
     }
 }
 

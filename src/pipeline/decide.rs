@@ -52,10 +52,7 @@ pub async fn decide(
         excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
         sliced.extend(manifest.sliced.map(|key| (number, key)));
         for surprise in manifest.surprises {
-            surprises
-                .entry(surprise.table)
-                .and_modify(|known| known.schema = merge(&known.schema, &surprise.schema))
-                .or_insert(surprise);
+            surprises.entry(surprise.table).and_modify(|known| known.schema = merge(&known.schema, &surprise.schema)).or_insert(surprise);
         }
         attempts.push(key.clone());
     }
@@ -103,24 +100,16 @@ async fn still_there(context: &Context, manifest: &AttemptManifest) -> Result<bo
     Ok(true)
 }
 
-fn replan(
-    plan: &Plan,
-    surprises: &BTreeMap<u32, Surprise>,
-    in_force: &dyn Fn(&str) -> Option<TableSchema>,
-) -> Result<Plan, RunError> {
+fn replan(plan: &Plan, surprises: &BTreeMap<u32, Surprise>, in_force: &dyn Fn(&str) -> Option<TableSchema>) -> Result<Plan, RunError> {
     let number = plan.number + 1;
     let mut next = Plan { number, ..plan.clone() };
     for (&index, surprise) in surprises {
         let table: &mut PlannedTable = &mut next.tables[index as usize];
         let wider = merge(&table.schema, &surprise.schema);
         let refused = |reason: String| {
-            RunError::new(
-                RunErrorKind::BadData,
-                format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, surprise.key),
-            )
+            RunError::new(RunErrorKind::BadData, format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, surprise.key))
         };
-        let schema = frozen(&plan.settings.schema, &wider, in_force(&table.name).as_ref())
-            .map_err(|error| refused(error.to_string()))?;
+        let schema = frozen(&plan.settings.schema, &wider, in_force(&table.name).as_ref()).map_err(|error| refused(error.to_string()))?;
         if schema == table.schema || number >= PLANS_MAX {
             return Err(refused("its values fit no schema that could be found; declare the columns, or use schema.mode: Strings".into()));
         }

@@ -51,10 +51,7 @@ impl RunErrorKind {
             RunErrorKind::Denied | RunErrorKind::NotFound => 3,
             RunErrorKind::BadData => 4,
             RunErrorKind::Interrupted | RunErrorKind::Superseded => 5,
-            RunErrorKind::Claimed
-            | RunErrorKind::CursorInvalid
-            | RunErrorKind::DecisionUnpublishable
-            | RunErrorKind::Failed => 1,
+            RunErrorKind::Claimed | RunErrorKind::CursorInvalid | RunErrorKind::DecisionUnpublishable | RunErrorKind::Failed => 1,
         }
     }
 
@@ -82,11 +79,7 @@ impl RunError {
     }
 
     /// An error with the cause below it.
-    pub fn because(
-        kind: RunErrorKind,
-        message: impl Into<String>,
-        source: impl std::error::Error + Send + Sync + 'static,
-    ) -> Self {
+    pub fn because(kind: RunErrorKind, message: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { kind, message: message.into(), source: Some(Box::new(source)) }
     }
 }

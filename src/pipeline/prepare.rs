@@ -67,7 +67,11 @@ impl Shard<'_> {
                     return Ok(());
                 }
                 Attempt::Void(object) => {
-                    tracing::warn!(key = object.key, reason = object.message, "left out after rows of it were staged: trying again without it");
+                    tracing::warn!(
+                        key = object.key,
+                        reason = object.message,
+                        "left out after rows of it were staged: trying again without it"
+                    );
                     open_log.abort_all().await;
                     excluded.insert(object.key.clone(), object);
                 }
@@ -76,11 +80,7 @@ impl Shard<'_> {
     }
 
     /// Stages recorded files again, from the same objects.
-    pub async fn rebuild(
-        &self,
-        wanted: &[StagedFile],
-        excluded: &BTreeMap<String, Excluded>,
-    ) -> Result<Rebuilt, RunError> {
+    pub async fn rebuild(&self, wanted: &[StagedFile], excluded: &BTreeMap<String, Excluded>) -> Result<Rebuilt, RunError> {
         let attempt = (self.context.ids)();
         let open_log = self.open_log(&attempt);
         let gone = match self.attempt(&attempt, &open_log, excluded, Some(wanted)).await? {
@@ -168,7 +168,8 @@ impl Shard<'_> {
             };
             match ended {
                 Ok(()) => {
-                    let first_slice = !matches!(planned.slice, Some(Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) if start > 0);
+                    let first_slice =
+                        !matches!(planned.slice, Some(Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) if start > 0);
                     table.objects += u64::from(first_slice);
                     table.bytes += planned.slice.map_or(planned.object.size, slice_bytes);
                     let newest = (planned.object.last_modified, planned.object.key.clone());
@@ -231,12 +232,7 @@ impl Shard<'_> {
                 return Err(run_error);
             }
         };
-        Ok(Excluded {
-            key: planned.object.key.clone(),
-            etag: planned.object.etag.as_str().to_owned(),
-            reason,
-            message: error.to_string(),
-        })
+        Ok(Excluded { key: planned.object.key.clone(), etag: planned.object.etag.as_str().to_owned(), reason, message: error.to_string() })
     }
 
     fn bad_record(&self, planned: &PlannedObject, bad: &BadRecord) -> RunError {

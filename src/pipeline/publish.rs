@@ -50,9 +50,7 @@ pub async fn publish_shard(
         .filter(|file| !decision.abandoned.contains(&file.key));
     let append = plan.settings.destination.write_mode == WriteMode::Append;
     let store = context.destination.as_ref();
-    let mut completions = stream::iter(files)
-        .map(|file| async move { complete(store, file, append).await })
-        .buffered(COMPLETIONS_AT_ONCE);
+    let mut completions = stream::iter(files).map(|file| async move { complete(store, file, append).await }).buffered(COMPLETIONS_AT_ONCE);
     let mut outcome = ShardOutcome::default();
     while let Some(completed) = completions.try_next().await? {
         match completed {
@@ -82,9 +80,7 @@ async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<C
         Err(error) => error,
     };
     match store.head(&file.key).await {
-        Ok(head) if is_ours(&file, &head) => {
-            Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file }))
-        }
+        Ok(head) if is_ours(&file, &head) => Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file })),
         Ok(_) if append => Err(RunError::because(
             RunErrorKind::Failed,
             format!(

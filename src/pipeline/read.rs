@@ -81,9 +81,7 @@ impl ReadError {
             ErrorKind::Changed => {
                 Self::Changed { key: object.object.key.clone(), message: "it was overwritten after it was listed".into() }
             }
-            ErrorKind::NotFound => {
-                Self::Changed { key: object.object.key.clone(), message: "it was deleted after it was listed".into() }
-            }
+            ErrorKind::NotFound => Self::Changed { key: object.object.key.clone(), message: "it was deleted after it was listed".into() },
             _ => Self::Store(error),
         }
     }
@@ -158,12 +156,7 @@ impl Output {
 
 impl Reader {
     /// Reads one object to its end into `output`. When it fails and the output has released nothing, no row of it was seen.
-    pub async fn read(
-        &self,
-        planned: &PlannedObject,
-        table: Arc<TableSchema>,
-        output: &mut Output,
-    ) -> Result<(), ReadError> {
+    pub async fn read(&self, planned: &PlannedObject, table: Arc<TableSchema>, output: &mut Output) -> Result<(), ReadError> {
         let format = self.format(planned)?;
         match format {
             Format::Parquet => self.read_parquet(planned, table, output).await?,
@@ -191,11 +184,7 @@ impl Reader {
         if self.bad_record_is_fatal()
             && let Some(bad) = decoded.bad.first()
         {
-            return Err(ReadError::Bad {
-                key: planned.object.key.clone(),
-                position: Some(bad.position),
-                reason: bad.reason.clone(),
-            });
+            return Err(ReadError::Bad { key: planned.object.key.clone(), position: Some(bad.position), reason: bad.reason.clone() });
         }
         output.push(decoded).await
     }

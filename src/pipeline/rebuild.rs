@@ -20,8 +20,7 @@ pub async fn rebuild(
 ) -> Result<Vec<StagedFile>, RunError> {
     let objects = Arc::new(blobs.get_shard(&plan.shards[manifest.shard as usize].blob).await?);
     let shard = Shard { context, blobs, plan, number: manifest.shard, objects };
-    let excluded: BTreeMap<_, _> =
-        manifest.excluded.iter().map(|object| (object.key.clone(), object.clone())).collect();
+    let excluded: BTreeMap<_, _> = manifest.excluded.iter().map(|object| (object.key.clone(), object.clone())).collect();
     let wanted: BTreeSet<String> = vanished.iter().map(|file| file.key.clone()).collect();
     let unpublishable = |missing: &str, why: &str| {
         RunError::new(

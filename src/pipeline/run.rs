@@ -194,8 +194,7 @@ impl Lead<'_> {
             failed.message = format!("{}: the destination cannot be written: {}", self.context.settings.id, failed.message);
             failed
         };
-        let upload =
-            store.create_upload(&key, "probe", &self.context.settings.destination.object).await.map_err(denied)?;
+        let upload = store.create_upload(&key, "probe", &self.context.settings.destination.object).await.map_err(denied)?;
         store.abort_upload(&key, &upload).await.map_err(denied)
     }
 

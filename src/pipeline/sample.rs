@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::codec::decode::parquet::{FOOTER_BYTES, schema};
 use crate::codec::decode::infer;
+use crate::codec::decode::parquet::{FOOTER_BYTES, schema};
 use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError};
 use crate::model::format::Format;

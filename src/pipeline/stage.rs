@@ -85,15 +85,9 @@ pub fn channel(
     let bytes_max = u32::try_from(bytes_max.max(2 * part_bytes)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32);
     let permits = Arc::new(Semaphore::new(bytes_max as usize));
     let handle = tokio::runtime::Handle::current();
-    let stager =
-        Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
+    let stager = Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
     // A slice is at most half a part, so that a part being filled and its neighbours always find their permits.
-    let sender = Sender {
-        events: sender,
-        permits,
-        handle,
-        slice_bytes_max: (part_bytes / 2).max(1) as u32,
-    };
+    let sender = Sender { events: sender, permits, handle, slice_bytes_max: (part_bytes / 2).max(1) as u32 };
     (sender, stager)
 }
 

@@ -42,15 +42,12 @@ impl Garbage {
     pub async fn remove(&self, store: &dyn Store) -> Result<(), RunError> {
         let files = stream::iter(&self.files).map(|file| async move {
             match store.delete(&file.key, Some(&Etag::new(&file.etag))).await {
-                Err(error) if !matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => {
-                    Err(error)
-                }
+                Err(error) if !matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => Err(error),
                 _ => Ok(()),
             }
         });
         files.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
-        let uploads =
-            stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
+        let uploads = stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
         uploads.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
         let blobs = stream::iter(&self.blobs).map(|key| async move { store.delete(key, None).await });
         blobs.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;

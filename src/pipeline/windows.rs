@@ -51,10 +51,8 @@ impl WindowedObject {
     /// [`WINDOW_BYTES_MIN`] allows it.
     pub fn new(store: Arc<dyn Store>, object: Object, stretches: &[Range<u64>], memory_bytes: u64) -> Self {
         // Each stretch holds the window it reads and the one ahead.
-        let window_bytes =
-            (memory_bytes / (2 * stretches.len().max(1) as u64)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
-        let stretches =
-            stretches.iter().map(|range| (range.start, Stretch { end: range.end, ..Stretch::default() })).collect();
+        let window_bytes = (memory_bytes / (2 * stretches.len().max(1) as u64)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        let stretches = stretches.iter().map(|range| (range.start, Stretch { end: range.end, ..Stretch::default() })).collect();
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -178,8 +176,7 @@ pub struct WindowedRead {
 impl Read for WindowedRead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.bytes.is_empty() {
-            self.bytes =
-                self.object.at(self.offset).map_err(|error| io::Error::other(self.object.failed(error)))?;
+            self.bytes = self.object.at(self.offset).map_err(|error| io::Error::other(self.object.failed(error)))?;
         }
         let take = buffer.len().min(self.bytes.len());
         self.bytes.copy_to_slice(&mut buffer[..take]);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::wire::{BlobReader, BlobWriter, Kind, WireError};
@@ -184,12 +184,7 @@ impl Blobs {
     }
 
     /// Writes a committed manifest: the header, the objects of each shard, the files.
-    pub async fn put_manifest(
-        &self,
-        header: &CommittedHeader,
-        plan: &Plan,
-        files: &[CommittedFile],
-    ) -> Result<BlobKey, BlobError> {
+    pub async fn put_manifest(&self, header: &CommittedHeader, plan: &Plan, files: &[CommittedFile]) -> Result<BlobKey, BlobError> {
         let mut blob = BlobWriter::new(Kind::Manifest);
         blob.line(&ManifestLine::Header(header.clone()));
         for (shard, planned) in plan.shards.iter().enumerate() {

@@ -45,8 +45,7 @@ impl FileCursor {
     }
 
     fn parse(&self, text: &[u8]) -> Result<Cursor, StateError> {
-        cursor_from_json(text)
-            .map_err(|error| StateError::Nonsense { place: self.path.display().to_string(), reason: error.to_string() })
+        cursor_from_json(text).map_err(|error| StateError::Nonsense { place: self.path.display().to_string(), reason: error.to_string() })
     }
 
     /// Writes `cursor` if the stored content is `expected`.

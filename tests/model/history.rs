@@ -99,8 +99,7 @@ impl History {
     }
 
     pub fn run(mut self) {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             for _ in 0..STEPS {
                 self.step().await;
@@ -180,7 +179,12 @@ impl History {
         ended.err().map(|error| {
             let expected = matches!(
                 error.kind,
-                RunErrorKind::Failed | RunErrorKind::CursorInvalid | RunErrorKind::Superseded | RunErrorKind::DecisionUnpublishable | RunErrorKind::NotFound | RunErrorKind::Claimed
+                RunErrorKind::Failed
+                    | RunErrorKind::CursorInvalid
+                    | RunErrorKind::Superseded
+                    | RunErrorKind::DecisionUnpublishable
+                    | RunErrorKind::NotFound
+                    | RunErrorKind::Claimed
             );
             assert!(expected, "an unexpected end: {error:?}");
             error.kind

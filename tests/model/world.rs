@@ -51,9 +51,7 @@ impl World {
     /// A worker of a process with these faults.
     pub fn worker(&self, faults: &Arc<Faults>, index: u32, workers: u32, cancel: &CancellationToken) -> Context {
         let (clock, ids, seed) = (Arc::clone(&self.clock), Arc::clone(&self.ids), self.seed);
-        let faulty = |store: &MemoryStore| -> Arc<dyn Store> {
-            Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults)))
-        };
+        let faulty = |store: &MemoryStore| -> Arc<dyn Store> { Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults))) };
         Context {
             source: faulty(&self.source),
             destination: faulty(&self.destination),
@@ -115,7 +113,7 @@ pub fn settings() -> Settings {
             endpoint: String::new(),
             bucket: "lake".into(),
             template: Template::parse("out/{{TABLE}}/{{UUID}}.{{FORMAT}}").expect("the template is good"),
-            format: Format::Parquet,
+            format: Format::Jsonl,
             compression: Compression::None,
             write_mode: WriteMode::Append,
             allow_empty: true,

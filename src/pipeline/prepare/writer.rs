@@ -36,12 +36,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the threads of one attempt; with `cuts`, files are cut at those rows whatever the limits say.
-    pub(super) fn start(
-        shard: &Shard<'_>,
-        attempt: &str,
-        open_log: Arc<OpenLog>,
-        cuts: Option<Vec<StagedFile>>,
-    ) -> Result<Self, RunError> {
+    pub(super) fn start(shard: &Shard<'_>, attempt: &str, open_log: Arc<OpenLog>, cuts: Option<Vec<StagedFile>>) -> Result<Self, RunError> {
         let (plan, context) = (Arc::clone(shard.plan), shard.context);
         let budget = context.budget(&plan.settings, plan.layout_bytes);
         let (sink, stager) = stage::channel(
@@ -87,9 +82,7 @@ impl Writer {
             }
             (Err(error), _) => {
                 let kind = match &error {
-                    LayoutError::TooLarge { .. } | LayoutError::SecondFile { .. } | LayoutError::Clash { .. } => {
-                        RunErrorKind::InvalidSpec
-                    }
+                    LayoutError::TooLarge { .. } | LayoutError::SecondFile { .. } | LayoutError::Clash { .. } => RunErrorKind::InvalidSpec,
                     _ => RunErrorKind::Failed,
                 };
                 Err(RunError::because(kind, format!("{}: {error}", self.sync), error))
@@ -115,12 +108,7 @@ impl Writer {
     }
 }
 
-fn lay_out(
-    context: LayoutContext,
-    sink: Sender,
-    objects: &[PlannedObject],
-    items: &mut mpsc::Receiver<Item>,
-) -> Result<(), LayoutError> {
+fn lay_out(context: LayoutContext, sink: Sender, objects: &[PlannedObject], items: &mut mpsc::Receiver<Item>) -> Result<(), LayoutError> {
     let mut layout = Layout::new(context, sink);
     while let Some(Item { index, mut first_row, batches }) = items.blocking_recv() {
         for batch in batches {

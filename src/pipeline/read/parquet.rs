@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::ChunkReader;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -56,15 +56,8 @@ impl Reader {
                 let ranges = stretches(&metadata, group, &table, &self.settings.schema.drop)
                     .map_err(|error| ReadError::of_decode(planned, error))?;
                 let memory = FETCH_BYTES / ROW_GROUPS_AT_ONCE as u64;
-                let object =
-                    WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, memory);
-                running.push_back(self.decode_on_thread(
-                    object.clone(),
-                    Arc::clone(&metadata),
-                    &table,
-                    vec![group],
-                    Some(object),
-                ));
+                let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, memory);
+                running.push_back(self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object)));
             }
             let Some(row_group) = running.pop_front() else { return Ok(()) };
             self.drain(planned, row_group, output).await?;
@@ -74,9 +67,8 @@ impl Reader {
     /// The footer, from the object's last bytes; fetches more where those do not hold it.
     pub(crate) async fn footer_of(&self, planned: &PlannedObject, tail: &Bytes) -> Result<Arc<ParquetMetaData>, ReadError> {
         let size = planned.object.size;
-        let parse = |tail: Bytes| {
-            parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error))
-        };
+        let parse =
+            |tail: Bytes| parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error));
         match parse(tail.clone())? {
             Footer::Done(metadata) => Ok(metadata),
             Footer::NeedsTail(bytes) => {
@@ -93,9 +85,7 @@ impl Reader {
     }
 
     pub(crate) async fn get(&self, planned: &PlannedObject, range: Option<Range<u64>>) -> Result<Bytes, ReadError> {
-        get_whole(self.source.as_ref(), &planned.object, range)
-            .await
-            .map_err(|error| ReadError::of_store(planned, error))
+        get_whole(self.source.as_ref(), &planned.object, range).await.map_err(|error| ReadError::of_store(planned, error))
     }
 
     /// Decodes row groups on a blocking thread, because the decoder may wait for the network in the middle of a page.
@@ -108,12 +98,10 @@ impl Reader {
         object: Option<WindowedObject>,
     ) -> RowGroup {
         let (sender, decoded) = mpsc::channel(BATCHES_WAITING);
-        let (table, settings, page_bytes_max) =
-            (Arc::clone(table), Arc::clone(&self.settings), self.budget.record_bytes_max);
+        let (table, settings, page_bytes_max) = (Arc::clone(table), Arc::clone(&self.settings), self.budget.record_bytes_max);
         let thread = tokio::task::spawn_blocking(move || {
             let rows = settings.worker.rows_per_batch;
-            let decoder =
-                ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
+            let decoder = ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
             let mut decoder = match decoder {
                 Ok(decoder) => decoder,
                 Err(error) => {

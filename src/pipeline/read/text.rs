@@ -63,9 +63,9 @@ impl Reader {
                 for block in blocks {
                     let decoder = match &decoder {
                         Some(decoder) => Arc::clone(decoder),
-                        None => Arc::clone(
-                            decoder.insert(Arc::new(self.decoder(&reader, format, &table).map_err(|error| ReadError::of_decode(planned, error))?)),
-                        ),
+                        None => Arc::clone(decoder.insert(Arc::new(
+                            self.decoder(&reader, format, &table).map_err(|error| ReadError::of_decode(planned, error))?,
+                        ))),
                     };
                     if decoding.len() >= self.budget.blocks_at_once
                         && let Some(decoded) = decoding.next().await
@@ -74,9 +74,7 @@ impl Reader {
                     }
                     // A task of its own, so that it goes on while this one waits for bytes.
                     let pool = self.pool.clone();
-                    decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move {
-                        pool.run(move || decoder.decode(&block)).await
-                    })));
+                    decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move { pool.run(move || decoder.decode(&block)).await })));
                 }
                 match visit.map_err(|error| ReadError::of_decode(planned, error))? {
                     Visit::Full => {}
@@ -102,12 +100,7 @@ impl Reader {
         self.emit(planned, decoded.map_err(|error| ReadError::of_decode(planned, error))?, output).await
     }
 
-    pub(crate) fn decoder(
-        &self,
-        reader: &TextReader,
-        format: Format,
-        table: &Arc<TableSchema>,
-    ) -> Result<RecordDecoder, DecodeError> {
+    pub(crate) fn decoder(&self, reader: &TextReader, format: Format, table: &Arc<TableSchema>) -> Result<RecordDecoder, DecodeError> {
         RecordDecoder::new(
             format,
             &self.settings.source.csv,

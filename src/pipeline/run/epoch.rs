@@ -27,7 +27,10 @@ impl Lead<'_> {
         let key = self.cursor.plan.clone().ok_or_else(|| {
             RunError::new(
                 RunErrorKind::CursorInvalid,
-                format!("{}: the cursor says that an epoch is under way, but names no plan; restore it, or `s3sync state reset --yes`", self.context.settings.id),
+                format!(
+                    "{}: the cursor says that an epoch is under way, but names no plan; restore it, or `s3sync state reset --yes`",
+                    self.context.settings.id
+                ),
             )
         })?;
         let plan = self.blobs.get_plan(&key).await?;

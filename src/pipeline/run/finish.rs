@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::{Lead, TableSummary};
 use crate::model::cursor::{Cursor, Phase, Run};
-use crate::model::manifest::{
-    AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind,
-};
+use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
 use crate::model::plan::{BlobKey, Plan, load_id};
 use crate::model::settings::WriteMode;
 use crate::pipeline::attempts;
@@ -53,12 +51,7 @@ impl Lead<'_> {
     }
 
     /// Completes one shard's uploads. What has vanished is built again from its rows, decided anew, and completed.
-    async fn publish(
-        &mut self,
-        plan: &Arc<Plan>,
-        decision: &mut Decision,
-        manifest: &AttemptManifest,
-    ) -> Result<Vec<Published>, RunError> {
+    async fn publish(&mut self, plan: &Arc<Plan>, decision: &mut Decision, manifest: &AttemptManifest) -> Result<Vec<Published>, RunError> {
         loop {
             let outcome = publish_shard(self.context, plan, decision, manifest).await?;
             if outcome.vanished.is_empty() {
@@ -116,13 +109,7 @@ impl Lead<'_> {
     }
 
     /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs that are old enough.
-    async fn garbage(
-        &self,
-        plan: &Plan,
-        epoch: &Epoch,
-        referenced: &BTreeSet<BlobKey>,
-        replaces: bool,
-    ) -> Result<Garbage, RunError> {
+    async fn garbage(&self, plan: &Plan, epoch: &Epoch, referenced: &BTreeSet<BlobKey>, replaces: bool) -> Result<Garbage, RunError> {
         let mut garbage = Garbage::default();
         let store = self.context.destination.as_ref();
         if replaces && let Some(previous) = &self.cursor.manifest {

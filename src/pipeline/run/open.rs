@@ -17,8 +17,7 @@ impl<'a> Lead<'a> {
     pub(super) async fn open(context: &'a Context, summary: &'a mut RunSummary) -> Result<Lead<'a>, RunError> {
         let (cursor, version) = load_or_create(context).await?;
         let (cursor, version) = accept_spec(context, cursor, version).await?;
-        let held =
-            claim::hold(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await?;
+        let held = claim::hold(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await?;
         let blobs = blobs(context, &cursor);
         Ok(Lead { context, summary, blobs, cursor, version, held, changed: BTreeSet::new() })
     }
