@@ -44,8 +44,7 @@ const WORDS: [&str; 8] = ["the", "quick", "brown", "parcel", "arrived", "late, a
 fn event(numbers: &mut Numbers, id: u64) -> [String; 9] {
     let at = numbers.below(86_400 * 365);
     let (day, second) = (at / 86_400, at % 86_400);
-    let timestamp =
-        format!("2024-{:02}-{:02} {:02}:{:02}:{:02}", day / 31 + 1, day % 28 + 1, second / 3600, second / 60 % 60, second % 60);
+    let timestamp = format!("2024-{:02}-{:02} {:02}:{:02}:{:02}", day / 31 + 1, day % 28 + 1, second / 3600, second / 60 % 60, second % 60);
     let mut text = String::new();
     for _ in 0..numbers.below(9) + 4 {
         text += WORDS[numbers.below(8) as usize];

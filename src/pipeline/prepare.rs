@@ -177,7 +177,8 @@ impl Shard<'_> {
                 }
                 Err(error) => {
                     let object = self.exclusion(planned, error)?;
-                    if read.released() && writer.is_some() {
+                    // A rebuild needs every object that the recorded rows came from.
+                    if wanted.is_some() || (read.released() && writer.is_some()) {
                         return Ok(Attempt::Void(object));
                     }
                     left_out.push(object);

@@ -187,6 +187,9 @@ impl History {
                     | RunErrorKind::Claimed
             );
             assert!(expected, "an unexpected end: {error:?}");
+            if std::env::var_os("S3SYNC_MODEL_SEED").is_some() {
+                eprintln!("a process ended: {error:?}");
+            }
             error.kind
         })
     }

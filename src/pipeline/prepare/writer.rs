@@ -82,7 +82,13 @@ impl Writer {
             }
             (Err(error), _) => {
                 let kind = match &error {
-                    LayoutError::TooLarge { .. } | LayoutError::SecondFile { .. } | LayoutError::Clash { .. } => RunErrorKind::InvalidSpec,
+                    LayoutError::TooLarge { .. }
+                    | LayoutError::SecondFile { .. }
+                    | LayoutError::Clash { .. }
+                    | LayoutError::Partition { .. }
+                    | LayoutError::TooManyPartitions { .. }
+                    | LayoutError::KeyTooLong { .. } => RunErrorKind::InvalidSpec,
+                    LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
                     _ => RunErrorKind::Failed,
                 };
                 Err(RunError::because(kind, format!("{}: {error}", self.sync), error))

@@ -37,11 +37,11 @@ impl Lead<'_> {
         Ok((key, plan))
     }
 
-    /// Takes the epoch under way from its plan to its record. Bad input takes the plan back, so that nothing of it stays behind.
+    /// Takes the epoch under way from its plan to its record. Bad input, or a spec that turns out not to fit it, takes the plan back, so that nothing of it stays behind.
     pub(super) async fn work(&mut self) -> Result<(), RunError> {
         match self.until_decided().await {
             Ok(()) => self.roll_forward().await,
-            Err(error) if error.kind == RunErrorKind::BadData => {
+            Err(error) if matches!(error.kind, RunErrorKind::BadData | RunErrorKind::InvalidSpec) => {
                 if let Err(failed) = self.drop_plan().await {
                     tracing::warn!(error = %failed, "the plan could not be taken back; the next run does");
                 }
