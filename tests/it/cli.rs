@@ -95,14 +95,20 @@ fn mistakes_in_a_manifest_have_a_place_and_a_suggestion() {
         &["uri", "bucket"],
     );
     check(&format!("{head}  source: {{bucket: raw}}\n  destination: {{bucket: lake}}\n"), &["format"]);
-    check(
-        &format!(
-            "{head}  source: {{bucket: raw, secretRef: {{name: s}}}}\n  destination: {{bucket: lake, format: csv}}\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{AWS_ACCESS_KEY_ID: \"${{NOT_SET_ANYWHERE}}\", AWS_SECRET_ACCESS_KEY: x}}\n"
-        ),
-        &["NOT_SET_ANYWHERE"],
-    );
     check("kind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n", &["S3Sync"]);
     check("a: [", &["sync.yaml"]);
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let site = Site::directory();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+                        "stringData": {"AWS_ACCESS_KEY_ID": "${NOT_SET_ANYWHERE}", "AWS_SECRET_ACCESS_KEY": "x"}});
+    let spec = json!({"source": {"endpoint": "http://127.0.0.1:1", "secretRef": {"name": "s"}}, "destination": {"format": "csv"}});
+    site.manifest(&[secret, site.sync("x", spec)]);
+    // A manifest is checked where its secrets are not.
+    site.start(&["validate"], &[]).wait().expect(0);
+    site.start(&["run"], &[]).wait().expect(2).says(&["NOT_SET_ANYWHERE"]);
 }
 
 #[test]
