@@ -36,7 +36,8 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path, self.message)?;
+        let subject = if self.path.is_empty() { "the resource" } else { &self.path };
+        write!(f, "{subject} {}", self.message)?;
         match &self.suggestion {
             Some(suggestion) => write!(f, "; {suggestion}"),
             None => Ok(()),

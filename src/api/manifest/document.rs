@@ -74,6 +74,16 @@ impl Node {
         }
     }
 
+    /// How many levels lie below.
+    fn height(&self) -> usize {
+        let below = match &self.value {
+            Value::List(items) => items.iter().map(Node::height).max(),
+            Value::Map(entries) => entries.iter().map(|(_, node)| node.height()).max(),
+            _ => None,
+        };
+        below.map_or(0, |height| height + 1)
+    }
+
     /// Where a path such as `spec.source.columns[0].name` stands, or the nearest of its ancestors that is there.
     pub fn place_of(&self, path: &str) -> Place {
         let mut node = self;
@@ -112,7 +122,8 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
 
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    anchors: HashMap<usize, (Node, usize)>,
+    /// Named values with their size in nodes and their height, so that aliases are bounded before they are copied.
+    anchors: HashMap<usize, (Node, usize, usize)>,
     nodes: usize,
 }
 
@@ -134,9 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, at: Place, depth: usize) -> Result<Node, SyntaxError> {
-        if depth > DEPTH_MAX {
-            return Err(SyntaxError { at, message: format!("values are nested more than {DEPTH_MAX} deep") });
-        }
+        check_depth(depth, at)?;
         let before = self.nodes;
         self.count(1, at)?;
         let (anchor, value) = match event {
@@ -144,17 +153,19 @@ impl<'a> Reader<'a> {
             Event::SequenceStart(anchor, _) => (anchor, self.list(depth)?),
             Event::MappingStart(anchor, _) => (anchor, self.map(depth)?),
             Event::Alias(anchor) => {
-                let Some((node, nodes)) = self.anchors.get(&anchor).cloned() else {
+                let Some((nodes, height)) = self.anchors.get(&anchor).map(|(_, nodes, height)| (*nodes, *height)) else {
                     return Err(SyntaxError { at, message: "an alias stands inside the value that it names".to_owned() });
                 };
+                check_depth(depth + height, at)?;
                 self.count(nodes, at)?;
-                return Ok(Node { at, value: node.value });
+                let value = self.anchors.get(&anchor).map_or(Value::Null, |(node, _, _)| node.value.clone());
+                return Ok(Node { at, value });
             }
             _ => (0, Value::Null),
         };
         let node = Node { at, value };
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before, node.height()));
         }
         Ok(node)
     }
@@ -202,6 +213,13 @@ impl<'a> Reader<'a> {
         }
         Ok(Value::Map(entries))
     }
+}
+
+fn check_depth(depth: usize, at: Place) -> Result<(), SyntaxError> {
+    if depth > DEPTH_MAX {
+        return Err(SyntaxError { at, message: format!("values are nested more than {DEPTH_MAX} deep") });
+    }
+    Ok(())
 }
 
 /// The entries that `<<` brings in: of one mapping, or of several, the first one winning.
@@ -284,8 +302,8 @@ mod tests {
             ("a: ~\nb:\nc: null\nd: ''", json!({"a": null, "b": null, "c": null, "d": ""})),
             ("a: 010\nb: 0x10\nc: 1_000\nd: -5\ne: +5", json!({"a": 8, "b": 16, "c": 1000, "d": -5, "e": 5})),
             (
-                "a: 1.5\nb: 1e3\nc: 1.2.3\nd: 2026-11-21\ne: 128Mi\nf: .\ng: -",
-                json!({"a": 1.5, "b": 1000.0, "c": "1.2.3", "d": "2026-11-21", "e": "128Mi", "f": ".", "g": "-"}),
+                "a: 1.5\nb: 1e3\nc: 1.2.3\nd: 2026-11-21\ne: 128Mi\nf: .",
+                json!({"a": 1.5, "b": 1000.0, "c": "1.2.3", "d": "2026-11-21", "e": "128Mi", "f": "."}),
             ),
             ("a: !!str 5\nb: !!int '5'", json!({"a": "5", "b": 5})),
             ("a: &x {k: 1}\nb: *x\nc: {<<: *x, j: 2}", json!({"a": {"k": 1}, "b": {"k": 1}, "c": {"j": 2, "k": 1}})),
@@ -306,7 +324,7 @@ mod tests {
         for (text, line, part) in [
             ("a: 1\na: 2", 2, "twice"),
             ("a:\n  - b\n c: 1", 3, "no YAML"),
-            ("a: [1, 2", 1, "no YAML"),
+            ("a: [1, 2\nb: }", 2, "no YAML"),
             ("a: *nowhere", 1, "no YAML"),
             ("? [a]\n: 1", 1, "key"),
             ("a: &a [*a]", 1, "inside the value"),
@@ -320,8 +338,16 @@ mod tests {
 
     #[test]
     fn depth_and_expansion_are_bounded() {
-        let deep = "[".repeat(5000);
-        assert!(parse(&deep).expect_err("deep").message.contains("nested"));
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(&deep(90)).is_ok());
+        assert!(parse(&deep(150)).expect_err("deep").message.contains("nested"));
+        // The parser has a bound of its own for flow collections.
+        assert!(parse(&deep(100_000)).is_err());
+        let mut tall = "a0: &a0 [x]\n".to_owned();
+        for i in 1..200 {
+            tall.push_str(&format!("a{i}: &a{i} [*a{}]\n", i - 1));
+        }
+        assert!(parse(&tall).expect_err("tall").message.contains("nested"));
         let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..12 {
             let aliases = vec![format!("*a{}", i - 1); 10].join(", ");

@@ -11,6 +11,8 @@ pub mod document;
 mod read;
 mod secret;
 mod structural;
+#[cfg(test)]
+mod tests;
 
 use document::{Node, Value};
 pub use secret::Secret;
@@ -127,7 +129,7 @@ struct Text {
 
 fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
     let mut manifests = Manifests::default();
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut seen = Seen::new();
     let mut found = false;
     for text in texts {
         let documents = match document::parse(&text.text) {
@@ -172,6 +174,9 @@ fn error_at(text: &Text, line: usize, sync: Option<String>, message: impl Into<S
     ManifestError { kind: ManifestErrorKind::Invalid, file: text.file.clone(), line: Some(line), sync, message: message.into() }
 }
 
+/// Where each sync was defined, by folder and id.
+type Seen = BTreeMap<(PathBuf, String), String>;
+
 enum Kind {
     Sync,
     Secret,
@@ -210,7 +215,7 @@ fn identity(document: &Node) -> (String, String) {
     (text("namespace").unwrap_or_else(|| "default".to_owned()), text("name").unwrap_or_default())
 }
 
-fn check_document(text: &Text, document: Node, seen: &mut BTreeMap<String, String>) -> Result<CheckedSync, Vec<ManifestError>> {
+fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<CheckedSync, Vec<ManifestError>> {
     let (namespace, name) = identity(&document);
     let label = if name.is_empty() { None } else { Some(format!("{namespace}/{name}")) };
     let located = |errors: Vec<FieldError>| -> Vec<ManifestError> {
@@ -242,7 +247,8 @@ fn check_document(text: &Text, document: Node, seen: &mut BTreeMap<String, Strin
     let line = document.at.line;
     let id = resolved.settings.id.to_string();
     let place = format!("{}:{line}", text.file);
-    if let Some(earlier) = seen.insert(id.clone(), place) {
+    // Cursors lie beside the manifests, so the same name in another folder is another sync.
+    if let Some(earlier) = seen.insert((text.folder.clone(), id.clone()), place) {
         return Err(vec![error_at(text, line, Some(id), format!("is defined already at {earlier}; give one of them another name"))]);
     }
     Ok(CheckedSync { sync, resolved, file: text.file.clone(), folder: text.folder.clone(), line, document })

@@ -10,7 +10,7 @@ pub struct ConnectionSpec {
     /// URL of an S3 compatible service such as http://minio.minio:9000. file:DIR serves the sub-directories of DIR as buckets (command line
     /// only; a relative DIR starts at the manifest's folder). Absent: AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = "^(https?://[^/?#]+/?|file:.+)$"))]
+    #[schemars(length(max = 2048), regex(pattern = r"^(https?://[^\s?#@]+|file:.+)$"))]
     pub endpoint: Option<String>,
     /// The region. Absent: from the environment or the profile, else us-east-1 where an endpoint is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Affinity, EnvVar, LocalObjectReference, Toleration, TopologySpreadConstraint};
 use kube::KubeSchema;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::api::scalar::{PodQuantity, Size};
@@ -110,6 +110,10 @@ fn annotations(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 64, "additionalProperties": { "type": "string", "maxLength": 16384 } })
 }
 
+fn quantities(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "maxProperties": 32, "additionalProperties": PodQuantity::json_schema(generator) })
+}
+
 impl Default for WorkerSpec {
     fn default() -> Self {
         WorkerSpec {
@@ -141,10 +145,10 @@ impl Default for WorkerSpec {
 pub struct PodResources {
     /// What the pod may use at most, such as cpu and memory. The memory limit is the worker's memory budget.
     #[serde(default)]
-    #[schemars(length(max = 32))]
+    #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, PodQuantity>,
     /// What the pod is promised.
     #[serde(default)]
-    #[schemars(length(max = 32))]
+    #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, PodQuantity>,
 }

@@ -91,7 +91,8 @@ fn shape_expression(tokens: &[ShapeToken], segment: &str) -> String {
 }
 
 fn any_of<'a>(expressions: impl Iterator<Item = &'a str>) -> String {
-    expressions.map(|expression| format!("(?:{expression})")).collect::<Vec<_>>().join("|")
+    // A glob's wildcards match newlines too, which is a flag beside its expression.
+    expressions.map(|expression| format!("(?s:{expression})")).collect::<Vec<_>>().join("|")
 }
 
 /// The automata have more states than are looked at.

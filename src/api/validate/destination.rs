@@ -2,10 +2,10 @@
 
 use super::access::Access;
 use super::source::{byte, must_differ};
-use super::{FieldError, Problems, uri};
-use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, PartitionSpec, S3SyncSpec, Sse, WriteMode};
+use super::{FieldError, Problems, partition, uri};
+use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, S3SyncSpec, Sse, WriteMode};
 use crate::model::format::{Compression, Format};
-use crate::model::settings::{CsvWriteSettings, DestinationSettings, ObjectAttributes, ParquetCodec, ParquetSettings, PartitionRule};
+use crate::model::settings::{CsvWriteSettings, DestinationSettings, ObjectAttributes, ParquetCodec, ParquetSettings};
 use crate::model::template::Template;
 
 /// The template where neither path nor uri is given.
@@ -19,7 +19,7 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
     let to = &spec.destination;
     let target = target(to, problems);
     let format = format(to, target.as_ref(), problems);
-    let partition_by = partitions(&to.partition_by, problems);
+    let partition_by = partition::rules(&to.partition_by, &spec.schema, problems);
     let object = object(&to.object, problems);
     let csv = csv(&to.csv, format.map(|(format, _)| format), problems);
     let batch_bytes = problems.check("spec.destination.batch.bytes", to.batch.bytes.bytes());
@@ -173,48 +173,6 @@ fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Proble
         }
         (written, by_name) => Some((format, written.or(by_name).unwrap_or(OutputCompression::None))),
     }
-}
-
-fn partitions(specs: &[PartitionSpec], problems: &mut Problems) -> Vec<PartitionRule> {
-    let mut rules: Vec<PartitionRule> = Vec::with_capacity(specs.len());
-    for (i, spec) in specs.iter().enumerate() {
-        let default_name = match spec.transform {
-            Some(transform) => format!("{}_{}", spec.column, transform.name().to_ascii_lowercase()),
-            None => spec.column.clone(),
-        };
-        let rule = PartitionRule {
-            column: spec.column.clone(),
-            transform: spec.transform.map(Into::into),
-            name: spec.name.clone().unwrap_or(default_name),
-        };
-        // Stores that fold case, and engines that do, would take the two for one.
-        if let Some(earlier) = rules.iter().find(|earlier| earlier.name.eq_ignore_ascii_case(&rule.name)) {
-            problems.add(
-                FieldError::new(
-                    format!("spec.destination.partitionBy[{i}]"),
-                    format!("has the name {:?}, and an earlier partition has {:?}", rule.name, earlier.name),
-                )
-                .suggest("give one of them another name"),
-            );
-        }
-        rules.push(rule);
-    }
-    // A plain partition's column leaves the file, so there would be nothing to see of the clash; a transform's name beside a column that
-    // stays in the file would read back as two columns of one name. Which columns there are is known at the plan.
-    for (i, rule) in rules.iter().enumerate() {
-        let own_source = rule.transform.is_some()
-            && rules.iter().any(|other| other.column.eq_ignore_ascii_case(&rule.name) && other.transform.is_some());
-        if own_source {
-            problems.add(
-                FieldError::new(
-                    format!("spec.destination.partitionBy[{i}].name"),
-                    format!("is {:?}, the name of a column that stays in the file", rule.name),
-                )
-                .suggest("give the partition another name"),
-            );
-        }
-    }
-    rules
 }
 
 fn csv(spec: &CsvWriteSpec, format: Option<Format>, problems: &mut Problems) -> CsvWriteSettings {

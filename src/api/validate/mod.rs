@@ -13,6 +13,7 @@ mod access;
 mod collision;
 mod columns;
 mod destination;
+mod partition;
 mod schedule;
 mod source;
 mod uri;

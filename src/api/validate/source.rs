@@ -8,6 +8,7 @@ use crate::api::spec::{CsvReadSpec, InputCompression, SourceSpec, TableSource, T
 use crate::model::format::{Compression, CompressionRule, Format};
 use crate::model::glob::Glob;
 use crate::model::settings::{CsvReadSettings, SourceSettings, TableRule};
+use crate::model::table::{PATTERN_GROUP, sanitise};
 
 /// What the uri, or bucket, prefix and include, choose.
 struct Selection {
@@ -132,15 +133,14 @@ fn table_rule(spec: &TablesSpec, problems: &mut Problems) -> Option<TableRule> {
                 problems.add(FieldError::new("spec.source.tables.name", "is required with from: Fixed"));
                 return None;
             };
-            let clean = sanitised(name);
-            if clean.is_empty() {
+            let clean = sanitise(name);
+            if clean.is_none() {
                 problems.add(FieldError::new(
                     "spec.source.tables.name",
                     format!("is {name:?}, which has no letter, digit or _ to name a table by"),
                 ));
-                return None;
             }
-            Some(TableRule::Fixed { name: clean })
+            clean.map(|name| TableRule::Fixed { name })
         }
         TableSource::Pattern => {
             let Some(pattern) = &spec.pattern else {
@@ -148,7 +148,7 @@ fn table_rule(spec: &TablesSpec, problems: &mut Problems) -> Option<TableRule> {
                 return None;
             };
             match Regex::new(pattern) {
-                Ok(regex) if regex.capture_names().flatten().any(|name| name == "table") => {
+                Ok(regex) if regex.capture_names().flatten().any(|name| name == PATTERN_GROUP) => {
                     Some(TableRule::Pattern { pattern: pattern.clone() })
                 }
                 Ok(_) => {
@@ -221,16 +221,4 @@ fn csv(spec: &CsvReadSpec, format: Option<Format>, problems: &mut Problems) -> C
         encoding: spec.encoding.into(),
         skip_rows: u64::try_from(spec.skip_rows).unwrap_or(0),
     }
-}
-
-/// A table's name as the prefix rule makes it: what is outside `[A-Za-z0-9_]` becomes `_`, runs collapse, ends are trimmed.
-fn sanitised(name: &str) -> String {
-    let mut clean = String::with_capacity(name.len());
-    for c in name.chars() {
-        let c = if c.is_ascii_alphanumeric() { c } else { '_' };
-        if c != '_' || !(clean.is_empty() || clean.ends_with('_')) {
-            clean.push(c);
-        }
-    }
-    clean.trim_end_matches('_').to_owned()
 }
