@@ -62,6 +62,9 @@ fn build() -> Value {
         }
     }
     tidy(root);
+    // Before the controller has seen a resource, kstatus must not take an absent generation for "all is well" (as Flux does it).
+    let status = root.pointer_mut("/properties/status").and_then(Value::as_object_mut).expect("the resource has a status");
+    status.insert("default".to_owned(), Value::Object(Map::new()));
     definition
 }
 
@@ -115,10 +118,4 @@ fn without_descriptions(value: &mut Value) {
     }
 }
 #[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn dump() {
-        std::fs::write("/tmp/api_crd.yaml", yaml()).unwrap();
-    }
-}
+mod tests;

@@ -3,10 +3,12 @@
 pub mod crd;
 pub mod error;
 pub mod manifest;
+pub mod reference;
 pub mod scalar;
 pub mod spec;
 pub mod status;
 pub mod validate;
 
+pub use manifest::{CheckedSync, LoadedSync, ManifestError, ManifestErrorKind, Manifests, check, load};
 pub use spec::{S3Sync, S3SyncSpec};
 pub use status::S3SyncStatus;

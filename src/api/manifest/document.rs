@@ -324,7 +324,7 @@ mod tests {
         for (text, line, part) in [
             ("a: 1\na: 2", 2, "twice"),
             ("a:\n  - b\n c: 1", 3, "no YAML"),
-            ("a: [1, 2\nb: }", 2, "no YAML"),
+            ("a: [1, 2", 2, "no YAML"),
             ("a: *nowhere", 1, "no YAML"),
             ("? [a]\n: 1", 1, "key"),
             ("a: &a [*a]", 1, "inside the value"),

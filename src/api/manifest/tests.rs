@@ -44,9 +44,9 @@ fn all_errors_of_all_files_are_shown() {
         ),
     ];
     let mut errors: Vec<String> = check_all(&texts).unwrap_err().iter().map(ToString::to_string).collect();
-    // What follows is the parser's own sentence.
+    // The parser sees the missing bracket at the end of the text; what follows is its own sentence.
     let syntax = errors.remove(2);
-    assert!(syntax.starts_with("b.yaml:1: this is no YAML: "), "{syntax}");
+    assert!(syntax.starts_with("b.yaml:2: this is no YAML: "), "{syntax}");
     assert_eq!(
         errors,
         [

@@ -1,0 +1,102 @@
+use std::path::Path;
+
+use super::*;
+use crate::api::reference;
+
+/// Compares a generated file with what is checked in; with `UPDATE=1` it is written instead.
+fn generated(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(checked_in == text, "{file} is not what the types in src/api say: run UPDATE=1 cargo test --lib api::");
+}
+
+#[test]
+fn checked_in_files_are_in_sync() {
+    generated("crds/s3syncs.s3sync.dev.yaml", &yaml());
+    generated("docs/reference.md", &reference::markdown());
+}
+
+/// `kubectl apply` without `--server-side` keeps the whole object in an annotation of at most 256 KiB; half of it leaves room to grow.
+#[test]
+fn the_definition_stays_small() {
+    assert!(definition().to_string().len() < 128 << 10, "{}", definition().to_string().len());
+}
+
+#[test]
+fn the_definition_survives_its_typed_form() {
+    let typed = custom_resource_definition();
+    assert_eq!(typed.metadata.name.as_deref(), Some("s3syncs.s3sync.dev"));
+    let version = &typed.spec.versions[0];
+    assert!(version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()));
+    let columns: Vec<&str> = version.additional_printer_columns.iter().flatten().map(|column| column.name.as_str()).collect();
+    assert_eq!(columns, ["Schedule", "Suspend", "Ready", "Run", "Progress", "Objects", "Last-Success", "Age", "Message"]);
+}
+
+fn walk(path: &str, schema: &Value, visit: &mut dyn FnMut(&str, &Value)) {
+    visit(path, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(&format!("{path}.{name}"), property, visit);
+    }
+    for child in ["items", "additionalProperties"] {
+        if schema[child].is_object() {
+            walk(&format!("{path}[]"), &schema[child], visit);
+        }
+    }
+}
+
+fn is_pod_field(path: &str) -> bool {
+    POD_FIELDS.iter().any(|field| path.starts_with(&format!("spec.worker.{field}")))
+}
+
+/// The API server estimates a rule's cost from the bounds of what it reads, and refuses a definition that could cost too much.
+#[test]
+fn everything_that_users_write_is_bounded_and_described() {
+    let mut wrong = Vec::new();
+    walk("spec", &schema()["properties"]["spec"], &mut |path, schema| {
+        if is_pod_field(path) && POD_FIELDS.iter().all(|field| path != format!("spec.worker.{field}")) {
+            return;
+        }
+        let has = |key: &str| schema.get(key).is_some();
+        if schema["type"] == "string" && !(has("enum") || has("maxLength")) {
+            wrong.push(format!("{path} has no maxLength"));
+        }
+        if schema["type"] == "array" && !has("maxItems") {
+            wrong.push(format!("{path} has no maxItems"));
+        }
+        if has("additionalProperties") && !has("maxProperties") {
+            wrong.push(format!("{path} has no maxProperties"));
+        }
+        if !path.ends_with("[]") && !has("description") {
+            wrong.push(format!("{path} has no description"));
+        }
+        for key in ["nullable", "anyOf", "oneOf", "$ref"] {
+            if has(key) {
+                wrong.push(format!("{path} has {key}"));
+            }
+        }
+        if schema["type"] == "object" && schema.get("default").is_some_and(|default| *default != serde_json::json!({})) {
+            wrong.push(format!("{path} repeats its parts' defaults"));
+        }
+    });
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// A rule's fieldPath must name a field that is there, or the API server refuses the definition.
+#[test]
+fn rules_point_at_fields_and_have_messages() {
+    let mut rules = 0;
+    walk("", schema(), &mut |path, schema| {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            rules += 1;
+            assert!(rule["message"].is_string(), "{path}: {rule}");
+            if let Some(field) = rule["fieldPath"].as_str() {
+                assert!(schema["properties"].get(field.trim_start_matches('.')).is_some(), "{path}: {field}");
+            }
+        }
+    });
+    assert!(rules > 20, "{rules}");
+}
