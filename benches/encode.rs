@@ -55,7 +55,7 @@ fn events() -> Vec<RecordBatch> {
             (
                 "referrer",
                 Arc::new(StringArray::from_iter(
-                    ids().map(|id| (mix(id) % 3 > 0).then(|| format!("https://ref{}.example.org/", mix(id) % 500))),
+                    ids().map(|id| (!mix(id).is_multiple_of(3)).then(|| format!("https://ref{}.example.org/", mix(id) % 500))),
                 )),
             ),
             ("text", Arc::new(StringArray::from_iter_values(ids().map(text)))),

@@ -70,10 +70,8 @@ impl Checker {
         let mut object = Map::new();
         for (name, child) in entries {
             // Null is absent: the API server drops it from what is not nullable, before it fills in defaults.
-            if child.value == Value::Null {
-                if properties.contains_key(name) || additional.is_some() || keeps_unknown {
-                    continue;
-                }
+            if child.value == Value::Null && (properties.contains_key(name) || additional.is_some() || keeps_unknown) {
+                continue;
             }
             let child_path = join(path, name);
             let value = match (properties.get(name), additional) {

@@ -58,10 +58,13 @@ pub struct SecretError {
     pub usage: bool,
 }
 
+/// Gives the value of a Secret's key, by the Secret's name and the key.
+pub type SecretLookup<'a> = dyn Fn(&str, &str) -> Result<Option<String>, (String, bool)> + 'a;
+
 impl Access {
     /// The connection, with what its Secrets hold. `secret` gives the value of a key of a Secret: `Ok(None)` when the Secret has no such
     /// key, and a message with whether it is about usage when there is no such Secret.
-    pub fn connect(&self, secret: &dyn Fn(&str, &str) -> Result<Option<String>, (String, bool)>) -> Result<Connection, SecretError> {
+    pub fn connect(&self, secret: &SecretLookup<'_>) -> Result<Connection, SecretError> {
         let read = |field: &str, name: &str, key: &str, required: bool| {
             let wrong =
                 |message: String, usage| SecretError { path: format!("{}.{field}", self.path), secret: name.to_owned(), message, usage };

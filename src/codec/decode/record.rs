@@ -91,11 +91,12 @@ fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -
     let merged = merge(table, &inferred);
     for &i in misfits {
         let column = &table.columns[i];
-        if merged.columns[i].data_type == column.data_type && merged.columns[i].wide == column.wide {
-            if let Some(inferred) = inferred.columns.iter_mut().find(|inferred| inferred.source == column.source) {
-                inferred.data_type = DataType::Utf8;
-                inferred.wide = false;
-            }
+        if merged.columns[i].data_type == column.data_type
+            && merged.columns[i].wide == column.wide
+            && let Some(inferred) = inferred.columns.iter_mut().find(|inferred| inferred.source == column.source)
+        {
+            inferred.data_type = DataType::Utf8;
+            inferred.wide = false;
         }
     }
     inferred

@@ -73,7 +73,7 @@ pub enum Planned {
     /// The pass has ended, and nothing is to be done.
     Nothing,
     /// A plan, with all its blobs written; the cursor may name it.
-    Epoch(BlobKey, Plan),
+    Epoch(BlobKey, Box<Plan>),
 }
 
 /// Plans the next epoch of a run.
@@ -112,7 +112,7 @@ pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> 
     } else if taker.read.objects + taker.ignored == 0 {
         return Ok(Planned::Nothing);
     }
-    freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, plan))
+    freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
 }
 
 /// Replacing what is there by nothing is more often a wrong prefix than a wish.

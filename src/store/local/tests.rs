@@ -183,7 +183,7 @@ async fn a_file_that_is_replaced_while_it_is_read_is_read_to_its_end() {
 async fn what_may_not_be_read_is_denied() {
     let (directory, store) = source(&["closed/file", "open"]);
     let closed = directory.path().join("bucket/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let denied = fs::read_dir(&closed).is_err();
     let listed = keys(&store, "").await;
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();

@@ -68,10 +68,13 @@ pub(super) fn scalars(data_type: &DataType, exact: bool) -> Option<Box<dyn Scala
     }
 }
 
+/// Reads one value's text; `None` when it does not fit.
+type Parse<V> = Box<dyn Fn(&[u8]) -> Option<V> + Send>;
+
 struct Primitives<T: ArrowPrimitiveType> {
     data_type: DataType,
     values: Vec<T::Native>,
-    parse: Box<dyn Fn(&[u8]) -> Option<T::Native> + Send>,
+    parse: Parse<T::Native>,
 }
 
 impl<T: ArrowPrimitiveType> Scalars for Primitives<T> {

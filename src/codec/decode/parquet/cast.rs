@@ -133,14 +133,17 @@ fn cast_leaf(array: &ArrayRef, target: &DataType, strictness: Strictness) -> Res
 /// Casts where no value can be lost, so that looking for one is skipped.
 fn always_exact(source: &DataType, target: &DataType) -> bool {
     use DataType::*;
-    match (source, target) {
-        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64) => true,
-        (UInt16, UInt32 | UInt64 | Int32 | Int64) | (UInt32, UInt64 | Int64) => true,
-        (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 | Float32, Float64) => true,
-        (Utf8, Binary) => true,
-        _ => false,
-    }
+    matches!(
+        (source, target),
+        (Int8, Int16 | Int32 | Int64)
+            | (Int16, Int32 | Int64)
+            | (Int32, Int64)
+            | (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64)
+            | (UInt16, UInt32 | UInt64 | Int32 | Int64)
+            | (UInt32, UInt64 | Int64)
+            | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 | Float32, Float64)
+            | (Utf8, Binary)
+    )
 }
 
 /// Declared casts that give the value or nothing: between numbers, into whole and decimal ones; and a date that the unit cannot hold.

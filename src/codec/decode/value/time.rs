@@ -29,7 +29,7 @@ impl Instant {
             TimeUnit::Microsecond => (1_000_000, 1_000),
             TimeUnit::Nanosecond => (1_000_000_000, 1),
         };
-        if self.nanos % nanos_per_unit != 0 {
+        if !self.nanos.is_multiple_of(nanos_per_unit) {
             return None;
         }
         self.seconds.checked_mul(per_second)?.checked_add(i64::from(self.nanos / nanos_per_unit))
@@ -67,7 +67,7 @@ fn date_of(text: &[u8; 10]) -> Option<i32> {
 fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         1..=12 => 31,
         _ => 0,
