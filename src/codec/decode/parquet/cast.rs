@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, StringArray, StringBuilder, StructArray, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, StringArray, StringBuilder, StructArray, make_array,
+    new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{CastOptions, cast_with_options, is_not_null, nullif};
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options, is_not_null, nullif};
 use arrow_schema::{ArrowError, DataType, Field};
 
 use super::bad;
@@ -116,18 +117,37 @@ fn cast_leaf(array: &ArrayRef, target: &DataType, strictness: Strictness) -> Res
     if *target == DataType::Utf8 && !(declared && *source == DataType::Binary) {
         return Ok(if has_text(source) { Arc::new(text(array)) } else { nothing() });
     }
-    if source.is_nested() || target.is_nested() || !arrow::compute::can_cast_types(source, target) {
+    // Arrow knows UTC by name only with a database of zones built in; every zone here is UTC, so the values are cast without one.
+    let (source, bare) = (&zoneless(source), &zoneless(target));
+    if source.is_nested() || bare.is_nested() || !can_cast_types(source, bare) {
         return Ok(nothing());
     }
+    let array = &relabelled(array, source)?;
     let options = CastOptions { safe: true, ..CastOptions::default() };
-    let Ok(cast) = cast_with_options(array, target, &options) else { return Ok(nothing()) };
-    if always_exact(source, target) || (declared && !must_be_exact(source, target)) {
-        return Ok(cast);
+    let Ok(cast) = cast_with_options(array, bare, &options) else { return Ok(nothing()) };
+    if always_exact(source, bare) || (declared && !must_be_exact(source, bare)) {
+        return relabelled(&cast, target);
     }
     let Ok(back) = cast_with_options(&cast, source, &options) else { return Ok(nothing()) };
     let survived = eq(&back, array).map_err(contradicts)?;
     let lost = BooleanArray::new(!survived.values(), survived.nulls().cloned());
-    nullif(&cast, &lost).map_err(contradicts)
+    relabelled(&nullif(&cast, &lost).map_err(contradicts)?, target)
+}
+
+fn zoneless(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
+        other => other.clone(),
+    }
+}
+
+/// The same values under a type of the same layout.
+fn relabelled(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, DecodeError> {
+    if array.data_type() == data_type {
+        return Ok(Arc::clone(array));
+    }
+    let data = array.to_data().into_builder().data_type(data_type.clone()).build();
+    Ok(make_array(data.map_err(contradicts)?))
 }
 
 /// Casts where no value can be lost, so that looking for one is skipped.

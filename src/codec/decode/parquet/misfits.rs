@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::compute::nullif;
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
+use arrow::compute::{nullif, take};
 use arrow::record_batch::RecordBatch;
 
 use super::bad;
@@ -80,5 +80,8 @@ fn lost(array: &ArrayRef, cast_array: &ArrayRef, strictness: Strictness, row: us
     if !cast_array.data_type().is_nested() {
         return Ok(false);
     }
-    Ok(cast(&array.slice(row, 1), cast_array.data_type(), strictness)?.wider.is_some())
+    // A slice of a list would still have all items.
+    let alone =
+        take(array, &UInt64Array::from(vec![row as u64]), None).map_err(|error| bad(format!("a nested value cannot be read: {error}")))?;
+    Ok(cast(&alone, cast_array.data_type(), strictness)?.wider.is_some())
 }

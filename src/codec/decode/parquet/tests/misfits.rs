@@ -150,6 +150,12 @@ fn a_declared_type_takes_what_it_can_and_the_rest_is_bad() {
         &[(0, "row 0 of row group 0: column x: 1.250 is not decimal(6,1)")],
     );
     declared(Int64Array::from(vec![7]), StringArray::from(vec!["7"]), &[]);
+    declared(
+        StringArray::from(vec!["2024-01-07T05:09:03Z", "soon", "1970-01-01T02:00:00+02:00"]),
+        TimestampSecondArray::from(vec![1_704_604_143, 0]).with_timezone("UTC"),
+        &[(1, "row 1 of row group 0: column x: \"soon\" is not timestamp(s)")],
+    );
+    declared(TimestampSecondArray::from(vec![86_399]).with_timezone("UTC"), Date32Array::from(vec![0]), &[]);
     declared(Int64Array::from(vec![(1 << 53) + 1]), Float64Array::from(vec![9_007_199_254_740_992.0]), &[]);
     declared(BinaryArray::from_vec(vec![b"abc"]), StringArray::from(vec!["abc"]), &[]);
     declared(

@@ -68,10 +68,13 @@ fn an_object_without_any_wanted_column_still_has_its_rows() {
 
 #[test]
 fn long_values_make_small_batches_also_from_a_dictionary() {
-    let long = "x".repeat(500_000);
+    let long = "x".repeat(200_000);
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..200).map(|i| format!("{}{long}", i % 2))));
     for dictionary in [true, false] {
-        let object = object(vec![("t", texts.clone())], plainly().set_dictionary_enabled(dictionary));
+        let object = object(
+            vec![("t", texts.clone())],
+            plainly().set_dictionary_enabled(dictionary).set_write_batch_size(1).set_data_page_size_limit(500_000),
+        );
         let table = schema(&footer(&object).unwrap()).unwrap();
         let all = read_from(object.clone(), footer(&object).unwrap(), &table, &[], 1000).unwrap();
         assert_eq!(all.batch_rows.iter().sum::<usize>(), 200);

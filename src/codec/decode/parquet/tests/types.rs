@@ -56,7 +56,15 @@ fn numbers_and_times_keep_their_type() {
         same(decimals.with_precision_and_scale(precision, scale).unwrap());
     }
     same(Decimal256Array::from(vec![Some(i256::MINUS_ONE), None]).with_precision_and_scale(76, 3).unwrap());
-    same(NullArray::new(3));
+}
+
+#[test]
+fn a_column_of_nulls_is_pending() {
+    let object = object(vec![("x", Arc::new(NullArray::new(3)) as ArrayRef)], plainly());
+    let table = schema(&footer(&object).unwrap()).unwrap();
+    assert_eq!(table.columns[0].data_type, DataType::Null);
+    let expected: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; 3]));
+    assert_eq!(&column_of(&object, "x"), &expected);
 }
 
 #[test]
