@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, IntervalUnit, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
@@ -15,6 +15,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
+use super::value::any_type;
 use super::{EncodeError, EncodeOptions, batch_bytes};
 use crate::model::format::Format;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
@@ -45,12 +46,13 @@ struct Limits {
 impl ParquetEncoder {
     pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         for field in schema.fields() {
-            // A column alone tells whose type it is that parquet does not know.
-            ArrowSchemaConverter::new().convert(&arrow_schema::Schema::new(vec![field.clone()])).map_err(|_| EncodeError::Type {
-                column: field.name().clone(),
-                data_type: field.data_type().clone(),
-                format: Format::Parquet,
-            })?;
+            // Alone, so that the error names the column. The converter panics at unions, and the writer would find the intervals only
+            // when rows come.
+            let alone = arrow_schema::Schema::new(vec![field.clone()]);
+            if any_type(field.data_type(), &is_unknown) || ArrowSchemaConverter::new().convert(&alone).is_err() {
+                let (column, data_type) = (field.name().clone(), field.data_type().clone());
+                return Err(EncodeError::Type { column, data_type, format: Format::Parquet });
+            }
         }
         let descriptor = ArrowSchemaConverter::new().convert(schema)?;
         let mut properties = properties(options)?;
@@ -179,6 +181,11 @@ impl ParquetEncoder {
         self.writer.inner_mut().take(out);
         Ok(())
     }
+}
+
+/// Types that parquet's own converter does not refuse by an error, and cannot write.
+fn is_unknown(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano))
 }
 
 fn properties(options: &EncodeOptions) -> Result<WriterProperties, ParquetError> {

@@ -38,17 +38,27 @@ pub(crate) trait Writers<'a> {
 
 /// Whether values of a type can be text.
 pub(crate) fn has_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::ListView(_) | DataType::LargeListView(_) => {
-            false
+    !any_type(data_type, &is_without_text)
+}
+
+fn is_without_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::ListView(_) | DataType::LargeListView(_)
+    )
+}
+
+/// Whether a type, or one inside it, is what is looked for.
+pub(crate) fn any_type(data_type: &DataType, wanted: &impl Fn(&DataType) -> bool) -> bool {
+    wanted(data_type)
+        || match data_type {
+            DataType::Struct(fields) => fields.iter().any(|field| any_type(field.data_type(), wanted)),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+                any_type(item.data_type(), wanted)
+            }
+            DataType::Dictionary(_, value) => any_type(value, wanted),
+            _ => false,
         }
-        DataType::Struct(fields) => fields.iter().all(|field| has_text(field.data_type())),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-            has_text(item.data_type())
-        }
-        DataType::Dictionary(_, value) => has_text(value),
-        _ => true,
-    }
 }
 
 /// The writer of a column's values, nulls included. The type has text ([`has_text`]).

@@ -15,7 +15,7 @@ pub use fields::{Fields, extension};
 pub use placeholder::Placeholder;
 pub use shape::{KeyShape, ShapeToken};
 
-/// Where the hive directories go when the template does not say: before the file name.
+/// Literal text, or what a file's fields stand in for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),

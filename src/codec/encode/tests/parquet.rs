@@ -62,7 +62,13 @@ fn buffers_stay_within_their_bound() {
 #[test]
 fn a_type_that_parquet_lacks_is_refused_by_its_column() {
     let union = UnionFields::try_new([0], [Field::new("i", DataType::Int32, true)]).unwrap();
-    let field = Field::new("odd", DataType::Union(union, UnionMode::Dense), true);
-    let error = FileEncoder::new(&options(Format::Parquet), &Arc::new(Schema::new(vec![field]))).err().unwrap();
-    assert!(error.to_string().starts_with("column odd is Union"), "{error}");
+    for (data_type, name) in [
+        (DataType::Union(union, UnionMode::Dense), "Union"),
+        (DataType::Struct(Fields::empty()), "Struct"),
+        (DataType::Interval(IntervalUnit::MonthDayNano), "Interval(MonthDayNano)"),
+    ] {
+        let schema = Schema::new(vec![Field::new("fine", DataType::Int8, true), Field::new("odd", data_type, true)]);
+        let error = FileEncoder::new(&options(Format::Parquet), &Arc::new(schema)).err().unwrap();
+        assert!(error.to_string().starts_with(&format!("column odd is {name}")), "{error}");
+    }
 }
