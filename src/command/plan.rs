@@ -49,6 +49,8 @@ struct SyncPlan {
     write_mode: WriteMode,
     /// The number of the first epoch that a run would record.
     epoch: u64,
+    /// Whether files of earlier runs go when the new ones are published.
+    replaces: bool,
     /// What a run would do before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     under_way: Option<String>,
@@ -89,6 +91,9 @@ impl SyncPlan {
             name: settings.id.name.clone(),
             write_mode: settings.destination.write_mode,
             epoch: look.cursor.as_ref().map_or(0, |cursor| cursor.epoch) + 1,
+            replaces: settings.destination.write_mode == WriteMode::Replace
+                && look.cursor.as_ref().is_some_and(|cursor| cursor.manifest.is_some())
+                && !tables.is_empty(),
             under_way: look.under_way(),
             tables,
             ignored: look.tables.values().map(|table| table.ignored).sum(),
@@ -171,7 +176,7 @@ impl SyncPlan {
         let mut notes: Vec<String> = self.under_way.clone().into_iter().collect();
         if self.tables.is_empty() {
             notes.push("nothing new: a run would read and write nothing".to_owned());
-        } else if self.write_mode == WriteMode::Replace {
+        } else if self.replaces {
             notes.push("the files of the last run are removed once the new ones are published".to_owned());
         }
         if self.ignored > 0 {
@@ -208,6 +213,7 @@ mod tests {
             name: name.into(),
             write_mode: WriteMode::Append,
             epoch: 3,
+            replaces: false,
             under_way: None,
             tables,
             ignored: 0,

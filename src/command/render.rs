@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::CommandError;
@@ -63,6 +64,11 @@ pub fn seconds(number: u64) -> String {
         60..3600 => format!("{}m{:02}s", number / 60, number % 60),
         _ => format!("{}h{:02}m", number / 3600, number % 3600 / 60),
     }
+}
+
+/// A time to the second, as a listing shows it: `2024-01-31T10:00:00Z`.
+pub fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Text from outside (keys, messages of servers) on one line, with control characters escaped: a key may hold a terminal's commands.
@@ -138,6 +144,7 @@ mod tests {
         ] {
             assert_eq!(bytes(number), expected, "{number}");
         }
+        assert_eq!(time("2024-01-31T10:00:00.123456789Z".parse().unwrap()), "2024-01-31T10:00:00Z");
         for (number, expected) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (65, "1m05s"), (3599, "59m59s"), (7380, "2h03m")] {
             assert_eq!(seconds(number), expected);
         }

@@ -92,7 +92,7 @@ impl Tables {
             ("ROWS", Align::Right),
             ("UP TO", Align::Left),
         ];
-        let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
+        let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), render::time);
         let rows = self.syncs.iter().flat_map(|sync| {
             sync.tables.iter().map(move |table| {
                 let mark = table.cursor.as_ref();

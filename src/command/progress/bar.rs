@@ -17,7 +17,7 @@ pub fn new(title: &str) -> ProgressBar {
 /// Draws what `view` shows.
 pub fn update(bar: &ProgressBar, view: &View, pace: &Pace) {
     if view.bytes_total > 0 && bar.length() != Some(view.bytes_total) {
-        bar.set_style(style("{spinner} {prefix}  [{bar:24}]  {wide_msg}"));
+        bar.set_style(style("{spinner} {prefix}  [{bar:10}]  {wide_msg}"));
         bar.set_length(view.bytes_total);
     }
     bar.set_position(view.bytes_done);
@@ -45,7 +45,7 @@ mod tests {
             update(&bar, &view, &Pace::default());
             assert_eq!((bar.length(), bar.position()), (Some(total), done));
         }
-        assert_eq!(bar.message(), "reading, 0 of 1 object, 10 B of 30 B, 0 rows");
+        assert_eq!(bar.message(), "reading, 10 B of 30 B, 0 of 1 object, 0 rows");
         bar.finish_and_clear();
     }
 }

@@ -105,8 +105,8 @@ impl State {
     fn last_run(&self) -> String {
         match &self.run {
             None => "-".to_owned(),
-            Some(run) if run.ended => run.started.to_string(),
-            Some(run) => format!("{}, not ended", run.started),
+            Some(run) if run.ended => render::time(run.started),
+            Some(run) => format!("{}, not ended", render::time(run.started)),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Shown {
                 ("KEY", Align::Left),
             ];
             let rows = tables.into_iter().map(|(sync, table)| {
-                let newest = table.watermark.last_modified.map_or("-".to_owned(), |time| time.to_string());
+                let newest = table.watermark.last_modified.map_or("-".to_owned(), render::time);
                 let counts = [count(table.objects), count(table.rows), bytes(table.bytes)];
                 let [objects, rows, size] = counts;
                 [id(sync), table.name.clone(), objects, rows, size, newest, table.watermark.key.clone()]
