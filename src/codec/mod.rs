@@ -18,7 +18,7 @@ use crate::model::schema::TableSchema;
 pub struct Block {
     /// UTF-8 text (validated when it is decoded).
     pub bytes: Bytes,
-    /// Offset of its first byte in the decompressed, transcoded text.
+    /// Offset of its first byte in the decompressed, transcoded text (latin-1: before it is transcoded, byte for character).
     pub offset: u64,
     /// Number of its first line, from 1; 0 when unknown (a slice that does not begin at the object's start).
     pub line: u64,

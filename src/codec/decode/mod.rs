@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use arrow::array::BooleanArray;
 use arrow::record_batch::RecordBatch;
 
-use super::{BadRecord, DecodeError};
+use super::{BadRecord, Block, DecodeError};
 use rescue::Rescued;
 
 /// The text of a bad record, as it is kept: at most [`BadRecord::RAW_BYTES_MAX`] bytes.
@@ -28,6 +28,20 @@ fn cut_raw(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(BadRecord::RAW_BYTES_MAX)]).into_owned();
     text.truncate(text.floor_char_boundary(BadRecord::RAW_BYTES_MAX));
     text
+}
+
+/// Gives a block's bad records, which are in order, their lines: newlines are counted once, however many records are bad.
+fn number_lines(block: &Block, bad: &mut [BadRecord]) {
+    if block.line == 0 {
+        return;
+    }
+    let (mut at, mut line) = (0, block.line);
+    for bad in bad {
+        let start = (bad.position.offset - block.offset) as usize;
+        line += memchr::memchr_iter(b'\n', &block.bytes[at..start]).count() as u64;
+        at = start;
+        bad.position.line = Some(line);
+    }
 }
 
 /// A batch less some rows.

@@ -39,6 +39,10 @@ impl RecordDecoder {
         drop: &[String],
         rows_per_batch: usize,
     ) -> Result<RecordDecoder, DecodeError> {
+        if header.is_none() && matches!(format, Format::Csv | Format::Tsv) {
+            let reason = "the columns of a csv object are not known without its first record".to_owned();
+            return Err(DecodeError::Bad { reason, position: None });
+        }
         let header = header.unwrap_or_default().to_vec();
         let rows_per_batch = rows_per_batch.max(1);
         let decoder = match format {
@@ -79,7 +83,10 @@ impl RecordDecoder {
 /// As [`RecordDecoder::new`] and [`RecordDecoder::decode`].
 pub fn infer(format: Format, csv: &CsvReadSettings, header: Option<&[String]>, block: &Block) -> Result<TableSchema, DecodeError> {
     match format {
-        Format::Csv | Format::Tsv => Ok(csv::infer(&block.bytes, csv::dialect(format, csv)?, csv, header.unwrap_or_default())),
+        Format::Csv | Format::Tsv => {
+            let dialect = csv::dialect(format, csv)?;
+            Ok(header.map_or_else(TableSchema::default, |header| csv::infer(&block.bytes, dialect, csv, header)))
+        }
         Format::Json | Format::Jsonl => Ok(json::infer(format, block)),
         Format::Parquet => Err(not_text(format)),
     }

@@ -85,6 +85,12 @@ impl Column {
 }
 
 impl TableSchema {
+    /// Whether an input column is left out although nobody dropped it: our own files, read again, bring [`RESCUED_COLUMN`] along, and it
+    /// is filled anew.
+    pub fn leaves_out(&self, source: &str) -> bool {
+        self.rescued && source == RESCUED_COLUMN && !self.columns.iter().any(|column| column.source == source)
+    }
+
     /// What is committed, and in force for later epochs: no column is pending any more.
     pub fn settled(&self) -> TableSchema {
         let column = |column: &Column| Column { data_type: column.written_type(), ..column.clone() };

@@ -11,12 +11,15 @@ use crate::codec::decode::RecordDecoder;
 use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError, Decoded};
 use crate::model::format::Format;
-use crate::model::plan::PlannedObject;
+use crate::model::plan::{PlannedObject, Slice};
 use crate::model::schema::TableSchema;
 use crate::pipeline::fetch::Fetch;
 
 /// Blocks cut in one visit to the pool: enough to be worth the way, few enough to bound what a small input can grow to.
 const BLOCKS_A_VISIT: usize = 4;
+
+/// Bytes in which a sliced csv object's first record has to lie: thousands of column names.
+const HEADER_BYTES: u64 = 1 << 20;
 
 /// Why a visit to the text reader ended.
 enum Visit {
@@ -49,6 +52,7 @@ impl Reader {
         let options = self.text_options(planned, format);
         let range = options.first_byte()..planned.object.size;
         let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
+        let elsewhere = self.columns_before(planned, format).await?;
         let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), range);
         let mut decoder: Option<Arc<RecordDecoder>> = None;
         let mut decoding = FuturesOrdered::new();
@@ -63,9 +67,11 @@ impl Reader {
                 for block in blocks {
                     let decoder = match &decoder {
                         Some(decoder) => Arc::clone(decoder),
-                        None => Arc::clone(decoder.insert(Arc::new(
-                            self.decoder(&reader, format, &table).map_err(|error| ReadError::of_decode(planned, error))?,
-                        ))),
+                        None => {
+                            let columns = elsewhere.as_deref().or(reader.header());
+                            let new = self.decoder(columns, format, &table).map_err(|error| ReadError::of_decode(planned, error))?;
+                            Arc::clone(decoder.insert(Arc::new(new)))
+                        }
                     };
                     if decoding.len() >= self.budget.blocks_at_once
                         && let Some(decoded) = decoding.next().await
@@ -90,6 +96,28 @@ impl Reader {
         }
     }
 
+    /// The columns of a csv object whose slice begins behind its header, read from the object's start.
+    async fn columns_before(&self, planned: &PlannedObject, format: Format) -> Result<Option<Vec<String>>, ReadError> {
+        match planned.slice {
+            Some(Slice::Bytes { start, .. }) if start > 0 && matches!(format, Format::Csv | Format::Tsv) => {}
+            _ => return Ok(None),
+        }
+        let whole = PlannedObject { slice: None, ..planned.clone() };
+        // The first record is enough.
+        let options = TextOptions { block_bytes: 1, ..self.text_options(&whole, format) };
+        let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
+        let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), 0..planned.object.size.min(HEADER_BYTES));
+        loop {
+            match reader.next().map_err(|error| ReadError::of_decode(planned, error))? {
+                Step::NeedsData => match fetch.next().await {
+                    Some(bytes) => reader.feed(bytes.map_err(|error| ReadError::of_store(planned, error))?),
+                    None => reader.end(),
+                },
+                Step::Block(_) | Step::Finished => return Ok(reader.header().map(<[String]>::to_vec)),
+            }
+        }
+    }
+
     async fn finish_block(
         &self,
         planned: &PlannedObject,
@@ -100,11 +128,16 @@ impl Reader {
         self.emit(planned, decoded.map_err(|error| ReadError::of_decode(planned, error))?, output).await
     }
 
-    pub(crate) fn decoder(&self, reader: &TextReader, format: Format, table: &Arc<TableSchema>) -> Result<RecordDecoder, DecodeError> {
+    pub(crate) fn decoder(
+        &self,
+        columns: Option<&[String]>,
+        format: Format,
+        table: &Arc<TableSchema>,
+    ) -> Result<RecordDecoder, DecodeError> {
         RecordDecoder::new(
             format,
             &self.settings.source.csv,
-            reader.header(),
+            columns,
             Arc::clone(table),
             &self.settings.schema.drop,
             self.settings.worker.rows_per_batch,

@@ -16,7 +16,7 @@ use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Unknown, type_name};
 use crate::model::settings::CsvReadSettings;
 
-use super::{Rescued, cut_raw, without_rows};
+use super::{Rescued, cut_raw, number_lines, without_rows};
 use column::{Nulls, Source};
 pub(super) use infer::infer;
 pub(super) use records::RecordScan;
@@ -120,7 +120,8 @@ impl CsvDecoder {
     ) -> CsvDecoder {
         let index: HashMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let cells = table.columns.iter().map(|column| index.get(column.source.as_str()).copied()).collect();
-        let known = |name: &String| drop.contains(name) || table.columns.iter().any(|column| column.source == *name);
+        let known =
+            |name: &String| drop.contains(name) || table.leaves_out(name) || table.columns.iter().any(|column| column.source == *name);
         let unknown = table.unknown == Unknown::Widen && !header.iter().all(known);
         CsvDecoder { dialect, nulls: Nulls::new(csv), header: header.to_vec(), cells, unknown, table, rows_per_batch }
     }
@@ -149,6 +150,7 @@ impl CsvDecoder {
             return Ok(Err(misfits));
         }
         bad.sort_by_key(|bad| bad.record);
+        number_lines(block, &mut bad);
         Ok(Ok(Decoded { batches, records: cells.records() as u64, bad, surprise: None }))
     }
 
@@ -216,14 +218,12 @@ impl CsvDecoder {
 }
 
 fn bad_record(block: &Block, record: usize, range: std::ops::Range<usize>, reason: String) -> BadRecord {
-    BadRecord { record: record as u64, position: position(block, range.start), reason, raw: cut_raw(&block.bytes[range]) }
-}
-
-/// Where an offset of a block lies in its object.
-fn position(block: &Block, at: usize) -> Position {
-    let newlines = || memchr::memchr_iter(b'\n', &block.bytes[..at]).count() as u64;
-    let line = (block.line > 0).then(|| block.line + newlines());
-    Position { line, offset: block.offset + at as u64 }
+    BadRecord {
+        record: record as u64,
+        position: Position { line: None, offset: block.offset + range.start as u64 },
+        reason,
+        raw: cut_raw(&block.bytes[range]),
+    }
 }
 
 /// The bytes of a row, from its cells: with the quotes around the first and the last.

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::{Rescued, cut_raw};
+use super::{Rescued, cut_raw, number_lines};
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
 use crate::model::format::Format;
-use crate::model::schema::{Misfit, TableSchema, Unknown, type_name};
+use crate::model::schema::{Misfit, RESCUED_COLUMN, TableSchema, Unknown, type_name};
 use build::{Builder, Keys};
 use parse::{Fault, Parser};
 
@@ -59,7 +59,8 @@ impl JsonDecoder {
     pub(super) fn new(format: Format, table: Arc<TableSchema>, drop: &[String], rows_per_batch: usize) -> JsonDecoder {
         let sources = table.columns.iter().map(|column| &column.source);
         let dropped = drop.iter().filter(|name| !table.columns.iter().any(|column| column.source == **name));
-        let keys = Keys::new(sources.chain(dropped).map(String::as_str));
+        let rescued = table.leaves_out(RESCUED_COLUMN).then_some(RESCUED_COLUMN);
+        let keys = Keys::new(sources.chain(dropped).map(String::as_str).chain(rescued));
         JsonDecoder { format, keys, table, rows_per_batch }
     }
 
@@ -89,6 +90,7 @@ impl JsonDecoder {
         if batch.rows > 0 {
             decoded.batches.push(batch.finish(&self.table)?);
         }
+        number_lines(block, &mut decoded.bad);
         Ok(Ok(decoded))
     }
 
@@ -250,9 +252,7 @@ fn syntax(data: &[u8], start: usize, at: usize, what: &str) -> String {
 }
 
 fn bad_record(block: &Block, range: Range<usize>, record: u64, reason: String) -> BadRecord {
-    let newlines = || memchr::memchr_iter(b'\n', &block.bytes[..range.start]).count() as u64;
-    let line = (block.line > 0).then(|| block.line + newlines());
-    let position = Position { line, offset: block.offset + range.start as u64 };
+    let position = Position { line: None, offset: block.offset + range.start as u64 };
     BadRecord { record, position, reason, raw: cut_raw(&block.bytes[range]) }
 }
 

@@ -7,7 +7,7 @@ use crate::codec::{DecodeError, Position};
 use crate::model::settings::Encoding;
 
 /// Turns the bytes of one text into UTF-8, chunk by chunk, without its byte order mark. UTF-8 itself passes unchanged and unchecked:
-/// records are checked one by one when they are decoded.
+/// records are checked one by one when they are decoded. Latin-1 passes too, for [`latin1`] to transcode its records.
 pub(super) struct Transcoder {
     encoding: Encoding,
     /// Bytes that are needed before anything can be said: a byte order mark in pieces.
@@ -48,7 +48,7 @@ impl Transcoder {
         match &mut self.state {
             State::Head | State::Pass => Ok(bytes),
             State::Decode(decoder) => {
-                let text = transcode(decoder, &bytes, last, self.consumed, self.encoding)?;
+                let text = transcode(decoder, &bytes, last, self.consumed)?;
                 self.consumed += bytes.len() as u64;
                 Ok(text.into())
             }
@@ -90,25 +90,20 @@ impl Transcoder {
             (Encoding::Utf16, marked) => utf16(marked.unwrap_or(false)),
             (Encoding::Utf16Le, _) => utf16(true),
             (Encoding::Utf16Be, _) => utf16(false),
-            // As the WHATWG has it: latin-1 with printable characters in place of the C1 controls.
-            (Encoding::Latin1, _) => encoding_rs::WINDOWS_1252,
+            (Encoding::Latin1, _) => {
+                self.state = State::Pass;
+                return Ok(Some(bytes));
+            }
         };
         self.state = State::Decode(encoding.new_decoder_with_bom_removal());
         Ok(Some(bytes))
     }
 }
 
-fn transcode(
-    decoder: &mut encoding_rs::Decoder,
-    bytes: &[u8],
-    last: bool,
-    consumed: u64,
-    encoding: Encoding,
-) -> Result<Vec<u8>, DecodeError> {
+fn transcode(decoder: &mut encoding_rs::Decoder, bytes: &[u8], last: bool, consumed: u64) -> Result<Vec<u8>, DecodeError> {
     let malformed = |at: usize| {
-        let name = if encoding == Encoding::Latin1 { "latin-1" } else { "utf-16" };
         let position = Some(Position { line: None, offset: consumed + at as u64 });
-        DecodeError::Bad { reason: format!("the text is not valid {name}"), position }
+        DecodeError::Bad { reason: "the text is not valid utf-16".to_owned(), position }
     };
     let length = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).ok_or_else(|| malformed(0))?;
     let mut text = vec![0; length];
@@ -119,6 +114,16 @@ fn transcode(
         }
         (DecoderResult::Malformed(..) | DecoderResult::OutputFull, read, _) => Err(malformed(read)),
     }
+}
+
+/// Latin-1 text as UTF-8: as the WHATWG has it, with printable characters in place of the C1 controls (windows-1252). Every byte is a character,
+/// and ASCII is itself, so that records are found before they are transcoded, also from the middle of an object.
+pub(super) fn latin1(bytes: Bytes) -> Bytes {
+    let text = match encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0 {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(text) => Some(text),
+    };
+    text.map_or(bytes, Bytes::from)
 }
 
 /// The UTF-8 byte order mark.
@@ -159,6 +164,6 @@ mod tests {
         check(Encoding::Utf16Be, b"\0a\n\0", Ok("a\u{a00}"));
         check(Encoding::Utf16Le, b"a\0\x3d\xd8a\0", Err("the text is not valid utf-16"));
         check(Encoding::Utf16Le, b"a\0b", Err("the text is not valid utf-16"));
-        check(Encoding::Latin1, b"caf\xe9 \x80", Ok("café €"));
+        assert_eq!(latin1(Bytes::from_static(b"caf\xe9 \x80")), "café €");
     }
 }

@@ -26,7 +26,7 @@ pub struct TextOptions {
     pub csv: CsvReadSettings,
     /// How the compression is found.
     pub compression: CompressionRule,
-    /// The part of the object that is read. Only uncompressed UTF-8 lines can be read in slices: jsonl, and csv without quotes or with
+    /// The part of the object that is read. Only uncompressed lines of UTF-8 or latin-1 can be read in slices: jsonl, and csv without quotes or with
     /// none around newlines.
     pub slice: Option<Slice>,
     /// A block ends with the first record that ends so many bytes, or more, from its start.
@@ -103,8 +103,10 @@ impl TextReader {
         let encoding = if csv { options.csv.encoding } else { Encoding::Utf8 };
         let (start, end) = slice_range(options.slice);
         let compressed = matches!(options.compression, CompressionRule::Fixed(Compression::Gzip | Compression::Zstd));
-        if options.slice.is_some() && (compressed || encoding != Encoding::Utf8 || options.format == Format::Json) {
-            let reason = "only uncompressed lines of utf-8 text can be read in slices".to_owned();
+        if options.slice.is_some()
+            && (compressed || !matches!(encoding, Encoding::Utf8 | Encoding::Latin1) || options.format == Format::Json)
+        {
+            let reason = "only uncompressed lines of utf-8 or latin-1 text can be read in slices".to_owned();
             return Err(DecodeError::Bad { reason, position: None });
         }
         let line = if start == 0 { 1 } else { 0 };
@@ -148,7 +150,7 @@ impl TextReader {
 
     /// The columns of a csv or tsv object: its header's names, or `column_1` and so on after its first record. Known from the first block on,
     /// or when finished; `None` for json and jsonl, for an object without records, and for a slice that does not begin at the object's
-    /// start (its columns are those of the slice that does).
+    /// start: read its header from there, without a slice.
     pub fn header(&self) -> Option<&[String]> {
         self.header.as_deref()
     }
@@ -161,7 +163,7 @@ impl TextReader {
     pub fn next(&mut self) -> Result<Step, DecodeError> {
         loop {
             match self.advance()? {
-                Some(block) => return Ok(Step::Block(block)),
+                Some(block) => return Ok(Step::Block(self.utf8(block))),
                 None if self.phase == Phase::Done => return Ok(Step::Finished),
                 None => {}
             }
@@ -170,6 +172,14 @@ impl TextReader {
                 None if self.text_ended => self.splitter.end(),
                 None => return Ok(Step::NeedsData),
             }
+        }
+    }
+
+    /// Records of latin-1 are transcoded once they are cut.
+    fn utf8(&self, block: Block) -> Block {
+        match (self.dialect, self.options.csv.encoding) {
+            (Some(_), Encoding::Latin1) => Block { bytes: encoding::latin1(block.bytes), ..block },
+            _ => block,
         }
     }
 
@@ -257,7 +267,7 @@ impl TextReader {
                 }
                 Phase::Header if !self.options.csv.header => self.phase = Phase::Body,
                 Phase::Header => match self.splitter.cut(1)? {
-                    Some(record) => self.read_header(&record)?,
+                    Some(record) => self.read_header(record)?,
                     None => return Ok(self.done_if_finished()),
                 },
                 Phase::Body => {
@@ -288,10 +298,11 @@ impl TextReader {
         };
     }
 
-    fn read_header(&mut self, record: &Block) -> Result<(), DecodeError> {
+    fn read_header(&mut self, record: Block) -> Result<(), DecodeError> {
         let Some(dialect) = self.dialect else {
             return Ok(());
         };
+        let record = self.utf8(record);
         if !csv::is_skipped(&record.bytes, dialect) {
             let position = Position { line: Some(record.line), offset: record.offset };
             let names =

@@ -108,7 +108,7 @@ fn other_encodings_are_read() {
     let text: Vec<u8> = "\u{feff}é\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     check(&of, &text, Some(&["é"]), &[("1\n", 3, 2)]);
     of.csv.encoding = Encoding::Latin1;
-    check(&of, b"\xe9\n\xe8\n", Some(&["é"]), &[("è\n", 3, 2)]);
+    check(&of, b"\xe9\n\xe8\n", Some(&["é"]), &[("è\n", 2, 2)]);
 }
 
 #[test]
@@ -163,6 +163,17 @@ fn slices_share_the_records_out() {
             assert_eq!(text.as_bytes(), object, "cut at {first} and {second}");
         }
     }
+}
+
+#[test]
+fn latin_1_is_sliced_by_its_own_bytes() {
+    let mut of = options(Format::Csv);
+    of.csv.encoding = Encoding::Latin1;
+    of.csv.quote = None;
+    let object = b"a\n\xe9\xe9\xe9\n\xe8\n";
+    let sliced = |start, end| TextOptions { slice: Some(Slice::Bytes { start, end }), ..of.clone() };
+    check(&sliced(0, 3), object, Some(&["a"]), &[("ééé\n", 2, 2)]);
+    check(&sliced(3, 8), object, None, &[("è\n", 6, 0)]);
 }
 
 #[test]
