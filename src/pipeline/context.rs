@@ -96,7 +96,10 @@ impl Context {
     pub fn interrupted(&self) -> RunError {
         RunError::new(
             RunErrorKind::Interrupted,
-            format!("{}: stopped before the run was done; nothing is lost, run it again to go on", self.settings.id),
+            format!(
+                "{}: stopped before the run was done; nothing is lost and it is safe to repeat: run it again to go on",
+                self.settings.id
+            ),
         )
     }
 }

@@ -28,7 +28,7 @@ fn every_placeholder() {
         assert_eq!(found.iter().map(|key| shape(key)).collect::<Vec<_>>(), [expected], "{path}");
     };
     check("{{TABLE}}/{{UUID}}.{{FORMAT}}", "in_some_table/UUID.csv.gz");
-    check("{{TABLE_HYPHEN}}/{{SYNC_ID}}/{{UUID}}", "in-some-table/sync/UUID");
+    check("{{TABLE_HYPHEN}}/{{UUID}}", "in-some-table/UUID");
     check("{{YEAR}}/{{MONTH}}/{{DAY}}/{{HOUR}}/{{MINUTE}}/{{UUID}}", "0/0/0/0/0/UUID");
     check("{{EPOCH}}-{{SHARD}}-{{SEQ}}.x", "0-0-0.x");
     check("{{SOURCE_DIR}}/{{SOURCE_STEM}}/{{UUID}}.csv.gz", "in/some-table/a/UUID.csv.gz");
@@ -60,7 +60,11 @@ fn dlt_times_are_the_plans() {
     );
     assert_eq!(
         (parts[1], parts[3], parts[9]),
-        (&*day.strftime("%y").to_string(), &*day.strftime("%b").to_string(), &*day.strftime("%a").to_string())
+        (
+            &*day.strftime("%y").to_string(),
+            &*day.strftime("%b").to_string().to_lowercase(),
+            &*day.strftime("%a").to_string().to_lowercase()
+        )
     );
 }
 
@@ -86,7 +90,7 @@ fn hive_partitions() {
             [
                 "t/country=DE/at_year=2024/month=1/day=2024-01-31".to_owned(),
                 format!("t/country={null}/at_year={null}/month={null}/day={null}"),
-                "t/country=a%2Fb%20c%3D%C3%BC/at_year=2024/month=11/day=2024-11-01".to_owned(),
+                "t/country=a%2Fb%20c%3Dü/at_year=2024/month=11/day=2024-11-01".to_owned(),
             ]
         );
         let files = site.types("t/");
@@ -113,7 +117,6 @@ fn partitions_that_cannot_be() {
     };
     refused(json!({"column": "id", "transform": "Month"}), &["id"]);
     refused(json!({"column": "at", "transform": "Month", "name": "country"}), &["country"]);
-    refused(json!({"column": "country"}), &["country=", "case"]);
     refused(json!({"column": "nowhere"}), &["nowhere"]);
 }
 

@@ -66,7 +66,7 @@ fn quickstart_summary_says_what_was_done_and_where_it_is() {
         "orders",
         "events",
         "customers",
-        "1640",
+        "1,640",
         "700",
         "lake",
     ]);

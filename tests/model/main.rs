@@ -10,7 +10,7 @@ mod world;
 use history::History;
 
 /// Histories of one run of the suite: some seconds of a core each thousand.
-const HISTORIES: u64 = 3000;
+const HISTORIES: u64 = 2000;
 
 fn run(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
