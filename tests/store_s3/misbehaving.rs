@@ -70,7 +70,8 @@ async fn errors_hide_in_the_body_of_a_200() {
     let body = String::from_utf8(requests[2].body.clone()).unwrap();
     assert!(body.contains("<PartNumber>1</PartNumber>") && body.contains("part"), "{body}");
 
-    for (code, kind) in [("AccessDenied", ErrorKind::Denied), ("NoSuchUpload", ErrorKind::NoSuchUpload), ("InvalidPart", ErrorKind::Other)]
+    for (code, kind) in
+        [("AccessDenied", ErrorKind::Denied), ("NoSuchUpload", ErrorKind::NoSuchUpload), ("InvalidPart", ErrorKind::NoSuchUpload)]
     {
         let server = Server::start(move |_, _| Answer::error(200, code)).await;
         let error = store(&server).await.complete_upload("key", "upload", &["part".to_owned()], false).await.unwrap_err();

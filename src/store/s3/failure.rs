@@ -157,6 +157,10 @@ impl Answer<'_> {
         match (self.status, self.code) {
             (_, "NoSuchBucket") => failure(ErrorKind::NoSuchBucket, "no such bucket: check bucket and endpoint"),
             (_, "NoSuchUpload") => failure(ErrorKind::NoSuchUpload, "the upload is not there"),
+            // MinIO, when the connection of an earlier completion broke: the parts are taken apart already, the object is not there.
+            (_, "InvalidPart") if op == "CompleteMultipartUpload" => {
+                failure(ErrorKind::NoSuchUpload, "the upload has lost parts, so it can no longer be completed")
+            }
             (_, "NoSuchKey") => failure(ErrorKind::NotFound, "no such key"),
             (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => Failure {
                 remedy: Remedy::Change(Change::Identity),
