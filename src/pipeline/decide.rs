@@ -42,6 +42,7 @@ pub async fn decide(
     let mut bad_records = 0u64;
     let mut excluded: BTreeSet<String> = BTreeSet::new();
     let mut sliced: Vec<(u32, String)> = Vec::new();
+    let mut keys: BTreeSet<String> = BTreeSet::new();
     for number in 0..plan.shards.len() as u32 {
         let key = prepared.get(&number).and_then(|keys| keys.first()).expect("every shard is prepared");
         let manifest: AttemptManifest = blobs.get_attempt(key).await?;
@@ -51,6 +52,15 @@ pub async fn decide(
         bad_records += manifest.bad_records;
         excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
         sliced.extend(manifest.sliced.map(|key| (number, key)));
+        if let Some(twice) = manifest.files.iter().find(|file| !keys.insert(file.key.clone())) {
+            return Err(RunError::new(
+                RunErrorKind::InvalidSpec,
+                format!(
+                    "{}: two output files would have the key {}; put {{{{UUID}}}} or {{{{SOURCE_DIR}}}} into destination.path",
+                    plan.settings.id, twice.key
+                ),
+            ));
+        }
         for surprise in manifest.surprises {
             surprises.entry(surprise.table).and_modify(|known| known.schema = merge(&known.schema, &surprise.schema)).or_insert(surprise);
         }

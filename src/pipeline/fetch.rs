@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::model::object::Object;
-use crate::store::{Store, StoreError};
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// Bytes of one ranged request: large enough that a round trip of 30 ms costs little beside it, small enough to hold several.
 pub const RANGE_BYTES: u64 = 4 << 20;
@@ -66,6 +66,10 @@ impl Drop for Fetch {
 pub async fn get_whole(store: &dyn Store, object: &Object, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
     let expected = range.as_ref().map_or(object.size, |range| range.end - range.start);
     let mut body = store.get(&object.key, range, Some(&object.etag)).await?;
+    if body.size != object.size {
+        let message = format!("it has {} bytes now, and had {} when it was listed", body.size, object.size);
+        return Err(StoreError::new(ErrorKind::Changed, "GetObject", store.place(), &object.key, message));
+    }
     let first = body.bytes.try_next().await?;
     let Some(first) = first else { return Ok(Bytes::new()) };
     if first.len() as u64 >= expected {

@@ -145,7 +145,11 @@ fn create_parents(path: &Path) -> io::Result<Option<PathBuf>> {
     let Some(parent) = path.parent() else { return Ok(None) };
     let highest = parent.ancestors().take_while(|directory| !directory.exists()).last().map(Path::to_owned);
     if highest.is_some() {
-        fs::create_dir_all(parent)?;
+        // A directory that is removed between being found and being looked at is one that went missing: the caller tries again.
+        fs::create_dir_all(parent).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists if !parent.ancestors().any(Path::is_file) => io::ErrorKind::NotFound.into(),
+            _ => error,
+        })?;
     }
     Ok(highest)
 }
