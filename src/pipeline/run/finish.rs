@@ -84,7 +84,8 @@ impl Lead<'_> {
         let manifest = self.blobs.put_manifest(&header, plan, &epoch.files).await?;
         let updates = epoch.tables.iter().map(|(&table, (update, _))| (table, update.clone())).collect();
         let recorded = ledger::record(&self.blobs, self.cursor.ledger.as_ref(), plan, &excluded, &updates).await?;
-        let garbage = self.garbage(plan, &epoch, &recorded.referenced, replaces).await?;
+        let mut garbage = self.garbage(plan, &epoch, &recorded.referenced, replaces).await?;
+        garbage.blobs.extend(recorded.dropped.into_iter().map(|key| key.0));
         let changed = epoch.excluded.values().any(|object| object.reason == Exclusion::Changed);
         let mut next = Cursor {
             epoch: plan.epoch,
