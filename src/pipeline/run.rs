@@ -14,7 +14,7 @@ pub use self::summary::{RunSummary, TableSummary};
 
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::Excluded;
-use crate::pipeline::claim::{self, Held};
+use crate::pipeline::claim::Held;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
@@ -222,10 +222,4 @@ impl Lead<'_> {
     async fn update_claim(&mut self) -> Result<(), RunError> {
         self.held.update(self.context.destination.as_ref(), &self.context.owner, self.cursor.epoch).await
     }
-}
-
-/// Takes the claim over for the cursor that the context names.
-pub async fn adopt(context: &Context) -> Result<(), RunError> {
-    let cursor = open::load_or_create(context).await?.0;
-    claim::adopt(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await
 }
