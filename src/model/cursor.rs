@@ -45,6 +45,31 @@ impl Cursor {
     pub const TABLES_MAX: usize = 1000;
     /// The format that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// A cursor that nothing was published under.
+    pub fn empty(state_id: String, epoch: u64, spec_hash: String) -> Cursor {
+        Cursor {
+            version: Cursor::VERSION,
+            state_id,
+            epoch,
+            phase: Phase::Idle,
+            run: None,
+            plan: None,
+            decision: None,
+            ledger: None,
+            manifest: None,
+            garbage: None,
+            listed_to: None,
+            spec_hash,
+            tables: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing was published under it and nothing is to be swept, so that nothing ties it to its source and destination: a first
+    /// run that found nothing, or that failed on a misspelt bucket or on bad data.
+    pub fn is_untouched(&self) -> bool {
+        self.epoch == 0 && self.phase == Phase::Idle && self.ledger.is_none() && self.garbage.is_none()
+    }
 }
 
 /// Where an epoch stands.

@@ -138,21 +138,7 @@ mod tests {
     use crate::model::cursor::Phase;
 
     fn cursor(epoch: u64) -> Cursor {
-        Cursor {
-            version: Cursor::VERSION,
-            state_id: "abc".into(),
-            epoch,
-            phase: Phase::Idle,
-            run: None,
-            plan: None,
-            decision: None,
-            ledger: None,
-            manifest: None,
-            garbage: None,
-            listed_to: None,
-            spec_hash: "x-y".into(),
-            tables: Default::default(),
-        }
+        Cursor::empty("abc".into(), epoch, "x-y".into())
     }
 
     #[tokio::test]

@@ -234,6 +234,23 @@ fn a_changed_identity_needs_consent() {
     assert_eq!(published(&site), ids([0, 1, 10, 11]));
 }
 
+/// Nothing was published yet, so nothing ties the cursor to what was misspelt.
+#[test]
+fn a_first_run_that_failed_needs_no_consent() {
+    both(|site| {
+        site.put("a/1.csv", csv(0..2));
+        site.put("bad/1.csv", "id,name\n1,a,b,c\n");
+        let (source, destination) = (site.raw(), json!({"format": "parquet"}));
+        site.only(json!({"source": {"bucket": format!("{source}-misspelt")}, "destination": destination}));
+        site.run_fails(3).says(&["misspelt"]);
+        site.only(json!({"source": {"prefix": "bad/"}, "destination": destination}));
+        site.run_fails(4).says(&["bad/1.csv"]);
+        site.only(json!({"source": {"prefix": "a/"}, "destination": destination}));
+        site.run_ok();
+        assert_eq!(published(&site), ids(0..2));
+    });
+}
+
 /// Objects of one second, and an upload that began before the run and ended after it, whose time lies behind any watermark.
 #[test]
 fn what_finishes_late_is_not_lost() {

@@ -49,21 +49,7 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
 async fn published(sync: &Sync, stores: &Stores, claim: &Claim) -> Result<Cursor, RunError> {
     let state_prefix = &sync.settings().state_prefix;
     let blobs = Blobs::new(stores.destination.clone(), state_prefix, &claim.state_id);
-    let mut cursor = Cursor {
-        version: Cursor::VERSION,
-        state_id: uuid::Uuid::new_v4().simple().to_string(),
-        epoch: claim.epoch,
-        phase: Phase::Idle,
-        run: None,
-        plan: None,
-        decision: None,
-        ledger: None,
-        manifest: None,
-        garbage: None,
-        listed_to: None,
-        spec_hash: sync.spec_hash(),
-        tables: Default::default(),
-    };
+    let mut cursor = Cursor::empty(uuid::Uuid::new_v4().simple().to_string(), claim.epoch, sync.spec_hash());
     if claim.epoch > 0 {
         cursor.ledger = Some(the_one(sync, &blobs, claim.epoch, Kind::Ledger).await?.ok_or_else(|| {
             let place = format!("{}/{}", stores.destination.place(), blobs.epoch_prefix(claim.epoch));

@@ -75,21 +75,7 @@ async fn replace(sync: &Sync, stores: &Stores, error: StateError) -> Result<Vec<
         let message = format!("{}: {} cannot be renamed: {error}", sync.loaded.id, path.display());
         RunError::because(RunErrorKind::Failed, message, error)
     })?;
-    let cursor = Cursor {
-        version: Cursor::VERSION,
-        state_id: claim.state_id,
-        epoch: claim.epoch,
-        phase: Phase::Idle,
-        run: None,
-        plan: None,
-        decision: None,
-        ledger: None,
-        manifest: None,
-        garbage: None,
-        listed_to: None,
-        spec_hash: sync.spec_hash(),
-        tables: Default::default(),
-    };
+    let cursor = Cursor::empty(claim.state_id, claim.epoch, sync.spec_hash());
     sync.cursor.create(&cursor).await.map_err(|error| sync.failed(error))?;
     Ok(vec![
         format!("the cursor made no sense and was put aside as {}", aside.display()),

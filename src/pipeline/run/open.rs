@@ -34,21 +34,7 @@ pub(super) async fn load_or_create(context: &Context) -> Result<(Cursor, Version
     if let Some(found) = context.cursor.load().await.map_err(failed)? {
         return Ok(found);
     }
-    let cursor = Cursor {
-        version: Cursor::VERSION,
-        state_id: (context.ids)(),
-        epoch: 0,
-        phase: Phase::Idle,
-        run: None,
-        plan: None,
-        decision: None,
-        ledger: None,
-        manifest: None,
-        garbage: None,
-        listed_to: None,
-        spec_hash: context.spec_hash.clone(),
-        tables: Default::default(),
-    };
+    let cursor = Cursor::empty((context.ids)(), 0, context.spec_hash.clone());
     let version = context.cursor.create(&cursor).await.map_err(failed)?;
     Ok((cursor, version))
 }
@@ -69,6 +55,11 @@ pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
 async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
     if cursor.spec_hash == context.spec_hash || cursor.phase == Phase::Committing {
         return Ok((cursor, version));
+    }
+    if cursor.is_untouched() {
+        let next = Cursor::empty(cursor.state_id, 0, context.spec_hash.clone());
+        let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error))?;
+        return Ok((next, version));
     }
     let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
     let moved = before.destination != now.destination;

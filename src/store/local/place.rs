@@ -97,7 +97,7 @@ impl Bucket {
         let bucket_may_be_there = || self.creates || self.root.exists();
         again_while_directories_vanish(bucket_may_be_there, || {
             if self.creates {
-                fs::create_dir_all(&staging)?;
+                create_directories(&staging)?;
             } else if let Err(error) = fs::create_dir(&staging)
                 && error.kind() != io::ErrorKind::AlreadyExists
             {
@@ -145,13 +145,18 @@ fn create_parents(path: &Path) -> io::Result<Option<PathBuf>> {
     let Some(parent) = path.parent() else { return Ok(None) };
     let highest = parent.ancestors().take_while(|directory| !directory.exists()).last().map(Path::to_owned);
     if highest.is_some() {
-        // A directory that is removed between being found and being looked at is one that went missing: the caller tries again.
-        fs::create_dir_all(parent).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists if !parent.ancestors().any(Path::is_file) => io::ErrorKind::NotFound.into(),
-            _ => error,
-        })?;
+        create_directories(parent)?;
     }
     Ok(highest)
+}
+
+/// Creates a directory and those above it. One that others remove between its being found and its being looked at, which the standard
+/// library reports as `AlreadyExists`, went missing: the caller tries again.
+fn create_directories(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists if !directory.ancestors().any(Path::is_file) => io::ErrorKind::NotFound.into(),
+        _ => error,
+    })
 }
 
 /// Syncs the directory that holds `path`, and those above it up to the one that holds the highest created directory.

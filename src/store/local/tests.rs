@@ -293,6 +293,23 @@ async fn parts_of_several_sizes_are_refused() {
     assert_eq!(keys(&store, "").await.unwrap(), [""; 0]);
 }
 
+/// A directory that goes between two looks at it is reported as one that exists.
+#[test]
+fn a_staging_directory_is_made_while_others_remove_it() {
+    let (_directory, store) = destination();
+    let bucket = &store.bucket;
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..3000 {
+                    bucket.in_staging(|_| Ok(())).unwrap();
+                    bucket.leave_staging();
+                }
+            });
+        }
+    });
+}
+
 #[tokio::test]
 async fn files_are_written_while_their_directories_are_removed() {
     let (_directory, store) = destination();
