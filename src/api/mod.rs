@@ -4,6 +4,7 @@ pub mod crd;
 pub mod error;
 pub mod manifest;
 pub mod reference;
+pub mod report;
 pub mod scalar;
 pub mod spec;
 pub mod status;

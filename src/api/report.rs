@@ -1,0 +1,139 @@
+//! How a run ended, from worker 0 to the controller: the container's termination message.
+//!
+//! The kubelet keeps at most [`TERMINATION_MESSAGE_BYTES_MAX`] of it
+//! (<https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>), and what is cut is no JSON any more, so a
+//! report is never longer.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::RunOutcome;
+
+/// What the kubelet keeps of a termination message, in bytes.
+pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 4096;
+
+/// What a report keeps of its message, in bytes: what `status.lastRun.message` takes.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The result of one run. The counts are those of `status.lastRun`, under the same names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunReport {
+    /// Whether the run reached its end.
+    pub result: RunOutcome,
+    /// `Succeeded`, or one word for what went wrong, such as `Denied`.
+    pub reason: String,
+    /// One sentence: what happened and what to do. Holds no secret.
+    pub message: String,
+    /// Tables written.
+    #[serde(default)]
+    pub tables: i64,
+    /// Objects published.
+    #[serde(default)]
+    pub objects: i64,
+    /// Rows published.
+    #[serde(default)]
+    pub rows: i64,
+    /// Bytes written.
+    #[serde(default)]
+    pub bytes: i64,
+    /// Files written.
+    #[serde(default)]
+    pub files: i64,
+    /// Bad records set aside.
+    #[serde(default)]
+    pub bad_records: i64,
+    /// Objects set aside.
+    #[serde(default)]
+    pub quarantined: i64,
+}
+
+impl RunReport {
+    /// A run that failed before it published anything.
+    pub fn failed(reason: impl Into<String>, message: impl Into<String>) -> RunReport {
+        RunReport {
+            result: RunOutcome::Failed,
+            reason: reason.into(),
+            message: message.into(),
+            tables: 0,
+            objects: 0,
+            rows: 0,
+            bytes: 0,
+            files: 0,
+            bad_records: 0,
+            quarantined: 0,
+        }
+    }
+
+    /// The report as one line of JSON, at most [`TERMINATION_MESSAGE_BYTES_MAX`] long. The message is cut at [`MESSAGE_BYTES_MAX`], and
+    /// further where escapes make it longer: a control character takes six bytes.
+    pub fn to_termination_message(&self) -> String {
+        let mut bytes_max = MESSAGE_BYTES_MAX;
+        loop {
+            let report = RunReport { message: cut(&self.message, bytes_max), reason: cut(&self.reason, 64), ..self.clone() };
+            let text = serde_json::to_string(&report).expect("plain texts and numbers always serialise");
+            if text.len() <= TERMINATION_MESSAGE_BYTES_MAX {
+                return text;
+            }
+            bytes_max /= 2;
+        }
+    }
+
+    /// Reads what [`RunReport::to_termination_message`] wrote; `None` for anything else, such as the last lines of a log.
+    pub fn from_termination_message(text: &str) -> Option<RunReport> {
+        serde_json::from_str(text.trim()).ok()
+    }
+}
+
+/// At most so many bytes of a text, in whole characters; `…` says that more was there.
+fn cut(text: &str, bytes_max: usize) -> String {
+    const MORE: &str = "…";
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    format!("{}{MORE}", &text[..text.floor_char_boundary(bytes_max.saturating_sub(MORE.len()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(message: &str) -> RunReport {
+        RunReport { tables: 2, objects: 3, rows: 12_345, files: 4, ..RunReport::failed("BadData", message) }
+    }
+
+    #[test]
+    fn a_report_survives_its_way() {
+        let text = report("data/orders: a.csv: line 7 has 3 fields instead of 4").to_termination_message();
+        let expected = r#"{"result":"Failed","reason":"BadData","message":"data/orders: a.csv: line 7 has 3 fields instead of 4","tables":2,"objects":3,"rows":12345,"bytes":0,"files":4,"badRecords":0,"quarantined":0}"#;
+        assert_eq!(text, expected);
+        assert_eq!(
+            RunReport::from_termination_message(&format!("{text}\n")),
+            Some(report("data/orders: a.csv: line 7 has 3 fields instead of 4"))
+        );
+    }
+
+    #[test]
+    fn long_messages_are_cut_and_stay_json() {
+        for (message, length) in [("x".repeat(1024), 1024), ("x".repeat(5000), 1024), ("é".repeat(600), 1023), ("\u{1}".repeat(5000), 512)]
+        {
+            let text = report(&message).to_termination_message();
+            assert!(text.len() <= TERMINATION_MESSAGE_BYTES_MAX, "{}", text.len());
+            let read = RunReport::from_termination_message(&text).unwrap();
+            assert_eq!(read.message.len(), length, "{}", &message[..4]);
+            assert_eq!(RunReport { message: String::new(), ..read }, report(""));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_report() {
+        for text in
+            ["", "error: denied", "{}", r#"{"result":"Perhaps","reason":"","message":""}"#, &report("x").to_termination_message()[..80]]
+        {
+            assert_eq!(RunReport::from_termination_message(text), None, "{text}");
+        }
+        // A later version may say more, and an earlier one less.
+        let text = r#"{"result":"Succeeded","reason":"Succeeded","message":"m","more":1}"#;
+        let expected = RunReport { result: RunOutcome::Succeeded, ..RunReport::failed("Succeeded", "m") };
+        assert_eq!(RunReport::from_termination_message(text), Some(expected));
+    }
+}
