@@ -140,7 +140,7 @@ def sql(query, dir=None, under=""):
     if dir is not None:
         if not files(dir, under):
             return []
-        query = query.replace("FILES", json.dumps([os.path.join(dir, key) for key in files(dir, under)]).replace('"', "'"))
+        query = query.replace("FILES", json.dumps([os.path.join(dir, key) for key in files(dir, under)], ensure_ascii=False).replace('"', "'"))
     relation = duckdb.connect().sql(query)
     return [[plain(value) for value in row] for row in relation.fetchall()]
 

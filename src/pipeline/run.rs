@@ -103,17 +103,6 @@ impl Lead<'_> {
             Planned::Nothing => return Ok(None),
             Planned::Epoch(key, plan) => (key, plan),
         };
-        let template = &self.context.settings.destination.template;
-        if plan.tables.len() > 1 && !template.has_table() && !template.per_source() {
-            return Err(RunError::new(
-                RunErrorKind::InvalidSpec,
-                format!(
-                    "{}: the objects make several tables ({}, {} and so on), and destination.path names none; put {{{{TABLE}}}} into the path, or \
-                     join the tables with source.tables.from: Fixed",
-                    self.context.settings.id, plan.tables[0].name, plan.tables[1].name
-                ),
-            ));
-        }
         let mut next = self.cursor.clone();
         next.phase = Phase::Running;
         next.run = Some(run);

@@ -135,7 +135,6 @@ impl CursorStore for FileCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cursor::Phase;
 
     fn cursor(epoch: u64) -> Cursor {
         Cursor::empty("abc".into(), epoch, "x-y".into())

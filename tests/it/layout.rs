@@ -81,7 +81,7 @@ fn hive_partitions() {
     for site in [Site::directory(), Site::minio()] {
         site.only(json!({"destination": {"format": "parquet", "partitionBy": [
             {"column": "country"}, {"column": "at", "transform": "Year"}, {"column": "at", "transform": "Month", "name": "month"}, {"column": "at", "transform": "Date", "name": "day"}]}}));
-        site.put("t/a.csv", "id,country,at\n1,DE,2024-01-31T23:30:00Z\n2,a/b c=u,2024-11-02T00:00:00+02:00\n3,,\n");
+        site.put("t/a.csv", "id,country,at\n1,DE,2024-01-31T23:30:00Z\n2,a/b c=ü,2024-11-02T00:00:00+02:00\n3,,\n");
         site.run_ok();
         let dirs: Vec<String> = site.keys().iter().map(|key| key.rsplit_once('/').expect("a directory").0.to_owned()).collect();
         let null = "__HIVE_DEFAULT_PARTITION__";
@@ -90,7 +90,7 @@ fn hive_partitions() {
             [
                 "t/country=DE/at_year=2024/month=1/day=2024-01-31".to_owned(),
                 format!("t/country={null}/at_year={null}/month={null}/day={null}"),
-                "t/country=a%2Fb%20c%3Du/at_year=2024/month=11/day=2024-11-01".to_owned(),
+                "t/country=a%2Fb%20c%3Dü/at_year=2024/month=11/day=2024-11-01".to_owned(),
             ]
         );
         let files = site.types("t/");
@@ -100,7 +100,7 @@ fn hive_partitions() {
             "t/",
             "select id, country, month from read_parquet(FILES, hive_partitioning = true, hive_types_autocast = false) order by id",
         );
-        assert_eq!(read, json!([[1, "DE", "1"], [2, "a/b c=u", "11"], [3, null, null]]));
+        assert_eq!(read, json!([[1, "DE", "1"], [2, "a/b c=ü", "11"], [3, null, null]]));
     }
 }
 
@@ -192,6 +192,26 @@ fn lineage_says_where_each_row_came_from() {
     assert_eq!(read, json!([[1, "t/a.csv", 1, true], [2, "t/a.csv", 2, true], [3, "t/b.jsonl", 1, true]]));
     let types = site.types("");
     assert_eq!((&types["_s3sync_row"], &types["_s3sync_last_modified"]), (&json!("int64"), &json!("timestamp[us, tz=UTC]")));
+}
+
+/// Also where the second table comes with a later run.
+#[test]
+fn several_tables_need_a_path_that_tells_them_apart() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "csv"}}));
+    site.put("a/1.csv", "id\n1\n");
+    site.run_ok();
+    site.put("b/1.csv", "id\n2\n");
+    site.run_fails(2).says(&["a, b", "{{TABLE}}"]);
+    assert_eq!(site.rows(""), json!([{"id": 1}]));
+
+    let site = Site::directory();
+    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "csv"}}));
+    site.put("a/1.csv", "id\n1\n");
+    site.put("b/1.csv", "id\n2\n");
+    for verb in ["plan", "run"] {
+        site.start(&[verb], &[]).wait().expect(2).says(&["a, b", "{{TABLE}}"]);
+    }
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! From what an epoch takes to its plan: schemas, shards, blobs.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::scan::scratch_error;
 use super::selection::Selection;
 use super::take::{Taken, Taker};
-use super::{PlanContext, table_error};
+use super::{PlanContext, second_table, table_error, takes_one_table};
 use crate::model::plan::{BlobKey, Plan, PlannedObject, PlannedTable, ShardRef};
 use crate::model::schema::frozen;
-use crate::model::settings::{SchemaMode, TableRule};
+use crate::model::settings::{SchemaMode, TableRule, WriteMode};
 use crate::model::shard::{LAYOUT_BYTES, Packer, Place, Totals, part_bytes};
 use crate::model::table::collision;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -23,8 +25,24 @@ pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>,
     let Taker { tables, read, listed_to, sorter, segments, .. } = taker;
     let root = match &context.cursor.ledger {
         Some(key) => {
-            let names: std::collections::BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-            LedgerRoot::load_where(context.blobs, key, |name| names.contains(name)).await?
+            let names: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+            let mut other = None;
+            let wanted = |name: &str| {
+                let wanted = names.contains(name);
+                if !wanted {
+                    other.get_or_insert_with(|| name.to_owned());
+                }
+                wanted
+            };
+            let root = LedgerRoot::load_where(context.blobs, key, wanted).await?;
+            // What Append published of another table lies where this one's files would go.
+            if let (Some(other), Some(table)) = (other, tables.first())
+                && context.settings.destination.write_mode == WriteMode::Append
+                && takes_one_table(context.settings)
+            {
+                return Err(second_table(context.settings, &other, &table.name));
+            }
+            root
         }
         None => LedgerRoot::default(),
     };

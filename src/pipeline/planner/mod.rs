@@ -130,6 +130,22 @@ fn refuse_empty(context: &PlanContext<'_>, selection: &Selection<'_>) -> Result<
     Err(RunError::new(RunErrorKind::BadData, message))
 }
 
+/// A path that names no table keeps one table alone apart from others. One whose files are named after their sources tells them apart too.
+fn takes_one_table(settings: &Settings) -> bool {
+    let template = &settings.destination.template;
+    !template.has_table() && !template.per_source()
+}
+
+/// What a second table gets where there is a place for one.
+fn second_table(settings: &Settings, first: &str, second: &str) -> RunError {
+    let message = format!(
+        "{}: the objects make several tables ({first}, {second} and so on), and destination.path names none; put {{{{TABLE}}}} into the path, or \
+         join the tables with source.tables.from: Fixed",
+        settings.id
+    );
+    RunError::new(RunErrorKind::InvalidSpec, message)
+}
+
 /// What a table's error means for a run.
 fn table_error(settings: &Settings, error: TableError) -> RunError {
     RunError::because(RunErrorKind::BadData, format!("{}: {error}", settings.id), error)

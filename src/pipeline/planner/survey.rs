@@ -5,8 +5,8 @@ use std::path::Path;
 use super::compare;
 use super::scan::{Flow, Found, Scan, Sink};
 use super::selection::Selection;
-use super::table_error;
 use super::take::{Treatment, treatment};
+use super::{second_table, table_error, takes_one_table};
 use crate::model::ledger::{LedgerHead, Standing};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
@@ -73,7 +73,7 @@ impl Survey<'_> {
         let everything = replaces && !(self.ledger.is_some() && compare::is_same(&all, &head, settings).await?);
         let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
         let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
-        let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), visitor };
+        let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), only: None, visitor };
         Scan { runs, ..all }.run(&mut look).await
     }
 }
@@ -83,12 +83,15 @@ struct Look<'a, V> {
     selection: &'a Selection<'a>,
     everything: bool,
     sources: TableSources,
+    /// The first table's name, where the path takes one alone.
+    only: Option<String>,
     visitor: &'a mut V,
 }
 
 impl<V: Visitor> Sink for Look<'_, V> {
     fn restart(&mut self) {
         self.sources = TableSources::default();
+        self.only = None;
         self.visitor.restart();
     }
 
@@ -97,6 +100,12 @@ impl<V: Visitor> Sink for Look<'_, V> {
         let Some(named) = self.selection.table(&object.key).map_err(error)? else { return Ok(Flow::Go) };
         self.sources.add(&named).map_err(error)?;
         let table = named.table;
+        if takes_one_table(self.settings) {
+            let only = self.only.get_or_insert_with(|| table.clone());
+            if *only != table {
+                return Err(second_table(self.settings, only, &table));
+            }
+        }
         let treatment = treatment(standing, self.settings.incremental.on_overwrite, self.everything);
         self.visitor.object(Surveyed { object, table, standing, treatment });
         Ok(Flow::Go)

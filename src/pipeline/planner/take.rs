@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::scan::{Flow, Found, Sink, scratch_error};
 use super::selection::Selection;
 use super::sort::Sorter;
-use super::{PlanContext, table_error};
+use super::{PlanContext, second_table, table_error, takes_one_table};
 use crate::model::ledger::{Entry, Outcome, Standing};
 use crate::model::object::Object;
 use crate::model::plan::PlannedObject;
@@ -99,13 +99,18 @@ impl<'a> Taker<'a> {
     }
 
     /// The index of an object's table, which counts it.
-    fn count(&mut self, named: Named<'_>, object: &Object) -> Result<u32, TableError> {
-        self.sources.add(&named)?;
+    fn count(&mut self, named: Named<'_>, object: &Object) -> Result<u32, RunError> {
+        let settings = self.context.settings;
+        let error = |error| table_error(settings, error);
+        self.sources.add(&named).map_err(error)?;
         let index = match self.by_name.get(&named.table) {
             Some(&index) => index,
             None => {
+                if let Some(first) = self.tables.first().filter(|_| takes_one_table(settings)) {
+                    return Err(second_table(settings, &first.name, &named.table));
+                }
                 // The sources' bound is reached long before.
-                let index = u32::try_from(self.tables.len()).map_err(|_| TableError::TooMany { tables: self.tables.len() })?;
+                let index = u32::try_from(self.tables.len()).map_err(|_| error(TableError::TooMany { tables: self.tables.len() }))?;
                 self.by_name.insert(named.table.clone(), index);
                 let samples = [object.clone(), object.clone(), object.clone()];
                 self.tables.push(Taken { name: named.table, source: named.source.to_owned(), totals: Totals::default(), samples });
@@ -159,7 +164,7 @@ impl Sink for Taker<'_> {
         if format_of(self.context.settings, &object.key).is_none() {
             return Err(self.bad(&object.key, "its extension names no format: set source.format, or leave it out with source.exclude"));
         }
-        let table = self.count(named, &object).map_err(|error| table_error(self.context.settings, error))?;
+        let table = self.count(named, &object)?;
         let entry = Entry { object, outcome: Outcome::Published };
         self.segments.push(&entry).await?;
         let planned = PlannedObject { object: entry.object, table, slice: None };

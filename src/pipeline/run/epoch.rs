@@ -1,6 +1,6 @@
 //! From plan to decision: shards are prepared by every worker, and worker 0 decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Lead;
@@ -55,7 +55,10 @@ impl Lead<'_> {
         let (mut key, plan) = self.plan_under_way().await?;
         let mut plan = Arc::new(plan);
         let ledger = match &self.cursor.ledger {
-            Some(root) => Some(LedgerRoot::load(&self.blobs, root).await?),
+            Some(root) => {
+                let names: BTreeSet<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
+                Some(LedgerRoot::load_where(&self.blobs, root, |name| names.contains(name)).await?)
+            }
             None => None,
         };
         let in_force = |table: &str| ledger.as_ref().and_then(|ledger| ledger.schema(table)).cloned();

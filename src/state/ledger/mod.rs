@@ -37,7 +37,7 @@ impl LedgerRoot {
     }
 
     /// Reads a root with the tables that are wanted, by name; the others cost no memory.
-    pub async fn load_where(blobs: &Blobs, key: &BlobKey, wanted: impl Fn(&str) -> bool) -> Result<Self, BlobError> {
+    pub async fn load_where(blobs: &Blobs, key: &BlobKey, mut wanted: impl FnMut(&str) -> bool) -> Result<Self, BlobError> {
         let (head, mut lines) = open(blobs, key).await?;
         let mut tables = BTreeMap::new();
         while let Some(table) = lines.next::<LedgerTable>().await? {

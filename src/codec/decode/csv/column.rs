@@ -110,23 +110,23 @@ impl<'a> Source<'a> {
         use DataType::*;
         match data_type {
             Utf8 => self.strings(),
-            Int64 => self.primitive::<Int64Type>(data_type, value::integer),
-            Float64 => self.primitive::<Float64Type>(data_type, |text| value::float64(text, exact)),
+            Int64 => self.numbers::<Int64Type>(data_type, exact, value::integer),
+            Float64 => self.numbers::<Float64Type>(data_type, exact, |text| value::float64(text, exact)),
             Boolean => self.booleans(),
             Date32 => self.primitive::<Date32Type>(data_type, value::date),
             Timestamp(unit, zone) => self.timestamps(data_type, *unit, zone.is_some()),
-            Int8 => self.integers::<Int8Type>(data_type),
-            Int16 => self.integers::<Int16Type>(data_type),
-            Int32 => self.integers::<Int32Type>(data_type),
-            UInt8 => self.integers::<UInt8Type>(data_type),
-            UInt16 => self.integers::<UInt16Type>(data_type),
-            UInt32 => self.integers::<UInt32Type>(data_type),
-            UInt64 => self.primitive::<UInt64Type>(data_type, value::unsigned_integer),
-            Float32 => self.primitive::<Float32Type>(data_type, |text| value::float32(text, exact)),
-            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, *p, *s, |value| value.to_i128()?.try_into().ok()),
-            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, *p, *s, |value| value.to_i128()?.try_into().ok()),
-            Decimal128(p, s) => self.decimals::<Decimal128Type>(data_type, *p, *s, i256::to_i128),
-            Decimal256(p, s) => self.decimals::<Decimal256Type>(data_type, *p, *s, Some),
+            Int8 => self.integers::<Int8Type>(data_type, exact),
+            Int16 => self.integers::<Int16Type>(data_type, exact),
+            Int32 => self.integers::<Int32Type>(data_type, exact),
+            UInt8 => self.integers::<UInt8Type>(data_type, exact),
+            UInt16 => self.integers::<UInt16Type>(data_type, exact),
+            UInt32 => self.integers::<UInt32Type>(data_type, exact),
+            UInt64 => self.numbers::<UInt64Type>(data_type, exact, value::unsigned_integer),
+            Float32 => self.numbers::<Float32Type>(data_type, exact, |text| value::float32(text, exact)),
+            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, exact, *p, *s, |value| value.to_i128()?.try_into().ok()),
+            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, exact, *p, *s, |value| value.to_i128()?.try_into().ok()),
+            Decimal128(p, s) => self.decimals::<Decimal128Type>(data_type, exact, *p, *s, i256::to_i128),
+            Decimal256(p, s) => self.decimals::<Decimal256Type>(data_type, exact, *p, *s, Some),
             Binary if !exact => self.binaries(),
             // Other types come from parquet objects of the same table: no text is one, so the column widens to utf8.
             other => self.nulls(other),
@@ -155,21 +155,28 @@ impl<'a> Source<'a> {
         (Arc::new(array), misfits)
     }
 
-    fn integers<T: ArrowPrimitiveType>(self, data_type: &DataType) -> Parsed
+    /// See [`value::number`].
+    #[inline]
+    fn numbers<T: ArrowPrimitiveType>(self, data_type: &DataType, exact: bool, parse: impl Fn(&[u8]) -> Option<T::Native>) -> Parsed {
+        self.primitive::<T>(data_type, |text| value::number(text, exact, &parse))
+    }
+
+    fn integers<T: ArrowPrimitiveType>(self, data_type: &DataType, exact: bool) -> Parsed
     where
         T::Native: TryFrom<i64>,
     {
-        self.primitive::<T>(data_type, |text| T::Native::try_from(value::integer(text)?).ok())
+        self.numbers::<T>(data_type, exact, |text| T::Native::try_from(value::integer(text)?).ok())
     }
 
     fn decimals<T: DecimalType>(
         self,
         data_type: &DataType,
+        exact: bool,
         precision: u8,
         scale: i8,
         native: impl Fn(i256) -> Option<T::Native>,
     ) -> Parsed {
-        self.primitive::<T>(data_type, |text| native(value::decimal(text, precision, scale)?))
+        self.numbers::<T>(data_type, exact, |text| native(value::decimal(text, precision, scale)?))
     }
 
     fn timestamps(self, data_type: &DataType, unit: TimeUnit, zoned: bool) -> Parsed {

@@ -28,20 +28,27 @@ pub(super) fn scalars(data_type: &DataType, exact: bool) -> Option<Box<dyn Scala
         let parse = Box::new(parse);
         Some(Box::new(Primitives::<T> { data_type: data_type.clone(), values: Vec::new(), parse }))
     }
+    fn numbers<T: ArrowPrimitiveType>(
+        data_type: &DataType,
+        exact: bool,
+        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
+    ) -> Option<Box<dyn Scalars>> {
+        of::<T>(data_type, move |text| value::number(text, exact, &parse))
+    }
     fn integer<N: TryFrom<i64>>(text: &[u8]) -> Option<N> {
         N::try_from(value::integer(text)?).ok()
     }
     match data_type {
-        Int8 => of::<Int8Type>(data_type, integer),
-        Int16 => of::<Int16Type>(data_type, integer),
-        Int32 => of::<Int32Type>(data_type, integer),
-        Int64 => of::<Int64Type>(data_type, integer),
-        UInt8 => of::<UInt8Type>(data_type, integer),
-        UInt16 => of::<UInt16Type>(data_type, integer),
-        UInt32 => of::<UInt32Type>(data_type, integer),
-        UInt64 => of::<UInt64Type>(data_type, value::unsigned_integer),
-        Float32 => of::<Float32Type>(data_type, move |text| value::float32(text, exact)),
-        Float64 => of::<Float64Type>(data_type, move |text| value::float64(text, exact)),
+        Int8 => numbers::<Int8Type>(data_type, exact, integer),
+        Int16 => numbers::<Int16Type>(data_type, exact, integer),
+        Int32 => numbers::<Int32Type>(data_type, exact, integer),
+        Int64 => numbers::<Int64Type>(data_type, exact, integer),
+        UInt8 => numbers::<UInt8Type>(data_type, exact, integer),
+        UInt16 => numbers::<UInt16Type>(data_type, exact, integer),
+        UInt32 => numbers::<UInt32Type>(data_type, exact, integer),
+        UInt64 => numbers::<UInt64Type>(data_type, exact, value::unsigned_integer),
+        Float32 => numbers::<Float32Type>(data_type, exact, move |text| value::float32(text, exact)),
+        Float64 => numbers::<Float64Type>(data_type, exact, move |text| value::float64(text, exact)),
         Date32 => of::<Date32Type>(data_type, value::date),
         Timestamp(unit, zone) => {
             let (unit, zoned) = (*unit, zone.is_some());
@@ -57,10 +64,10 @@ pub(super) fn scalars(data_type: &DataType, exact: bool) -> Option<Box<dyn Scala
             let (p, s) = (*p, *s);
             let narrow = move |text: &[u8]| value::decimal(text, p, s)?.to_i128();
             match data_type {
-                Decimal32(..) => of::<Decimal32Type>(data_type, move |text| narrow(text)?.try_into().ok()),
-                Decimal64(..) => of::<Decimal64Type>(data_type, move |text| narrow(text)?.try_into().ok()),
-                Decimal128(..) => of::<Decimal128Type>(data_type, narrow),
-                _ => of::<Decimal256Type>(data_type, move |text| value::decimal(text, p, s)),
+                Decimal32(..) => numbers::<Decimal32Type>(data_type, exact, move |text| narrow(text)?.try_into().ok()),
+                Decimal64(..) => numbers::<Decimal64Type>(data_type, exact, move |text| narrow(text)?.try_into().ok()),
+                Decimal128(..) => numbers::<Decimal128Type>(data_type, exact, narrow),
+                _ => numbers::<Decimal256Type>(data_type, exact, move |text| value::decimal(text, p, s)),
             }
         }
         Binary if !exact => Some(Box::new(Binaries::default())),

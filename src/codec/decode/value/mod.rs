@@ -11,6 +11,8 @@
 //!
 //! A timestamp without an offset is in UTC, one with an offset is converted to it. A fraction has to be exact in the unit of the column:
 //! digits beyond it may only be zeros. Second 60 is not accepted, since Arrow has no leap seconds. Nothing is trimmed.
+//!
+//! The numbers of a declared column need not be written again as they were: a plus and leading zeros mean nothing there ([`number`]).
 
 mod decimal;
 mod number;
@@ -21,6 +23,32 @@ pub(super) use decimal::decimal;
 pub(super) use number::{exact_in_float64, float, integer, unsigned_integer};
 pub(super) use seen::{Seen, classify};
 pub(super) use time::{Instant, date, timestamp};
+
+/// A number by one of the grammars above. `exact` as for [`float64`]: without it, a plus and leading zeros are passed over.
+#[inline]
+pub(super) fn number<V>(text: &[u8], exact: bool, parse: impl Fn(&[u8]) -> Option<V>) -> Option<V> {
+    match parse(text) {
+        None if !exact => parse(&plain(text)?),
+        found => found,
+    }
+}
+
+/// The text of a number without a plus and leading zeros; `None` when it has neither.
+#[cold]
+fn plain(text: &[u8]) -> Option<Vec<u8>> {
+    let (sign, digits) = match text {
+        [b'+', digits @ ..] => (&b""[..], digits),
+        [b'-', digits @ ..] => (&b"-"[..], digits),
+        digits => (&b""[..], digits),
+    };
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    // The last zero stays where no digit follows it.
+    let zeros = if digits.get(zeros).is_some_and(u8::is_ascii_digit) { zeros } else { zeros.saturating_sub(1) };
+    let digits = &digits[zeros..];
+    let sign = if digits == b"0" { &b""[..] } else { sign };
+    let plain = [sign, digits].concat();
+    (digits.first().is_some_and(u8::is_ascii_digit) && plain != text).then_some(plain)
+}
 
 /// A truth value.
 pub(super) fn boolean(text: &[u8]) -> Option<bool> {
@@ -52,5 +80,36 @@ pub(super) fn instant(text: &[u8], zoned: bool) -> Option<Instant> {
     match timestamp(text) {
         Some(instant) => (zoned || !instant.zoned).then_some(instant),
         None => Some(Instant::midnight(date(text)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_numbers_may_have_a_plus_and_leading_zeros() {
+        for (text, expected) in [
+            ("007", Some(7)),
+            ("+7", Some(7)),
+            ("-007", Some(-7)),
+            ("+0", Some(0)),
+            ("-0", Some(0)),
+            ("000", Some(0)),
+            ("7", Some(7)),
+            ("++7", None),
+            ("+-7", None),
+            ("+", None),
+            ("", None),
+            ("0x7", None),
+            (" 7", None),
+            ("00000000000000000000000000007", Some(7)),
+        ] {
+            assert_eq!(number(text.as_bytes(), false, integer), expected, "{text:?}");
+        }
+        assert_eq!(number(b"007", true, integer), None);
+        assert_eq!(number(b"+01.50", false, |text| float64(text, false)), Some(1.5));
+        assert_eq!(number(b"-00.5e1", false, |text| float64(text, false)), Some(-5.0));
+        assert_eq!(number(b"001.5", false, |text| decimal(text, 3, 1)?.to_i128()), Some(15));
     }
 }
