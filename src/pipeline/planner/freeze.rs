@@ -92,9 +92,6 @@ async fn settle(context: &PlanContext<'_>, selection: &Selection<'_>, root: &Led
     }
     let mut samples = table.samples.to_vec();
     samples.dedup_by(|a, b| a.key == b.key);
-    if samples.len() == 3 && samples[0].key == samples[2].key {
-        samples.pop();
-    }
     let inferred = match settings.schema.mode {
         // The columns are given, and nothing that is found would change them.
         SchemaMode::Declared => Default::default(),

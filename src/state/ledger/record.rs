@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::segments::{ADOPTED_BYTES_MIN, SegmentWriter};
+use super::segments::SegmentWriter;
 use super::stream::{LedgerStream, Piece};
 use crate::model::cursor::{Cursor, TableMark};
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome, cut, merge_from};
@@ -63,7 +63,7 @@ pub async fn record(
     match <[_; 1]>::try_from(newer) {
         Ok([run]) => runs.push(run),
         Err(newer) if newer.is_empty() => {}
-        Err(newer) => runs.push(merged(blobs, plan.epoch, &newer).await?),
+        Err(newer) => runs.push(merged(SegmentWriter::new(blobs, plan.epoch), LedgerStream::new(blobs, &newer, None)).await?),
     }
     let head = LedgerHead { run: plan.run.clone(), epoch: plan.epoch, settings: output_digest(&plan.settings), runs };
     let (root, marks) = write_root(blobs, plan, &head, old_tables, updates).await?;
@@ -103,10 +103,8 @@ async fn recorded_run(blobs: &Blobs, plan: &Plan, excluded: &BTreeMap<String, Ex
 }
 
 /// Several runs as one. Large segments that overlap no other run are kept as they are: keys that grow with time are never rewritten.
-async fn merged(blobs: &Blobs, epoch: u64, runs: &[Vec<SegmentRef>]) -> Result<Vec<SegmentRef>, BlobError> {
-    let mut stream = LedgerStream::new(blobs, runs, None);
-    let mut writer = SegmentWriter::new(blobs, epoch);
-    while let Some(piece) = stream.next_piece(ADOPTED_BYTES_MIN).await? {
+pub(super) async fn merged(mut writer: SegmentWriter<'_>, mut runs: LedgerStream) -> Result<Vec<SegmentRef>, BlobError> {
+    while let Some(piece) = runs.next_piece(writer.adopted_bytes_min()).await? {
         match piece {
             Piece::Entry(entry) => writer.push(&entry).await?,
             Piece::Segment(segment) => writer.adopt(segment).await?,

@@ -9,14 +9,12 @@ use crate::state::wire::{BlobWriter, Kind};
 /// reuse most of a run as it is; large enough that a million objects are 40 requests.
 const SEGMENT_BYTES: usize = 1 << 20;
 
-/// Segments below this are written anew when runs are merged, so that many small epochs do not leave many small segments.
-pub(super) const ADOPTED_BYTES_MIN: u64 = SEGMENT_BYTES as u64 / 4;
-
 /// Takes entries in key order and writes them as segments. What it writes depends on the entries alone, so doing it twice writes the
 /// same blobs.
 pub struct SegmentWriter<'a> {
     blobs: &'a Blobs,
     epoch: u64,
+    segment_bytes: usize,
     open: Option<Open>,
     segments: Vec<SegmentRef>,
 }
@@ -30,7 +28,17 @@ struct Open {
 impl<'a> SegmentWriter<'a> {
     /// An empty run, written for `epoch`.
     pub fn new(blobs: &'a Blobs, epoch: u64) -> Self {
-        Self { blobs, epoch, open: None, segments: Vec::new() }
+        Self::cutting_at(SEGMENT_BYTES, blobs, epoch)
+    }
+
+    /// The same with segments of another size.
+    pub(super) fn cutting_at(segment_bytes: usize, blobs: &'a Blobs, epoch: u64) -> Self {
+        Self { blobs, epoch, segment_bytes, open: None, segments: Vec::new() }
+    }
+
+    /// Segments below this are better written anew when runs are merged, so that many small epochs do not leave many small segments.
+    pub(super) fn adopted_bytes_min(&self) -> u64 {
+        self.segment_bytes as u64 / 4
     }
 
     /// Adds an entry, whose key is greater than all before.
@@ -40,7 +48,7 @@ impl<'a> SegmentWriter<'a> {
         let open = self.open.get_or_insert_with(|| Open { blob: BlobWriter::new(Kind::Objects), first: key.clone(), last: String::new() });
         open.blob.line(entry);
         open.last.clone_from(key);
-        if open.blob.bytes() >= SEGMENT_BYTES { self.close().await } else { Ok(()) }
+        if open.blob.bytes() >= self.segment_bytes { self.close().await } else { Ok(()) }
     }
 
     /// Takes a segment over as it is; its keys are greater than all before.

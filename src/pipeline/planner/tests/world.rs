@@ -1,0 +1,201 @@
+//! Two buckets in memory, a cursor, and runs of which every epoch is recorded as it was planned.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::object::Object;
+use crate::model::plan::Plan;
+use crate::model::schema::TableSchema;
+use crate::model::settings::Settings;
+use crate::pipeline::error::RunError;
+use crate::pipeline::planner::{PlanContext, Planned, Sampler, Survey, Surveyed, Visitor, plan_epoch};
+use crate::state::blobs::Blobs;
+use crate::state::ledger::{LedgerRoot, LedgerStream, record};
+use crate::store::faulty::{Faults, FaultyStore, never};
+use crate::store::memory::{Behaviour, ManualClock, MemoryStore, Order};
+
+/// See the module.
+pub struct World {
+    pub settings: Settings,
+    pub source: MemoryStore,
+    pub destination: MemoryStore,
+    pub cursor: Cursor,
+    pub sampler: Samples,
+    /// Counts the calls to the source.
+    pub faults: Arc<Faults>,
+    scratch: tempfile::TempDir,
+    runs: u32,
+}
+
+/// What one run did.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// Keys and etags that each epoch read, in plan order.
+    pub epochs: Vec<Vec<(String, String)>>,
+    /// The plans.
+    pub plans: Vec<Plan>,
+}
+
+/// Remembers what it was asked.
+#[derive(Default)]
+pub struct Samples(pub Mutex<Vec<(String, Vec<String>)>>);
+
+#[async_trait]
+impl Sampler for Samples {
+    async fn sample(&self, table: &str, objects: &[Object]) -> Result<TableSchema, RunError> {
+        let keys = objects.iter().map(|object| object.key.clone()).collect();
+        self.0.lock().unwrap().push((table.to_owned(), keys));
+        Ok(TableSchema::default())
+    }
+}
+
+impl World {
+    pub fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with(1000, Order::Utf8, change)
+    }
+
+    pub fn with(page_objects_max: usize, order: Order, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = crate::model::fixtures::settings();
+        change(&mut settings);
+        let behaviour = Behaviour { page_objects_max, order, ..Behaviour::default() };
+        let cursor = Cursor {
+            version: Cursor::VERSION,
+            state_id: "abc".into(),
+            epoch: 0,
+            phase: Phase::Idle,
+            run: None,
+            plan: None,
+            decision: None,
+            ledger: None,
+            manifest: None,
+            garbage: None,
+            listed_to: None,
+            spec_hash: "x-y".into(),
+            tables: BTreeMap::new(),
+        };
+        Self {
+            settings,
+            source: MemoryStore::with("raw", behaviour, Arc::new(ManualClock::default())),
+            destination: MemoryStore::new("lake"),
+            cursor,
+            sampler: Samples::default(),
+            faults: Faults::new(never()),
+            scratch: tempfile::tempdir().unwrap(),
+            runs: 0,
+        }
+    }
+
+    pub fn put(&self, key: &str, content: &[u8]) {
+        self.source.insert(key, content.to_vec());
+    }
+
+    pub fn remove(&self, key: &str) {
+        self.source.remove(key);
+    }
+
+    /// Every key with its etag.
+    pub fn listed(&self) -> Vec<(String, String)> {
+        let mut listed: Vec<(String, String)> =
+            self.source.objects().into_iter().map(|object| (object.key, object.etag.as_str().to_owned())).collect();
+        listed.sort();
+        listed
+    }
+
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(Arc::new(self.destination.clone()), &self.settings.state_prefix, &self.cursor.state_id)
+    }
+
+    /// Key and etag of every entry.
+    pub fn ledger(&self) -> BTreeMap<String, String> {
+        let blobs = self.blobs();
+        block_on(async {
+            let Some(root) = &self.cursor.ledger else { return BTreeMap::new() };
+            let head = LedgerRoot::load_head(&blobs, root).await.unwrap();
+            let mut stream = LedgerStream::new(&blobs, &head.runs, None);
+            let mut entries = BTreeMap::new();
+            while let Some(entry) = stream.next().await.unwrap() {
+                entries.insert(entry.object.key, entry.object.etag.as_str().to_owned());
+            }
+            entries
+        })
+    }
+
+    /// A whole run: epochs until nothing is left of the pass.
+    pub fn run(&mut self) -> Result<Ran, RunError> {
+        self.runs += 1;
+        let mut ran = Ran::default();
+        self.cursor.listed_to = None;
+        while let Some(plan) = self.epoch()? {
+            let mut read = Vec::new();
+            for shard in &plan.shards {
+                let objects = block_on(self.blobs().get_shard(&shard.blob)).unwrap();
+                assert_eq!(objects.len() as u64, shard.objects);
+                read.extend(objects.into_iter().map(|planned| (planned.object.key, planned.object.etag.as_str().to_owned())));
+            }
+            ran.epochs.push(read);
+            let ended = plan.listed_to.is_none();
+            ran.plans.push(plan);
+            if ended {
+                break;
+            }
+        }
+        Ok(ran)
+    }
+
+    /// One epoch, recorded as it was planned.
+    pub fn epoch(&mut self) -> Result<Option<Plan>, RunError> {
+        let blobs = self.blobs();
+        let started = "2026-01-02T03:04:05Z".parse().unwrap();
+        let run = Run { id: format!("run{}", self.runs), started, pass: 1, changed: false, ended: false };
+        let context = PlanContext {
+            source: Arc::new(FaultyStore::new(Arc::new(self.source.clone()), Arc::clone(&self.faults))),
+            blobs: &blobs,
+            settings: &self.settings,
+            cursor: &self.cursor,
+            run: &run,
+            seed: "00".repeat(16),
+            now: started,
+            sampler: &self.sampler,
+            scratch: self.scratch.path().to_owned(),
+        };
+        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context))? else { return Ok(None) };
+        assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), plan);
+        let recorded = block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
+        self.cursor.epoch = plan.epoch;
+        self.cursor.ledger = Some(recorded.root);
+        self.cursor.listed_to.clone_from(&plan.listed_to);
+        Ok(Some(plan))
+    }
+
+    /// What a survey shows.
+    pub fn survey(&self) -> Result<Vec<Surveyed>, RunError> {
+        struct Seen(Vec<Surveyed>);
+        impl Visitor for Seen {
+            fn restart(&mut self) {
+                self.0.clear();
+            }
+
+            fn object(&mut self, surveyed: Surveyed) {
+                self.0.push(surveyed);
+            }
+        }
+        let mut seen = Seen(Vec::new());
+        let survey = Survey {
+            source: &self.source,
+            blobs: &self.blobs(),
+            ledger: self.cursor.ledger.as_ref(),
+            run: None,
+            settings: &self.settings,
+            scratch: self.scratch.path(),
+        };
+        block_on(survey.run(&mut seen))?;
+        Ok(seen.0)
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
