@@ -36,6 +36,11 @@ impl<'a> Selection<'a> {
         &self.prefix
     }
 
+    /// Whether the source is known to list its keys in no order that they show, and without a notion of "after".
+    pub fn is_scattered(&self) -> bool {
+        is_directory_bucket(self.settings)
+    }
+
     /// Whether an object is selected, its table aside.
     pub fn takes(&self, object: &Object) -> bool {
         let source = &self.settings.source;
@@ -70,11 +75,15 @@ impl<'a> Selection<'a> {
     }
 }
 
+fn is_directory_bucket(settings: &Settings) -> bool {
+    settings.source.bucket.ends_with(DIRECTORY_BUCKET_SUFFIX)
+}
+
 fn listing_prefix(settings: &Settings) -> String {
     let source = &settings.source;
     let common = common_literal_prefix(&source.include);
     let prefix = if common.starts_with(&source.prefix) { common } else { &source.prefix };
-    if source.bucket.ends_with(DIRECTORY_BUCKET_SUFFIX) {
+    if is_directory_bucket(settings) {
         return prefix[..prefix.rfind('/').map_or(0, |last| last + 1)].to_owned();
     }
     prefix.to_owned()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::cursor::{Cursor, Run};
 use crate::model::object::Object;
 use crate::model::plan::Plan;
 use crate::model::schema::TableSchema;
@@ -61,21 +61,10 @@ impl World {
         let mut settings = crate::model::fixtures::settings();
         change(&mut settings);
         let behaviour = Behaviour { page_objects_max, order, ..Behaviour::default() };
-        let cursor = Cursor {
-            version: Cursor::VERSION,
-            state_id: "abc".into(),
-            epoch: 0,
-            phase: Phase::Idle,
-            run: None,
-            plan: None,
-            decision: None,
-            ledger: None,
-            manifest: None,
-            garbage: None,
-            listed_to: None,
-            spec_hash: "x-y".into(),
-            tables: BTreeMap::new(),
-        };
+        if order == Order::Scattered {
+            settings.source.bucket = "raw--usw2-az1--x-s3".into();
+        }
+        let cursor = Cursor::empty("abc".into(), 0, "x-y".into());
         Self {
             settings,
             source: MemoryStore::with("raw", behaviour, Arc::new(ManualClock::default())),
@@ -162,12 +151,12 @@ impl World {
             scratch: self.scratch.path().to_owned(),
         };
         let Planned::Epoch(key, plan) = block_on(plan_epoch(&context))? else { return Ok(None) };
-        assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), plan);
+        assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
         let recorded = block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
         self.cursor.epoch = plan.epoch;
         self.cursor.ledger = Some(recorded.root);
         self.cursor.listed_to.clone_from(&plan.listed_to);
-        Ok(Some(plan))
+        Ok(Some(*plan))
     }
 
     /// What a survey shows.
