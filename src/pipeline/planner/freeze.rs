@@ -8,6 +8,9 @@ use super::scan::scratch_error;
 use super::selection::Selection;
 use super::take::{Taken, Taker};
 use super::{PlanContext, second_table, table_error, takes_one_table};
+use crate::codec::compression::{MAGIC_BYTES, detect};
+use crate::model::format::{Compression, CompressionRule};
+use crate::model::object::Object;
 use crate::model::plan::{BlobKey, Plan, PlannedObject, PlannedTable, ShardRef};
 use crate::model::schema::frozen;
 use crate::model::settings::{SchemaMode, TableRule, WriteMode};
@@ -16,6 +19,7 @@ use crate::model::table::collision;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::ledger::LedgerRoot;
 use crate::state::wire::{BlobWriter, Kind};
+use crate::store::ErrorKind;
 
 /// Tables sampled at once: each costs up to three small requests and their text.
 const SAMPLES_AT_ONCE: usize = 4;
@@ -57,7 +61,12 @@ pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>,
     let mut packer = Packer::new(context.settings, read);
     while let Some(object) = sorted.next().await.map_err(|error| scratch_error(&context.scratch, error))? {
         let totals = tables[object.table as usize].totals;
-        shards.place(packer.place(object.table, totals, &object.object), object).await?;
+        let place = match packer.place(object.table, totals, &object.object) {
+            // The packer has closed the shard at hand for the slices, and does the same for the whole.
+            Place::Slices(_) if is_compressed(context, &object.object).await? => Place::Next,
+            place => place,
+        };
+        shards.place(place, object).await?;
     }
     let shards = shards.finish().await?;
     let plan = Plan {
@@ -119,6 +128,26 @@ async fn is_listed(context: &PlanContext<'_>, selection: &Selection<'_>, table: 
         }
     }
     Ok(false)
+}
+
+/// Whether an object that its key calls plain is compressed by its first bytes, so that no slice of it could be read. One small request,
+/// for objects of more than a shard.
+async fn is_compressed(context: &PlanContext<'_>, object: &Object) -> Result<bool, RunError> {
+    let rule = context.settings.source.compression;
+    if rule != CompressionRule::Auto {
+        return Ok(false);
+    }
+    let first = context.source.get(&object.key, Some(0..MAGIC_BYTES as u64), Some(&object.etag)).await;
+    let first = match first {
+        Ok(body) => body.bytes.map_ok(|bytes| bytes.to_vec()).try_concat().await,
+        Err(error) => Err(error),
+    };
+    match first {
+        Ok(first) => Ok(detect(rule, &first) != Compression::None),
+        // What changed under way is for the read to report.
+        Err(error) if matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes shards one after the other.

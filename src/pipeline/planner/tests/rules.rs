@@ -217,3 +217,14 @@ fn a_survey_says_what_a_run_would_do() {
     world.run().unwrap();
     assert!(world.survey().unwrap().iter().all(|seen| seen.treatment == Treatment::Leave));
 }
+
+#[test]
+fn what_turns_out_compressed_is_not_sliced() {
+    for (first, shards) in [(&b"{\"a\""[..], 2), (&[0x1f, 0x8b, 8, 0][..], 1)] {
+        let mut world = World::new(|settings| settings.worker.replicas = 2);
+        let mut content = vec![b'\n'; 40 << 20];
+        content[..4].copy_from_slice(first);
+        world.put("a/1.jsonl", &content);
+        assert_eq!(world.run().unwrap().plans[0].shards.len(), shards, "{first:?}");
+    }
+}
