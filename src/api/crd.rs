@@ -77,8 +77,10 @@ fn tidy(schema: &mut Value) {
     if schema.get("format").and_then(Value::as_str).is_some_and(|format| !matches!(format, "int32" | "int64" | "double" | "date-time")) {
         schema.remove("format");
     }
-    // The parts carry their own defaults, so the parent's is only that it is there.
-    if schema.contains_key("properties") && schema.get("default").is_some_and(Value::is_object) {
+    // The parts carry their own defaults, so the parent's is only that it is there. Not where rules look at the parts: an API server
+    // evaluates them on the default as it stands here, before the parts' defaults are filled in, and refuses the definition.
+    let ruled = schema.contains_key("x-kubernetes-validations");
+    if !ruled && schema.contains_key("properties") && schema.get("default").is_some_and(Value::is_object) {
         schema.insert("default".to_owned(), Value::Object(Map::new()));
     }
     // The derive lists null among an optional enum's values.
