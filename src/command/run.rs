@@ -54,7 +54,10 @@ async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Repor
         let id = &sync.loaded.id;
         let title = if syncs.len() > 1 { format!("{id} ({} of {})", at + 1, syncs.len()) } else { id.to_string() };
         match run_one(machine, sync, title, logging).await {
-            Ok((summary, places)) => report.syncs.push(SyncReport::succeeded(id, &summary, &places)),
+            Ok(ended) => {
+                report.syncs.push(SyncReport::ended(id, &ended.summary, &ended.places, ended.result.as_ref().err()));
+                failures.extend(ended.result.err());
+            }
             Err(error) => {
                 report.syncs.push(SyncReport::failed(id, &error));
                 failures.push(error);
@@ -64,7 +67,14 @@ async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Repor
     (report, failures)
 }
 
-async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArgs) -> Result<(RunSummary, Places), RunError> {
+/// A run that began. What it published before it failed stays published.
+struct Ended {
+    summary: RunSummary,
+    places: Places,
+    result: Result<(), RunError>,
+}
+
+async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArgs) -> Result<Ended, RunError> {
     let id = &sync.loaded.id;
     if machine.cancel.is_cancelled() {
         return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
@@ -73,11 +83,11 @@ async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArg
     let context = machine.context(sync, sync.stores().await?);
     let progress = Arc::clone(&context.progress);
     let shown = progress::show(title, move || progress::view(&progress), logging);
-    let result = workers::run(&context, machine.replicas).await;
+    let mut summary = RunSummary::default();
+    let result = workers::run(&context, machine.replicas, &mut summary).await;
     shown.end().await;
-    let summary = result?;
     let places = places_of(&context, &summary);
-    Ok((summary, places))
+    Ok(Ended { summary, places, result })
 }
 
 fn places_of(context: &Context, summary: &RunSummary) -> Places {

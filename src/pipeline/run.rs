@@ -31,18 +31,16 @@ const PASSES_MAX: u32 = 3;
 /// Times that worker 0 reads the cursor again because another worker 0 moved it. Each time one of the two has made progress.
 const RELOADS_MAX: u32 = 32;
 
-/// Runs one sync to the end.
-pub async fn lead(context: &Context) -> Result<RunSummary, RunError> {
-    let mut summary = RunSummary::default();
+/// Runs one sync to the end. `summary` counts every epoch that was recorded, also when a later one fails.
+pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), RunError> {
     let mut reloads = 0;
     loop {
-        match Lead::open(context, &mut summary).await?.run().await {
+        match Lead::open(context, summary).await?.run().await {
             Err(error) if error.kind == RunErrorKind::Superseded && reloads < RELOADS_MAX => {
                 reloads += 1;
                 tracing::info!(sync = %context.settings.id, "another worker moved the cursor: reading it again");
             }
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(summary),
+            ended => return ended,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
 use s3sync::pipeline::error::RunErrorKind;
-use s3sync::pipeline::run::{follow, lead};
+use s3sync::pipeline::run::{RunSummary, follow, lead};
 use s3sync::store::ErrorKind;
 use s3sync::store::faulty::{Call, Fault, Faults};
 use s3sync::store::memory::{Behaviour, Conditions, MemoryStore};
@@ -170,7 +170,7 @@ impl History {
                 tokio::spawn(async move { follow(&context).await })
             })
             .collect();
-        let ended = lead(&self.world.worker(faults, 0, workers, &cancel)).await;
+        let ended = lead(&self.world.worker(faults, 0, workers, &cancel), &mut RunSummary::default()).await;
         cancel.cancel();
         for follower in followers {
             // A follower of a crashed process fails as it likes.

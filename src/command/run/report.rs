@@ -73,8 +73,8 @@ pub struct Places {
 }
 
 impl SyncReport {
-    /// The report of a run that has reached its end.
-    pub fn succeeded(sync: &SyncId, summary: &RunSummary, places: &Places) -> SyncReport {
+    /// The report of a run that has reached its end or, with an error, has not: what it published before is published.
+    pub fn ended(sync: &SyncId, summary: &RunSummary, places: &Places, error: Option<&RunError>) -> SyncReport {
         let tables = summary.tables.iter().map(|(name, table)| TableReport {
             name: name.clone(),
             objects: table.objects,
@@ -83,20 +83,23 @@ impl SyncReport {
             files: table.files,
         });
         let mut report = SyncReport {
-            result: Outcome::Succeeded,
-            reason: "Succeeded",
             tables: tables.collect(),
             quarantined: summary.quarantined,
             bad_records: summary.bad_records,
-            ..SyncReport::empty(sync)
+            ..error.map_or_else(|| SyncReport::empty(sync), |error| SyncReport::failed(sync, error))
         };
-        report.message = report.published();
-        report.notes = report.places(places);
+        if error.is_none() {
+            (report.result, report.reason) = (Outcome::Succeeded, "Succeeded");
+            report.message = report.published();
+        } else if !report.tables.is_empty() {
+            report.notes.push(format!("published before it failed: {}", report.published()));
+        }
+        report.notes.extend(report.places(places));
         report.notes.extend(quarantined(summary));
         report
     }
 
-    /// The report of a run that has not.
+    /// The report of a run that did not begin.
     pub fn failed(sync: &SyncId, error: &RunError) -> SyncReport {
         SyncReport { reason: error.kind.reason(), message: error.to_string(), ..SyncReport::empty(sync) }
     }
@@ -221,8 +224,8 @@ mod tests {
         let nothing = RunSummary::default();
         Report {
             syncs: vec![
-                SyncReport::succeeded(&id("orders"), &written, &places),
-                SyncReport::succeeded(&id("still"), &nothing, &places),
+                SyncReport::ended(&id("orders"), &written, &places, None),
+                SyncReport::ended(&id("still"), &nothing, &places, None),
                 SyncReport::failed(&id("locked"), &denied),
             ],
         }
@@ -244,6 +247,28 @@ data/still: nothing new, nothing written
 data/locked: failed: Denied
 ";
         assert_eq!(report().text(), expected);
+    }
+
+    #[test]
+    fn what_a_failed_run_published_is_told() {
+        let published = RunSummary {
+            tables: [("orders".to_owned(), TableSummary { objects: 1, rows: 7, bytes: 900, files: 1 })].into(),
+            epochs: 1,
+            ..RunSummary::default()
+        };
+        let bad = RunError::new(RunErrorKind::BadData, "data/orders: orders/b.csv line 4: the quote never closes");
+        let places = Places { files: "s3://lake/orders/".into(), dead_letters: None };
+        let id = SyncId { namespace: "data".into(), name: "orders".into() };
+        let report = Report { syncs: vec![SyncReport::ended(&id, &published, &places, Some(&bad))] };
+        let expected = "\
+SYNC         TABLE   OBJECTS  ROWS  BYTES  FILES
+data/orders  orders        1     7  900 B      1
+
+data/orders: failed: BadData
+  published before it failed: 7 rows of 1 object in 1 file
+  look in s3://lake/orders/
+";
+        assert_eq!(report.text(), expected);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::pipeline::context::Context;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::{RunSummary, follow, lead};
 
-/// Runs one sync with so many workers, to its end.
-pub async fn run(context: &Context, workers: u32) -> Result<RunSummary, RunError> {
+/// Runs one sync with so many workers, to its end. See [`lead`] for `summary`.
+pub async fn run(context: &Context, workers: u32, summary: &mut RunSummary) -> Result<(), RunError> {
     // Ends with the run, or before it when the process is told to stop.
     let stop = context.cancel.child_token();
     let mut followers = JoinSet::new();
@@ -15,7 +15,7 @@ pub async fn run(context: &Context, workers: u32) -> Result<RunSummary, RunError
         let follower = Context { index, cancel: stop.clone(), ..context.clone() };
         followers.spawn(async move { follow(&follower).await });
     }
-    let result = lead(context).await;
+    let result = lead(context, summary).await;
     stop.cancel();
     while let Some(ended) = followers.join_next().await {
         // Worker 0 does alone what a follower cannot: its own result is the run's.
