@@ -8,6 +8,8 @@ pub mod cpu;
 pub mod decide;
 pub mod error;
 pub mod fetch;
+#[cfg(test)]
+mod frozen;
 pub mod layout;
 pub mod open_log;
 pub mod planner;
