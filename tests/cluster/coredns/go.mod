@@ -1,6 +1,6 @@
 module s3sync.dev/tests/cluster/coredns
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/coredns/coredns
 
