@@ -2,6 +2,7 @@
 //! `tests/run` prepares what these tests need; without it they fail and say so.
 
 mod bad_input;
+mod chart;
 mod cli;
 mod crash;
 mod formats;

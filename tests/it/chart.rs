@@ -1,0 +1,167 @@
+//! The chart: its copy of the definition, the plain manifests that are rendered from it, and what its values turn on and off.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The chart rendered by the real helm; its error where it refuses.
+fn render(args: &[&str]) -> Result<String, String> {
+    let helm = std::env::var("S3SYNC_TEST_HELM").expect("S3SYNC_TEST_HELM is not set: run tests/run, which prepares what the tests need");
+    let output = Command::new(helm)
+        .args(["template", "s3sync", "charts/s3sync", "--namespace", "s3sync-system"])
+        .args(args)
+        .current_dir(ROOT)
+        .output()
+        .expect("helm starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+/// The rendered objects.
+#[track_caller]
+fn objects(args: &[&str]) -> Vec<Value> {
+    let text = render(args).expect("the chart renders");
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    let values = documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML"));
+    values.filter(|value: &Value| !value.is_null()).collect()
+}
+
+fn kinds(objects: &[Value]) -> Vec<&str> {
+    let mut kinds: Vec<&str> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default()
+}
+
+/// Compares a generated file with what is checked in; with `UPDATE=1` it is written instead.
+#[track_caller]
+fn generated(file: &str, text: &str) {
+    let path = PathBuf::from(ROOT).join(file);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, text).expect("writable");
+    }
+    assert!(read(file) == text, "{file} is out of date: run UPDATE=1 tests/run chart");
+}
+
+#[test]
+fn the_chart_has_the_definition_that_the_types_make() {
+    generated("charts/s3sync/files/s3syncs.s3sync.dev.yaml", &read("crds/s3syncs.s3sync.dev.yaml"));
+}
+
+#[test]
+fn deploy_is_the_chart_rendered_with_its_defaults() {
+    // What says that Helm manages it is not true of the plain manifests.
+    let plain = |text: &str| -> String {
+        let text = text.replace("  annotations:\n    helm.sh/resource-policy: keep\n", "");
+        text.lines()
+            .filter(|line| !line.contains("helm.sh/chart:") && !line.contains("app.kubernetes.io/managed-by: Helm"))
+            .filter(|line| !line.starts_with("# Source:") && *line != "---" && !line.is_empty())
+            .fold(String::new(), |all, line| all + line + "\n")
+    };
+    let rendered = render(&[]).expect("the chart renders");
+    let (definition, others): (Vec<&str>, Vec<&str>) = rendered
+        .split("\n---\n")
+        .map(|document| document.trim_start_matches("---\n"))
+        .partition(|d| d.contains("kind: CustomResourceDefinition"));
+    let head = "# The chart rendered with its defaults; do not edit.\n";
+    let join = |documents: Vec<&str>| head.to_owned() + &documents.into_iter().map(plain).collect::<Vec<_>>().join("---\n");
+    generated("deploy/crd.yaml", &join(definition));
+    generated("deploy/controller.yaml", &join(others));
+}
+
+#[test]
+fn what_is_off_by_default_can_be_turned_on() {
+    let default = objects(&[]);
+    assert_eq!(
+        kinds(&default),
+        [
+            "ClusterRole",
+            "ClusterRole",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "CustomResourceDefinition",
+            "Deployment",
+            "Role",
+            "RoleBinding",
+            "Service",
+            "ServiceAccount"
+        ]
+    );
+    let switches = "podDisruptionBudget.enabled=true,networkPolicy.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,\
+                    grafanaDashboard.enabled=true";
+    let all = objects(&["--set", switches]);
+    for kind in ["ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "ServiceMonitor"] {
+        assert!(kinds(&all).contains(&kind) && !kinds(&default).contains(&kind), "{kind}");
+    }
+    let dashboard = all.iter().find(|object| object["kind"] == "ConfigMap").expect("a dashboard");
+    let _: Value = serde_json::from_str(dashboard["data"]["s3sync.json"].as_str().expect("a text")).expect("the dashboard is JSON");
+}
+
+#[test]
+fn one_namespace_needs_no_right_in_another() {
+    let objects = objects(&["--set", "watchNamespace=data,crds.enabled=false"]);
+    assert_eq!(kinds(&objects), ["Deployment", "Role", "Role", "RoleBinding", "RoleBinding", "Service", "ServiceAccount"]);
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+    let args = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(args.as_array().expect("args").iter().any(|arg| arg == "--namespace=data"), "{args}");
+    let places: Vec<&Value> = objects.iter().filter(|o| o["kind"] == "Role").map(|role| &role["metadata"]["namespace"]).collect();
+    assert_eq!(places, ["data", "s3sync-system"]);
+}
+
+#[test]
+fn no_right_goes_beyond_what_the_operator_does() {
+    let mut rights = Vec::new();
+    for object in objects(&[]).iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))) {
+        for rule in object["rules"].as_array().expect("rules") {
+            rights.push(rule.to_string());
+        }
+    }
+    for right in &rights {
+        for word in ["\"secrets\"", "\"*\"", "\"escalate\"", "\"bind\"", "\"impersonate\"", "pods/exec", "nodes"] {
+            assert!(!right.contains(word), "{right}");
+        }
+    }
+}
+
+#[test]
+fn an_image_from_elsewhere_is_the_workers_image_too() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let cases = [
+        ("image.registry=registry.example,image.tag=v9", "registry.example/s3sync-dev/s3sync:v9".to_owned()),
+        ("image.registry=,image.repository=localhost/s3sync", format!("localhost/s3sync:{}", env!("CARGO_PKG_VERSION"))),
+        (&format!("image.digest={digest}"), format!("ghcr.io/s3sync-dev/s3sync@{digest}")),
+    ];
+    for (values, image) in cases {
+        let objects = objects(&["--set", values, "--set", "image.pullSecrets={pull}"]);
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(container["image"], image);
+        let workers =
+            container["env"].as_array().expect("env").iter().find(|variable| variable["name"] == "S3SYNC_IMAGE").expect("S3SYNC_IMAGE");
+        assert_eq!(workers["value"], image);
+        assert_eq!(pod["imagePullSecrets"][0]["name"], "pull");
+        assert!(container["args"].as_array().expect("args").iter().any(|arg| arg == "--image-pull-secret=pull"));
+    }
+}
+
+#[test]
+fn values_that_mean_nothing_are_refused() {
+    for values in [
+        "replica=3",
+        "image.pullPolicy=Sometimes",
+        "image.digest=sha256:short",
+        "maxConcurrentRuns=0",
+        "log.verbosity=9",
+        "crds.enable=true",
+    ] {
+        let refusal = render(&["--set", values]).expect_err(values);
+        assert!(refusal.contains("don't meet the specifications of the schema"), "{values}: {refusal}");
+    }
+}
