@@ -35,6 +35,7 @@ RUN set -eux; \
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY benches benches
+COPY tests/cluster/suite tests/cluster/suite
 ARG SOURCE_DATE_EPOCH=0
 RUN set -eux; \
     . /target; \

@@ -1,0 +1,12 @@
+//! The operator on a real cluster, with a real MinIO: what a user does, and what goes wrong. `tests/cluster/test` runs it.
+//!
+//! Nothing here knows how the operator works: tests apply resources, break things, and read rows back with other engines.
+
+mod installing;
+mod lifecycle;
+mod many;
+mod mending;
+mod plugin;
+mod running;
+mod support;
+mod surviving;

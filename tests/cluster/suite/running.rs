@@ -1,0 +1,125 @@
+//! What a resource is for: rows appear, each once; only what is new is read; what is invalid is refused.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::{Site, api, until};
+
+#[test]
+fn a_sync_publishes_each_row_once_and_a_second_run_reads_only_what_is_new() {
+    let site = Site::new("first");
+    site.put("orders/a.csv", "id,name\n0,ada\n1,bob\n");
+    let applied = Instant::now();
+    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    // The claim is the worker's first write to the bucket.
+    until("the worker's first request", || {
+        let cursor = site.cursor("orders").is_some_and(|map| map["data"]["cursor"].is_string());
+        if cursor { Ok(()) } else { Err(site.story()) }
+    });
+    println!("from apply to the worker's first write: {} ms", applied.elapsed().as_millis());
+    let sync = site.succeeded("orders", 1);
+    site.has_each_row_once("orders/", 2);
+    let run = &sync["status"]["lastRun"];
+    assert_eq!((&run["objects"], &run["rows"], &run["tables"], &run["files"]), (&json!(1), &json!(2), &json!(1), &json!(1)));
+    site.condition("orders", "Ready", "True", "Armed");
+    site.condition("orders", "LastRunSucceeded", "True", "Succeeded");
+
+    site.put("orders/b.csv", "id,name\n2,cyd\n");
+    site.trigger("orders", "again");
+    let sync = site.succeeded("orders", 2);
+    assert_eq!((&sync["status"]["lastRun"]["objects"], &sync["status"]["lastRun"]["rows"]), (&json!(1), &json!(1)));
+    assert_eq!(sync["status"]["lastTriggerAnnotation"], "again");
+    site.has_each_row_once("orders/", 3);
+
+    let cursor = site.cursor("orders").expect("a cursor");
+    let mark: Value = serde_json::from_str(cursor["data"]["table.orders"].as_str().expect("a mark")).expect("JSON");
+    assert_eq!((&mark["objects"], &mark["rows"]), (&json!(2), &json!(3)), "a person reads the table's mark in the ConfigMap");
+}
+
+#[test]
+fn a_pass_that_finds_nothing_to_do_writes_nothing() {
+    let site = Site::new("quiet");
+    site.put("orders/a.csv", "id\n0\n");
+    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    site.succeeded("orders", 1);
+    let versions = || {
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        let jobs: Vec<Value> = site.jobs("orders").iter().map(version).collect();
+        let events = api::list(&api::core(&site.namespace, "events"), "").len();
+        (version(&site.get("orders")), version(&site.cursor("orders").expect("a cursor")), jobs, events)
+    };
+    // The Job's own controller may have a last word after its pods are gone.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let before = versions();
+    // Passes without any change: something else of the resource is touched, and time goes by.
+    for n in 0..5 {
+        api::patch(&site.path("orders"), &json!({"metadata": {"annotations": {"tests/touched": n.to_string()}}}));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let after = versions();
+    assert_eq!((&before.1, &before.2, before.3), (&after.1, &after.2, after.3));
+    let managers = site.get("orders")["metadata"]["managedFields"].clone();
+    let by_controller: Vec<&Value> = managers.as_array().expect("managers").iter().filter(|m| m["subresource"] == "status").collect();
+    let sync_touched =
+        managers.as_array().expect("managers").iter().filter(|m| m["manager"] == "unknown" || m["manager"] == "tests").count();
+    assert!(!by_controller.is_empty() && sync_touched > 0, "{managers}");
+    let status = site.get("orders");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(status, site.get("orders"), "nothing changes by itself");
+}
+
+#[test]
+fn three_workers_publish_what_one_does() {
+    let site = Site::new("three");
+    let rows = site.put_many("orders/", 120, 50);
+    let limits = json!({"limits": {"objectsPerCommit": 60}});
+    for (name, replicas) in [("one", 1), ("three", 3)] {
+        let mut sync = site.sync(name, "orders/", json!({"worker": {"replicas": replicas}}));
+        crate::support::overlay(&mut sync["spec"], limits.clone());
+        site.apply(&sync).expect("accepted");
+    }
+    for name in ["one", "three"] {
+        let sync = site.succeeded(name, 1);
+        assert_eq!(sync["status"]["lastRun"]["rows"], rows, "{name}: {sync}");
+        site.has_each_row_once(&format!("{name}/"), rows);
+    }
+    let all = |name: &str| site.sql(&format!("{name}/"), "select id, name, part from read_parquet(FILES) order by id");
+    assert_eq!(all("one"), all("three"));
+    let seconds = |name: &str| site.get(name)["status"]["lastRun"].clone();
+    println!("one worker: {}\nthree workers: {}", seconds("one"), seconds("three"));
+}
+
+#[test]
+fn partitions_and_lineage_arrive_as_written() {
+    let site = Site::new("layout");
+    let rows = site.put_many("orders/", 4, 20);
+    let spec = json!({"destination": {"partitionBy": [{"column": "part"}], "lineage": true}});
+    site.apply(&site.sync("orders", "orders/", spec)).expect("accepted");
+    site.succeeded("orders", 1);
+    site.has_each_row_once("orders/", rows);
+    let seen =
+        site.sql("orders/", "select count(distinct part), count(distinct _s3sync_key) from read_parquet(FILES, hive_partitioning = true)");
+    assert_eq!(seen, json!([[7, 4]]));
+}
+
+#[test]
+fn what_is_invalid_is_refused_by_the_api_server_with_our_sentence() {
+    let site = Site::new("invalid");
+    let refusals = [
+        (json!({"timeZone": "Etc/UTC"}), "timeZone needs schedule"),
+        (json!({"errors": {"maxBadRecords": 3}}), "maxBadRecords above 0 needs deadLetterPath"),
+        (json!({"schema": {"mode": "Declared"}}), "mode Declared needs columns"),
+        (json!({"source": {"uri": "s3://raw/x/"}}), "uri"),
+        (json!({"worker": {"replicas": 0}}), "spec.worker.replicas"),
+        (json!({"source": {"format": "xml"}}), "spec.source.format"),
+        (json!({"worker": {"concurrency": 0}}), "concurrency must be at least 1"),
+    ];
+    for (spec, sentence) in refusals {
+        let refusal = site.apply(&site.sync("orders", "orders/", spec.clone())).expect_err(&format!("{spec} was accepted"));
+        assert!(refusal.starts_with("422 ") && refusal.contains(sentence), "{spec}: {refusal}");
+    }
+    let long = "n".repeat(53);
+    let refusal = site.apply(&site.sync(&long, "orders/", json!({}))).expect_err("a name of 53 characters");
+    assert!(refusal.contains("at most 52 characters"), "{refusal}");
+}
