@@ -4,6 +4,7 @@
 //! is cut into pieces at places that the batches decide, pieces are worked on side by side on the rayon pool of the caller, and
 //! come out in order.
 
+mod cardinality;
 mod compress;
 mod csv;
 mod json;

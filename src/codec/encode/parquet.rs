@@ -8,13 +8,15 @@ use arrow_schema::{DataType, IntervalUnit, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 
+use super::cardinality::outgrows;
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, batch_bytes};
 use crate::model::format::Format;
@@ -23,8 +25,10 @@ use crate::model::settings::{ParquetCodec, ParquetSettings};
 /// One parquet file being written.
 pub(super) struct ParquetEncoder {
     schema: SchemaRef,
-    writer: SerializedFileWriter<Pieces>,
-    factory: ArrowRowGroupWriterFactory,
+    /// Properties that do not depend on the rows.
+    properties: WriterPropertiesBuilder,
+    /// Begun with the first rows, which decide how columns are encoded.
+    file: Option<File>,
     /// The open row group: the leaf writers of each column.
     columns: Vec<Vec<ArrowColumnWriter>>,
     /// Rows that the open row group's writers have taken.
@@ -34,6 +38,11 @@ pub(super) struct ParquetEncoder {
     gathered_rows: usize,
     gathered_bytes: usize,
     limits: Limits,
+}
+
+struct File {
+    writer: SerializedFileWriter<Pieces>,
+    factory: ArrowRowGroupWriterFactory,
 }
 
 struct Limits {
@@ -54,16 +63,11 @@ impl ParquetEncoder {
                 return Err(EncodeError::Type { column, data_type, format: Format::Parquet });
             }
         }
-        let descriptor = ArrowSchemaConverter::new().convert(schema)?;
-        let mut properties = properties(options)?;
-        add_encoded_arrow_schema_to_metadata(schema, &mut properties);
-        let writer = SerializedFileWriter::new(Pieces::default(), descriptor.root_schema_ptr(), Arc::new(properties))?;
-        let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(schema));
         let clamp = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         Ok(Self {
             schema: Arc::clone(schema),
-            writer,
-            factory,
+            properties: properties(options)?,
+            file: None,
             columns: Vec::new(),
             group_rows: 0,
             gathered: Vec::new(),
@@ -99,12 +103,47 @@ impl ParquetEncoder {
     pub(super) fn finish(mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
         self.encode_gathered()?;
         self.close_group(out)?;
-        self.writer.finish()?;
-        self.give_out(out)
+        let file = self.file()?;
+        file.writer.finish()?;
+        file.give_out(out)
     }
 
     pub(super) fn encoded_bytes(&self) -> u64 {
-        self.writer.bytes_written() as u64 + self.group_bytes() as u64
+        let written = self.file.as_ref().map_or(0, |file| file.writer.bytes_written());
+        written as u64 + self.group_bytes() as u64
+    }
+
+    /// The file, begun for the rows that are gathered.
+    fn file(&mut self) -> Result<&mut File, EncodeError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.begin()?,
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn begin(&self) -> Result<File, EncodeError> {
+        let gathered = &self.gathered;
+        let outgrown: Vec<bool> = (0..self.schema.fields().len())
+            .into_par_iter()
+            .map(|at| outgrows(gathered.iter().map(|batch| batch.column(at)), DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT))
+            .collect();
+        let mut properties = self.properties.clone();
+        for (field, _) in self.schema.fields().iter().zip(outgrown).filter(|(_, outgrown)| *outgrown) {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            // What is near its neighbours, as ordinals and times are, takes a byte or two instead of eight, and zstd has less to do.
+            if field.data_type().is_integer() || matches!(field.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
+            {
+                properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+            }
+        }
+        let mut properties = properties.build();
+        add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
+        let descriptor = ArrowSchemaConverter::new().convert(&self.schema)?;
+        let writer = SerializedFileWriter::new(Pieces::default(), descriptor.root_schema_ptr(), Arc::new(properties))?;
+        let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
+        Ok(File { writer, factory })
     }
 
     pub(super) fn buffered_bytes(&self) -> usize {
@@ -125,7 +164,7 @@ impl ParquetEncoder {
             return Ok(());
         }
         if self.columns.is_empty() {
-            self.columns = self.open_columns()?;
+            self.columns = self.file()?.open_columns()?;
         }
         let (schema, gathered) = (&self.schema, &self.gathered);
         self.columns.par_iter_mut().enumerate().try_for_each(|(at, writers)| {
@@ -142,18 +181,6 @@ impl ParquetEncoder {
         Ok(())
     }
 
-    /// The leaf writers of a new row group, by column.
-    fn open_columns(&self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
-        let index = self.writer.flushed_row_groups().len();
-        let mut leaves = self.factory.create_column_writers(index)?.into_iter();
-        let mut counts = vec![0; self.schema.fields().len()];
-        let descriptor = self.writer.schema_descr();
-        for leaf in 0..descriptor.num_columns() {
-            counts[descriptor.get_column_root_idx(leaf)] += 1;
-        }
-        Ok(counts.into_iter().map(|count| leaves.by_ref().take(count).collect()).collect())
-    }
-
     fn close_full_group(&mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
         let full = self.group_rows >= self.limits.group_rows
             || self.group_bytes() >= self.limits.group_bytes
@@ -167,13 +194,29 @@ impl ParquetEncoder {
         }
         let writers: Vec<ArrowColumnWriter> = self.columns.drain(..).flatten().collect();
         let chunks: Vec<ArrowColumnChunk> = writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?;
-        let mut group = self.writer.next_row_group()?;
+        let file = self.file()?;
+        let mut group = file.writer.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
         }
         group.close()?;
+        file.give_out(out)?;
         self.group_rows = 0;
-        self.give_out(out)
+        Ok(())
+    }
+}
+
+impl File {
+    /// The leaf writers of a new row group, by column.
+    fn open_columns(&self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
+        let index = self.writer.flushed_row_groups().len();
+        let mut leaves = self.factory.create_column_writers(index)?.into_iter();
+        let descriptor = self.writer.schema_descr();
+        let mut counts = vec![0; descriptor.root_schema().get_fields().len()];
+        for leaf in 0..descriptor.num_columns() {
+            counts[descriptor.get_column_root_idx(leaf)] += 1;
+        }
+        Ok(counts.into_iter().map(|count| leaves.by_ref().take(count).collect()).collect())
     }
 
     fn give_out(&mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
@@ -188,15 +231,14 @@ fn is_unknown(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano))
 }
 
-fn properties(options: &EncodeOptions) -> Result<WriterProperties, ParquetError> {
+fn properties(options: &EncodeOptions) -> Result<WriterPropertiesBuilder, ParquetError> {
     let metadata = options.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     Ok(WriterProperties::builder()
         .set_compression(compression(&options.parquet)?)
         .set_created_by(concat!("s3sync ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata))
         // Row groups are closed here, by the encoder.
-        .set_max_row_group_row_count(None)
-        .build())
+        .set_max_row_group_row_count(None))
 }
 
 fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> {
