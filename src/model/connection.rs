@@ -22,6 +22,19 @@ pub struct Connection {
     pub ca_pem: Option<Vec<u8>>,
     /// Accepts any server certificate.
     pub insecure_skip_verify: bool,
+    /// What every object that is written here carries.
+    pub protection: Protection,
+}
+
+/// What a bucket's policy may ask of every object written, our own blobs among them. Output files get it by their attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// A canned ACL.
+    pub acl: Option<String>,
+    /// `AES256`, `aws:kms`, `aws:kms:dsse`.
+    pub sse: Option<String>,
+    /// The key of `aws:kms`.
+    pub kms_key_id: Option<String>,
 }
 
 /// Where the service answers.

@@ -25,6 +25,7 @@ fn connection(access_key_id: String, secret_access_key: String) -> Connection {
         requester_pays: false,
         ca_pem: None,
         insecure_skip_verify: false,
+        protection: Default::default(),
     }
 }
 

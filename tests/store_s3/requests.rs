@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use s3sync::model::connection::{Connection, Credentials, Role};
+use s3sync::model::connection::{Connection, Credentials, Protection, Role};
 use s3sync::model::object::Etag;
 use s3sync::model::settings::ObjectAttributes;
 use s3sync::store::{Condition, ErrorKind, Store};
@@ -131,6 +131,26 @@ async fn attributes_become_headers() {
     let plain = &server.requests()[1];
     for name in ["x-amz-acl", "x-amz-storage-class", "x-amz-server-side-encryption", "x-amz-tagging"] {
         assert_eq!(plain.header(name), None, "{name}");
+    }
+}
+
+/// What a bucket's policy asks of objects, it asks of our own too.
+#[tokio::test]
+async fn blobs_are_protected_like_files() {
+    let server = obliging().await;
+    let protection = Protection {
+        acl: Some("bucket-owner-full-control".to_owned()),
+        sse: Some("aws:kms".to_owned()),
+        kms_key_id: Some("arn:aws:kms:x".to_owned()),
+    };
+    let connection = Connection { protection, ..connection(&server.url) };
+    open(&connection).await.put("key", Bytes::from_static(b"x"), Condition::Absent).await.unwrap();
+    for (name, value) in [
+        ("x-amz-acl", "bucket-owner-full-control"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:x"),
+    ] {
+        assert_eq!(server.requests()[0].header(name), Some(value), "{name}");
     }
 }
 

@@ -29,6 +29,7 @@ pub fn connection(url: &str) -> Connection {
         requester_pays: false,
         ca_pem: None,
         insecure_skip_verify: false,
+        protection: Default::default(),
     }
 }
 

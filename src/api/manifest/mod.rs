@@ -35,8 +35,6 @@ pub struct LoadedSync {
     pub source: Connection,
     /// How the destination is reached, with what its Secrets hold.
     pub destination: Connection,
-    /// Identity of the two ends, see [`validate::spec_hash`].
-    pub spec_hash: String,
     /// The manifest's file as it was named; `-` for stdin.
     pub file: String,
     /// The folder that relative paths start at: the file's, or the current one for stdin.
@@ -310,7 +308,6 @@ impl Manifests {
                     settings: settings.clone(),
                     source,
                     destination,
-                    spec_hash: validate::spec_hash(settings),
                     file: checked.file.clone(),
                     folder: checked.folder.clone(),
                     line: checked.line,

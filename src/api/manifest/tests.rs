@@ -2,6 +2,7 @@ use super::*;
 use crate::model::connection::{Credentials, Endpoint};
 use crate::model::format::{Compression, Format};
 use crate::model::settings::{ParquetCodec, TableRule};
+use crate::model::spec_hash::SpecHash;
 
 mod bad_specs;
 
@@ -150,9 +151,8 @@ fn derived_defaults() {
 
 #[test]
 fn the_spec_hash_is_about_the_two_ends_alone() {
-    let hash = |spec: &str| validate::spec_hash(&settings_of(spec));
+    let hash = |spec: &str| SpecHash::of(&settings_of(spec)).to_string();
     let same = hash(MINIMAL);
-    assert_eq!(same.len(), 64);
     for spec in [
         "source: {bucket: raw, include: ['*.csv']}\ndestination: {bucket: lake, format: csv}",
         "source: {bucket: raw, region: eu-west-1}\ndestination: {bucket: lake, path: 'x/', format: parquet}\nworker: {replicas: 4}",

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{FieldError, Problems};
 use crate::api::spec::ConnectionSpec;
-use crate::model::connection::{Connection, Credentials, Endpoint, Role};
+use crate::model::connection::{Connection, Credentials, Endpoint, Protection, Role};
 
 /// A validated connection whose Secrets are still names.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Access {
     pub ca_secret: Option<String>,
     /// Accepts any server certificate.
     pub insecure_skip_verify: bool,
+    /// What every object carries that is written there.
+    pub protection: Protection,
     /// `spec.source` or `spec.destination`, for messages.
     pub path: &'static str,
 }
@@ -97,6 +99,7 @@ impl Access {
             requester_pays: self.requester_pays,
             ca_pem,
             insecure_skip_verify: self.insecure_skip_verify,
+            protection: self.protection.clone(),
         })
     }
 
@@ -180,6 +183,7 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
         requester_pays: spec.requester_pays,
         ca_secret: spec.ca_secret_ref.as_ref().map(|secret| secret.name.clone()),
         insecure_skip_verify: spec.insecure_skip_verify,
+        protection: Protection::default(),
         path,
     }
 }

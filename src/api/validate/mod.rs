@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::error::FieldError;
 use super::spec::{S3Sync, S3SyncSpec};
-use crate::model::settings::{ErrorSettings, IncrementalSettings, LimitSettings, Settings, SyncId, TableRule, WorkerSettings};
+use crate::model::connection::Protection;
+use crate::model::settings::{ErrorSettings, IncrementalSettings, LimitSettings, Settings, SyncId, WorkerSettings};
 
 mod access;
 mod collision;
@@ -46,7 +45,7 @@ pub fn settings(sync: &S3Sync, folder: &Path) -> Result<Resolved, Vec<FieldError
     let source_access = access::access(&spec.source.connection, "spec.source", folder, &mut problems);
     let source = source::source(&spec.source, &source_access, &mut problems);
     let schema = columns::schema(&spec.schema, &mut problems);
-    let destination_access = access::access(&spec.destination.connection, "spec.destination", folder, &mut problems);
+    let mut destination_access = access::access(&spec.destination.connection, "spec.destination", folder, &mut problems);
     let destination = destination::destination(spec, &destination_access, &mut problems);
     let rest = rest(spec, &mut problems);
     let (Some(source), Some(destination), Some(rest)) = (source, destination, rest) else {
@@ -63,37 +62,12 @@ pub fn settings(sync: &S3Sync, folder: &Path) -> Result<Resolved, Vec<FieldError
         state_prefix: rest.state_prefix,
         worker: rest.worker,
     };
+    let object = &settings.destination.object;
+    destination_access.protection = Protection { acl: object.acl.clone(), sse: object.sse.clone(), kms_key_id: object.kms_key_id.clone() };
     if source_access.same_place(&destination_access) && settings.source.bucket == settings.destination.bucket {
         collision::check(&settings, &mut problems);
     }
     if problems.0.is_empty() { Ok(Resolved { settings, source: source_access, destination: destination_access }) } else { Err(problems.0) }
-}
-
-/// Identity of a sync's two ends: a change means that the ledger is about other objects. SHA-256 in hexadecimal over source endpoint,
-/// bucket, prefix and table rule, destination endpoint and bucket, and state prefix.
-pub fn spec_hash(settings: &Settings) -> String {
-    let rule = match &settings.source.tables {
-        TableRule::Prefix => ["Prefix", ""],
-        TableRule::Fixed { name } => ["Fixed", name],
-        TableRule::Pattern { pattern } => ["Pattern", pattern],
-    };
-    let parts = [
-        &settings.source.endpoint,
-        &settings.source.bucket,
-        &settings.source.prefix,
-        rule[0],
-        rule[1],
-        &settings.destination.endpoint,
-        &settings.destination.bucket,
-        &settings.state_prefix,
-    ];
-    let mut hash = Sha256::new();
-    for part in parts {
-        // Lengths before texts: ("ab", "c") must not meet ("a", "bc").
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Everything found wrong so far.

@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::{ID, S3Store, timestamp};
+use crate::model::connection::Protection;
 use crate::model::object::{Etag, Object};
 use crate::model::settings::ObjectAttributes;
 use crate::store::{Body, Condition, ErrorKind, Head, Store, StoreError};
@@ -33,9 +35,14 @@ impl S3Store {
     async fn write(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError> {
         let unhashed = self.inner.clients.plan.skips_payload_hash();
         let mut failed = 0;
+        let Protection { acl, sse, kms_key_id } = &self.inner.clients.plan.connection.protection;
         let written = self
             .attempt_counted(PUT, key, &mut failed, |current| {
                 let call = current.client.put_object().bucket(&self.inner.bucket).key(key).body(ByteStream::from(body.clone()));
+                let call = call
+                    .set_acl(acl.as_deref().map(ObjectCannedAcl::from))
+                    .set_server_side_encryption(sse.as_deref().map(ServerSideEncryption::from))
+                    .set_ssekms_key_id(kms_key_id.clone());
                 let call = match condition {
                     Condition::Any => call,
                     Condition::Absent => call.if_none_match("*"),
