@@ -72,12 +72,7 @@ impl Sync {
 
     /// What a failure of the cursor's file means.
     pub fn failed(&self, error: StateError) -> RunError {
-        let kind = match error {
-            StateError::Nonsense { .. } => RunErrorKind::CursorInvalid,
-            StateError::Conflict => RunErrorKind::Interrupted,
-            StateError::Unavailable { .. } => RunErrorKind::Failed,
-        };
-        RunError::because(kind, format!("{}: {error}", self.loaded.id), error)
+        RunError::because(RunErrorKind::from(&error), format!("{}: {error}", self.loaded.id), error)
     }
 
     /// Opens both buckets. No request is made yet.

@@ -1,5 +1,6 @@
 //! What stops a run, and what the caller should do about it.
 
+use crate::state::StateError;
 use crate::state::blobs::BlobError;
 use crate::store::{ErrorKind, StoreError};
 
@@ -81,6 +82,18 @@ impl RunError {
     /// An error with the cause below it.
     pub fn because(kind: RunErrorKind, message: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { kind, message: message.into(), source: Some(Box::new(source)) }
+    }
+}
+
+impl From<&StateError> for RunErrorKind {
+    fn from(error: &StateError) -> Self {
+        match error {
+            StateError::Conflict => RunErrorKind::Superseded,
+            StateError::Nonsense { .. } => RunErrorKind::CursorInvalid,
+            StateError::Gone { .. } => RunErrorKind::Interrupted,
+            StateError::Denied { .. } => RunErrorKind::Denied,
+            StateError::Unavailable { .. } => RunErrorKind::Failed,
+        }
     }
 }
 

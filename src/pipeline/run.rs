@@ -175,11 +175,7 @@ impl Lead<'_> {
             Err(StateError::Conflict) => {
                 Err(RunError::new(RunErrorKind::Superseded, format!("{}: another worker moved the cursor", self.context.settings.id)))
             }
-            Err(error) => Err(RunError::because(
-                RunErrorKind::Failed,
-                format!("{}: the cursor cannot be written: {error}; run again", self.context.settings.id),
-                error,
-            )),
+            Err(error) => Err(open::state_error(self.context, error)),
         }
     }
 

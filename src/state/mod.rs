@@ -1,6 +1,7 @@
 //! The cursor, by compare-and-swap, and the blobs that it names.
 
 pub mod blobs;
+pub mod configmap;
 pub mod file;
 pub mod ledger;
 pub mod memory;
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::model::cursor::Cursor;
 
-/// What a store calls one state of the cursor: a ConfigMap's resourceVersion, a file's content. Only equality means something.
+/// What a store calls one state of the cursor: a digest of its content. Only equality means something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(pub String);
 
@@ -27,6 +28,12 @@ pub trait CursorStore: Send + Sync {
 
     /// Writes the next cursor if the stored one still has `version`; otherwise [`StateError::Conflict`] and nothing is changed.
     async fn swap(&self, version: &Version, cursor: &Cursor) -> Result<Version, StateError>;
+
+    /// The cursor as it was a moment ago, at most a few seconds: for a worker that waits and only looks whether it still should. What it
+    /// does on that is never wrong, only late.
+    async fn recent(&self) -> Result<Option<(Cursor, Version)>, StateError> {
+        self.load().await
+    }
 
     /// Returns when the cursor's version is another than `version` (`None`: when there is a cursor), or after `wait`. May return early.
     async fn changed(&self, version: Option<&Version>, wait: Duration) -> Result<(), StateError>;
@@ -45,6 +52,25 @@ pub enum StateError {
         place: String,
         /// What does not fit.
         reason: String,
+    },
+    /// It is not there any more, or another stands in its place: whoever took it away makes it again, or meant it.
+    #[error("the cursor {place} {what} while it was in use; nothing is lost: run again")]
+    Gone {
+        /// Where it was.
+        place: String,
+        /// What became of it: "was deleted".
+        what: String,
+    },
+    /// It may not be read or written.
+    #[error("the cursor {place}: {message}")]
+    Denied {
+        /// Where it is.
+        place: String,
+        /// What was said, and what to do.
+        message: String,
+        /// The cause below.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// It cannot be read or written.
     #[error("the cursor {place}: {message}")]

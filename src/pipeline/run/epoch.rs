@@ -146,6 +146,6 @@ pub(super) async fn prepare_all(
 
 /// Whether the cursor still names this plan as under way.
 async fn names_plan(context: &Context, key: &BlobKey) -> Result<bool, RunError> {
-    let found = context.cursor.load().await.map_err(|error| super::open::state_error(context, error))?;
+    let found = context.cursor.recent().await.map_err(|error| super::open::state_error(context, error))?;
     Ok(found.is_some_and(|(cursor, _)| cursor.phase == Phase::Running && cursor.plan.as_ref() == Some(key)))
 }

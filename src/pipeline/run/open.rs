@@ -41,14 +41,7 @@ pub(super) async fn load_or_create(context: &Context) -> Result<(Cursor, Version
 
 /// What a failure of the cursor's store means.
 pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
-    let kind = if error.is_nonsense() {
-        RunErrorKind::CursorInvalid
-    } else if error.is_conflict() {
-        RunErrorKind::Superseded
-    } else {
-        RunErrorKind::Failed
-    };
-    RunError::because(kind, format!("{}: {error}", context.settings.id), error)
+    RunError::because(RunErrorKind::from(&error), format!("{}: {error}", context.settings.id), error)
 }
 
 /// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first, by its own settings.
