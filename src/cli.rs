@@ -69,6 +69,8 @@ pub enum Verb {
     State(StateArgs),
     /// Checks manifests by the API server's rules, and by those that only the whole spec shows
     Validate(ValidateArgs),
+    /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
+    Worker,
     /// Prints the CustomResourceDefinition as YAML
     #[command(after_help = "Example:\n  s3sync crd | kubectl apply --server-side -f -")]
     Crd,

@@ -55,7 +55,7 @@ impl Machine {
         Context {
             source: stores.source,
             destination: stores.destination,
-            cursor: Arc::new(sync.cursor.clone()),
+            cursor: sync.cursor.shared(),
             settings: Arc::new(settings),
             spec_hash: sync.spec_hash(),
             accept_spec_change: self.accept_spec_change,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser;
 use serde::Serialize;
@@ -25,6 +26,7 @@ pub mod state;
 pub mod syncs;
 pub mod tables;
 pub mod validate;
+pub mod worker;
 
 /// Parses the arguments, runs the verb, and reports: the whole of `main`.
 pub fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Tables(args) => tables::execute(&args),
         Verb::State(args) => state::execute(args),
         Verb::Validate(args) => validate::execute(&args),
+        Verb::Worker => worker::execute(),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
     }
@@ -167,6 +170,16 @@ pub fn report(error: &CommandError, logging: &LogArgs) {
     }
 }
 
+/// What else is done with a panic's sentence.
+static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+
+type LastWords = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Gives a panic's sentence to `last_words` before the process ends. The first call counts.
+fn on_panic(last_words: impl Fn(&str) + Send + Sync + 'static) {
+    let _ = LAST_WORDS.set(Box::new(last_words));
+}
+
 /// A panic is a bug of ours: it ends the process at once (the protocol survives that at any instruction) with one sentence instead of a
 /// backtrace, unless `RUST_BACKTRACE` asks for it.
 fn install_panic_hook() {
@@ -181,8 +194,11 @@ fn install_panic_hook() {
         }
         let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("no message");
-        let text = format!("error: s3sync has a bug{place}: {what}; nothing is lost, run again, and please report this line\n");
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let text = format!("s3sync has a bug{place}: {what}; nothing is lost, run again, and please report this line");
+        let _ = std::io::stderr().lock().write_all(format!("error: {text}\n").as_bytes());
+        if let Some(last_words) = LAST_WORDS.get() {
+            last_words(&text);
+        }
         std::process::exit(i32::from(Kind::Other.exit_code()));
     }));
 }

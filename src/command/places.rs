@@ -2,6 +2,30 @@
 
 use crate::model::settings::{DestinationSettings, PartitionRule};
 use crate::model::template::{Template, extension};
+use crate::pipeline::context::Context;
+use crate::pipeline::run::RunSummary;
+
+/// Where the output of a sync is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Of the files: bucket and path template.
+    pub files: String,
+    /// Of the records that were set aside.
+    pub dead_letters: Option<String>,
+}
+
+impl Places {
+    /// Where a run's output is.
+    pub fn of(context: &Context, summary: &RunSummary) -> Places {
+        let settings = &context.settings;
+        let place = context.destination.place();
+        let tables: Vec<&str> = summary.tables.keys().map(String::as_str).collect();
+        Places {
+            files: directory(&settings.destination, place, &tables),
+            dead_letters: settings.errors.dead_letter_path.as_ref().map(|prefix| format!("{place}/{prefix}")),
+        }
+    }
+}
 
 /// The keys of a table's files: `orders/country=*/month=*/{{UUID}}.parquet`. Without a table its placeholders stay.
 pub fn key_shape(destination: &DestinationSettings, table: Option<&str>) -> String {

@@ -1,19 +1,19 @@
 //! `s3sync run`: every sync of the manifests, one after the other, to its end.
 
 mod interrupt;
-mod report;
+pub(super) mod report;
 mod workers;
 
 use std::sync::Arc;
 
-use self::report::{Places, Report, SyncReport};
+use self::report::{Report, SyncReport};
 use super::machine::Machine;
+use super::places::Places;
 use super::run_lock::RunLock;
 use super::syncs::{self, Sync};
-use super::{CommandError, Kind, places, plan, progress, render};
+use super::{CommandError, Kind, plan, progress, render};
 use crate::cli::{LogArgs, PlanArgs, RunArgs};
 use crate::pipeline::budget::{MEMORY_BYTES_MIN, default_memory_bytes};
-use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::run::RunSummary;
 
@@ -79,25 +79,15 @@ async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArg
     if machine.cancel.is_cancelled() {
         return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
     }
-    let _lock = RunLock::take(id, sync.cursor.path())?;
+    let _lock = RunLock::of(sync)?;
     let context = machine.context(sync, sync.stores().await?);
     let progress = Arc::clone(&context.progress);
     let shown = progress::show(title, move || progress::view(&progress), logging);
     let mut summary = RunSummary::default();
     let result = workers::run(&context, machine.replicas, &mut summary).await;
     shown.end().await;
-    let places = places_of(&context, &summary);
+    let places = Places::of(&context, &summary);
     Ok(Ended { summary, places, result })
-}
-
-fn places_of(context: &Context, summary: &RunSummary) -> Places {
-    let settings = &context.settings;
-    let place = context.destination.place();
-    let tables: Vec<&str> = summary.tables.keys().map(String::as_str).collect();
-    Places {
-        files: places::directory(&settings.destination, place, &tables),
-        dead_letters: settings.errors.dead_letter_path.as_ref().map(|prefix| format!("{place}/{prefix}")),
-    }
 }
 
 #[cfg(test)]

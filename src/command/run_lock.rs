@@ -4,6 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
+use super::syncs::{Place, Sync};
 use crate::model::settings::SyncId;
 use crate::pipeline::error::{RunError, RunErrorKind};
 
@@ -14,6 +15,14 @@ pub struct RunLock {
 }
 
 impl RunLock {
+    /// Takes the lock of a sync whose cursor is a file. A cluster has its own ways: one Job at a time, and compare-and-swap.
+    pub fn of(sync: &Sync) -> Result<Option<RunLock>, RunError> {
+        match &sync.cursor {
+            Place::File(cursor) => RunLock::take(&sync.loaded.id, cursor.path()).map(Some),
+            Place::ConfigMap { .. } => Ok(None),
+        }
+    }
+
     /// Takes the lock of the cursor at `cursor`, or says that another process has it.
     pub fn take(sync: &SyncId, cursor: &Path) -> Result<RunLock, RunError> {
         let path = cursor.with_extension("run-lock");

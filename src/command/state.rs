@@ -79,8 +79,7 @@ fn each(args: &CursorArgs, change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<St
 /// The cursor, where there must be one.
 async fn existing(sync: &Sync) -> Result<(Cursor, Version), RunError> {
     sync.load().await?.ok_or_else(|| {
-        let message =
-            format!("{}: there is no cursor at {}, so nothing was synced from here", sync.loaded.id, sync.cursor.path().display());
+        let message = format!("{}: there is no cursor at {}, so nothing was synced from here", sync.loaded.id, sync.cursor);
         RunError::new(RunErrorKind::NotFound, message)
     })
 }

@@ -1,5 +1,6 @@
-//! From manifests to opened syncs: what every verb over a file cursor begins with.
+//! From manifests to opened syncs: what every verb over a cursor begins with.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::model::cursor::Cursor;
 use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::configmap::ConfigMapCursor;
 use crate::state::file::FileCursor;
 use crate::state::{CursorStore, StateError, Version};
 use crate::store::{self, Side, Store};
@@ -23,8 +25,50 @@ const STATE_DIR: &str = ".s3sync";
 pub struct Sync {
     /// Its manifest.
     pub loaded: LoadedSync,
-    /// Its cursor's file.
-    pub cursor: FileCursor,
+    /// Its cursor.
+    pub cursor: Place,
+}
+
+/// Where a cursor lives.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a state directory.
+    File(FileCursor),
+    /// In a cluster.
+    ConfigMap {
+        /// The cursor.
+        cursor: ConfigMapCursor,
+        /// The ConfigMap's uid; empty where there is none yet.
+        uid: String,
+    },
+}
+
+impl Place {
+    /// The cursor, wherever it is.
+    pub fn store(&self) -> &dyn CursorStore {
+        match self {
+            Place::File(cursor) => cursor,
+            Place::ConfigMap { cursor, .. } => cursor,
+        }
+    }
+
+    /// The cursor for a run.
+    pub fn shared(&self) -> Arc<dyn CursorStore> {
+        match self {
+            Place::File(cursor) => Arc::new(cursor.clone()),
+            Place::ConfigMap { cursor, .. } => Arc::new(cursor.clone()),
+        }
+    }
+}
+
+/// For people: the file's path, or `ConfigMap namespace/name`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(cursor) => write!(f, "{}", cursor.path().display()),
+            Place::ConfigMap { cursor, .. } => f.write_str(cursor.place()),
+        }
+    }
 }
 
 /// A sync whose buckets are within reach.
@@ -44,7 +88,7 @@ pub fn load(from: &FileArgs, state: &StateDirArgs) -> Result<Vec<Sync>, CommandE
         let state_dir = state.state_dir.clone().unwrap_or_else(|| loaded.folder.join(STATE_DIR));
         let state_dir: PathBuf = std::path::absolute(&state_dir).unwrap_or(state_dir);
         let cursor = FileCursor::new(&state_dir, &loaded.id);
-        Sync { loaded, cursor }
+        Sync { loaded, cursor: Place::File(cursor) }
     };
     Ok(loaded.into_iter().map(sync).collect())
 }
@@ -60,17 +104,20 @@ impl Sync {
         SpecHash::of(self.settings()).to_string()
     }
 
-    /// Where the cursor lives, for people who read the claim: this host and the cursor's file.
+    /// Where the cursor lives, for people who read the claim: this host and the cursor's file, or the ConfigMap with its uid.
     pub fn owner(&self) -> String {
-        format!("{}:{}", host(), self.cursor.path().display())
+        match &self.cursor {
+            Place::File(cursor) => format!("{}:{}", host(), cursor.path().display()),
+            Place::ConfigMap { cursor, uid } => format!("configmap {uid} {}", cursor.place().trim_start_matches("ConfigMap ")),
+        }
     }
 
     /// The cursor as it stands.
     pub async fn load(&self) -> Result<Option<(Cursor, Version)>, RunError> {
-        self.cursor.load().await.map_err(|error| self.failed(error))
+        self.cursor.store().load().await.map_err(|error| self.failed(error))
     }
 
-    /// What a failure of the cursor's file means.
+    /// What a failure of the cursor means.
     pub fn failed(&self, error: StateError) -> RunError {
         RunError::because(RunErrorKind::from(&error), format!("{}: {error}", self.loaded.id), error)
     }
@@ -100,7 +147,7 @@ pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
 }
 
 /// What a failure of a run means for the exit code.
-fn kind_of(error: &RunError) -> Kind {
+pub fn kind_of(error: &RunError) -> Kind {
     match error.kind.exit_code() {
         2 => Kind::Usage,
         3 => Kind::Access,

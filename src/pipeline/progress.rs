@@ -61,6 +61,15 @@ impl Progress {
         self.rows.store(0, Ordering::Relaxed);
     }
 
+    /// Joins an epoch that worker 0 began: its totals are worker 0's to know.
+    pub fn join(&self, epoch: u64) {
+        if self.epoch.swap(epoch, Ordering::Relaxed) != epoch {
+            self.objects_done.store(0, Ordering::Relaxed);
+            self.bytes_done.store(0, Ordering::Relaxed);
+            self.rows.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The step under way.
     pub fn step(&self) -> Step {
         *self.step.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

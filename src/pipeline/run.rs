@@ -107,9 +107,8 @@ impl Lead<'_> {
         next.plan = Some(key);
         next.decision = None;
         self.swap(next).await?;
-        let objects = plan.tables.iter().map(|table| table.objects).sum();
-        let bytes = plan.tables.iter().map(|table| table.bytes).sum();
-        self.context.progress.begin(plan.epoch, objects, bytes);
+        let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
+        let bytes: u64 = plan.tables.iter().map(|table| table.bytes).sum();
         tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, objects, bytes, shards = plan.shards.len(), tables = plan.tables.len(), "planned");
         Ok(Some(()))
     }

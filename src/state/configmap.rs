@@ -101,6 +101,25 @@ impl ConfigMapCursor {
         .await
     }
 
+    /// Puts `cursor` in place of one that makes no sense, which is kept under [`content::ASIDE_KEY`]. [`StateError::Conflict`] when it does
+    /// make sense by now.
+    pub async fn replace_nonsense(&self, cursor: &Cursor) -> Result<(), StateError> {
+        let found = self.read().await?.ok_or_else(|| gone(&self.shared.place, "was deleted"))?;
+        let data = found.data.clone().unwrap_or_default();
+        if content::cursor(&data).is_ok() {
+            return Err(StateError::Conflict);
+        }
+        let mut next = content::with_cursor(&data, cursor);
+        if let Some(nonsense) = data.get(content::CURSOR_KEY) {
+            next.insert(content::ASIDE_KEY.to_owned(), nonsense.clone());
+        }
+        match self.put(found, next).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Moved) => Err(StateError::Conflict),
+            Err(failure) => Tries::new(&self.shared.patience, &self.shared.place).wait(failure).await.and(Err(StateError::Conflict)),
+        }
+    }
+
     /// Changes keys that are not the cursor's. `change` says whether it changed something.
     async fn edit(&self, change: impl Fn(&mut Data) -> bool) -> Result<(), StateError> {
         let shared = &*self.shared;
@@ -131,7 +150,10 @@ impl ConfigMapCursor {
             match call(&shared.patience, shared.api.get(&shared.name)).await {
                 Ok(map) => return self.note(map).map(Some),
                 Err(Failure::Missing) if shared.uid.get().is_none() => return Ok(None),
-                Err(failure) => tries.wait(failure).await?,
+                Err(failure) => {
+                    *self.last() = None;
+                    tries.wait(failure).await?;
+                }
             }
         }
     }
@@ -140,6 +162,7 @@ impl ConfigMapCursor {
     fn note(&self, map: ConfigMap) -> Result<ConfigMap, StateError> {
         let uid = map.metadata.uid.clone().unwrap_or_default();
         if *self.shared.uid.get_or_init(|| uid.clone()) != uid {
+            *self.last() = None;
             return Err(gone(&self.shared.place, "was deleted and made again"));
         }
         *self.last() = Some((map.clone(), Instant::now()));

@@ -95,6 +95,7 @@ impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = if self.file == "-" { "stdin" } else { &self.file };
         match (file, self.line) {
+            // About all files, or about none.
             ("", _) => {}
             (file, Some(line)) => write!(f, "{file}:{line}: ")?,
             (file, None) => write!(f, "{file}: ")?,
@@ -115,6 +116,12 @@ pub fn load(files: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<V
 pub fn check(files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
     let (texts, errors) = read::texts(files);
     check_texts(&texts, errors, files)
+}
+
+/// Checks one manifest that is in no file: a resource as the cluster holds it. Fails as [`check`] does, with errors that name no file.
+pub fn check_text(text: &str) -> Result<Manifests, Vec<ManifestError>> {
+    let text = Text { file: String::new(), folder: PathBuf::from("."), text: text.to_owned() };
+    check_texts(&[text], Vec::new(), &[PathBuf::from("the manifest")])
 }
 
 /// The text of one file.
@@ -280,17 +287,35 @@ fn root_schema() -> serde_json::Value {
     })
 }
 
+/// Which end of which sync names a Secret.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// The sync's namespace, where its Secrets are.
+    pub namespace: &'a str,
+    /// `spec.source` or `spec.destination`.
+    pub path: &'a str,
+}
+
+/// Gives the value of a Secret's key: for an end, the Secret's name and the key. See [`validate::Access::connect`].
+pub type SecretSource<'a> = dyn Fn(&End<'_>, &str, &str) -> Result<Option<String>, (String, bool)> + 'a;
+
 impl Manifests {
-    /// The syncs with what their Secrets hold.
+    /// The syncs with what their Secrets hold: documents of the same files, with variables from `env`.
     pub fn connect(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
+        self.connect_with(&|access, name, key| self.secret(access.namespace, name, key, env))
+    }
+
+    /// The syncs with what their Secrets hold, wherever those are: `secret` gives the value of a Secret's key, as in
+    /// [`validate::Access::connect`].
+    pub fn connect_with(&self, secret: &SecretSource<'_>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
         let mut errors = Vec::new();
         let mut loaded = Vec::with_capacity(self.syncs.len());
         for checked in &self.syncs {
             let settings = &checked.resolved.settings;
-            let secret = |name: &str, key: &str| self.secret(&settings.id.namespace, name, key, env);
             let mut connect = |access: &validate::Access| {
+                let end = End { namespace: &settings.id.namespace, path: access.path };
                 access
-                    .connect(&secret)
+                    .connect(&|name, key| secret(&end, name, key))
                     .map_err(|error| {
                         errors.push(ManifestError {
                             kind: if error.usage { ManifestErrorKind::Invalid } else { ManifestErrorKind::Secret },

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::command::places::Places;
 use crate::command::render::{self, Align, bytes, count, counted, printable};
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
@@ -61,15 +62,6 @@ pub struct TableReport {
     pub bytes: u64,
     /// Files written.
     pub files: u64,
-}
-
-/// Where the output of a sync is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// Of the files: bucket and path template.
-    pub files: String,
-    /// Of the records that were set aside.
-    pub dead_letters: Option<String>,
 }
 
 impl SyncReport {

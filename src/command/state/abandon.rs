@@ -11,12 +11,11 @@ use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
 use crate::pipeline::error::RunError;
 use crate::pipeline::publish::is_ours;
-use crate::state::CursorStore;
 use crate::store::{ErrorKind, Store};
 
 /// Abandons what is lost of one sync's epoch under way.
 pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::take(&sync.loaded.id, sync.cursor.path())?;
+    let _lock = RunLock::of(sync)?;
     let (cursor, version) = super::existing(sync).await?;
     let key = match (cursor.phase, &cursor.decision) {
         (Phase::Committing, Some(key)) => key.clone(),
@@ -60,7 +59,7 @@ pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>,
     }
     let named = blobs.put_decision(&decision).await?;
     let next = Cursor { decision: Some(named), ..cursor };
-    sync.cursor.swap(&version, &next).await.map_err(|error| sync.failed(error))?;
+    sync.cursor.store().swap(&version, &next).await.map_err(|error| sync.failed(error))?;
     done.push("run the sync to publish the rest".to_owned());
     Ok(done)
 }

@@ -12,7 +12,6 @@ use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::plan::BlobKey;
 use crate::pipeline::claim::{self, Claim};
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::state::CursorStore;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 use crate::state::wire::Kind;
@@ -20,7 +19,7 @@ use crate::store::Store;
 
 /// Takes one sync over.
 pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::take(&sync.loaded.id, sync.cursor.path())?;
+    let _lock = RunLock::of(sync)?;
     let (settings, store) = (sync.settings(), stores.destination.as_ref());
     let Some((claim, _)) = claim::read(store, &claim::claim_key(settings)).await? else {
         return Ok(vec!["nobody holds this sync; the next run does".to_owned()]);
@@ -34,8 +33,8 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
         _ => {
             let cursor = published(sync, stores, &claim).await?;
             let written = match &ours {
-                Some((_, version)) => sync.cursor.swap(version, &cursor).await,
-                None => sync.cursor.create(&cursor).await,
+                Some((_, version)) => sync.cursor.store().swap(version, &cursor).await,
+                None => sync.cursor.store().create(&cursor).await,
             };
             written.map_err(|error| sync.failed(error))?;
             cursor

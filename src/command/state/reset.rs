@@ -2,21 +2,22 @@
 //! so that no key and no blob of before is ever written again.
 
 use crate::command::run_lock::RunLock;
-use crate::command::syncs::{Stores, Sync};
+use crate::command::syncs::{Place, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::plan::BlobKey;
 use crate::pipeline::claim;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::configmap::content;
 use crate::state::{CursorStore, StateError};
 use crate::store::{ErrorKind, Store};
 
 /// Resets one cursor.
 pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::take(&sync.loaded.id, sync.cursor.path())?;
-    match sync.cursor.load().await {
+    let _lock = RunLock::of(sync)?;
+    match sync.cursor.store().load().await {
         Ok(Some((cursor, version))) => {
             let (next, mut done) = forget(sync, stores.destination.as_ref(), cursor).await?;
-            sync.cursor.swap(&version, &next).await.map_err(|error| sync.failed(error))?;
+            sync.cursor.store().swap(&version, &next).await.map_err(|error| sync.failed(error))?;
             done.push(format!("reset at epoch {}; the next run reads everything", next.epoch));
             Ok(done)
         }
@@ -69,16 +70,24 @@ async fn replace(sync: &Sync, stores: &Stores, error: StateError) -> Result<Vec<
     let store = stores.destination.as_ref();
     let claimed = claim::read(store, &claim::claim_key(sync.settings())).await?;
     let Some((claim, _)) = claimed else { return Err(sync.failed(error)) };
-    let path = sync.cursor.path();
-    let aside = path.with_extension("nonsense");
-    std::fs::rename(path, &aside).map_err(|error| {
-        let message = format!("{}: {} cannot be renamed: {error}", sync.loaded.id, path.display());
-        RunError::because(RunErrorKind::Failed, message, error)
-    })?;
     let cursor = Cursor::empty(claim.state_id, claim.epoch, sync.spec_hash());
-    sync.cursor.create(&cursor).await.map_err(|error| sync.failed(error))?;
+    let aside = match &sync.cursor {
+        Place::File(file) => {
+            let aside = file.path().with_extension("nonsense");
+            std::fs::rename(file.path(), &aside).map_err(|error| {
+                let message = format!("{}: {} cannot be renamed: {error}", sync.loaded.id, file.path().display());
+                RunError::because(RunErrorKind::Failed, message, error)
+            })?;
+            file.create(&cursor).await.map_err(|error| sync.failed(error))?;
+            aside.display().to_string()
+        }
+        Place::ConfigMap { cursor: stored, .. } => {
+            stored.replace_nonsense(&cursor).await.map_err(|error| sync.failed(error))?;
+            format!("the key {} of {}", content::ASIDE_KEY, stored.place())
+        }
+    };
     Ok(vec![
-        format!("the cursor made no sense and was put aside as {}", aside.display()),
+        format!("the cursor made no sense and was put aside as {aside}"),
         format!("reset at epoch {}, which the claim in the destination names; the next run reads everything", claim.epoch),
     ])
 }

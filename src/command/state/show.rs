@@ -78,7 +78,7 @@ impl SyncState {
     fn new(sync: &Sync, cursor: Option<Cursor>) -> SyncState {
         let id = &sync.loaded.id;
         let state = cursor.map(|cursor| State::new(cursor, &sync.spec_hash()));
-        SyncState { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.path().display().to_string(), state }
+        SyncState { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.to_string(), state }
     }
 }
 

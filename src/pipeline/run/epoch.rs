@@ -54,6 +54,7 @@ impl Lead<'_> {
     async fn until_decided(&mut self) -> Result<(), RunError> {
         let (mut key, plan) = self.plan_under_way().await?;
         let mut plan = Arc::new(plan);
+        self.begin_progress(&plan);
         let ledger = match &self.cursor.ledger {
             Some(root) => {
                 let names: BTreeSet<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
@@ -80,8 +81,7 @@ impl Lead<'_> {
                     plan = Arc::new(*wider);
                     next.plan = Some(key.clone());
                     self.swap(next).await?;
-                    let total = plan.tables.iter().map(|table| table.objects).sum();
-                    self.context.progress.begin(plan.epoch, total, plan.tables.iter().map(|table| table.bytes).sum());
+                    self.begin_progress(&plan);
                 }
                 Verdict::Vanished(manifests) => {
                     for manifest in manifests {
@@ -91,6 +91,11 @@ impl Lead<'_> {
                 }
             }
         }
+    }
+
+    fn begin_progress(&self, plan: &Plan) {
+        let (objects, bytes) = (plan.tables.iter().map(|table| table.objects).sum(), plan.tables.iter().map(|table| table.bytes).sum());
+        self.context.progress.begin(plan.epoch, objects, bytes);
     }
 
     /// Gives the epoch under way up before its decision: its uploads and blobs become garbage.

@@ -22,7 +22,10 @@ pub async fn follow(context: &Context) -> Result<(), RunError> {
                 {
                     let blobs = blobs(context, cursor);
                     let prepared = match blobs.get_plan(key).await {
-                        Ok(plan) => prepare_all(context, &blobs, key, &Arc::new(plan)).await.map(|_| ()),
+                        Ok(plan) => {
+                            context.progress.join(plan.epoch);
+                            prepare_all(context, &blobs, key, &Arc::new(plan)).await.map(|_| ())
+                        }
                         Err(error) => Err(error.into()),
                     };
                     match prepared {

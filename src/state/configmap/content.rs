@@ -20,6 +20,9 @@ pub const TABLE_PREFIX: &str = "table.";
 /// What the keys of the workers' progress begin with; the worker's index follows.
 pub const PROGRESS_PREFIX: &str = "progress.";
 
+/// Where a cursor that made no sense is kept when another takes its place.
+pub const ASIDE_KEY: &str = "cursor.nonsense";
+
 /// Names up to this length stand in keys as they are; a ConfigMap's key has at most 253 bytes.
 const NAME_BYTES_MAX: usize = 200;
 

@@ -1,0 +1,123 @@
+//! `s3sync worker`: one pod of a run's Indexed Job. Everything comes by the environment, see [`pod`].
+//!
+//! Index 0 leads the run and ends with it; the others follow the cursor for as long as the run lasts and are ended with the Job. Whatever a
+//! follower meets, it leaves to worker 0 to report: a follower's exit would end the Job before worker 0 could say why.
+
+mod last_words;
+mod pod;
+mod progress;
+mod stop;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use self::last_words::LastWords;
+use self::pod::Pod;
+use super::machine::Machine;
+use super::places::Places;
+use super::run::report::SyncReport;
+use super::syncs::{self, Place, Sync};
+use super::{CommandError, Kind};
+use crate::pipeline::context::Context;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::run::{RunSummary, follow, lead};
+use crate::state::configmap::{ConfigMapCursor, Patience};
+
+/// Does the pod's part of the run.
+pub fn execute() -> Result<(), CommandError> {
+    let env = |name: &str| std::env::var(name).ok();
+    let last_words = LastWords::new(&env);
+    super::on_panic({
+        let last_words = last_words.clone();
+        move |message| last_words.failed(RunErrorKind::Failed, message)
+    });
+    let result = Pod::new(&env).and_then(|pod| {
+        let runtime = super::runtime().map_err(|error| RunError::new(RunErrorKind::Failed, error.to_string()))?;
+        let result = runtime.block_on(work(pod, &last_words));
+        // What a cancelled run left on other threads is not waited for.
+        runtime.shutdown_background();
+        result
+    });
+    let failure = match result {
+        Ok(ended) => {
+            last_words.leave(&last_words::report(&ended.report));
+            ended.failure
+        }
+        Err(error) => {
+            last_words.failed(error.kind, &error.message);
+            Some(error)
+        }
+    };
+    syncs::end(failure.into_iter().collect())
+}
+
+/// A run that began.
+struct Ended {
+    report: SyncReport,
+    failure: Option<RunError>,
+}
+
+async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
+    let id = pod.sync.id.clone();
+    let cancel = CancellationToken::new();
+    stop::listen(cancel.clone(), last_words.clone())
+        .map_err(|error| RunError::because(RunErrorKind::Failed, format!("{id}: signals cannot be caught: {error}"), error))?;
+    let cursor = cursor(&pod).await?;
+    let uid = cursor.uid().await.map_err(|error| RunError::because(RunErrorKind::from(&error), format!("{id}: {error}"), error))?;
+    let Some(uid) = uid else {
+        let message = format!("{id}: the {} is not there; the operator makes it again, and runs the sync again", cursor.place());
+        return Err(RunError::new(RunErrorKind::Interrupted, message));
+    };
+    let sync = Sync { loaded: pod.sync, cursor: Place::ConfigMap { cursor: cursor.clone(), uid } };
+    let workers = sync.settings().worker.replicas;
+    let mut machine =
+        Machine::new(pod.scratch_dir.as_deref()).map_err(|error| RunError::new(RunErrorKind::Failed, format!("{id}: {error}")))?;
+    machine.replicas = workers;
+    machine.accept_spec_change = pod.accept_spec_change;
+    machine.cancel = cancel;
+    // The others of the run are other pods.
+    let context = Context { index: pod.index, workers_here: 1, ..machine.context(&sync, sync.stores().await?) };
+    tracing::info!(sync = %id, index = pod.index, workers, memory = machine.memory_bytes, "working");
+    if pod.index == 0 { Ok(first(&context, cursor, workers).await) } else { other(&context, cursor, workers).await }
+}
+
+/// A client of the pod's own cluster.
+async fn cursor(pod: &Pod) -> Result<ConfigMapCursor, RunError> {
+    let id = &pod.sync.id;
+    let client = kube::Client::try_default().await.map_err(|error| {
+        let message = format!("{id}: there is no way to the API server from here: {error}; workers are started by the operator");
+        RunError::because(RunErrorKind::Failed, message, error)
+    })?;
+    Ok(ConfigMapCursor::new(client, &id.namespace, &pod.cursor, Patience::WORKER))
+}
+
+/// Leads the run to its end.
+async fn first(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Ended {
+    // What an earlier run left, when it was ended before it could remove it.
+    progress::forget(&cursor).await;
+    let told = progress::tell(cursor.clone(), 0, workers, Arc::clone(&context.progress));
+    let mut summary = RunSummary::default();
+    let failure = lead(context, &mut summary).await.err();
+    drop(told);
+    progress::forget(&cursor).await;
+    let places = Places::of(context, &summary);
+    Ended { report: SyncReport::ended(&context.settings.id, &summary, &places, failure.as_ref()), failure }
+}
+
+/// Follows the run until the pod is ended, or the cursor is not the run's any more.
+async fn other(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Result<Ended, RunError> {
+    let _told = progress::tell(cursor, context.index, workers, Arc::clone(&context.progress));
+    loop {
+        match follow(context).await {
+            Ok(()) => return Err(context.interrupted()),
+            Err(error) if error.kind.exit_code() == Kind::Interrupted.exit_code() => return Err(error),
+            Err(error) => tracing::warn!(sync = %context.settings.id, index = context.index, "left to worker 0: {error}"),
+        }
+        // Worker 0 meets the same, alone, and says so; or it moves on, and so do we.
+        tokio::select! {
+            () = context.cancel.cancelled() => return Err(context.interrupted()),
+            () = tokio::time::sleep(context.patience.look_again) => {}
+        }
+    }
+}

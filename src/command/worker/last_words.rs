@@ -1,0 +1,71 @@
+//! The termination message: how the run ended, for the operator. Worker 0 leaves one however it ends, short of being killed.
+
+use std::path::PathBuf;
+
+use super::pod::{self, Environment};
+use crate::api::report::RunReport;
+use crate::api::status::RunOutcome;
+use crate::command::run::report::{Outcome, SyncReport};
+use crate::pipeline::error::RunErrorKind;
+
+/// Where a worker leaves its last words. Followers have none.
+#[derive(Clone, Debug)]
+pub struct LastWords {
+    path: Option<PathBuf>,
+}
+
+impl LastWords {
+    /// Those of the pod with this environment.
+    pub fn new(env: &Environment<'_>) -> LastWords {
+        LastWords { path: pod::leads(env).then(|| pod::termination_log(env)) }
+    }
+
+    /// Leaves a report. What cannot be written is logged, and changes nothing: the exit code says the most important.
+    pub fn leave(&self, report: &RunReport) {
+        let Some(path) = &self.path else { return };
+        if let Err(error) = std::fs::write(path, report.to_termination_message()) {
+            tracing::warn!(path = %path.display(), "the termination message cannot be written: {error}");
+        }
+    }
+
+    /// Leaves the report of a run that failed with nothing published that we know of.
+    pub fn failed(&self, kind: RunErrorKind, message: &str) {
+        self.leave(&RunReport::failed(kind.reason(), message));
+    }
+}
+
+/// A run's report as the operator takes it.
+pub fn report(sync: &SyncReport) -> RunReport {
+    let sum = |number: fn(&crate::command::run::report::TableReport) -> u64| count(sync.tables.iter().map(number).sum());
+    RunReport {
+        result: match sync.result {
+            Outcome::Succeeded => RunOutcome::Succeeded,
+            Outcome::Failed => RunOutcome::Failed,
+        },
+        reason: sync.reason.to_owned(),
+        message: message(sync),
+        tables: count(sync.tables.iter().filter(|table| table.files > 0).count() as u64),
+        objects: sum(|table| table.objects),
+        rows: sum(|table| table.rows),
+        bytes: sum(|table| table.bytes),
+        files: sum(|table| table.files),
+        bad_records: count(sync.bad_records),
+        quarantined: count(sync.quarantined),
+    }
+}
+
+/// The report's sentence, with what a person must know of a run that succeeded all the same.
+fn message(sync: &SyncReport) -> String {
+    let mut message = sync.message.clone();
+    if sync.quarantined > 0 || sync.bad_records > 0 {
+        for note in sync.notes.iter().filter(|note| !note.starts_with("look in ")) {
+            message.push_str("; ");
+            message.push_str(note);
+        }
+    }
+    message
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

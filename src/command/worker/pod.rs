@@ -1,0 +1,218 @@
+//! What the operator tells a worker's pod, by its environment.
+
+use std::path::PathBuf;
+
+use crate::api::manifest::{self, End, LoadedSync, ManifestErrorKind};
+use crate::pipeline::error::{RunError, RunErrorKind};
+
+/// Looks a variable up.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Where the termination message goes: the kubelet reads it there unless the container names another file.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// One pod of a run.
+#[derive(Debug)]
+pub struct Pod {
+    /// The Job's completion index.
+    pub index: u32,
+    /// The cursor's ConfigMap, in the sync's namespace.
+    pub cursor: String,
+    /// Whether a changed source or destination is accepted.
+    pub accept_spec_change: bool,
+    /// Where data spills; `None`: the system's temporary directory.
+    pub scratch_dir: Option<PathBuf>,
+    /// What is run, with its credentials.
+    pub sync: LoadedSync,
+}
+
+impl Pod {
+    /// Reads and checks everything. No request is made.
+    pub fn new(env: &Environment<'_>) -> Result<Pod, RunError> {
+        let required = |name: &str, what: &str| {
+            let missing = || invalid(format!("the variable {name} ({what}) is not set; workers are started by the operator"));
+            env(name).filter(|text| !text.is_empty()).ok_or_else(missing)
+        };
+        let text = required("JOB_COMPLETION_INDEX", "the pod's index")?;
+        let index = text
+            .parse()
+            .map_err(|_| invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod")))?;
+        let cursor = required("S3SYNC_CURSOR", "the cursor's ConfigMap")?;
+        let sync = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
+        Ok(Pod {
+            index,
+            cursor,
+            accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
+            scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
+            sync,
+        })
+    }
+}
+
+/// Whether this pod leads the run, and so reports for it: also one that cannot tell does, rather than nobody.
+pub fn leads(env: &Environment<'_>) -> bool {
+    env("JOB_COMPLETION_INDEX").and_then(|index| index.parse::<u32>().ok()).unwrap_or(0) == 0
+}
+
+/// Where the termination message goes.
+pub fn termination_log(env: &Environment<'_>) -> PathBuf {
+    env("S3SYNC_TERMINATION_LOG").map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
+}
+
+/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its Secrets.
+fn sync(text: &str, env: &Environment<'_>) -> Result<LoadedSync, RunError> {
+    let manifests = manifest::check_text(text).map_err(failed)?;
+    for checked in &manifests.syncs {
+        let resolved = &checked.resolved;
+        if let Some(field) = resolved.source.command_line_only().or_else(|| resolved.destination.command_line_only()) {
+            let id = &resolved.settings.id;
+            return Err(invalid(format!("{id}: {field} is for the command line only: a pod has no directories or profiles of a user")));
+        }
+    }
+    let secret = |end: &End<'_>, _: &str, key: &str| Ok(env(&variable(end.path, key)));
+    let mut loaded = manifests.connect_with(&secret).map_err(failed)?;
+    match (loaded.pop(), loaded.len()) {
+        (Some(sync), 0) => Ok(sync),
+        _ => Err(invalid("the variable S3SYNC_MANIFEST holds several syncs; workers are started by the operator".to_owned())),
+    }
+}
+
+/// The variable that holds a Secret's key for one end: both ends may name Secrets with the same keys.
+fn variable(path: &str, key: &str) -> String {
+    let side = if path == "spec.source" { "SOURCE" } else { "DESTINATION" };
+    let key = if key == "ca.crt" { "CA_CRT" } else { key };
+    format!("S3SYNC_{side}_{key}")
+}
+
+fn invalid(message: String) -> RunError {
+    RunError::new(RunErrorKind::InvalidSpec, message)
+}
+
+/// All errors of the manifest as one sentence: a termination message has room for the first few.
+fn failed(errors: Vec<manifest::ManifestError>) -> RunError {
+    let kind = match errors.first().map(|error| error.kind) {
+        Some(ManifestErrorKind::Secret) => RunErrorKind::Denied,
+        _ => RunErrorKind::InvalidSpec,
+    };
+    let messages: Vec<String> = errors
+        .into_iter()
+        // A line of JSON that nobody wrote tells nobody anything.
+        .map(|error| manifest::ManifestError { line: None, ..error }.to_string())
+        .collect();
+    RunError::new(kind, messages.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::connection::Credentials;
+
+    fn manifest() -> Value {
+        json!({
+            "apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync",
+            "metadata": {"name": "orders", "namespace": "data", "uid": "u", "generation": 3},
+            "spec": {
+                "source": {"bucket": "raw", "endpoint": "http://minio:9000", "secretRef": {"name": "ro"}, "caSecretRef": {"name": "ca"}},
+                "destination": {"bucket": "lake", "format": "parquet"},
+                "worker": {"replicas": 3},
+            },
+        })
+    }
+
+    fn variables(manifest: &Value) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("S3SYNC_MANIFEST", manifest.to_string()),
+            ("S3SYNC_CURSOR", "orders-cursor".to_owned()),
+            ("JOB_COMPLETION_INDEX", "2".to_owned()),
+            ("S3SYNC_SOURCE_AWS_ACCESS_KEY_ID", "AKIA".to_owned()),
+            ("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", "hidden".to_owned()),
+            ("S3SYNC_SOURCE_CA_CRT", "PEM".to_owned()),
+            // The process's own credentials are the default chain's, not the Secret's.
+            ("AWS_ACCESS_KEY_ID", "other".to_owned()),
+        ])
+    }
+
+    fn pod(variables: &BTreeMap<&'static str, String>) -> Result<Pod, RunError> {
+        Pod::new(&|name| variables.get(name).cloned())
+    }
+
+    #[test]
+    fn a_pod_is_what_its_environment_says() {
+        let mut variables = variables(&manifest());
+        let of = pod(&variables).unwrap();
+        assert_eq!((of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir), (2, "orders-cursor", false, None));
+        assert_eq!((of.sync.id.to_string(), of.sync.settings.worker.replicas), ("data/orders".to_owned(), 3));
+        let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else { panic!() };
+        assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("AKIA", "hidden", None));
+        assert_eq!(of.sync.source.ca_pem.as_deref(), Some(b"PEM".as_slice()));
+        assert!(matches!(of.sync.destination.credentials, Credentials::Default));
+
+        variables.extend([
+            ("S3SYNC_ACCEPT_SPEC_CHANGE", "true".to_owned()),
+            ("S3SYNC_SCRATCH_DIR", "/scratch".to_owned()),
+            ("S3SYNC_SOURCE_AWS_SESSION_TOKEN", "token".to_owned()),
+        ]);
+        let of = pod(&variables).unwrap();
+        assert_eq!((of.accept_spec_change, of.scratch_dir), (true, Some(PathBuf::from("/scratch"))));
+        let Credentials::Static { session_token, .. } = of.sync.source.credentials else { panic!() };
+        assert_eq!(session_token.as_deref(), Some("token"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_sentence() {
+        let with = |name: &'static str, text: &str| {
+            let mut variables = variables(&manifest());
+            variables.insert(name, text.to_owned());
+            variables
+        };
+        let spec = |pointer: &str, value: Value| {
+            let mut manifest = manifest();
+            *manifest.pointer_mut(pointer).unwrap() = value;
+            variables(&manifest)
+        };
+        for (variables, kind, expected) in [
+            (
+                with("JOB_COMPLETION_INDEX", ""),
+                RunErrorKind::InvalidSpec,
+                "the variable JOB_COMPLETION_INDEX (the pod's index) is not set; workers are started by the operator",
+            ),
+            (
+                with("JOB_COMPLETION_INDEX", "-1"),
+                RunErrorKind::InvalidSpec,
+                "the variable JOB_COMPLETION_INDEX is \"-1\", which is no index of a Job's pod",
+            ),
+            (
+                with("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", ""),
+                RunErrorKind::Denied,
+                "data/orders: spec.source.secretRef names the Secret \"ro\", which has no value for AWS_SECRET_ACCESS_KEY; add it to the Secret",
+            ),
+            (
+                spec("/spec/source/endpoint", json!("file:/data")),
+                RunErrorKind::InvalidSpec,
+                "data/orders: spec.source.endpoint is for the command line only: a pod has no directories or profiles of a user",
+            ),
+            (
+                spec("/kind", json!("ConfigMap")),
+                RunErrorKind::InvalidSpec,
+                "kind is \"ConfigMap\", which is no kind of s3sync.dev; write S3Sync",
+            ),
+            (spec("/spec/worker/replicas", json!(0)), RunErrorKind::InvalidSpec, "data/orders: spec.worker.replicas"),
+            (with("S3SYNC_MANIFEST", "{"), RunErrorKind::InvalidSpec, ""),
+        ] {
+            let error = pod(&variables).unwrap_err();
+            assert!(error.message.starts_with(expected), "{error}");
+            assert_eq!(error.kind, kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_tell_reports() {
+        for (index, expected) in [(None, true), (Some("0"), true), (Some("x"), true), (Some("1"), false)] {
+            assert_eq!(leads(&|_| index.map(str::to_owned)), expected, "{index:?}");
+        }
+    }
+}
