@@ -6,14 +6,18 @@ mkdir -p "$root/bin" "$root/log"
 say() { printf '%s: %s\n' "$self" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# Debian packages, where this is Debian and we may install: name of a command, name of its package.
+# Installs Debian packages, where this is Debian and we may.
+packages() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 0
+  say "installing Debian packages: $*"
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } </dev/null >"$root/log/apt-$1" 2>&1 \
+    || { tail -n 20 "$root/log/apt-$1" >&2; die "could not install $*"; }
+}
+
+# Name of a command, name of its Debian package.
 need() {
   command -v "$1" >/dev/null && return
-  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    say "installing the Debian package $2 for $1"
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$2"; } </dev/null >"$root/log/apt-$2" 2>&1 \
-      || { tail -n 20 "$root/log/apt-$2" >&2; die "could not install $2"; }
-  fi
+  packages "$2"
   command -v "$1" >/dev/null || die "$1 is not on this machine: install it (Debian: $2) and try again"
 }
 
