@@ -1,6 +1,7 @@
 //! Values and rules, pure: no I/O, no clock, no randomness, nothing that awaits.
 
 pub mod connection;
+pub mod cron;
 pub mod cursor;
 #[cfg(test)]
 pub mod fixtures;

@@ -41,7 +41,7 @@ pub fn settings(sync: &S3Sync, folder: &Path) -> Result<Resolved, Vec<FieldError
     };
     let spec = &sync.spec;
     let mut problems = Problems::default();
-    schedule::check(spec, &mut problems);
+    schedule::check(spec, &id, &mut problems);
     let source_access = access::access(&spec.source.connection, "spec.source", folder, &mut problems);
     let source = source::source(&spec.source, &source_access, &mut problems);
     let schema = columns::schema(&spec.schema, &mut problems);
@@ -85,6 +85,9 @@ impl Problems {
     }
 }
 
+/// Variables that the operator or Kubernetes sets in workers, beside all that begin with S3SYNC_.
+const RESERVED_VARIABLES: [&str; 3] = ["JOB_COMPLETION_INDEX", "POD_NAME", "POD_NAMESPACE"];
+
 /// What is left of the settings.
 struct Rest {
     errors: ErrorSettings,
@@ -104,6 +107,14 @@ fn rest(spec: &S3SyncSpec, problems: &mut Problems) -> Option<Rest> {
         ));
     }
     let state_prefix = directory(&spec.state.prefix, "spec.state.prefix", problems);
+    for (i, variable) in spec.worker.env.iter().enumerate() {
+        if variable.name.starts_with("S3SYNC_") || RESERVED_VARIABLES.contains(&variable.name.as_str()) {
+            problems.add(
+                FieldError::new(format!("spec.worker.env[{i}].name"), format!("is {:?}, which is the operator's own", variable.name))
+                    .suggest("choose another name"),
+            );
+        }
+    }
     Some(Rest {
         errors: ErrorSettings {
             on_bad_object: spec.errors.on_bad_object.into(),
