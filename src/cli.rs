@@ -1,5 +1,6 @@
 //! The command line's grammar: structs only. What a verb does stands in [`crate::command`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -71,6 +72,8 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
     Worker,
+    /// Operates the S3Sync resources of a cluster: makes their runs' Jobs, and says in their status how they fare
+    Controller(ControllerArgs),
     /// Prints the CustomResourceDefinition as YAML
     #[command(after_help = "Example:\n  s3sync crd | kubectl apply --server-side -f -")]
     Crd,
@@ -237,6 +240,38 @@ pub struct ResetArgs {
     /// Does it without asking
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `s3sync controller`
+#[derive(Clone, Debug, Args)]
+pub struct ControllerArgs {
+    /// Operates the resources of this namespace alone; all namespaces unless given
+    #[arg(long, value_name = "NAMESPACE", env = "S3SYNC_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Runs at once in the cluster; what is due beyond them waits. 0: no cap
+    #[arg(long, value_name = "N", default_value_t = 0, env = "S3SYNC_MAX_CONCURRENT_RUNS")]
+    pub max_concurrent_runs: usize,
+    /// The workers' image: the controller's own
+    #[arg(long, value_name = "IMAGE", env = "S3SYNC_IMAGE")]
+    pub image: String,
+    /// When the workers' image is pulled: Always, IfNotPresent or Never; Kubernetes' rule unless given
+    #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"], env = "S3SYNC_IMAGE_PULL_POLICY")]
+    pub image_pull_policy: Option<String>,
+    /// A Secret for pulling the workers' image, in each resource's namespace; may be repeated
+    #[arg(long = "image-pull-secret", value_name = "SECRET", value_delimiter = ',', env = "S3SYNC_IMAGE_PULL_SECRETS")]
+    pub image_pull_secrets: Vec<String>,
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "S3SYNC_LISTEN")]
+    pub listen: SocketAddr,
+    /// The namespace of the Lease that makes one of several replicas the leader; the pod's own unless given
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// The Lease's name
+    #[arg(long, value_name = "NAME", default_value = "s3sync-controller", env = "S3SYNC_LEASE_NAME")]
+    pub lease_name: String,
+    /// Operates without a Lease: there must be one replica
+    #[arg(long, env = "S3SYNC_NO_LEADER_ELECTION")]
+    pub no_leader_election: bool,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | [`state`] | the cursor by compare-and-swap, the blobs that it names, the ledger | `store`, `model` |
 //! | [`pipeline`] | the epoch: plan, prepare, decide, publish, record | all of the above |
 //! | [`api`] | the `S3Sync` resource and its validation into [`model::settings`] | `model` |
+//! | [`controller`] | the operator: observe, decide, apply | `api`, `state`, `model` |
 //! | [`command`] | the composition root: a file a verb | everything |
 //!
 //! Data flows one way: object, plan, shard, record batch, staged file, manifest, cursor. Each step is a type that the next one takes.
@@ -32,6 +33,7 @@ pub mod api;
 pub mod cli;
 pub mod codec;
 pub mod command;
+pub mod controller;
 pub mod model;
 pub mod pipeline;
 pub mod state;

@@ -34,6 +34,10 @@ pub struct S3SyncStatus {
     /// The annotation s3sync.dev/trigger as it was when it last started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_trigger_annotation: Option<String>,
+    /// Hash of source, schema, destination, incremental and errors as the last run had them. Another one starts a run, where there is no
+    /// schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_spec_hash: Option<String>,
     /// Runs that failed since the last one that succeeded.
     #[serde(default)]
     pub consecutive_failures: i32,
@@ -71,6 +75,7 @@ impl Default for S3SyncStatus {
             last_successful_time: None,
             last_trigger: None,
             last_trigger_annotation: None,
+            last_spec_hash: None,
             consecutive_failures: 0,
             active: Vec::new(),
             progress: None,

@@ -12,6 +12,7 @@ use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
 use crate::{codec, telemetry};
 
 pub mod completions;
+pub mod controller;
 pub mod crd;
 pub mod look;
 pub mod machine;
@@ -50,6 +51,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::State(args) => state::execute(args),
         Verb::Validate(args) => validate::execute(&args),
         Verb::Worker => worker::execute(),
+        Verb::Controller(args) => controller::execute(args),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
     }

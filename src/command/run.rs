@@ -1,6 +1,6 @@
 //! `s3sync run`: every sync of the manifests, one after the other, to its end.
 
-mod interrupt;
+pub(super) mod interrupt;
 pub(super) mod report;
 mod workers;
 

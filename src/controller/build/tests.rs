@@ -1,0 +1,83 @@
+use serde_json::json;
+
+use super::*;
+use crate::controller::check::check;
+use crate::controller::decide::{Start, Why};
+use crate::controller::fixtures::{sync, sync_with};
+use crate::controller::run::Marks;
+
+fn start() -> Start {
+    Start {
+        job: "orders-202611211530".into(),
+        marks: Marks {
+            slot: "202611211530".into(),
+            scheduled: Some("2026-11-21T15:30:00Z".parse().unwrap()),
+            synced: Some("0123456789".into()),
+            ..Marks::default()
+        },
+        why: Why::Slot,
+    }
+}
+
+fn defaults() -> PodDefaults {
+    PodDefaults { image: "ghcr.io/s3sync-dev/s3sync:0.1.0".into(), ..PodDefaults::default() }
+}
+
+/// What every worker needs, and nothing more.
+#[test]
+fn the_smallest_job() {
+    let sync = sync();
+    insta::assert_yaml_snapshot!(job(&sync, &check(&sync).unwrap(), &start(), false, &defaults()));
+}
+
+/// Every field of spec.worker, credentials on both sides, and a queue.
+#[test]
+fn the_fullest_job() {
+    let sync = sync_with(json!({
+        "source": {"bucket": "raw", "secretRef": {"name": "raw-ro"}, "caSecretRef": {"name": "raw-ca"}, "endpoint": "http://minio:9000"},
+        "destination": {"bucket": "lake", "format": "csv", "path": "$(HOME)/{{TABLE}}/{{UUID}}.csv", "secretRef": {"name": "lake-rw"}},
+        "worker": {
+            "replicas": 3, "backoffLimit": 5, "activeDeadlineSeconds": 3600, "scratch": "1Gi", "serviceAccountName": "irsa",
+            "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": 2, "memory": "512Mi"}},
+            "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "batch", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}}},
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+            "priorityClassName": "low", "imagePullSecrets": [{"name": "mine"}],
+            "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+            "podLabels": {"team": "data", "app.kubernetes.io/name": "spoofed"}, "podAnnotations": {"note": "x"}, "queueName": "batch",
+        },
+    }));
+    let defaults = PodDefaults { image_pull_policy: Some("Always".into()), image_pull_secrets: vec!["registry".into()], ..defaults() };
+    insta::assert_yaml_snapshot!(job(&sync, &check(&sync).unwrap(), &start(), true, &defaults));
+}
+
+#[test]
+fn rights() {
+    let sync = sync();
+    insta::assert_yaml_snapshot!((service_account(&sync), role(&sync), role_binding(&sync)));
+    let named = sync_with(json!({"worker": {"serviceAccountName": "irsa"}}));
+    assert_eq!(service_account(&named), None);
+    assert_eq!(role_binding(&named).subjects.unwrap()[0].name, "irsa");
+}
+
+#[test]
+fn cursors() {
+    insta::assert_yaml_snapshot!(cursor_map(&sync()));
+    let dying = cursor_map(&sync_with(json!({"state": {"onDelete": "Delete"}})));
+    assert_eq!(dying.metadata.owner_references, Some(vec![owner(&sync())]));
+}
+
+/// Labels of the resource, such as a GitOps tool's, stay where they are.
+#[test]
+fn nothing_of_the_resource_s_metadata_is_passed_on() {
+    let mut sync = sync();
+    sync.metadata.labels = Some([("argocd.argoproj.io/instance".to_owned(), "data".to_owned())].into());
+    sync.metadata.annotations = Some([("argocd.argoproj.io/tracking-id".to_owned(), "data:x".to_owned())].into());
+    let checked = check(&sync).unwrap();
+    let texts = [
+        serde_json::to_string(&job(&sync, &checked, &start(), false, &defaults())).unwrap(),
+        serde_json::to_string(&(role(&sync), role_binding(&sync), service_account(&sync), cursor_map(&sync))).unwrap(),
+    ];
+    assert!(texts.iter().all(|text| !text.contains("argoproj")), "{texts:?}");
+}

@@ -1,0 +1,174 @@
+//! Whether a resource can run in a cluster: the spec's own rules, and what only the controller knows. PURE.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::names::short_hash;
+use super::schedule::Schedule;
+use crate::api::error::FieldError;
+use crate::api::{S3Sync, validate};
+use crate::model::settings::Settings;
+use crate::model::spec_hash::SpecHash;
+
+/// What one environment variable may hold. Linux refuses an argument or variable of 128 KiB (MAX_ARG_STRLEN, execve(2)).
+const MANIFEST_BYTES_MAX: usize = 100_000;
+
+/// Errors that a message names; the rest is counted.
+const NAMED_MAX: usize = 5;
+
+/// A resource that can run.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What a run works by.
+    pub settings: Settings,
+    /// When it runs; `None`: on change and on trigger.
+    pub schedule: Option<Schedule>,
+    /// Hash of what is synced: source, schema, destination, incremental and errors. Another one is a reason to run.
+    pub synced: String,
+    /// Identity of source and destination, as the cursor holds it.
+    pub identity: SpecHash,
+    /// The resource as workers get it.
+    pub manifest: String,
+}
+
+/// Why a resource cannot run, in the words of the condition Ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The condition's reason.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A spec that is wrong.
+    pub fn invalid(message: impl Into<String>) -> Refusal {
+        Refusal { reason: "InvalidSpec", message: message.into() }
+    }
+}
+
+/// Checks a resource.
+pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
+    // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
+    let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| Refusal::invalid(sentence(&errors)))?;
+    let elsewhere = [&resolved.source, &resolved.destination].into_iter().find_map(|access| access.command_line_only());
+    if let Some(field) = elsewhere {
+        let message = format!("{field} works on the command line only; pods have no profiles and no directories of yours");
+        return Err(Refusal { reason: "UnsupportedInCluster", message });
+    }
+    let manifest = manifest(sync);
+    if manifest.len() > MANIFEST_BYTES_MAX {
+        return Err(Refusal::invalid(format!(
+            "the spec has {} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}; shorten its lists, with globs instead of keys for example",
+            manifest.len()
+        )));
+    }
+    Ok(Checked {
+        schedule: Schedule::of(&sync.spec, &resolved.settings.id),
+        synced: synced(sync),
+        identity: SpecHash::of(&resolved.settings),
+        settings: resolved.settings,
+        manifest,
+    })
+}
+
+fn sentence(errors: &[FieldError]) -> String {
+    let mut text = errors.iter().take(NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if errors.len() > NAMED_MAX {
+        text.push_str(&format!("; and {} more", errors.len() - NAMED_MAX));
+    }
+    text
+}
+
+/// What a change of makes a run worth while. When to run, pods and history are none of it.
+fn synced(sync: &S3Sync) -> String {
+    let spec = &sync.spec;
+    short_hash(&[&json!([spec.source, spec.schema, spec.destination, spec.incremental, spec.errors]).to_string()])
+}
+
+/// The resource as one line of JSON: spec and identity; no status, no annotations.
+fn manifest(sync: &S3Sync) -> String {
+    let metadata = &sync.metadata;
+    json!({
+        "apiVersion": "s3sync.dev/v1alpha1",
+        "kind": "S3Sync",
+        "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid, "generation": metadata.generation},
+        "spec": sync.spec,
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::fixtures::{sync, sync_with};
+
+    fn refused(spec: serde_json::Value) -> (&'static str, String) {
+        let refusal = check(&sync_with(spec)).unwrap_err();
+        (refusal.reason, refusal.message)
+    }
+
+    #[test]
+    fn refusals() {
+        for (spec, reason, message) in [
+            (json!({"schedule": "every hour"}), "InvalidSpec", "spec.schedule is \"every hour\", which is no cron expression: "),
+            (
+                json!({"timeZone": "Mars/Base"}),
+                "InvalidSpec",
+                "spec.timeZone needs schedule; spec.timeZone is \"Mars/Base\", which is no IANA",
+            ),
+            (
+                json!({"source": {"bucket": "raw", "endpoint": "file:data"}}),
+                "UnsupportedInCluster",
+                "spec.source.endpoint works on the command line only",
+            ),
+            (
+                json!({"destination": {"bucket": "lake", "format": "csv", "profile": "dev"}}),
+                "UnsupportedInCluster",
+                "spec.destination.profile works on the command line only",
+            ),
+            (
+                json!({"worker": {"env": [{"name": "S3SYNC_JOB", "value": "x"}]}}),
+                "InvalidSpec",
+                "spec.worker.env[0].name is \"S3SYNC_JOB\"",
+            ),
+            (json!({"source": {"bucket": "raw", "include": vec!["x".repeat(1000); 200]}}), "InvalidSpec", "the spec has "),
+        ] {
+            let (seen, text) = refused(spec.clone());
+            assert_eq!((seen, text.starts_with(message)), (reason, true), "{spec}: {text}");
+        }
+    }
+
+    /// Frozen: another hash would run every sync without a schedule once more when the controller is upgraded.
+    #[test]
+    fn what_is_synced_is_source_to_errors() {
+        let base = check(&sync()).unwrap().synced;
+        for (spec, same) in [
+            (json!({}), true),
+            (json!({"suspend": true}), true),
+            (json!({"worker": {"replicas": 3}}), true),
+            (json!({"schedule": "@daily"}), true),
+            (json!({"limits": {"objectsPerCommit": 5}}), true),
+            (json!({"source": {"bucket": "other"}}), false),
+            (json!({"destination": {"bucket": "lake", "format": "csv"}}), false),
+            (json!({"schema": {"mode": "Strings"}}), false),
+            (json!({"incremental": {"enabled": false}}), false),
+            (json!({"errors": {"onBadObject": "Quarantine"}}), false),
+        ] {
+            assert_eq!(check(&sync_with(spec.clone())).unwrap().synced == base, same, "{spec}");
+        }
+    }
+
+    #[test]
+    fn workers_get_spec_and_identity() {
+        let mut sync = sync();
+        sync.metadata.annotations = Some([("secret".to_owned(), "x".to_owned())].into());
+        sync.status = Some(Default::default());
+        let manifest: serde_json::Value = serde_json::from_str(&check(&sync).unwrap().manifest).unwrap();
+        assert_eq!(manifest["metadata"], json!({"name": "orders", "namespace": "data", "uid": "uid-1", "generation": 3}));
+        assert_eq!(manifest.as_object().unwrap().keys().collect::<Vec<_>>(), ["apiVersion", "kind", "metadata", "spec"]);
+        let again: S3Sync = serde_json::from_value(manifest).unwrap();
+        assert_eq!(again.spec, sync.spec);
+    }
+}

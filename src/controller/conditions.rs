@@ -1,0 +1,214 @@
+//! Conditions, by kstatus' rules (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>): Ready and LastRunSucceeded say
+//! how things are, Reconciling and Stalled are there only while true. PURE.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::check::{Checked, Refusal};
+use super::cursor::Position;
+use super::decide::Observed;
+use super::names::{ACCEPT_SPEC_CHANGE, cursor_name};
+use super::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::S3SyncStatus;
+use crate::api::status::{RunOutcome, RunResult};
+
+/// Which runs may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Any.
+    Open,
+    /// Only one that ends what is already half visible.
+    CommittingOnly,
+    /// None.
+    Shut,
+}
+
+/// What the condition Ready says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether the spec is valid and the schedule armed.
+    pub ready: bool,
+    /// One word.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Which runs may start.
+    pub gate: Gate,
+}
+
+/// What conditions are about, beside the status.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What is seen.
+    pub seen: &'a Observed,
+    /// What Ready says.
+    pub ready: &'a Readiness,
+    /// A run is due, and there is no room for it.
+    pub waits_for_capacity: bool,
+}
+
+/// Whether the resource can run. `status` is up to date with the Jobs that are there.
+pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S3SyncStatus) -> Readiness {
+    let no = |reason, message: String, gate| Readiness { ready: false, reason, message, gate };
+    let yes = |reason, message: String, gate| Readiness { ready: true, reason, message, gate };
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(refusal) => return no(refusal.reason, refusal.message.clone(), Gate::Shut),
+    };
+    let name = seen.sync.metadata.name.as_deref().unwrap_or_default();
+    let cursor = cursor_name(name);
+    if seen.taken.contains(&cursor) {
+        let message = format!("the ConfigMap {cursor} is not a cursor of this sync; remove it, or give the sync another name");
+        return no("CursorInvalid", message, Gate::Shut);
+    }
+    match seen.cursor.as_ref().map(|cursor| &cursor.position) {
+        Some(Position::Nonsense(reason)) => {
+            let message = format!(
+                "the cursor in ConfigMap {cursor} makes no sense: {reason}; restore it from a copy, or start over with `s3sync state reset \
+                 {name} --yes`; nothing runs until then"
+            );
+            return no("CursorInvalid", message, Gate::Shut);
+        }
+        Some(Position::At { identity: Some(identity), .. }) if *identity != checked.identity && !accepted(seen) => {
+            let what = match (identity.source != checked.identity.source, identity.destination != checked.identity.destination) {
+                (true, true) => "source and destination",
+                (_, true) => "destination",
+                _ => "source or table rule",
+            };
+            let message = format!(
+                "the {what} changed since the last run; accept it with the annotation {ACCEPT_SPEC_CHANGE}: \"{}\", or start over with \
+                 `s3sync state reset {name} --yes`",
+                seen.sync.metadata.generation.unwrap_or_default()
+            );
+            return no("SpecChanged", message, Gate::CommittingOnly);
+        }
+        _ => {}
+    }
+    if seen.sync.spec.suspend {
+        return yes("Suspended", "no run starts while spec.suspend is true".into(), Gate::CommittingOnly);
+    }
+    if let Some((reason, message)) = found_by_worker(checked, status) {
+        return no(reason, message, Gate::Open);
+    }
+    let spec = &seen.sync.spec;
+    let message = match &spec.schedule {
+        Some(schedule) => format!("runs by the schedule {schedule}, {}", spec.time_zone.as_deref().unwrap_or("Etc/UTC")),
+        None => "runs when what is synced changes, and on trigger".to_owned(),
+    };
+    yes("Armed", message, Gate::Open)
+}
+
+/// Whether somebody has accepted a changed source or destination, for this generation.
+pub fn accepted(seen: &Observed) -> bool {
+    let annotation = seen.sync.metadata.annotations.as_ref().and_then(|all| all.get(ACCEPT_SPEC_CHANGE));
+    annotation.is_some_and(|value| seen.sync.metadata.generation.is_some_and(|generation| *value == generation.to_string()))
+}
+
+/// What the last run found out about the spec as it is now: what only a look into the buckets shows. The next run tries again.
+fn found_by_worker(checked: &Checked, status: &S3SyncStatus) -> Option<(&'static str, String)> {
+    let last = status.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed)?;
+    if status.last_spec_hash.as_ref() != Some(&checked.synced) {
+        return None;
+    }
+    let reason =
+        ["InvalidSpec", "SpecChanged", "Claimed", "CursorInvalid"].into_iter().find(|word| last.reason.as_deref() == Some(word))?;
+    Some((reason, sentence_of(last)))
+}
+
+fn sentence_of(run: &RunResult) -> String {
+    run.message.clone().unwrap_or_else(|| format!("the run {} says no more", run.job))
+}
+
+/// The conditions, in the order in which they are shown.
+pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situation<'_>) -> Vec<Condition> {
+    let Situation { seen, ready, .. } = situation;
+    let generation = seen.sync.metadata.generation;
+    let mut conditions = Vec::new();
+    let mut add = |kind: &str, is: bool, reason: &str, message: &str| {
+        conditions.push(condition(before, kind, is, reason, message, generation, seen.now));
+    };
+    let waiting = waiting(seen).or_else(|| refused(situation));
+    // What keeps a pod from starting is mostly the spec's business, so it stands where people look first.
+    let message = waiting.as_ref().filter(|_| ready.ready).unwrap_or(&ready.message);
+    add("Ready", ready.ready, ready.reason, message);
+    if let Some(run) = &status.last_run {
+        add("LastRunSucceeded", run.result == RunOutcome::Succeeded, last_run_reason(run), &sentence_of(run));
+    }
+    if let Some((reason, message)) = reconciling(status, situation, waiting) {
+        add("Reconciling", true, reason, &message);
+    }
+    if let Some((reason, message)) = stalled(status, ready) {
+        add("Stalled", true, reason, &message);
+    }
+    conditions
+}
+
+fn condition(
+    before: &[Condition],
+    kind: &str,
+    is: bool,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    let status = if is { "True" } else { "False" };
+    let same = before.iter().find(|condition| condition.type_ == kind && condition.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: cut(message, MESSAGE_BYTES_MAX),
+        observed_generation: generation,
+        // Kubernetes' own rule: the time of the last change of status, not of reason or message.
+        last_transition_time: same.map_or(Time(super::decide::whole_seconds(now)), |condition| condition.last_transition_time.clone()),
+    }
+}
+
+/// The words that LastRunSucceeded knows; what a run says beyond them is about the spec, and stands under Ready.
+fn last_run_reason(run: &RunResult) -> &'static str {
+    const WORDS: [&str; 7] = ["BadData", "Denied", "NotFound", "Interrupted", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
+    if run.result == RunOutcome::Succeeded {
+        return "Succeeded";
+    }
+    WORDS.into_iter().find(|word| run.reason.as_deref() == Some(word)).unwrap_or("Failed")
+}
+
+/// Why a worker of a run in progress does not start.
+fn waiting(seen: &Observed) -> Option<String> {
+    let active = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && run.job == job);
+    let waiting = seen.workers.iter().filter(|worker| worker.deleted.is_none() && active(&worker.job));
+    let (worker, sentence) = waiting.filter_map(|worker| Some((worker, worker.waits.as_ref()?))).min_by_key(|(worker, _)| worker.index)?;
+    Some(format!("worker {} does not start: {sentence}", worker.index))
+}
+
+/// Why a run that is due does not start.
+fn refused(situation: &Situation<'_>) -> Option<String> {
+    let answer = situation.seen.refused.as_ref().filter(|_| situation.waits_for_capacity)?;
+    Some(format!("the API server refuses what the next run needs: {answer}"))
+}
+
+fn reconciling(status: &S3SyncStatus, situation: &Situation<'_>, waiting: Option<String>) -> Option<(&'static str, String)> {
+    if let Some(run) = status.active.first() {
+        let held = situation.seen.runs.iter().any(|seen| seen.job == run.job && seen.held && seen.active());
+        return Some(match waiting {
+            Some(sentence) => ("WorkerWaiting", sentence),
+            None if held => ("Queued", format!("the run {} waits to be admitted by its queue", run.job)),
+            None => ("Running", format!("the run {} is in progress", run.job)),
+        });
+    }
+    if let Some(sentence) = waiting {
+        return Some(("RunRefused", sentence));
+    }
+    let message = "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows";
+    situation.waits_for_capacity.then(|| ("WaitingForCapacity", message.to_owned()))
+}
+
+/// What needs somebody's hand.
+fn stalled(status: &S3SyncStatus, ready: &Readiness) -> Option<(&'static str, String)> {
+    if !ready.ready {
+        return Some((ready.reason, ready.message.clone()));
+    }
+    let last = status.last_run.as_ref().filter(|run| run.reason.as_deref() == Some("DecisionUnpublishable"))?;
+    Some(("DecisionUnpublishable", sentence_of(last)))
+}

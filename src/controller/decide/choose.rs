@@ -1,0 +1,223 @@
+//! Which run to start, if any. PURE.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Observed, Start};
+use crate::api::S3SyncStatus;
+use crate::api::status::RunOutcome;
+use crate::controller::check::Checked;
+use crate::controller::conditions::{Gate, Readiness};
+use crate::controller::cursor::Position;
+use crate::controller::names::{Repeat, TRIGGER, job_name, parse_job_name, short_hash};
+use crate::controller::record::News;
+use crate::controller::run::{Marks, Run};
+use crate::controller::schedule::{Anchor, Look, Slot};
+use crate::controller::text::cut;
+use crate::model::cursor::Phase;
+
+/// The longest wait before a failed run is repeated: what is healed outside is noticed within the hour.
+const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is read of the annotation s3sync.dev/trigger, in bytes: as long as the field. An annotation has no bound of its own.
+const TOKEN_BYTES_MAX: usize = 253;
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// What is synced is new, or has changed.
+    Change,
+    /// The trigger has a new value.
+    Trigger,
+    /// The schedule says so.
+    Slot,
+    /// The last run failed.
+    Retry,
+    /// The last run left something half done.
+    Recovery,
+}
+
+/// What was chosen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choice {
+    /// The run to start.
+    pub start: Option<Start>,
+    /// A run is due, and the cap on concurrent runs leaves no room for it.
+    pub waits_for_capacity: bool,
+    /// `status.nextScheduleTime`.
+    pub anchor: Option<Timestamp>,
+    /// Times at which another choice may be made.
+    pub wake: Vec<Timestamp>,
+    /// Slots that will never run.
+    pub missed: u32,
+}
+
+/// Chooses. `status` is up to date with the Jobs that are there.
+pub fn choose(seen: &Observed, checked: Option<&Checked>, status: &S3SyncStatus, ready: &Readiness, news: &News) -> Choice {
+    let mut choice = Choice::default();
+    let Some(checked) = checked else { return choice };
+    let busy = news.unsettled || seen.runs.iter().any(|run| run.owned && run.active());
+    let candidate = match ready.gate {
+        Gate::Shut => None,
+        Gate::CommittingOnly => recovery(seen, checked, status, true, &mut choice.wake),
+        Gate::Open => {
+            let look = look(seen, checked, status).unwrap_or_default();
+            choice.anchor = look.anchor;
+            choice.wake.extend(look.next);
+            choice.missed = newly_missed(&look, busy || !seen.capacity);
+            asked_for(seen, checked, status, look.due)
+                .or_else(|| look.due.map(|slot| scheduled(seen, checked, slot)))
+                .or_else(|| recovery(seen, checked, status, false, &mut choice.wake))
+                .or_else(|| retry(seen, checked, status, &mut choice.wake))
+        }
+    };
+    match candidate {
+        Some(_) if busy => {}
+        Some(_) if !seen.capacity => choice.waits_for_capacity = true,
+        start => choice.start = start,
+    }
+    choice
+}
+
+/// Slots are counted as missed once: when a run makes up for them, or when they are given up.
+fn newly_missed(look: &Look, held_up: bool) -> u32 {
+    if look.due.is_some() && held_up { 0 } else { look.missed }
+}
+
+/// What the schedule says. A slot whose name somebody else's Job has is skipped.
+fn look(seen: &Observed, checked: &Checked, status: &S3SyncStatus) -> Option<Look> {
+    let schedule = checked.schedule.as_ref()?;
+    let anchor = match &status.next_schedule_time {
+        Some(time) => Anchor::Armed(time.0),
+        None if status.observed_generation < 0 => {
+            Anchor::Since(seen.sync.metadata.creation_timestamp.as_ref().map_or(seen.now, |time| time.0))
+        }
+        None => Anchor::Since(seen.now),
+    };
+    let done = status.last_schedule_time.as_ref().map(|time| time.0);
+    let look = schedule.look(anchor, done, seen.now);
+    match look.due {
+        Some(slot) if is_foreign(seen, &job_name(&name(seen), &slot.text(), Repeat::First)) => {
+            let after = schedule.look(anchor, Some(slot.minute), seen.now);
+            Some(Look { missed: look.missed + 1, ..after })
+        }
+        _ => Some(look),
+    }
+}
+
+fn is_foreign(seen: &Observed, job: &str) -> bool {
+    seen.taken.contains(job) || seen.runs.iter().any(|run| !run.owned && run.job == job)
+}
+
+/// A run for a change of what is synced, where there is no schedule, or for a trigger's new value. It is the due slot's run too.
+fn asked_for(seen: &Observed, checked: &Checked, status: &S3SyncStatus, due: Option<Slot>) -> Option<Start> {
+    let marks = marks(seen, checked);
+    let changed = checked.schedule.is_none() && status.last_spec_hash != marks.synced;
+    let new = |value: &Option<String>, last: &Option<String>| value.is_some() && value != last;
+    let triggered = new(&marks.trigger, &status.last_trigger) || new(&marks.trigger_annotation, &status.last_trigger_annotation);
+    let why = match (changed, triggered) {
+        (true, _) => Why::Change,
+        (_, true) => Why::Trigger,
+        _ => return None,
+    };
+    let slot = hashed_slot(&marks);
+    let repeat = free(seen, status, &slot, Repeat::Attempt);
+    Some(Start { job: job_name(&name(seen), &slot, repeat), marks: Marks { slot, scheduled: due.map(|slot| slot.minute), ..marks }, why })
+}
+
+fn scheduled(seen: &Observed, checked: &Checked, slot: Slot) -> Start {
+    let text = slot.text();
+    Start {
+        job: job_name(&name(seen), &text, Repeat::First),
+        marks: Marks { slot: text, scheduled: Some(slot.minute), ..marks(seen, checked) },
+        why: Why::Slot,
+    }
+}
+
+/// Without a schedule a failed run is repeated, so that what is healed outside heals here.
+fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<Start> {
+    let last = status.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed)?;
+    if checked.schedule.is_some() {
+        return None;
+    }
+    wait(seen, status, wake)?;
+    let slot = parse_job_name(&last.job)?.0.to_owned();
+    let repeat = free(seen, status, &slot, Repeat::Attempt);
+    Some(Start { job: job_name(&name(seen), &slot, repeat), marks: Marks { slot, ..marks(seen, checked) }, why: Why::Retry })
+}
+
+/// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only what is half visible.
+fn recovery(seen: &Observed, checked: &Checked, status: &S3SyncStatus, committing_only: bool, wake: &mut Vec<Timestamp>) -> Option<Start> {
+    let Position::At { phase, garbage, .. } = seen.cursor.as_ref()?.position else { return None };
+    let needed = if committing_only { phase == Phase::Committing } else { phase != Phase::Idle || garbage };
+    if !needed {
+        return None;
+    }
+    wait(seen, status, wake)?;
+    let marks = Marks { scheduled: None, ..marks(seen, checked) };
+    let last = status.last_run.as_ref().and_then(|run| parse_job_name(&run.job));
+    let slot = last.map_or_else(|| hashed_slot(&marks), |(slot, _)| slot.to_owned());
+    let repeat = free(seen, status, &slot, Repeat::Recovery);
+    // It ends what is there; whether a change or a trigger has had its run is not its business.
+    let marks = Marks { slot, ..Marks::default() };
+    Some(Start { job: job_name(&name(seen), &marks.slot, repeat), marks, why: Why::Recovery })
+}
+
+/// `Some` when the backoff after the last run is over: 1, 2, 4 ... 60 minutes by the number of failures in a row.
+fn wait(seen: &Observed, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<()> {
+    let Some(ended) = status.last_run.as_ref().and_then(|run| run.completion_time.as_ref()) else { return Some(()) };
+    let time = ended.0.checked_add(backoff(status.consecutive_failures)).ok()?;
+    if time <= seen.now {
+        return Some(());
+    }
+    wake.push(time);
+    None
+}
+
+fn backoff(failures: i32) -> SignedDuration {
+    // Six doublings are past the longest wait.
+    let doublings = failures.saturating_sub(1).clamp(0, 6);
+    SignedDuration::from_mins(1 << doublings).min(BACKOFF_MAX)
+}
+
+fn name(seen: &Observed) -> String {
+    seen.sync.metadata.name.clone().unwrap_or_default()
+}
+
+/// What a run that starts now is for. Its slot is still to be named.
+fn marks(seen: &Observed, checked: &Checked) -> Marks {
+    Marks {
+        slot: String::new(),
+        scheduled: None,
+        synced: Some(checked.synced.clone()),
+        trigger: seen.sync.spec.trigger.clone(),
+        trigger_annotation: seen
+            .sync
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(TRIGGER))
+            .map(|token| cut(token, TOKEN_BYTES_MAX)),
+    }
+}
+
+fn hashed_slot(marks: &Marks) -> String {
+    let text = |value: &Option<String>| value.as_ref().map_or_else(|| "-".to_owned(), |value| format!("+{value}"));
+    short_hash(&[&text(&marks.synced), &text(&marks.trigger), &text(&marks.trigger_annotation)])
+}
+
+/// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back.
+fn free(seen: &Observed, status: &S3SyncStatus, slot: &str, kind: fn(u32) -> Repeat) -> Repeat {
+    let recorded = status.last_run.iter().chain(&status.history).map(|run| run.job.as_str());
+    let jobs = seen.runs.iter().map(|run: &Run| run.job.as_str()).chain(seen.taken.iter().map(String::as_str)).chain(recorded);
+    let used = jobs.filter_map(parse_job_name).filter(|(of, _)| *of == slot).map(|(_, repeat)| repeat);
+    let number = used.filter_map(|repeat| match (repeat, kind(0)) {
+        (Repeat::First, Repeat::Attempt(_)) => Some(1),
+        (Repeat::Attempt(n), Repeat::Attempt(_)) | (Repeat::Recovery(n), Repeat::Recovery(_)) => Some(n),
+        _ => None,
+    });
+    match (number.max(), kind(0)) {
+        (None, Repeat::Recovery(_)) => Repeat::Recovery(1),
+        (None, _) => Repeat::First,
+        (Some(number), _) => kind(number + 1),
+    }
+}

@@ -1,0 +1,87 @@
+//! Events: what people are told when something changes. PURE: made from the status before and after, so that what stays is told once.
+
+use super::decide::Why;
+use super::record::News;
+use super::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::S3SyncStatus;
+use crate::api::status::{RunOutcome, RunResult};
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether somebody should have a look.
+    pub warning: bool,
+    /// One word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Note {
+    /// Something that went as it should.
+    pub fn normal(reason: &str, message: impl AsRef<str>) -> Note {
+        Note { warning: false, reason: reason.to_owned(), message: cut(message.as_ref(), MESSAGE_BYTES_MAX) }
+    }
+
+    /// Something that somebody should look at.
+    pub fn warning(reason: &str, message: impl AsRef<str>) -> Note {
+        Note { warning: true, ..Note::normal(reason, message) }
+    }
+}
+
+/// What to tell when `after` takes the place of `before`.
+pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<Note> {
+    let mut notes: Vec<Note> = news.ended.iter().map(ended).collect();
+    let find = |status: &S3SyncStatus, kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
+    let (was, is) = (find(before, "Ready"), find(after, "Ready"));
+    if let Some(is) = is
+        && was.as_ref().map(|was| (&was.status, &was.reason)) != Some((&is.status, &is.reason))
+    {
+        // A resource that is fine from its beginning needs no event to say so.
+        match (is.status == "True", was.is_some()) {
+            (true, true) => notes.push(Note::normal(&is.reason, &is.message)),
+            (true, false) => {}
+            (false, _) => notes.push(Note::warning(&is.reason, &is.message)),
+        }
+    }
+    let stuck = |status: &S3SyncStatus| {
+        find(status, "Reconciling").filter(|condition| ["WorkerWaiting", "RunRefused"].contains(&condition.reason.as_str()))
+    };
+    if let Some(is) = stuck(after)
+        && stuck(before).is_none_or(|was| was.reason != is.reason)
+    {
+        notes.push(Note::warning(&is.reason, &is.message));
+    }
+    notes
+}
+
+/// What is told of slots that will never run.
+pub fn missed(slots: u32) -> Note {
+    let what = if slots == 1 { "slot" } else { "slots" };
+    Note::warning("SlotMissed", format!("{slots} scheduled {what} will not be run; one run makes up for all that is missed"))
+}
+
+/// What is told of a run that starts.
+pub fn started(job: &str, why: Why) -> Note {
+    let why = match why {
+        Why::Change => "what is synced is new or has changed",
+        Why::Trigger => "it was triggered",
+        Why::Slot => "it is due",
+        Why::Retry => "the last run failed",
+        Why::Recovery => "the last run left something half done",
+    };
+    Note::normal("RunStarted", format!("{job}: {why}"))
+}
+
+/// What is told of a name that somebody else's object has.
+pub fn taken(kind: &str, name: &str) -> Note {
+    Note::warning("NameTaken", format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped"))
+}
+
+fn ended(run: &RunResult) -> Note {
+    let message = run.message.as_deref().unwrap_or_default();
+    match run.result {
+        RunOutcome::Succeeded => Note::normal("RunSucceeded", format!("{}: {message}", run.job)),
+        RunOutcome::Failed => Note::warning("RunFailed", format!("{} ({}): {message}", run.job, run.reason.as_deref().unwrap_or("Failed"))),
+    }
+}

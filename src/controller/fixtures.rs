@@ -1,0 +1,104 @@
+//! Values that the controller's tests begin with.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::cursor::{CursorView, Position};
+use super::decide::Observed;
+use super::names::{Repeat, job_name};
+use super::run::{End, Ended, Marks, Run, Worker};
+use crate::api::S3Sync;
+use crate::api::report::RunReport;
+use crate::api::status::RunOutcome;
+use crate::model::cursor::Phase;
+
+/// 2026-11-21, a Saturday.
+pub fn at(time: &str) -> Timestamp {
+    format!("2026-11-21T{time}Z").parse().unwrap()
+}
+
+/// `data/orders`, generation 3, made at noon, without a schedule.
+pub fn sync() -> S3Sync {
+    sync_with(json!({}))
+}
+
+/// The same with other fields of its spec.
+pub fn sync_with(spec: Value) -> S3Sync {
+    let mut whole = json!({"source": {"bucket": "raw"}, "destination": {"bucket": "lake", "format": "parquet"}});
+    let fields = whole.as_object_mut().unwrap();
+    fields.extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(json!({
+        "apiVersion": "s3sync.dev/v1alpha1",
+        "kind": "S3Sync",
+        "metadata": {
+            "name": "orders", "namespace": "data", "uid": "uid-1", "generation": 3, "resourceVersion": "100",
+            "creationTimestamp": "2026-11-21T12:00:00Z",
+        },
+        "spec": whole,
+    }))
+    .unwrap()
+}
+
+/// Nothing but the resource, seen at a time.
+pub fn observed(sync: S3Sync, now: &str) -> Observed {
+    Observed { sync, runs: vec![], workers: vec![], cursor: None, taken: Default::default(), refused: None, capacity: true, now: at(now) }
+}
+
+/// A run in progress.
+pub fn run(slot: &str, repeat: Repeat, created: &str) -> Run {
+    Run {
+        job: job_name("orders", slot, repeat),
+        uid: format!("job-{slot}-{created}"),
+        owned: true,
+        created: at(created),
+        started: Some(at(created)),
+        deleting: false,
+        held: false,
+        end: None,
+        marks: Marks { slot: slot.to_owned(), ..Marks::default() },
+    }
+}
+
+impl Run {
+    /// The same, ended.
+    pub fn ended(self, time: &str, succeeded: bool) -> Run {
+        let reason = if succeeded { "SuccessPolicy" } else { "PodFailurePolicy" };
+        Run { end: Some(End { at: at(time), succeeded, reason: reason.into(), message: String::new() }), ..self }
+    }
+}
+
+/// Worker 0 of a run, with what it reported.
+pub fn reported(run: &Run, exit_code: i32, report: RunReport) -> Worker {
+    Worker {
+        pod: format!("{}-0-abcde", run.job),
+        uid: format!("pod-{}", run.uid),
+        job: run.job.clone(),
+        index: 0,
+        created: Some(run.created),
+        deleted: None,
+        ended: Some(Ended { exit_code, reason: String::new(), report: Some(report) }),
+        waits: None,
+    }
+}
+
+/// What worker 0 says of a good run.
+pub fn good() -> RunReport {
+    RunReport {
+        result: RunOutcome::Succeeded,
+        reason: "Succeeded".into(),
+        message: "2 objects, 10 rows".into(),
+        tables: 1,
+        objects: 2,
+        rows: 10,
+        bytes: 100,
+        files: 1,
+        bad_records: 0,
+        quarantined: 0,
+    }
+}
+
+/// A cursor of the fixture's source and destination.
+pub fn cursor(phase: Phase, garbage: bool) -> CursorView {
+    let identity = Some(super::check::check(&sync()).unwrap().identity);
+    CursorView { position: Position::At { phase, garbage, identity }, ..CursorView::default() }
+}

@@ -1,0 +1,263 @@
+//! What the controller knows before its watches do: what it has just written. Losing it costs a request or two, never a second run.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use tokio::time::Instant;
+
+use crate::api::S3SyncStatus;
+
+/// Namespace and name of a resource.
+pub type Key = (String, String);
+
+/// A watch that is this far behind has failed, and lists again.
+const RECENT_MAX: Duration = Duration::from_secs(60);
+
+/// How long a name that somebody else has is left alone before it is tried again.
+const TAKEN_FOR: Duration = Duration::from_secs(600);
+
+/// How long a refused run is held back: a quota that is raised, or a policy that is mended, is noticed within that.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// A progress that moves is written this often at most: people read it, and every write is one for all who watch.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// The first wait after an error, doubled with each further one.
+const ERROR_WAIT_MIN: Duration = Duration::from_secs(1);
+
+/// The longest wait after errors.
+const ERROR_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What is remembered of all resources.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<Key, Remembered>>);
+
+/// What is remembered of one.
+#[derive(Debug, Default)]
+struct Remembered {
+    /// The uid that all of it is about.
+    uid: String,
+    /// The resource version that a status was written over, and the status.
+    written: Option<(String, S3SyncStatus)>,
+    /// When a status was written.
+    written_at: Option<Instant>,
+    /// Jobs that were made, and are maybe not seen yet. `None` while the request is under way.
+    recent: BTreeMap<String, (Option<Arc<Job>>, Instant)>,
+    /// Names that others have.
+    taken: BTreeMap<String, Instant>,
+    /// Digest of the rights that were applied.
+    applied: Option<String>,
+    /// Why the API server takes no Job, and when it said so.
+    refused: Option<(String, Instant)>,
+    /// Errors in a row.
+    errors: u32,
+    /// What was said last of a resource that cannot be read.
+    unreadable: Option<String>,
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, key: &Key, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        change(self.lock().entry(key.clone()).or_default())
+    }
+
+    /// Begins a look at a resource: what is known of a namesake that is gone is forgotten.
+    pub fn meet(&self, key: &Key, uid: &str) {
+        self.with(key, |known| {
+            if known.uid != uid {
+                *known = Remembered { uid: uid.to_owned(), ..Remembered::default() };
+            }
+        });
+    }
+
+    /// Forgets all resources but these.
+    pub fn keep(&self, alive: &BTreeSet<Key>) {
+        self.lock().retain(|key, _| alive.contains(key));
+    }
+
+    /// The status that was written over this version of the resource, which the watch has not shown yet.
+    pub fn status_over(&self, key: &Key, resource_version: Option<&str>) -> Option<S3SyncStatus> {
+        self.with(key, |known| {
+            known.written.as_ref().filter(|(base, _)| Some(base.as_str()) == resource_version).map(|(_, status)| status.clone())
+        })
+    }
+
+    /// A status was written over this version of the resource.
+    pub fn wrote_status(&self, key: &Key, resource_version: Option<&str>, status: &S3SyncStatus) {
+        self.with(key, |known| {
+            known.written = resource_version.map(|version| (version.to_owned(), status.clone()));
+            known.written_at = Some(Instant::now());
+        });
+    }
+
+    /// How long a status that says nothing new but progress has to wait.
+    pub fn progress_waits(&self, key: &Key) -> Option<Duration> {
+        let written = self.with(key, |known| known.written_at)?;
+        PROGRESS_EVERY.checked_sub(written.elapsed()).filter(|wait| !wait.is_zero())
+    }
+
+    /// Jobs that were made and that `seen` does not have.
+    pub fn unseen_jobs(&self, key: &Key, seen: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
+        self.with(key, |known| {
+            known.recent.retain(|name, (_, since)| since.elapsed() < RECENT_MAX && !seen(name));
+            known.recent.values().filter_map(|(job, _)| job.clone()).collect()
+        })
+    }
+
+    /// Takes a place under the cap for a Job that is about to be made. `active` are the unfinished Jobs that are seen. One lock over
+    /// counting and taking: two looks at once must not both take the last place.
+    pub fn take_place(&self, key: &Key, job: &str, active: &BTreeSet<(String, String)>, cap: usize) -> bool {
+        let mut all = self.lock();
+        let unseen = count_unseen(&all, active);
+        if cap != 0 && active.len() + unseen >= cap {
+            return false;
+        }
+        all.entry(key.clone()).or_default().recent.insert(job.to_owned(), (None, Instant::now()));
+        true
+    }
+
+    /// Whether there is a place under the cap.
+    pub fn has_place(&self, active: &BTreeSet<(String, String)>, cap: usize) -> bool {
+        cap == 0 || active.len() + count_unseen(&self.lock(), active) < cap
+    }
+
+    /// The Job was made, or was there already.
+    pub fn made(&self, key: &Key, name: &str, job: Arc<Job>) {
+        self.with(key, |known| {
+            known.recent.insert(name.to_owned(), (Some(job), Instant::now()));
+            known.refused = None;
+        });
+    }
+
+    /// The Job was not made.
+    pub fn not_made(&self, key: &Key, name: &str, refused: Option<String>) {
+        self.with(key, |known| {
+            known.recent.remove(name);
+            known.refused = refused.map(|answer| (answer, Instant::now()));
+        });
+    }
+
+    /// Why the API server took no Job at the last try.
+    pub fn refused(&self, key: &Key) -> Option<String> {
+        self.with(key, |known| known.refused.as_ref().map(|(answer, _)| answer.clone()))
+    }
+
+    /// Whether that was so lately that another try would be answered the same. Every look would try, and what is refused makes looks.
+    pub fn holds_back(&self, key: &Key) -> bool {
+        self.with(key, |known| known.refused.as_ref().is_some_and(|(_, since)| since.elapsed() < REFUSED_FOR))
+    }
+
+    /// Somebody else has this name. `true` when that is new.
+    pub fn is_taken(&self, key: &Key, name: &str) -> bool {
+        self.with(key, |known| known.taken.insert(name.to_owned(), Instant::now()).is_none())
+    }
+
+    /// Names that somebody else has.
+    pub fn taken(&self, key: &Key) -> BTreeSet<String> {
+        self.with(key, |known| {
+            known.taken.retain(|_, since| since.elapsed() < TAKEN_FOR);
+            known.taken.keys().cloned().collect()
+        })
+    }
+
+    /// Whether rights with this digest were applied.
+    pub fn has_applied(&self, key: &Key, digest: &str) -> bool {
+        self.with(key, |known| known.applied.as_deref() == Some(digest))
+    }
+
+    /// Rights with this digest were applied; `None`: they may be gone.
+    pub fn applied(&self, key: &Key, digest: Option<String>) {
+        self.with(key, |known| known.applied = digest);
+    }
+
+    /// A look went well.
+    pub fn went_well(&self, key: &Key) {
+        self.with(key, |known| known.errors = 0);
+    }
+
+    /// A look failed: how long to wait.
+    pub fn failed(&self, key: &Key) -> Duration {
+        let errors = self.with(key, |known| {
+            known.errors = known.errors.saturating_add(1);
+            known.errors
+        });
+        ERROR_WAIT_MIN.saturating_mul(1 << (errors - 1).min(16)).min(ERROR_WAIT_MAX)
+    }
+
+    /// Whether this is new to say of a resource that cannot be read.
+    pub fn is_news(&self, key: &Key, message: &str) -> bool {
+        self.with(key, |known| known.unreadable.replace(message.to_owned()).as_deref() != Some(message))
+    }
+}
+
+fn count_unseen(all: &HashMap<Key, Remembered>, active: &BTreeSet<(String, String)>) -> usize {
+    let recent = all.iter().flat_map(|((namespace, _), known)| known.recent.iter().map(move |(name, (_, since))| (namespace, name, since)));
+    recent
+        .filter(|(namespace, name, since)| since.elapsed() < RECENT_MAX && !active.contains(&((*namespace).clone(), (*name).clone())))
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        ("data".into(), name.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_place_is_taken_once() {
+        let memory = Memory::default();
+        let none = BTreeSet::new();
+        assert!(memory.take_place(&key("a"), "a-1", &none, 1));
+        assert!(!memory.take_place(&key("b"), "b-1", &none, 1));
+        // Seen by now, and counted once.
+        let seen = BTreeSet::from([("data".to_owned(), "a-1".to_owned())]);
+        assert!(memory.take_place(&key("b"), "b-1", &seen, 2));
+        memory.not_made(&key("b"), "b-1", Some("quota".into()));
+        assert_eq!((memory.refused(&key("b")), memory.holds_back(&key("b"))), (Some("quota".into()), true));
+        assert!(memory.has_place(&seen, 2) && !memory.has_place(&seen, 1) && memory.has_place(&seen, 0));
+        // A request that never came back does not hold its place for ever.
+        tokio::time::advance(RECENT_MAX).await;
+        assert!(memory.take_place(&key("b"), "b-2", &none, 1) && !memory.holds_back(&key("b")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_written_holds_until_it_is_seen() {
+        let memory = Memory::default();
+        let status = S3SyncStatus { consecutive_failures: 7, ..S3SyncStatus::default() };
+        memory.meet(&key("a"), "uid-1");
+        memory.wrote_status(&key("a"), Some("100"), &status);
+        assert_eq!(memory.status_over(&key("a"), Some("100")), Some(status));
+        assert_eq!(memory.status_over(&key("a"), Some("101")), None);
+        assert_eq!(memory.progress_waits(&key("a")), Some(PROGRESS_EVERY));
+        tokio::time::advance(PROGRESS_EVERY).await;
+        assert_eq!(memory.progress_waits(&key("a")), None);
+        memory.meet(&key("a"), "uid-2");
+        assert_eq!(memory.status_over(&key("a"), Some("100")), None, "a namesake's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_are_repeated_ever_more_slowly() {
+        let memory = Memory::default();
+        let waits: Vec<u64> = (0..11).map(|_| memory.failed(&key("a")).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        memory.went_well(&key("a"));
+        assert_eq!(memory.failed(&key("a")).as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_taken_name_is_tried_again_later() {
+        let memory = Memory::default();
+        assert!(memory.is_taken(&key("a"), "a-1"));
+        assert!(!memory.is_taken(&key("a"), "a-1"));
+        assert_eq!(memory.taken(&key("a")), BTreeSet::from(["a-1".to_owned()]));
+        tokio::time::advance(TAKEN_FOR).await;
+        assert_eq!(memory.taken(&key("a")), BTreeSet::new());
+    }
+}

@@ -1,0 +1,42 @@
+//! The operator: `S3Sync` resources become worker Jobs.
+//!
+//! A look at one resource goes one way: observe (reads, from memory mostly), [`decide`] (PURE), apply (writes). What is read and written
+//! are Kubernetes objects alone: the controller sees no Secret and no bucket, and of the cursor it makes the empty ConfigMap and reads what
+//! workers write into it.
+//!
+//! | module | what it is | pure |
+//! | --- | --- | --- |
+//! | [`schedule`] | slots, delay, what was missed | yes |
+//! | [`check`] | whether a resource can run in a cluster | yes |
+//! | [`run`], [`cursor`] | Jobs, pods and ConfigMaps as deciding needs them | yes |
+//! | [`record`] | the status brought up to date with the Jobs | yes |
+//! | [`decide`] | the decision | yes |
+//! | [`conditions`], [`events`] | what people are told | yes |
+//! | [`build`] | the objects of a run | yes |
+//! | [`lean`] | what is kept in memory of watched objects | yes |
+//! | [`stores`], [`memory`] | what is watched, and what was just written | no |
+//! | [`reconcile`] | one look: observe, decide, apply | no |
+//! | [`operate`] | serve, lead, watch, look | no |
+//! | [`health`], [`metrics`], [`serve`] | what the kubelet and Prometheus ask for | no |
+
+pub mod build;
+pub mod check;
+pub mod conditions;
+pub mod cursor;
+pub mod decide;
+pub mod events;
+#[cfg(test)]
+pub mod fixtures;
+pub mod health;
+pub mod lean;
+pub mod memory;
+pub mod metrics;
+pub mod names;
+pub mod operate;
+pub mod reconcile;
+pub mod record;
+pub mod run;
+pub mod schedule;
+pub mod serve;
+pub mod stores;
+pub mod text;

@@ -1,0 +1,230 @@
+//! The controller's life: serve, lead, watch, look; end gracefully.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use jiff::Timestamp;
+use kube::runtime::controller::{self, Action, applier};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{Config, watcher};
+use kube::{Client, ResourceExt};
+use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::build::PodDefaults;
+use super::health::Health;
+use super::memory::Memory;
+use super::metrics::Metrics;
+use super::names::FIELD_MANAGER;
+use super::reconcile::{Context, LookError, after_error, reconcile};
+use super::serve::{self, Served};
+use super::stores::{self, Guarded, Stores, Watches};
+
+/// Looks at once. More would only queue at the API server, which gives one client a share of its room.
+const LOOKS_MAX: u16 = 32;
+
+/// The lease's duration: as long as a leader that was killed holds up the next one. As client-go's leader election.
+const LEASE_SECONDS: u64 = 15;
+
+/// How long before its end the lease is renewed.
+const RENEW_SECONDS: u64 = 5;
+
+/// How often what is remembered of resources that are gone is dropped.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// How to operate.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only there; `None`: everywhere.
+    pub namespace: Option<String>,
+    /// Runs at once; 0: no cap.
+    pub max_concurrent_runs: usize,
+    /// What is added to pods.
+    pub defaults: PodDefaults,
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// How to lead; `None`: there is no other replica.
+    pub lease: Option<LeaseOptions>,
+}
+
+/// Which lease makes a leader.
+#[derive(Clone, Debug)]
+pub struct LeaseOptions {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// This replica.
+    pub identity: String,
+}
+
+/// What ends a controller that nobody has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// The address cannot be listened at.
+    #[error("nothing can be served at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The Lease cannot be had.
+    #[error("the Lease {name} cannot be held: {source}")]
+    Lease {
+        /// The Lease, with its namespace.
+        name: String,
+        /// Why.
+        source: LeaseManagerError,
+    },
+    /// Another replica leads now.
+    #[error("another replica holds the Lease now; this one starts again and waits")]
+    NotLeading,
+    /// A watch's task has ended.
+    #[error("the watches have ended")]
+    WatchesEnded,
+}
+
+/// Operates until `stop`, or until it cannot.
+pub async fn operate(client: Client, options: Options, stop: CancellationToken) -> Result<(), OperateError> {
+    let (stores, writers) = stores::stores();
+    let metrics = Arc::new(Metrics::new(stores.clone()));
+    let health = Arc::new(Health::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let listener = serve::listen(options.listen).await.map_err(|source| OperateError::Listen { address: options.listen, source })?;
+    let served = Served { metrics: Arc::clone(&metrics), health: Arc::clone(&health), ready: Arc::clone(&ready) };
+    let serving = tokio::spawn(serve::serve(listener, served, stop.clone()));
+    let led = match &options.lease {
+        None => {
+            ready.store(true, Ordering::Relaxed);
+            metrics.leads();
+            let watches = stores::watch(&client, options.namespace.as_deref(), writers, &health);
+            look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed().await
+        }
+        Some(lease) => {
+            let mut lead = Lead::start(&client, lease).await?;
+            ready.store(true, Ordering::Relaxed);
+            let result = match lead.wait(&stop).await {
+                false => Ok(()),
+                true => {
+                    tracing::info!(identity = lease.identity, "this replica leads");
+                    metrics.leads();
+                    // Listed only now: what an earlier leader did is in these lists.
+                    let watches = stores::watch(&client, options.namespace.as_deref(), writers, &health);
+                    let lost = lead.lost();
+                    tokio::select! {
+                        result = look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed() => result,
+                        () = lost => Err(OperateError::NotLeading),
+                    }
+                }
+            };
+            lead.release().await;
+            result
+        }
+    };
+    stop.cancel();
+    // The server ends with `stop`; whether it did so well concerns nobody any more.
+    let _ = serving.await;
+    led
+}
+
+fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Options) -> Arc<Context> {
+    let instance = options.lease.as_ref().map(|lease| lease.identity.clone());
+    Arc::new(Context {
+        recorder: Recorder::new(client.clone(), Reporter { controller: FIELD_MANAGER.to_owned(), instance }),
+        client,
+        stores,
+        memory: Memory::default(),
+        metrics,
+        defaults: options.defaults.clone(),
+        max_concurrent_runs: options.max_concurrent_runs,
+        clock: Timestamp::now,
+    })
+}
+
+/// Looks at what the watches ask for, and at what asked to be looked at again. After `stop`, looks under way are brought to their end.
+async fn look_after(context: Arc<Context>, mut watches: Watches, stop: CancellationToken) -> Result<(), OperateError> {
+    let queue = std::mem::replace(&mut watches.queue, tokio::sync::mpsc::channel(1).1);
+    let queue = stream::unfold(queue, |mut queue| async move { Some((queue.recv().await?, queue)) });
+    let queue = queue.map(Ok::<_, watcher::Error>).take_until(stop.clone().cancelled_owned()).boxed();
+    let store = context.stores.syncs.clone();
+    let looks = applier(look_in_a_task, after_error, Arc::clone(&context), store, queue, Config::default().concurrency(LOOKS_MAX));
+    let mut forget = tokio::time::interval(FORGET_EVERY);
+    let mut looks = looks.boxed();
+    loop {
+        tokio::select! {
+            look = looks.next() => match look {
+                None => break,
+                // Deleted before its turn came, or told already by the error's policy.
+                Some(Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..))) => {}
+                Some(Err(error)) => tracing::warn!("{error}"),
+            },
+            _ = forget.tick() => {
+                let alive: BTreeSet<_> = context.stores.syncs.state().iter().map(|sync| (sync.namespace().unwrap_or_default(), sync.name_any())).collect();
+                context.memory.keep(&alive);
+            }
+        }
+    }
+    if stop.is_cancelled() { Ok(()) } else { Err(OperateError::WatchesEnded) }
+}
+
+/// A task of its own, so that looks share all threads.
+fn look_in_a_task(sync: Arc<Guarded>, context: Arc<Context>) -> BoxFuture<'static, Result<Action, LookError>> {
+    let task = tokio::spawn(reconcile(sync, context));
+    async move { task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }.boxed()
+}
+
+/// Holding the Lease.
+struct Lead {
+    leads: Receiver<bool>,
+    holding: JoinHandle<Result<kube_lease_manager::LeaseManager, LeaseManagerError>>,
+}
+
+impl Lead {
+    async fn start(client: &Client, lease: &LeaseOptions) -> Result<Lead, OperateError> {
+        let builder = LeaseManagerBuilder::new(client.clone(), &lease.name)
+            .with_namespace(&lease.namespace)
+            .with_identity(&lease.identity)
+            .with_duration(LEASE_SECONDS)
+            .with_grace(RENEW_SECONDS)
+            .with_field_manager(format!("{FIELD_MANAGER}-{}", lease.identity));
+        let name = format!("{}/{}", lease.namespace, lease.name);
+        let manager = builder.build().await.map_err(|source| OperateError::Lease { name, source })?;
+        let (leads, holding) = manager.watch().await;
+        Ok(Lead { leads, holding })
+    }
+
+    /// Returns when this replica leads; `false` when it is stopped before.
+    async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            leads = self.leads.wait_for(|leads| *leads) => leads.is_ok(),
+            () = stop.cancelled() => false,
+        }
+    }
+
+    /// Returns when this replica leads no more.
+    fn lost(&self) -> impl Future<Output = ()> + use<> {
+        let mut leads = self.leads.clone();
+        async move {
+            // An ended channel is an ended holder.
+            let _ = leads.wait_for(|leads| !*leads).await;
+        }
+    }
+
+    /// Gives the Lease back, so that the next leader need not wait for its end.
+    async fn release(self) {
+        drop(self.leads);
+        match self.holding.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("the Lease was not given back, and ends by itself: {error}"),
+            Err(error) => tracing::warn!("the Lease's task ended early: {error}"),
+        }
+    }
+}

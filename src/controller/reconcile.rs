@@ -1,0 +1,163 @@
+//! A look at one resource: observe, decide, apply. Nothing between reading and writing decides anything.
+
+mod apply;
+mod observe;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector;
+use kube::{Client, Resource};
+
+use super::build::PodDefaults;
+use super::decide::decide;
+use super::events::Note;
+use super::memory::{Key, Memory};
+use super::metrics::Metrics;
+use super::stores::{Guarded, Stores};
+use crate::api::S3Sync;
+
+/// A look that takes longer is given up and tried again: an API server that accepts a request and never answers must not hold a resource
+/// for ever. Far longer than a busy server takes.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+
+/// What every look needs.
+pub struct Context {
+    /// The cluster.
+    pub client: Client,
+    /// What is watched.
+    pub stores: Stores,
+    /// What was just written.
+    pub memory: Memory,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// What the controller adds to pods.
+    pub defaults: PodDefaults,
+    /// Runs at once in the cluster; 0: no cap.
+    pub max_concurrent_runs: usize,
+    /// The time.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("defaults", &self.defaults)
+            .field("max_concurrent_runs", &self.max_concurrent_runs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a look failed. It is tried again, ever more slowly.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The API server.
+    #[error("the API server refuses to {what}: {source}")]
+    Kube {
+        /// What was asked for, as a verb and its object.
+        what: String,
+        /// Its answer.
+        source: Box<kube::Error>,
+    },
+    /// A watch has ended, so that nothing is known any more.
+    #[error("a watch has ended")]
+    WatchEnded(#[from] reflector::store::WriterDropped),
+    /// No answer.
+    #[error("the API server did not answer within {} s", LOOK_MAX.as_secs())]
+    NoAnswer,
+}
+
+impl LookError {
+    /// The word in metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            LookError::Kube { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if status.is_conflict() => "conflict",
+                kube::Error::Api(status) if status.is_forbidden() => "forbidden",
+                kube::Error::Api(status) if status.is_not_found() => "not_found",
+                kube::Error::Api(status) if status.is_invalid() => "invalid",
+                kube::Error::Api(_) => "api",
+                _ => "connection",
+            },
+            LookError::WatchEnded(_) => "watch",
+            LookError::NoAnswer => "timeout",
+        }
+    }
+}
+
+/// Adds what was asked for to an error of the client.
+fn asked(what: impl Into<String>) -> impl FnOnce(kube::Error) -> LookError {
+    let what = what.into();
+    move |source| LookError::Kube { what, source: Box::new(source) }
+}
+
+/// A look at one resource.
+pub fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> BoxFuture<'static, Result<Action, LookError>> {
+    timed(guarded, context).boxed()
+}
+
+async fn timed(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, LookError> {
+    let began = tokio::time::Instant::now();
+    let result = match tokio::time::timeout(LOOK_MAX, look(&guarded, &context).boxed()).await {
+        Ok(result) => result,
+        Err(_) => Err(LookError::NoAnswer),
+    };
+    context.metrics.looked(began.elapsed(), result.as_ref().err().map(LookError::kind));
+    if result.is_ok() {
+        context.memory.went_well(&key(guarded.meta()));
+    }
+    result
+}
+
+/// When to look again after an error.
+pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Context>) -> Action {
+    let key = key(guarded.meta());
+    let wait = context.memory.failed(&key);
+    tracing::warn!(namespace = key.0, name = key.1, retry_seconds = wait.as_secs(), "{error}");
+    Action::requeue(wait)
+}
+
+async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError> {
+    context.stores.ready().await?;
+    let meta = guarded.meta();
+    context.memory.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
+    match &guarded.0 {
+        Ok(sync) => {
+            let seen = observe::observe(sync, context).boxed().await?;
+            let desired = decide(&seen);
+            apply::apply(&seen, desired, context).boxed().await
+        }
+        Err(invalid) => apply::unreadable(guarded, &invalid.error, context).boxed().await,
+    }
+}
+
+/// Whose a look is.
+pub(super) fn key(meta: &kube::core::ObjectMeta) -> Key {
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// Tells people something. An event that is lost is lost: nothing depends on it.
+async fn tell(sync: &S3Sync, note: &Note, context: &Context) {
+    let (namespace, name) = key(&sync.metadata);
+    tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
+    let event = Event {
+        type_: if note.warning { EventType::Warning } else { EventType::Normal },
+        reason: note.reason.clone(),
+        note: Some(note.message.clone()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder.publish(&event, &sync.object_ref(&())).boxed().await {
+        tracing::warn!(namespace, name, "the event {} could not be written: {error}", note.reason);
+    }
+}

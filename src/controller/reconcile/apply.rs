@@ -1,0 +1,313 @@
+//! Writing: a run's objects, the status, and what is to go. Nothing is written that is as it should be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::observe::active_jobs;
+use super::{Context, LookError, asked, key, tell};
+use crate::api::spec::OnDelete;
+use crate::api::status::RunOutcome;
+use crate::api::{S3Sync, S3SyncStatus};
+use crate::controller::check::{Checked, check};
+use crate::controller::conditions::accepted;
+use crate::controller::cursor::{CursorView, Position};
+use crate::controller::decide::{Desired, Named, Observed, Start};
+use crate::controller::memory::Key;
+use crate::controller::names::{FIELD_MANAGER, cursor_name, short_hash};
+use crate::controller::run::Run;
+use crate::controller::stores::Guarded;
+use crate::controller::text::{MESSAGE_BYTES_MAX, cut};
+use crate::controller::{build, events, lean};
+
+/// Somebody else took the last place under the cap since the decision.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+
+/// Makes what is seen what should be.
+pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Result<Action, LookError> {
+    let key = key(&seen.sync.metadata);
+    if let Some(start) = &desired.start {
+        return start_run(seen, &desired, start, &key, context).boxed().await;
+    }
+    let mut requeue = desired.requeue;
+    match write_status(seen, &desired, &key, context).boxed().await? {
+        Written::Later(wait) => requeue = requeue.min(wait),
+        Written::Now | Written::Already => {
+            delete_jobs(&desired.delete_jobs, &key, context).await?;
+            force_delete(&desired.force_delete, &key, context).await?;
+            cursor_policy(seen, &key, context).await?;
+        }
+    }
+    Ok(Action::requeue(requeue))
+}
+
+/// Makes a run's Job, after what its pods need.
+async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key, context: &Context) -> Result<Action, LookError> {
+    let checked = check(&seen.sync).expect("a run is only started for a resource that was checked");
+    if !context.memory.take_place(key, &start.job, &active_jobs(context), context.max_concurrent_runs) {
+        return Ok(Action::requeue(PLACE_WAIT));
+    }
+    let made = make_run(seen, &checked, start, key, context).boxed().await;
+    match made {
+        Ok(Made::Run(job)) => {
+            context.memory.made(key, &start.job, Arc::new(job));
+            context.metrics.missed(key, desired.missed);
+            if desired.missed > 0 {
+                tell(&seen.sync, &events::missed(desired.missed), context).await;
+            }
+            tell(&seen.sync, &events::started(&start.job, start.why), context).await;
+        }
+        Ok(Made::Adopted(job)) => context.memory.made(key, &start.job, Arc::new(job)),
+        Ok(Made::Taken(kind, name)) => {
+            context.memory.not_made(key, &start.job, None);
+            if context.memory.is_taken(key, &name) {
+                tell(&seen.sync, &events::taken(kind, &name), context).await;
+            }
+        }
+        Err(error) => {
+            let refused = refusal(&error);
+            context.memory.not_made(key, &start.job, refused.clone());
+            // Shown in the status, and tried again after the error's wait.
+            if refused.is_some() && refused != seen.refused {
+                let now = Observed { refused, capacity: false, ..seen.clone() };
+                write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await?;
+            }
+            return Err(error);
+        }
+    }
+    // The next look sees the Job, and writes the status with it.
+    Ok(Action::requeue(Duration::ZERO))
+}
+
+/// What the API server says of an object that it will not take: quota, policy, a field that only it understands.
+fn refusal(error: &LookError) -> Option<String> {
+    let LookError::Kube { source, .. } = error else { return None };
+    match source.as_ref() {
+        kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => Some(cut(&status.message, MESSAGE_BYTES_MAX)),
+        _ => None,
+    }
+}
+
+enum Made {
+    /// A new Job.
+    Run(Job),
+    /// A Job of this resource that was there: its status was lost, or the watch is behind.
+    Adopted(Job),
+    /// The name is somebody else's.
+    Taken(&'static str, String),
+}
+
+async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, context: &Context) -> Result<Made, LookError> {
+    let sync = &seen.sync;
+    let (cursor, rights) = tokio::join!(ensure_cursor(seen, key, context).boxed(), ensure_rights(seen, key, context).boxed());
+    rights?;
+    if let Some(taken) = cursor? {
+        return Ok(taken);
+    }
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
+    let job = build::job(sync, checked, start, accepted(seen), &context.defaults);
+    match jobs.create(&post(), &job).await {
+        Ok(mut job) => {
+            lean::job(&mut job);
+            Ok(Made::Run(job))
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let mut there = jobs.get(&start.job).await.map_err(asked(format!("show Job {}", start.job)))?;
+            lean::job(&mut there);
+            let news = Run::of(&there, sync.metadata.uid.as_deref().unwrap_or_default()).filter(|run| run.owned && !is_history(run, sync));
+            Ok(if news.is_some() { Made::Adopted(there) } else { Made::Taken("Job", start.job.clone()) })
+        }
+        Err(error) => Err(asked(format!("make Job {}", start.job))(error)),
+    }
+}
+
+/// A Job that ended before the last run that is known: one that has lost its labels, so that it was not seen. Adopting it would say
+/// nothing new, and the run that is due would never start.
+fn is_history(run: &Run, sync: &S3Sync) -> bool {
+    let last = sync.status.as_ref().and_then(|status| status.last_run.as_ref()?.completion_time.as_ref());
+    run.end.as_ref().is_some_and(|end| last.is_some_and(|last| end.at < last.0))
+}
+
+fn post() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when it holds a cursor or nothing.
+async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
+    if seen.cursor.is_some() {
+        return Ok(None);
+    }
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
+    let wanted = build::cursor_map(&seen.sync);
+    let name = cursor_name(&key.1);
+    match maps.create(&post(), &wanted).await {
+        Ok(_) => return Ok(None),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(asked(format!("make ConfigMap {name}"))(error)),
+    }
+    let there = maps.get(&name).await.map_err(asked(format!("show ConfigMap {name}")))?;
+    let labels = wanted.metadata.labels.as_ref();
+    let labelled = labels.is_some_and(|wanted| wanted.iter().all(|(key, value)| there.labels().get(key) == Some(value)));
+    if labelled {
+        return Ok(None);
+    }
+    let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
+    if !empty && !matches!(CursorView::of(&there).position, Position::At { .. }) {
+        return Ok(Some(Made::Taken("ConfigMap", name)));
+    }
+    let patch = json!({"metadata": {"uid": there.metadata.uid, "labels": labels}});
+    let patched = maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
+    patched.map_err(asked(format!("label ConfigMap {name}")))?;
+    Ok(None)
+}
+
+/// Applies what pods need to reach their cursor, unless that was done and nothing has failed since: it may have been removed by hand.
+async fn ensure_rights(seen: &Observed, key: &Key, context: &Context) -> Result<(), LookError> {
+    let sync = &seen.sync;
+    let (account, role, binding) = (build::service_account(sync), build::role(sync), build::role_binding(sync));
+    let digest = short_hash(&[&json!([account, role, binding]).to_string()]);
+    let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
+    if !failed && context.memory.has_applied(key, &digest) {
+        return Ok(());
+    }
+    context.memory.applied(key, None);
+    let account = async {
+        match &account {
+            Some(account) => put(account, key, context).boxed().await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(account, put(&role, key, context).boxed(), put(&binding, key, context).boxed())?;
+    context.memory.applied(key, Some(digest));
+    Ok(())
+}
+
+/// Server-side apply of a whole object.
+async fn put<K>(object: &K, key: &Key, context: &Context) -> Result<(), LookError>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &key.0);
+    let name = object.name_any();
+    let applied = api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await;
+    applied.map(|_| ()).map_err(asked(format!("apply {} {name}", K::kind(&()))))
+}
+
+enum Written {
+    Already,
+    Now,
+    /// Only progress is new, and was written a moment ago.
+    Later(Duration),
+}
+
+async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &Context) -> Result<Written, LookError> {
+    let sync = &seen.sync;
+    let before = sync.status.clone().unwrap_or_default();
+    if before == desired.status {
+        return Ok(Written::Already);
+    }
+    let but_progress = S3SyncStatus { progress: desired.status.progress.clone(), ..before };
+    if but_progress == desired.status
+        && let Some(wait) = context.memory.progress_waits(key)
+    {
+        return Ok(Written::Later(wait));
+    }
+    let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
+    // The uid: a status about one that is gone is not for its namesake.
+    let patch = json!({
+        "apiVersion": S3Sync::api_version(&()),
+        "kind": S3Sync::kind(&()),
+        "metadata": {"name": key.1, "uid": sync.metadata.uid},
+        "status": desired.status,
+    });
+    let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await;
+    patched.map_err(asked("write the status"))?;
+    context.memory.wrote_status(key, sync.metadata.resource_version.as_deref(), &desired.status);
+    context.metrics.missed(key, desired.missed);
+    if desired.missed > 0 {
+        tell(sync, &events::missed(desired.missed), context).await;
+    }
+    for run in &desired.ended {
+        context.metrics.ended(key, run);
+    }
+    for note in &desired.notes {
+        tell(sync, note, context).await;
+    }
+    Ok(Written::Now)
+}
+
+async fn delete_jobs(doomed: &[Named], key: &Key, context: &Context) -> Result<(), LookError> {
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
+    for job in doomed {
+        delete(&jobs, job, DeleteParams::background()).await?;
+    }
+    Ok(())
+}
+
+async fn force_delete(doomed: &[Named], key: &Key, context: &Context) -> Result<(), LookError> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &key.0);
+    for pod in doomed {
+        tracing::warn!(namespace = key.0, pod = pod.name, "a pod should have ended long ago: its node is taken for lost");
+        delete(&pods, pod, DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the object that is meant; one that is gone, or another of its name, is no error.
+async fn delete<K>(api: &Api<K>, doomed: &Named, params: DeleteParams) -> Result<(), LookError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let preconditions = Some(Preconditions { uid: Some(doomed.uid.clone()), resource_version: None });
+    match api.delete(&doomed.name, &DeleteParams { preconditions, ..params }).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(asked(format!("delete {} {}", K::kind(&()), doomed.name))(error)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Makes the cursor die with the resource, or not, as `state.onDelete` says.
+async fn cursor_policy(seen: &Observed, key: &Key, context: &Context) -> Result<(), LookError> {
+    let sync = &seen.sync;
+    let Some(cursor) = &seen.cursor else { return Ok(()) };
+    let wanted: Vec<String> = match sync.spec.state.on_delete {
+        OnDelete::Delete => sync.uid().into_iter().collect(),
+        OnDelete::Retain => vec![],
+    };
+    if cursor.owners == wanted || sync.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let name = cursor_name(&key.1);
+    let owners = build::cursor_map(sync).metadata.owner_references;
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
+    let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+    maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &patch).await.map_err(asked(format!("set the owner of ConfigMap {name}")))?;
+    Ok(())
+}
+
+/// A resource that this build cannot read, written by another version of the definition: it says so, once, and the others go on.
+pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Result<Action, LookError> {
+    let key = key(guarded.meta());
+    let message = cut(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"), MESSAGE_BYTES_MAX);
+    if context.memory.is_news(&key, &message) {
+        tracing::warn!(namespace = key.0, name = key.1, "{message}");
+        let condition = json!({
+            "type": "Ready", "status": "False", "reason": "InvalidSpec", "message": message,
+            "observedGeneration": guarded.meta().generation, "lastTransitionTime": (context.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        });
+        let patch = json!({"status": {"observedGeneration": guarded.meta().generation, "conditions": [condition]}});
+        let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
+        let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
+        patched.map_err(asked("write the status"))?;
+    }
+    Ok(Action::await_change())
+}

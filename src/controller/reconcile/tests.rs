@@ -1,0 +1,391 @@
+//! Looks against a mock API server, which checks every request and answers it. What is not asked for is not answered: a look that asks
+//! for more fails.
+
+use http::{Method, Request, Response};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::client::Body;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::Reporter;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event as Watched;
+use serde_json::{Value, json};
+use tower_test::mock;
+
+use super::*;
+use crate::controller::fixtures::{at, good, sync, sync_with};
+use crate::controller::stores::{Writers, stores};
+
+/// A controller's surroundings: the watches as the test fills them, and a server that follows a script.
+struct Scene {
+    context: Arc<Context>,
+    writers: Writers,
+    server: mock::Handle<Request<Body>, Response<Body>>,
+}
+
+/// One request, and its answer.
+struct Exchange {
+    method: Method,
+    path: &'static str,
+    check: Box<dyn FnOnce(Value) + Send>,
+    status: u16,
+    answer: Value,
+}
+
+fn exchange(method: Method, path: &'static str, status: u16, answer: Value) -> Exchange {
+    Exchange { method, path, check: Box::new(|_| {}), status, answer }
+}
+
+impl Exchange {
+    /// With this body, no more and no less.
+    fn body(self, expected: Value) -> Exchange {
+        self.check(move |body| assert_eq!(body, expected))
+    }
+
+    fn check(self, check: impl FnOnce(Value) + Send + 'static) -> Exchange {
+        Exchange { check: Box::new(check), ..self }
+    }
+}
+
+fn refused(code: u16, reason: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "message": format!("{reason}!"), "reason": reason, "code": code})
+}
+
+impl Scene {
+    fn new(sync: S3Sync) -> Scene {
+        let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
+        let client = Client::new(service, "data");
+        let (stores, writers) = stores();
+        let context = Arc::new(Context {
+            recorder: Recorder::new(client.clone(), Reporter { controller: "s3sync-controller".into(), instance: Some("one".into()) }),
+            metrics: Arc::new(Metrics::new(stores.clone())),
+            client,
+            stores,
+            memory: Memory::default(),
+            defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
+            max_concurrent_runs: 0,
+            clock: || at("12:00:10"),
+        });
+        let mut scene = Scene { context, writers, server };
+        listed(&mut scene.writers.syncs, vec![DeserializeGuard(Ok(sync))]);
+        listed(&mut scene.writers.jobs, vec![]);
+        listed(&mut scene.writers.pods, vec![]);
+        listed(&mut scene.writers.cursors, vec![]);
+        scene
+    }
+
+    fn sees_jobs(&mut self, jobs: Vec<Job>) {
+        listed(&mut self.writers.jobs, jobs);
+    }
+
+    fn sees_pods(&mut self, pods: Vec<Pod>) {
+        listed(&mut self.writers.pods, pods);
+    }
+
+    fn sees_cursor(&mut self, cursor: ConfigMap) {
+        listed(&mut self.writers.cursors, vec![cursor]);
+    }
+
+    /// One look, with all of its requests, in any order where they are made at once.
+    async fn look(&mut self, mut script: Vec<Exchange>) -> Result<Action, LookError> {
+        let guarded = self.context.stores.sync("data", "orders").expect("it is seen");
+        let look = tokio::spawn(reconcile(guarded, Arc::clone(&self.context)));
+        while !script.is_empty() {
+            let (request, send) = self.server.next_request().await.expect("a request");
+            let (parts, body) = request.into_parts();
+            let target = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+            let place = script.iter().position(|step| step.method == parts.method && target.starts_with(step.path));
+            let Some(place) = place else { panic!("nobody expects {} {target}", parts.method) };
+            let step = script.remove(place);
+            let body = body.collect_bytes().await.expect("a body");
+            (step.check)(serde_json::from_slice(&body).unwrap_or(Value::Null));
+            let answer = serde_json::to_vec(&step.answer).unwrap();
+            send.send_response(Response::builder().status(step.status).body(Body::from(answer)).unwrap());
+        }
+        tokio::select! {
+            result = look => result.expect("no panic"),
+            request = self.server.next_request() => {
+                let (request, _) = request.expect("a request");
+                panic!("nobody expects {} {}", request.method(), request.uri());
+            }
+        }
+    }
+}
+
+/// What a watch has listed.
+fn listed<K>(writer: &mut Writer<K>, objects: Vec<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    writer.apply_watcher_event(&Watched::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Watched::InitApply(object));
+    }
+    writer.apply_watcher_event(&Watched::InitDone);
+}
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/data/events";
+const JOBS: &str = "/apis/batch/v1/namespaces/data/jobs";
+const MAPS: &str = "/api/v1/namespaces/data/configmaps";
+const STATUS: &str = "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status?&force=true&fieldManager=s3sync-controller";
+
+fn event(reason: &'static str) -> Exchange {
+    exchange(Method::POST, EVENTS, 201, json!({"metadata": {"name": "e"}, "eventTime": null}))
+        .check(move |body| assert_eq!((&body["reason"], &body["regarding"]["name"]), (&json!(reason), &json!("orders"))))
+}
+
+fn rights() -> Vec<Exchange> {
+    let named = |path, kind: &'static str| {
+        exchange(
+            Method::PATCH,
+            path,
+            200,
+            json!({"metadata": {"name": "orders-worker"}, "roleRef": {"apiGroup": "", "kind": "", "name": ""}}),
+        )
+        .check(move |body| assert_eq!((&body["kind"], &body["metadata"]["ownerReferences"][0]["uid"]), (&json!(kind), &json!("uid-1"))))
+    };
+    vec![
+        named("/api/v1/namespaces/data/serviceaccounts/orders-worker?&force=true&fieldManager=s3sync-controller", "ServiceAccount"),
+        named("/apis/rbac.authorization.k8s.io/v1/namespaces/data/roles/orders-worker?&force=true&fieldManager=s3sync-controller", "Role"),
+        named(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/data/rolebindings/orders-worker?&force=true&fieldManager=s3sync-controller",
+            "RoleBinding",
+        ),
+    ]
+}
+
+fn make_cursor() -> Exchange {
+    exchange(Method::POST, MAPS, 201, json!({"metadata": {"name": "orders-cursor"}})).check(|body| {
+        assert_eq!(
+            (&body["metadata"]["name"], &body["data"], &body["metadata"]["ownerReferences"]),
+            (&json!("orders-cursor"), &json!(null), &json!(null))
+        );
+    })
+}
+
+fn made(body: &Value, owner: &str) -> Value {
+    let mut job = body.clone();
+    job["metadata"]["uid"] = json!("job-1");
+    job["metadata"]["creationTimestamp"] = json!("2026-11-21T12:00:10Z");
+    job["metadata"]["ownerReferences"][0]["uid"] = json!(owner);
+    job
+}
+
+/// The Job that the fixture's resource gets.
+fn first_job(owner: &str) -> Value {
+    let checked = crate::controller::check::check(&sync()).unwrap();
+    let seen = crate::controller::fixtures::observed(sync(), "12:00:10");
+    let start = decide(&seen).start.expect("a change is a run");
+    let job = crate::controller::build::job(
+        &sync(),
+        &checked,
+        &start,
+        false,
+        &PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
+    );
+    made(&serde_json::to_value(job).unwrap(), owner)
+}
+
+fn make_job() -> Exchange {
+    let expected = first_job("uid-1");
+    exchange(Method::POST, JOBS, 201, expected.clone()).check(move |mut body| {
+        body["metadata"]["uid"] = expected["metadata"]["uid"].clone();
+        body["metadata"]["creationTimestamp"] = expected["metadata"]["creationTimestamp"].clone();
+        assert_eq!(body, expected);
+    })
+}
+
+fn status_written(status: Value) -> Exchange {
+    exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).body(json!({
+        "apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "orders", "uid": "uid-1"}, "status": status,
+    }))
+}
+
+fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
+    json!({"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": 3, "lastTransitionTime": "2026-11-21T12:00:10Z"})
+}
+
+fn in_progress(job: &str, synced: &str) -> Value {
+    json!({
+        "observedGeneration": 3,
+        "conditions": [
+            condition("Ready", "True", "Armed", "runs when what is synced changes, and on trigger"),
+            condition("Reconciling", "True", "Running", &format!("the run {job} is in progress")),
+        ],
+        "lastSpecHash": synced,
+        "consecutiveFailures": 0,
+        "active": [{"job": job}],
+    })
+}
+
+/// From an applied resource to its Job and its status; then nothing, however often it is looked at.
+#[tokio::test]
+async fn a_new_resource_gets_its_run_and_then_silence() {
+    let mut scene = Scene::new(sync());
+    let script = [rights(), vec![make_cursor(), make_job(), event("RunStarted")]].into_iter().flatten().collect();
+    assert_eq!(scene.look(script).await.unwrap(), Action::requeue(Duration::ZERO));
+    // The watch has not shown the Job yet.
+    let job = first_job("uid-1");
+    let (name, synced) = (job["metadata"]["name"].as_str().unwrap(), job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap());
+    scene.look(vec![status_written(in_progress(name, synced))]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+    // Now it shows the Job, and the status as it was written.
+    scene.sees_jobs(vec![serde_json::from_value(job.clone()).unwrap()]);
+    scene.look(vec![]).await.unwrap();
+    let mut written = sync();
+    written.metadata.resource_version = Some("101".into());
+    written.status = Some(serde_json::from_value(in_progress(name, synced)).unwrap());
+    listed(&mut scene.writers.syncs, vec![DeserializeGuard(Ok(written))]);
+    assert_eq!(scene.look(vec![]).await.unwrap(), Action::requeue(Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn a_run_that_ended_is_recorded_and_told() {
+    let mut scene = Scene::new(sync());
+    let mut job = first_job("uid-1");
+    let name = job["metadata"]["name"].as_str().unwrap().to_owned();
+    let synced = job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap().to_owned();
+    job["status"] = json!({"startTime": "2026-11-21T12:00:01Z", "completionTime": "2026-11-21T12:00:09Z", "conditions": [{"type": "Complete", "status": "True"}]});
+    scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "data", "uid": "p", "labels": {
+            "app.kubernetes.io/instance": "orders", "batch.kubernetes.io/job-name": name, "batch.kubernetes.io/job-completion-index": "0"}},
+        "status": {"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "message": good().to_termination_message()}}}]},
+    });
+    scene.sees_pods(vec![serde_json::from_value(pod).unwrap()]);
+    let status = json!({
+        "observedGeneration": 3,
+        "conditions": [
+            condition("Ready", "True", "Armed", "runs when what is synced changes, and on trigger"),
+            condition("LastRunSucceeded", "True", "Succeeded", "2 objects, 10 rows"),
+        ],
+        "lastSuccessfulTime": "2026-11-21T12:00:09Z",
+        "lastSpecHash": synced,
+        "consecutiveFailures": 0,
+        "lastRun": {
+            "job": name, "startTime": "2026-11-21T12:00:01Z", "completionTime": "2026-11-21T12:00:09Z", "result": "Succeeded",
+            "reason": "Succeeded", "message": "2 objects, 10 rows", "tables": 1, "objects": 2, "rows": 10, "bytes": 100, "files": 1,
+            "badRecords": 0, "quarantined": 0,
+        },
+    });
+    scene.look(vec![status_written(status), event("RunSucceeded")]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_is_there_is_adopted_by_its_owner() {
+    let mut scene = Scene::new(sync());
+    let conflict = exchange(Method::POST, JOBS, 409, refused(409, "AlreadyExists"));
+    let there = exchange(Method::GET, JOBS, 200, first_job("uid-1"));
+    let script = [rights(), vec![make_cursor(), conflict, there]].into_iter().flatten().collect();
+    scene.look(script).await.unwrap();
+    let job = first_job("uid-1");
+    let (name, synced) = (job["metadata"]["name"].as_str().unwrap(), job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap());
+    scene.look(vec![status_written(in_progress(name, synced))]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_of_somebody_else_is_left_alone() {
+    let mut scene = Scene::new(sync_with(json!({"schedule": "* * * * *"})));
+    // Made at noon, and seen ten seconds later with the slot of noon still to come: the next minute.
+    let mut later = scene.context.stores.sync("data", "orders").unwrap().0.clone().unwrap();
+    later.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("11:59:30")));
+    listed(&mut scene.writers.syncs, vec![DeserializeGuard(Ok(later))]);
+    let conflict = exchange(Method::POST, JOBS, 409, refused(409, "AlreadyExists"));
+    let there = exchange(Method::GET, "/apis/batch/v1/namespaces/data/jobs/orders-202611211200", 200, first_job("uid-of-another"));
+    let script = [rights(), vec![make_cursor(), conflict, there, event("NameTaken")]].into_iter().flatten().collect();
+    scene.look(script).await.unwrap();
+    let status = json!({
+        "observedGeneration": 3,
+        "conditions": [condition("Ready", "True", "Armed", "runs by the schedule * * * * *, Etc/UTC")],
+        "nextScheduleTime": "2026-11-21T12:01:00Z",
+        "consecutiveFailures": 0,
+    });
+    scene.look(vec![status_written(status), event("SlotMissed")]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_job_is_told_once_and_tried_again_slowly() {
+    let mut scene = Scene::new(sync());
+    let quota = || exchange(Method::POST, JOBS, 403, refused(403, "exceeded quota"));
+    let script = [
+        rights(),
+        vec![
+            make_cursor(),
+            quota(),
+            exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+                assert_eq!(body["status"]["conditions"][1]["message"], "the API server refuses what the next run needs: exceeded quota!")
+            }),
+            event("RunRefused"),
+        ],
+    ];
+    let error = scene.look(script.into_iter().flatten().collect()).await.unwrap_err();
+    assert_eq!(error.kind(), "forbidden");
+    // Held back: whoever makes a look meanwhile makes no request.
+    scene.look(vec![]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    // The cursor is there by now, the rights were applied: one request, one refusal, nothing written.
+    scene.sees_cursor(
+        serde_json::from_value(
+            json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}}),
+        )
+        .unwrap(),
+    );
+    scene.look(vec![quota()]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_configmap_of_somebody_else_is_no_cursor() {
+    let mut scene = Scene::new(sync());
+    let script = vec![
+        exchange(Method::POST, MAPS, 409, refused(409, "AlreadyExists")),
+        exchange(Method::GET, MAPS, 200, json!({"metadata": {"name": "orders-cursor"}, "data": {"theme": "dark"}})),
+        event("NameTaken"),
+    ];
+    scene.look([rights(), script].into_iter().flatten().collect()).await.unwrap();
+    let not_ready = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap())
+        .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
+    scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_cursor_dies_with_the_resource_when_it_is_told_to() {
+    let mut scene = Scene::new(sync_with(json!({"schedule": "@daily", "state": {"onDelete": "Delete"}})));
+    let map = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
+    scene.sees_cursor(serde_json::from_value(map.clone()).unwrap());
+    let owned =
+        exchange(Method::PATCH, "/api/v1/namespaces/data/configmaps/orders-cursor?&fieldManager=s3sync-controller", 200, map.clone())
+            .body(json!({"metadata": {"ownerReferences": [
+            {"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-1", "controller": true}]}}));
+    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    scene.look(vec![status, owned]).await.unwrap();
+}
+
+#[tokio::test]
+async fn history_is_deleted_by_name_and_uid() {
+    let mut scene = Scene::new(sync_with(json!({"successfulRunsHistoryLimit": 0})));
+    let mut job = first_job("uid-1");
+    job["status"] = json!({"completionTime": "2026-11-21T11:59:00Z", "conditions": [{"type": "Complete", "status": "True"}]});
+    scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
+    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    let delete = exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+        .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
+    scene.look(vec![status, event("RunSucceeded"), delete]).await.unwrap();
+}
+
+/// A resource that a newer version of the definition allowed: it says so, and the others live.
+#[tokio::test]
+async fn what_cannot_be_read_says_so_once() {
+    let mut scene = Scene::new(sync());
+    let mut strange = serde_json::to_value(sync()).unwrap();
+    strange["spec"]["source"]["format"] = json!("avro");
+    listed(&mut scene.writers.syncs, vec![serde_json::from_value(strange.clone()).unwrap()]);
+    let written = exchange(Method::PATCH, "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status", 200, strange)
+        .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "InvalidSpec"));
+    assert_eq!(scene.look(vec![written]).await.unwrap(), Action::await_change());
+    scene.look(vec![]).await.unwrap();
+}

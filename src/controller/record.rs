@@ -1,0 +1,351 @@
+//! What is known of runs: the status as it was last written, brought up to date with the Jobs that are there. PURE.
+//!
+//! A Job carries what it was started for, so a status that was never written, or is written late, repeats no run. A Job's end is taken
+//! over once, by name, and only when it is later than the last one known: Jobs that are kept for history say nothing new.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::decide::Observed;
+use super::run::{End, Run, Worker};
+use super::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::S3SyncStatus;
+use crate::api::report::RunReport;
+use crate::api::status::{ActiveRun, RunOutcome, RunResult};
+
+/// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
+const HISTORY_MAX: usize = 10;
+
+/// Runs in progress that a status names, as the definition allows. There is one, but for Jobs that were made by hand.
+const ACTIVE_MAX: usize = 8;
+
+/// How long a finished Job waits for the report of its worker 0: pods and Jobs come by two watches, one of which may be behind.
+const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(15);
+
+/// What has become known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct News {
+    /// Jobs that have ended and whose worker's report is not there yet.
+    pub unsettled: bool,
+    /// Runs whose end is new, the earliest first.
+    pub ended: Vec<RunResult>,
+}
+
+/// Brings the status up to date with the Jobs.
+pub fn bring_up_to_date(status: &mut S3SyncStatus, seen: &Observed) -> News {
+    let mut news = News::default();
+    let mut runs: Vec<&Run> = seen.runs.iter().filter(|run| run.owned).collect();
+    runs.sort_by(|a, b| (a.created, &a.job).cmp(&(b.created, &b.job)));
+    let before = std::mem::take(&mut status.active);
+    let was_active = |job: &str| before.iter().any(|run| run.job == job);
+    for active in &before {
+        if !runs.iter().any(|run| run.job == active.job) && !recorded(status, &active.job) {
+            take_over(status, &mut news, deleted(active, seen.now));
+        }
+    }
+    for run in runs {
+        let settled = match &run.end {
+            None => None,
+            Some(_) if recorded(status, &run.job) => continue,
+            Some(end) if !was_active(&run.job) && end.at < last_end(status) => continue,
+            Some(end) => Some((end, report_is_there(run, seen) || seen.now.duration_since(end.at) > REPORT_WAIT)),
+        };
+        if !was_active(&run.job) {
+            take_marks(status, run);
+        }
+        match settled {
+            Some((end, true)) => take_over(status, &mut news, result(run, end, &seen.workers)),
+            Some((_, false)) => {
+                news.unsettled = true;
+                status.active.push(active_run(run));
+            }
+            None => status.active.push(active_run(run)),
+        }
+    }
+    status.active.truncate(ACTIVE_MAX);
+    news
+}
+
+fn active_run(run: &Run) -> ActiveRun {
+    ActiveRun { job: run.job.clone(), start_time: run.started.map(Time) }
+}
+
+fn recorded(status: &S3SyncStatus, job: &str) -> bool {
+    status.last_run.iter().chain(&status.history).any(|run| run.job == job)
+}
+
+fn last_end(status: &S3SyncStatus) -> Timestamp {
+    status.last_run.as_ref().and_then(|run| run.completion_time.as_ref()).map_or(Timestamp::MIN, |time| time.0)
+}
+
+/// What a new run was started for is done.
+fn take_marks(status: &mut S3SyncStatus, run: &Run) {
+    let marks = &run.marks;
+    if let Some(minute) = marks.scheduled {
+        status.last_schedule_time = Some(Time(minute));
+    }
+    if let Some(trigger) = &marks.trigger {
+        status.last_trigger = Some(trigger.clone());
+    }
+    if let Some(trigger) = &marks.trigger_annotation {
+        status.last_trigger_annotation = Some(trigger.clone());
+    }
+    if let Some(synced) = &marks.synced {
+        status.last_spec_hash = Some(synced.clone());
+    }
+}
+
+fn take_over(status: &mut S3SyncStatus, news: &mut News, result: RunResult) {
+    match result.result {
+        RunOutcome::Succeeded => {
+            status.consecutive_failures = 0;
+            status.last_successful_time = result.completion_time.clone();
+        }
+        RunOutcome::Failed => status.consecutive_failures = status.consecutive_failures.saturating_add(1),
+    }
+    if let Some(earlier) = status.last_run.replace(result.clone()) {
+        status.history.insert(0, earlier);
+        status.history.truncate(HISTORY_MAX);
+    }
+    news.ended.push(result);
+}
+
+fn report_is_there(run: &Run, seen: &Observed) -> bool {
+    lead(run, &seen.workers).is_some()
+}
+
+/// The last pod of worker 0 that has ended.
+fn lead<'a>(run: &Run, workers: &'a [Worker]) -> Option<&'a Worker> {
+    let leads = workers.iter().filter(|worker| worker.job == run.job && worker.index == 0 && worker.ended.is_some());
+    leads.max_by_key(|worker| worker.created)
+}
+
+fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
+    let report = lead(run, workers).and_then(|worker| worker.ended.as_ref()).and_then(|ended| ended.report.clone());
+    let (reason, message) = if end.succeeded {
+        ("Succeeded".to_owned(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
+    } else {
+        failure(run, end, workers)
+    };
+    let counts = report.unwrap_or_else(|| RunReport::failed("", ""));
+    RunResult {
+        job: run.job.clone(),
+        start_time: run.started.map(Time),
+        completion_time: Some(Time(end.at)),
+        result: if end.succeeded { RunOutcome::Succeeded } else { RunOutcome::Failed },
+        reason: Some(reason),
+        message: Some(cut(&message, MESSAGE_BYTES_MAX)).filter(|message| !message.is_empty()),
+        tables: counts.tables,
+        objects: counts.objects,
+        rows: counts.rows,
+        bytes: counts.bytes,
+        files: counts.files,
+        bad_records: counts.bad_records,
+        quarantined: counts.quarantined,
+    }
+}
+
+/// What a run did, where its worker says no more than that.
+fn success(report: &RunReport) -> String {
+    if !report.message.is_empty() {
+        return report.message.clone();
+    }
+    match report.objects {
+        0 => "nothing new was found".to_owned(),
+        objects => {
+            format!("{objects} objects of {} tables, {} rows, {} bytes in {} files", report.tables, report.rows, report.bytes, report.files)
+        }
+    }
+}
+
+/// Why a run failed. Worker 0's word counts, unless it was only stopped because another worker failed or the time was up.
+fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
+    if end.reason == "DeadlineExceeded" {
+        return (
+            "DeadlineExceeded".into(),
+            "the run took longer than spec.worker.activeDeadlineSeconds; the next run goes on from here".into(),
+        );
+    }
+    let lead = lead(run, workers).and_then(|worker| worker.ended.as_ref());
+    let report = lead.and_then(|ended| ended.report.as_ref());
+    if let Some(report) = report.filter(|report| report.reason != "Interrupted" && report.result == RunOutcome::Failed) {
+        return (report.reason.clone(), report.message.clone());
+    }
+    let of_run = || workers.iter().filter(|worker| worker.job == run.job);
+    let word = |exit_code: i32| match exit_code {
+        2 => Some("InvalidSpec"),
+        3 => Some("Denied"),
+        4 => Some("BadData"),
+        _ => None,
+    };
+    for worker in of_run() {
+        let Some(ended) = &worker.ended else { continue };
+        if let Some(reason) = word(ended.exit_code) {
+            let message =
+                format!("worker {} ended with exit code {}; its log says why: kubectl logs {}", worker.index, ended.exit_code, worker.pod);
+            return (reason.into(), message);
+        }
+    }
+    if let Some(report) = report {
+        return (report.reason.clone(), report.message.clone());
+    }
+    let broken = of_run().find_map(|worker| worker.ended.as_ref().filter(|ended| ended.exit_code != 0).map(|ended| (worker, ended)));
+    let message = match broken {
+        Some((worker, ended)) if ended.reason == "OOMKilled" => format!(
+            "worker {} was killed for want of memory; raise spec.worker.resources.limits.memory, which is the worker's budget",
+            worker.index
+        ),
+        Some((worker, ended)) => {
+            format!("worker {} ended with exit code {}; its log says why: kubectl logs {}", worker.index, ended.exit_code, worker.pod)
+        }
+        None => format!("the Job failed ({}): {}", end.reason, end.message),
+    };
+    ("Failed".into(), message)
+}
+
+/// A run whose Job is gone before its end was seen.
+fn deleted(run: &ActiveRun, now: Timestamp) -> RunResult {
+    RunResult {
+        job: run.job.clone(),
+        start_time: run.start_time.clone(),
+        completion_time: Some(Time(now)),
+        result: RunOutcome::Failed,
+        reason: Some("Interrupted".into()),
+        message: Some("the run's Job was deleted; the next run goes on from here".into()),
+        tables: 0,
+        objects: 0,
+        rows: 0,
+        bytes: 0,
+        files: 0,
+        bad_records: 0,
+        quarantined: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::fixtures::{at, good, observed, reported, run, sync};
+    use crate::controller::names::Repeat;
+    use crate::controller::run::{Ended, Marks};
+
+    fn bring(status: S3SyncStatus, runs: Vec<Run>, workers: Vec<Worker>, now: &str) -> (S3SyncStatus, News) {
+        let mut status = status;
+        let seen = Observed { runs, workers, ..observed(sync(), now) };
+        let news = bring_up_to_date(&mut status, &seen);
+        // A second look at the same things finds nothing new.
+        let mut again = status.clone();
+        let nothing = bring_up_to_date(&mut again, &seen);
+        assert_eq!((&again, nothing.ended), (&status, vec![]));
+        (status, news)
+    }
+
+    fn active(job: &str) -> ActiveRun {
+        ActiveRun { job: job.into(), start_time: None }
+    }
+
+    #[test]
+    fn marks_are_taken_from_new_runs_alone() {
+        let marked = |slot: &str, trigger: &str, created: &str| {
+            let marks = Marks { trigger: Some(trigger.into()), synced: Some("hash".into()), ..Marks::default() };
+            Run { marks, ..run(slot, Repeat::First, created) }
+        };
+        let (status, _) = bring(S3SyncStatus::default(), vec![marked("aaaaaaaaaa", "one", "12:00:00")], vec![], "12:00:01");
+        assert_eq!((status.last_trigger.as_deref(), status.last_spec_hash.as_deref()), (Some("one"), Some("hash")));
+        // The run of "two" was recorded and its Job is gone; the older Job of "one" is kept for history.
+        let newer = marked("bbbbbbbbbb", "two", "12:10:00").ended("12:11:00", true);
+        let older = marked("aaaaaaaaaa", "one", "12:00:00").ended("12:01:00", true);
+        let (status, _) = bring(status, vec![older.clone(), newer], vec![], "12:20:00");
+        assert_eq!(status.last_trigger.as_deref(), Some("two"));
+        assert_eq!(status.history.iter().map(|run| run.job.as_str()).collect::<Vec<_>>(), ["orders-aaaaaaaaaa"]);
+        let forgotten = S3SyncStatus { history: vec![], ..status };
+        let (status, news) = bring(forgotten, vec![older], vec![], "12:30:00");
+        assert_eq!((status.last_trigger.as_deref(), news), (Some("two"), News::default()));
+    }
+
+    #[test]
+    fn a_run_is_recorded_once_its_report_is_there() {
+        let ended = run("aaaaaaaaaa", Repeat::First, "12:00:00").ended("12:05:00", true);
+        let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![], "12:05:01");
+        assert_eq!((status.last_run, status.active.len(), news.unsettled), (None, 1, true));
+        let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![reported(&ended, 0, good())], "12:05:02");
+        let result = status.last_run.unwrap();
+        assert_eq!((result.result, result.rows, result.message.as_deref()), (RunOutcome::Succeeded, 10, Some("2 objects, 10 rows")));
+        assert_eq!((status.last_successful_time, news.unsettled, news.ended.len()), (Some(Time(at("12:05:00"))), false, 1));
+        // A pod that is gone has no report to wait for.
+        let (status, _) = bring(S3SyncStatus::default(), vec![ended], vec![], "12:05:16");
+        assert_eq!(status.last_run.map(|run| (run.result, run.rows)), Some((RunOutcome::Succeeded, 0)));
+    }
+
+    #[test]
+    fn failures() {
+        let failed = run("aaaaaaaaaa", Repeat::First, "12:00:00").ended("12:05:00", false);
+        let exit = |index: u32, exit_code: i32, reason: &str, report: Option<RunReport>| Worker {
+            index,
+            ended: Some(Ended { exit_code, reason: reason.into(), report }),
+            ..reported(&failed, 0, good())
+        };
+        let interrupted = RunReport::failed("Interrupted", "stopped on the way");
+        for (workers, reason, message) in [
+            (vec![exit(0, 3, "", Some(RunReport::failed("NotFound", "no bucket raw")))], "NotFound", "no bucket raw"),
+            (
+                vec![exit(0, 5, "", Some(interrupted.clone())), exit(1, 4, "", None)],
+                "BadData",
+                "worker 1 ended with exit code 4; its log says why: kubectl logs orders-aaaaaaaaaa-0-abcde",
+            ),
+            (vec![exit(0, 5, "", Some(interrupted))], "Interrupted", "stopped on the way"),
+            (
+                vec![exit(0, 137, "OOMKilled", None)],
+                "Failed",
+                "worker 0 was killed for want of memory; raise spec.worker.resources.limits.memory, which is the worker's budget",
+            ),
+            (
+                vec![exit(0, 1, "Error", None)],
+                "Failed",
+                "worker 0 ended with exit code 1; its log says why: kubectl logs orders-aaaaaaaaaa-0-abcde",
+            ),
+            (vec![], "Failed", "the Job failed (PodFailurePolicy): "),
+        ] {
+            let (status, _) = bring(S3SyncStatus::default(), vec![failed.clone()], workers, "12:06:00");
+            let result = status.last_run.unwrap();
+            assert_eq!((result.reason.as_deref(), result.message.as_deref()), (Some(reason), Some(message)));
+            assert_eq!((status.consecutive_failures, status.last_successful_time), (1, None));
+        }
+    }
+
+    #[test]
+    fn a_run_out_of_time_says_so() {
+        let mut late = run("aaaaaaaaaa", Repeat::First, "12:00:00").ended("12:05:00", false);
+        late.end.as_mut().unwrap().reason = "DeadlineExceeded".into();
+        let stopped = reported(&late, 5, RunReport::failed("Interrupted", "stopped"));
+        let (status, _) = bring(S3SyncStatus::default(), vec![late], vec![stopped], "12:06:00");
+        assert_eq!(status.last_run.unwrap().reason.as_deref(), Some("DeadlineExceeded"));
+    }
+
+    #[test]
+    fn a_deleted_job_ends_its_run() {
+        let before = S3SyncStatus { active: vec![active("orders-aaaaaaaaaa")], consecutive_failures: 1, ..S3SyncStatus::default() };
+        let (status, news) = bring(before, vec![], vec![], "12:06:00");
+        assert_eq!((status.active, status.consecutive_failures, news.ended.len()), (vec![], 2, 1));
+        assert_eq!(status.last_run.unwrap().reason.as_deref(), Some("Interrupted"));
+    }
+
+    #[test]
+    fn history_is_bounded_and_the_latest_comes_first() {
+        let mut status = S3SyncStatus::default();
+        for minute in 10..25 {
+            let run = run(&format!("slot-{minute}"), Repeat::First, &format!("12:{minute}:00")).ended(&format!("12:{minute}:30"), true);
+            (status, _) = bring(status, vec![run], vec![], "13:00:00");
+        }
+        assert_eq!(status.last_run.as_ref().unwrap().job, "orders-slot-24");
+        let jobs: Vec<&str> = status.history.iter().map(|run| run.job.as_str()).collect();
+        assert_eq!((jobs.len(), jobs[0], jobs[9]), (10, "orders-slot-23", "orders-slot-14"));
+    }
+
+    #[test]
+    fn runs_of_others_say_nothing() {
+        let foreign = Run { owned: false, ..run("aaaaaaaaaa", Repeat::First, "12:00:00") };
+        let (status, news) = bring(S3SyncStatus::default(), vec![foreign], vec![], "12:06:00");
+        assert_eq!((status, news), (S3SyncStatus::default(), News::default()));
+    }
+}
