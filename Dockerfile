@@ -40,8 +40,8 @@ ARG SOURCE_DATE_EPOCH=0
 RUN set -eux; \
     . /target; \
     export RUSTFLAGS="--remap-path-prefix=$CARGO_HOME=cargo --remap-path-prefix=/src=s3sync" CARGO_PROFILE_RELEASE_STRIP=symbols; \
-    cargo build --release --locked --bin s3sync --target "$TARGET"; \
-    install -D "target/$TARGET/release/s3sync" /image/s3sync; \
+    cargo build --profile dist --locked --bin s3sync --target "$TARGET"; \
+    install -D "target/$TARGET/dist/s3sync" /image/s3sync; \
     ln -s s3sync /image/kubectl-s3sync
 
 FROM ${BASE_IMAGE}

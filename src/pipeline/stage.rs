@@ -28,6 +28,9 @@ const PARTS_AT_ONCE: usize = 4;
 /// Events between layout and stager. The bytes they carry are bounded by permits; this bounds their number.
 const EVENTS_MAX: usize = 64;
 
+/// Encoders give out pieces of about this size while a file goes on, and smaller ones when it ends early.
+const PIECE_BYTES_OF_LARGE_FILES: usize = 512 << 10;
+
 enum Event {
     Begin(NewFile),
     Bytes(Bytes, OwnedSemaphorePermit),
@@ -219,14 +222,17 @@ impl Upload {
             };
             let Some((mut piece, permit)) = received else { break };
             size += piece.len() as u64;
+            let large = number > 0 || piece.len() >= PIECE_BYTES_OF_LARGE_FILES;
             while part.bytes.len() + piece.len() >= self.part_bytes {
                 let room = self.part_bytes - part.bytes.len();
+                part.reserve(if large { self.part_bytes } else { 0 });
                 part.bytes.extend_from_slice(&piece.split_to(room));
                 number += 1;
                 uploading.push_back(self.part(&upload, number, std::mem::take(&mut part)));
             }
             // A piece is smaller than a part, so its permit belongs to the part that holds its tail; what went into the part before
             // is under way and is counted again only until that request ends.
+            part.reserve(if large { self.part_bytes } else { 0 });
             part.bytes.extend_from_slice(&piece);
             part.permits.push(permit);
         }
@@ -256,4 +262,13 @@ impl Upload {
 struct Part {
     bytes: BytesMut,
     permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Part {
+    /// Makes room for a whole part at once: grown by doubling, it would be copied once more.
+    fn reserve(&mut self, part_bytes: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(part_bytes);
+        }
+    }
 }

@@ -1,21 +1,15 @@
 //! Many resources on one cron minute: each runs once, and the controller stays small and quiet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Site, api, history, release, within};
+use crate::support::{Site, api, call, history, memory_bytes, release, traffic, within};
 
 /// How many resources share the minute.
 const RESOURCES: usize = 300;
 /// How many of them run at once: what a small node carries.
 const AT_ONCE: usize = 24;
-
-/// A controller's resident bytes and its requests to the API server so far, from its own metrics.
-fn gauge(metrics: &str, name: &str) -> Option<f64> {
-    let line = metrics.lines().find(|line| line.starts_with(name) && !line.starts_with('#'))?;
-    line.rsplit(' ').next()?.parse().ok()
-}
 
 #[test]
 fn three_hundred_resources_on_one_minute_run_once_each() {
@@ -41,13 +35,16 @@ fn three_hundred_resources_on_one_minute_run_once_each() {
         assert_eq!(history(&sync).len(), 1, "{sync}");
         assert_eq!(sync["status"]["lastRun"]["rows"], 1, "{sync}");
     }
-    let keys = crate::support::call("keys", json!({"bucket": site.lake()}));
+    let keys = call("keys", json!({"bucket": site.lake()}));
     let files = keys.as_array().expect("keys").iter().filter(|key| key.as_str().is_some_and(|key| key.ends_with(".parquet"))).count();
     assert_eq!(files, RESOURCES, "one file each");
-    let metrics = release::metrics(&release::leader());
-    if let Some(bytes) = gauge(&metrics, "process_resident_memory_bytes") {
-        println!("the controller holds {} MiB", bytes as u64 >> 20);
-        assert!(bytes < f64::from(100 << 20), "the controller holds {bytes} bytes");
-    }
+    // At rest: nothing is due, and everybody watches.
+    let (before, since) = (traffic(), Instant::now());
+    std::thread::sleep(Duration::from_secs(10));
+    let after = traffic();
+    let asked = (after.reads + after.writes - before.reads - before.writes) as f64 / since.elapsed().as_secs_f64();
+    println!("at rest the controller asks {asked:.1} times a second, and holds {} MiB", memory_bytes() >> 20);
+    assert!(asked < 20.0, "{asked} requests a second at rest");
+    assert!(memory_bytes() < 100 << 20, "the controller holds {} bytes", memory_bytes());
     release::install(&[]);
 }

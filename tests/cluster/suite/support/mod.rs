@@ -6,9 +6,11 @@ mod oracle;
 pub mod release;
 mod shell;
 mod site;
+mod traffic;
 mod wait;
 
 pub use oracle::{call, python};
 pub use shell::{helm, kubectl, run, s3sync};
 pub use site::{ENDPOINT, Site, condition, history, overlay, var};
+pub use traffic::{memory_bytes, traffic};
 pub use wait::{until, within};
