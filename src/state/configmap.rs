@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::{StreamExt, pin_mut};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
@@ -246,8 +246,7 @@ impl ConfigMapCursor {
         let left = deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_secs(1), WATCH_MAX);
         // The Role names one ConfigMap: the API server allows a watch only where the selector names it too.
         let params = WatchParams::default().fields(&format!("metadata.name={}", shared.name)).timeout(left.as_secs() as u32);
-        let events = call(&shared.patience, shared.api.watch(&params, &from)).await?;
-        pin_mut!(events);
+        let mut events = call(&shared.patience, shared.api.watch(&params, &from)).await?.boxed();
         while let Some(event) = events.next().await {
             match event? {
                 WatchEvent::Added(map) | WatchEvent::Modified(map) => {

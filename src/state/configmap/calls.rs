@@ -83,6 +83,8 @@ pub(super) struct Tries<'a> {
     patience: &'a Patience,
     place: &'a str,
     began: Instant,
+    /// Since when the server has said nothing but that we may not.
+    denied: Option<Instant>,
     failed: u32,
 }
 
@@ -91,23 +93,27 @@ const WAITS: Schedule = Schedule { attempts_max: u32::MAX, base: Duration::from_
 
 impl<'a> Tries<'a> {
     pub(super) fn new(patience: &'a Patience, place: &'a str) -> Self {
-        Self { patience, place, began: Instant::now(), failed: 0 }
+        Self { patience, place, began: Instant::now(), denied: None, failed: 0 }
     }
 
     /// Waits until the next try, or gives up with what the failure means.
     pub(super) async fn wait(&mut self, failure: Failure) -> Result<(), StateError> {
-        let patience = match &failure {
-            Failure::Denied(_) => self.patience.denied,
-            Failure::Transient(_) | Failure::Moved => self.patience.outage,
-            Failure::Missing | Failure::Refused(_) => Duration::ZERO,
+        let (patience, since) = match &failure {
+            // A server that starts may know no roles yet: an outage before does not count.
+            Failure::Denied(_) => (self.patience.denied, *self.denied.get_or_insert_with(Instant::now)),
+            Failure::Transient(_) | Failure::Moved => (self.patience.outage, self.began),
+            Failure::Missing | Failure::Refused(_) => (Duration::ZERO, self.began),
         };
+        if !matches!(failure, Failure::Denied(_)) {
+            self.denied = None;
+        }
         self.failed += 1;
         let wait = match failure {
             // The first who comes second only has to read again.
             Failure::Moved if self.failed == 1 => Duration::ZERO,
             _ => WAITS.wait(self.failed, random()).unwrap_or(WAITS.cap).max(asked(&failure)),
         };
-        if self.began.elapsed() + wait > patience {
+        if since.elapsed() + wait > patience {
             return Err(self.give_up(failure));
         }
         tracing::debug!(cursor = self.place, ?failure, "the API server did not answer as it should; trying again in {wait:?}");
