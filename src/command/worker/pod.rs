@@ -162,6 +162,14 @@ mod tests {
         assert_eq!(session_token.as_deref(), Some("token"));
     }
 
+    /// The operator sends what its types make of the resource, with every default written out.
+    #[test]
+    fn a_resource_of_the_cluster_is_a_manifest() {
+        let resource: crate::api::S3Sync = serde_json::from_value(manifest()).unwrap();
+        let of = pod(&variables(&serde_json::to_value(resource).unwrap())).unwrap();
+        assert_eq!(of.sync.settings, pod(&variables(&manifest())).unwrap().sync.settings);
+    }
+
     #[test]
     fn what_is_wrong_is_said_in_one_sentence() {
         let with = |name: &'static str, text: &str| {
