@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::size::parse_size;
 
+mod cluster;
+
+pub use cluster::{ClusterArgs, LogsArgs, StatusArgs, SuspendArgs, TriggerArgs};
+
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
 #[derive(Debug, Parser)]
 #[command(
@@ -70,6 +74,18 @@ pub enum Verb {
     State(StateArgs),
     /// Checks manifests by the API server's rules, and by those that only the whole spec shows
     Validate(ValidateArgs),
+    /// Shows the syncs of a cluster: how far they are, their last runs, and what is wrong
+    Status(StatusArgs),
+    /// Starts a run of a sync in a cluster
+    Trigger(TriggerArgs),
+    /// Starts no more runs of a sync in a cluster; one in progress goes on
+    #[command(after_help = "Example:\n  kubectl s3sync suspend orders -n data")]
+    Suspend(SuspendArgs),
+    /// Starts runs of a suspended sync again, by its schedule
+    #[command(after_help = "Example:\n  kubectl s3sync resume orders -n data")]
+    Resume(SuspendArgs),
+    /// Shows what the pods of a sync's run in progress, or of its last one, have logged
+    Logs(LogsArgs),
     /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
     Worker,
     /// Operates the S3Sync resources of a cluster: makes their runs' Jobs, and says in their status how they fare
@@ -195,7 +211,8 @@ pub struct ValidateArgs {
 #[command(after_help = "Examples:
   s3sync state show -f sync.yaml
   s3sync state export -f sync.yaml -o json
-  s3sync state reset -f sync.yaml --yes")]
+  s3sync state reset -f sync.yaml --yes
+  kubectl s3sync state show orders -n data")]
 pub struct StateArgs {
     /// What to do with the cursor.
     #[command(subcommand)]
@@ -217,18 +234,24 @@ pub enum StateVerb {
     Abandon(CursorArgs),
 }
 
-/// Which cursor.
+/// Which cursor: those of manifests, in files, or the one of a sync in a cluster.
 #[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("whose").required(true).args(["files", "name"])))]
 pub struct CursorArgs {
-    /// Whose cursor.
-    #[command(flatten)]
-    pub from: FileArgs,
+    /// A sync in a cluster
+    pub name: Option<String>,
+    /// A manifest, a directory of manifests (read recursively: *.yaml, *.yml, *.json), or - for stdin; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", conflicts_with_all = ["namespace", "context", "kubeconfig"])]
+    pub files: Vec<PathBuf>,
     /// How it is printed.
     #[command(flatten)]
     pub print: OutputArgs,
-    /// Where the cursors are.
+    /// Where the cursors of manifests are.
     #[command(flatten)]
     pub state: StateDirArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// `s3sync state reset`

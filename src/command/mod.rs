@@ -5,15 +5,17 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 
 use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
 use crate::{codec, telemetry};
 
+pub mod cluster;
 pub mod completions;
 pub mod controller;
 pub mod crd;
+pub mod logs;
 pub mod look;
 pub mod machine;
 pub mod places;
@@ -24,14 +26,17 @@ pub mod run;
 pub mod run_lock;
 pub mod scratch;
 pub mod state;
+pub mod status;
+pub mod suspend;
 pub mod syncs;
 pub mod tables;
+pub mod trigger;
 pub mod validate;
 pub mod worker;
 
 /// Parses the arguments, runs the verb, and reports: the whole of `main`.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     install_panic_hook();
     telemetry::install(&cli.logging);
     match dispatch(cli.verb, &cli.logging) {
@@ -43,6 +48,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The name under which kubectl finds a plugin: `kubectl s3sync` runs `kubectl-s3sync` of the PATH.
+/// <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>
+const PLUGIN: &str = "kubectl-s3sync";
+
+/// The arguments, as the program that was called: the binary, or kubectl with the binary as its plugin.
+fn parse() -> Cli {
+    let called = std::env::args_os().next().map(std::path::PathBuf::from);
+    let plugin = called.as_deref().and_then(|path| path.file_stem()).is_some_and(|name| name == PLUGIN);
+    let mut command = Cli::command();
+    if plugin {
+        command = command.name("kubectl s3sync").bin_name("kubectl s3sync").display_name("kubectl s3sync");
+    }
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
     match verb {
         Verb::Run(args) => run::execute(args, logging),
@@ -50,6 +70,11 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Tables(args) => tables::execute(&args),
         Verb::State(args) => state::execute(args),
         Verb::Validate(args) => validate::execute(&args),
+        Verb::Status(args) => status::execute(&args),
+        Verb::Trigger(args) => trigger::execute(&args),
+        Verb::Suspend(args) => suspend::execute(&args, true),
+        Verb::Resume(args) => suspend::execute(&args, false),
+        Verb::Logs(args) => logs::execute(&args),
         Verb::Worker => worker::execute(),
         Verb::Controller(args) => controller::execute(args),
         Verb::Crd => crd::execute(),
@@ -139,6 +164,11 @@ pub fn print(text: &str) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Says something on stderr that is no result. Nobody is left to be told when it is closed.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", render::printable(text));
 }
 
 /// A result as one document, with its newline. A table has no one document: ask only for JSON or YAML.

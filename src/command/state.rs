@@ -1,9 +1,11 @@
-//! `s3sync state`: looks at cursors, and the few ways to change one by hand. What changes one takes the run's lock first, so that no
-//! run is under way on this machine, and moves the cursor by compare-and-swap, so that none elsewhere is run over.
+//! `s3sync state`: looks at cursors, and the few ways to change one by hand. What changes one makes sure first that no run is under way, by
+//! the run's lock on this machine or by the resource's status in a cluster, and moves the cursor by compare-and-swap, so that none
+//! elsewhere is run over.
 
 mod abandon;
 mod adopt;
 mod export;
+mod open;
 mod reset;
 mod show;
 
@@ -54,11 +56,10 @@ impl Changes {
 
 /// Changes each cursor and prints what was done.
 fn each(args: &CursorArgs, change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<String>, RunError>) -> Result<(), CommandError> {
-    let syncs = syncs::load(&args.from, &args.state)?;
     let mut changes = Changes { syncs: Vec::new() };
     let mut failures = Vec::new();
     runtime()?.block_on(async {
-        for sync in &syncs {
+        for sync in &open::open_idle(args).await? {
             let done = match sync.stores().await {
                 Ok(stores) => change(sync, &stores).await,
                 Err(error) => Err(error),
@@ -71,7 +72,8 @@ fn each(args: &CursorArgs, change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<St
                 Err(error) => failures.push(error),
             }
         }
-    });
+        Ok::<(), CommandError>(())
+    })?;
     print(&render::document(args.print.output, &changes, Changes::text)?)?;
     syncs::end(failures)
 }

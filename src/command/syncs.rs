@@ -140,15 +140,15 @@ fn host() -> String {
 
 /// The failures of several syncs as one error: each is reported, and the first gives the exit code.
 pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
-    match failures.first().map(kind_of) {
+    match failures.first().map(|error| kind_of(error.kind)) {
         None => Ok(()),
         Some(kind) => Err(CommandError { kind, errors: failures.into_iter().map(anyhow::Error::new).collect() }),
     }
 }
 
 /// What a failure of a run means for the exit code.
-pub fn kind_of(error: &RunError) -> Kind {
-    match error.kind.exit_code() {
+pub fn kind_of(kind: RunErrorKind) -> Kind {
+    match kind.exit_code() {
         2 => Kind::Usage,
         3 => Kind::Access,
         4 => Kind::BadData,

@@ -18,11 +18,10 @@ use crate::state::wire::Kind;
 
 /// Prints the files.
 pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
-    let syncs = syncs::load(&args.from, &args.state)?;
     let mut printer = Printer { output: args.print.output, rows: Vec::new(), printed: 0 };
     let mut failures = Vec::new();
     runtime()?.block_on(async {
-        for sync in &syncs {
+        for sync in &super::open::open(args).await? {
             match export(sync, &mut printer).await {
                 Ok(()) => {}
                 Err(Failure::Run(error)) => failures.push(error),

@@ -1,29 +1,62 @@
 //! `s3sync state show`: where each sync stands.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::CursorArgs;
+use crate::api::{S3Sync, validate};
+use crate::cli::{CursorArgs, FileArgs};
+use crate::command::cluster::Cluster;
 use crate::command::render::{self, Align, bytes, count};
 use crate::command::syncs::{self, Sync};
-use crate::command::{CommandError, print, runtime};
+use crate::command::{CommandError, Kind, print, runtime};
 use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::spec_hash::SpecHash;
+use crate::pipeline::error::RunErrorKind;
+use crate::state::CursorStore;
 
-/// Prints the cursors. Only they are read, no bucket.
+/// Prints the cursors. Only they are read, no bucket and no Secret.
 pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
-    let syncs = syncs::load(&args.from, &args.state)?;
     let mut shown = Shown { syncs: Vec::new() };
     let mut failures = Vec::new();
     runtime()?.block_on(async {
-        for sync in &syncs {
+        if let Some(name) = &args.name {
+            shown.syncs.push(in_cluster(args, name).await?);
+            return Ok(());
+        }
+        for sync in &syncs::load(&FileArgs { files: args.files.clone() }, &args.state)? {
             match sync.load().await {
                 Ok(found) => shown.syncs.push(SyncState::new(sync, found.map(|(cursor, _)| cursor))),
                 Err(error) => failures.push(error),
             }
         }
-    });
+        Ok::<(), CommandError>(())
+    })?;
     print(&render::document(args.print.output, &shown, Shown::text)?)?;
     syncs::end(failures)
+}
+
+/// The cursor of a sync in a cluster. It outlives the sync, and is shown then too.
+async fn in_cluster(args: &CursorArgs, name: &str) -> Result<SyncState, CommandError> {
+    let cluster = Cluster::connect(&args.cluster).await?;
+    let what = format!("S3Sync {}/{name}", cluster.namespace);
+    let sync = cluster.api::<S3Sync>().get_opt(name).await.map_err(|error| cluster.failed(&what, error))?;
+    let cursor = super::open::cursor(&cluster, name);
+    let found = cursor.load().await.map_err(|error| {
+        let kind = syncs::kind_of(RunErrorKind::from(&error));
+        CommandError::new(kind, anyhow::Error::new(error))
+    })?;
+    if sync.is_none() && found.is_none() {
+        let message =
+            format!("{what} is not there, and no cursor of it either; look at the name, the namespace (-n) and the context (--context)");
+        return Err(CommandError::new(Kind::Access, anyhow::anyhow!(message)));
+    }
+    // A spec that is not valid has no identity to compare.
+    let settings = sync.and_then(|sync| validate::settings(&sync, Path::new(".")).ok());
+    let spec_hash = settings.map(|resolved| SpecHash::of(&resolved.settings).to_string());
+    let state = found.map(|(cursor, _)| State::new(cursor, spec_hash.as_deref()));
+    Ok(SyncState { namespace: cluster.namespace, name: name.to_owned(), place: cursor.place().to_owned(), state })
 }
 
 #[derive(Debug, Serialize)]
@@ -36,7 +69,7 @@ struct Shown {
 struct SyncState {
     namespace: String,
     name: String,
-    /// The cursor's file.
+    /// The cursor's file or ConfigMap.
     place: String,
     /// `None`: there is no cursor yet.
     #[serde(flatten)]
@@ -77,13 +110,13 @@ struct Watermark {
 impl SyncState {
     fn new(sync: &Sync, cursor: Option<Cursor>) -> SyncState {
         let id = &sync.loaded.id;
-        let state = cursor.map(|cursor| State::new(cursor, &sync.spec_hash()));
+        let state = cursor.map(|cursor| State::new(cursor, Some(&sync.spec_hash())));
         SyncState { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.to_string(), state }
     }
 }
 
 impl State {
-    fn new(cursor: Cursor, spec_hash: &str) -> State {
+    fn new(cursor: Cursor, spec_hash: Option<&str>) -> State {
         let tables = cursor.tables.into_iter().map(|(name, mark)| TableState {
             name,
             watermark: Watermark { last_modified: mark.last_modified, key: mark.key },
@@ -95,7 +128,7 @@ impl State {
             epoch: cursor.epoch,
             phase: cursor.phase,
             state_id: cursor.state_id,
-            spec_changed: cursor.spec_hash != spec_hash,
+            spec_changed: spec_hash.is_some_and(|spec_hash| spec_hash != cursor.spec_hash),
             spec_hash: cursor.spec_hash,
             run: cursor.run,
             tables: tables.collect(),
@@ -182,7 +215,7 @@ mod tests {
             tables: [("orders".to_owned(), mark)].into(),
         };
         let sync = |name: &str, state| SyncState { namespace: "data".into(), name: name.into(), place: format!("/s/{name}"), state };
-        Shown { syncs: vec![sync("orders", Some(State::new(cursor, "x-z"))), sync("new", None)] }
+        Shown { syncs: vec![sync("orders", Some(State::new(cursor, Some("x-z")))), sync("new", None)] }
     }
 
     #[test]

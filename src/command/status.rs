@@ -1,0 +1,230 @@
+//! `s3sync status`: the syncs of a cluster, one a line, or one in detail. Everything comes from the resources' status; nothing else is read.
+
+mod detail;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde::Serialize;
+
+use super::cluster::Cluster;
+use super::render::{self, Align, bytes, count};
+use super::{CommandError, note, print, runtime};
+use crate::api::S3Sync;
+use crate::api::status::{Progress, RunOutcome, S3SyncStatus};
+use crate::cli::{Output, StatusArgs};
+
+/// Syncs that one request lists: what kubectl asks for at once.
+const PAGE: u32 = 500;
+
+/// Characters of a message in the table of all syncs; the details show all of it.
+const MESSAGE_MAX: usize = 100;
+
+/// Prints the status.
+pub fn execute(args: &StatusArgs) -> Result<(), CommandError> {
+    let syncs = runtime()?.block_on(async {
+        let cluster = Cluster::connect(&args.cluster).await?;
+        match &args.name {
+            Some(name) => Ok(vec![cluster.sync(name).await?]),
+            None => list(&cluster, args.all_namespaces).await,
+        }
+    })?;
+    let shown = Shown { syncs: syncs.iter().map(SyncStatus::new).collect() };
+    let now = Timestamp::now();
+    let text = render::document(args.print.output, &shown, |shown| match (&args.name, shown.syncs.as_slice()) {
+        (Some(_), [one]) => detail::text(one, now),
+        _ => shown.text(args.all_namespaces, now),
+    })?;
+    if shown.syncs.is_empty() && args.print.output == Output::Table {
+        note("there is no S3Sync here; look at the namespace (-n), or at all of them (-A)");
+        return Ok(());
+    }
+    print(&text)
+}
+
+async fn list(cluster: &Cluster, all: bool) -> Result<Vec<S3Sync>, CommandError> {
+    let api: Api<S3Sync> = if all { Api::all(cluster.client.clone()) } else { cluster.api() };
+    let what = if all { "S3Syncs of all namespaces".to_owned() } else { format!("S3Syncs of the namespace {}", cluster.namespace) };
+    let mut syncs = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(|error| cluster.failed(&what, error))?;
+        syncs.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(syncs),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    syncs: Vec<SyncStatus>,
+}
+
+/// A sync as `-o json` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncStatus {
+    namespace: String,
+    name: String,
+    generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+    suspend: bool,
+    /// As the operator wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<S3SyncStatus>,
+}
+
+impl SyncStatus {
+    fn new(sync: &S3Sync) -> SyncStatus {
+        SyncStatus {
+            namespace: sync.namespace().unwrap_or_default(),
+            name: sync.name_any(),
+            generation: sync.metadata.generation.unwrap_or_default(),
+            schedule: sync.spec.schedule.clone(),
+            time_zone: sync.spec.time_zone.clone(),
+            suspend: sync.spec.suspend,
+            status: sync.status.clone(),
+        }
+    }
+
+    /// Whether the operator has seen the spec as it is now.
+    fn is_observed(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.observed_generation == self.generation)
+    }
+
+    fn ready(&self) -> String {
+        let condition = self.status.as_ref().and_then(ready);
+        match condition {
+            _ if !self.is_observed() => "Unknown".to_owned(),
+            None => "Unknown".to_owned(),
+            Some(condition) if condition.status == "True" && condition.reason != "Suspended" => "True".to_owned(),
+            Some(condition) => format!("{} ({})", condition.status, condition.reason),
+        }
+    }
+
+    fn run(&self) -> String {
+        let Some(status) = &self.status else { return none() };
+        match (status.active.is_empty(), &status.last_run) {
+            (false, _) => "Running".to_owned(),
+            (true, None) => none(),
+            (true, Some(run)) if run.result == RunOutcome::Succeeded => "Succeeded".to_owned(),
+            (true, Some(run)) => format!("Failed ({})", run.reason.as_deref().unwrap_or("Failed")),
+        }
+    }
+
+    /// The sentence that matters most now.
+    fn message(&self) -> String {
+        let Some(status) = &self.status else { return "the operator has not seen it yet; is it there?".to_owned() };
+        if let Some(message) = not_ready(status) {
+            return message;
+        }
+        match &status.last_run {
+            Some(run) => run.message.clone().unwrap_or_default(),
+            None => ready(status).map(|condition| condition.message.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Shown {
+    fn text(&self, all: bool, now: Timestamp) -> String {
+        let rows = self.syncs.iter().map(|sync| {
+            let status = sync.status.clone().unwrap_or_default();
+            let name = if all { format!("{}/{}", sync.namespace, sync.name) } else { sync.name.clone() };
+            [
+                name,
+                sync.ready(),
+                sync.run(),
+                status.progress.as_ref().filter(|_| !status.active.is_empty()).map_or_else(none, share),
+                status.last_run.as_ref().map_or_else(none, |run| number(run.objects)),
+                status.last_successful_time.as_ref().map_or_else(none, |at| ago(at, now)),
+                status.next_schedule_time.as_ref().filter(|_| !sync.suspend).map_or_else(none, |at| until(at, now)),
+                cut(&sync.message()),
+            ]
+        });
+        let heading = [
+            ("SYNC", Align::Left),
+            ("READY", Align::Left),
+            ("RUN", Align::Left),
+            ("PROGRESS", Align::Right),
+            ("OBJECTS", Align::Right),
+            ("LAST SUCCESS", Align::Left),
+            ("NEXT", Align::Left),
+            ("MESSAGE", Align::Left),
+        ];
+        render::table(heading, rows)
+    }
+}
+
+/// The condition Ready.
+fn ready(status: &S3SyncStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == "Ready")
+}
+
+/// Why no run starts, where the operator says so.
+pub fn not_ready(status: &S3SyncStatus) -> Option<String> {
+    ready(status).filter(|condition| condition.status == "False").map(|condition| format!("{}: {}", condition.reason, condition.message))
+}
+
+/// A run's progress in words: `3/10 objects, 1.00 KiB of 2.00 KiB`.
+pub fn progress(progress: &Progress) -> String {
+    let size = |number: i64| bytes(u64::try_from(number).unwrap_or(0));
+    format!(
+        "{}/{} objects, {} of {}",
+        number(progress.objects_done),
+        number(progress.objects_total),
+        size(progress.bytes_done),
+        size(progress.bytes_total)
+    )
+}
+
+/// Of the bytes where there are any, since objects differ: `42%`.
+fn share(progress: &Progress) -> String {
+    let (done, total) = match progress.bytes_total {
+        1.. => (progress.bytes_done, progress.bytes_total),
+        _ => (progress.objects_done, progress.objects_total),
+    };
+    // Others than worker 0 may be ahead of the total for a moment.
+    if total <= 0 { none() } else { format!("{}%", (i128::from(done.max(0)) * 100 / i128::from(total)).min(100)) }
+}
+
+fn number(number: i64) -> String {
+    count(u64::try_from(number).unwrap_or(0))
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn ago(at: &Time, now: Timestamp) -> String {
+    let seconds = now.as_second() - at.0.as_second();
+    format!("{} ago", span(seconds))
+}
+
+fn until(at: &Time, now: Timestamp) -> String {
+    match at.0.as_second() - now.as_second() {
+        ..=0 => "now".to_owned(),
+        seconds => format!("in {}", span(seconds)),
+    }
+}
+
+/// Days above two, as kubectl does: `9s`, `1m05s`, `2h03m`, `3d`.
+fn span(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    if seconds >= 2 * 86_400 { format!("{}d", seconds / 86_400) } else { render::seconds(seconds) }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None if text.is_empty() => none(),
+        None => text.to_owned(),
+    }
+}

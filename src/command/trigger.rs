@@ -1,0 +1,199 @@
+//! `s3sync trigger`: an annotation with a new value starts a run; `--wait` follows it to its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::cluster::Cluster;
+use super::{CommandError, Kind, note, print, render, runtime};
+use crate::api::S3Sync;
+use crate::api::status::{RunOutcome, RunResult, S3SyncStatus};
+use crate::cli::TriggerArgs;
+
+/// The annotation that the operator takes for a trigger.
+const ANNOTATION: &str = "s3sync.dev/trigger";
+
+/// How often a waiting command looks: a person does not see a second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks in a row that may fail: an API server that restarts is back within two minutes.
+const UNSEEN_MAX: u32 = 120;
+
+/// The operator answers within a second; when it has not after so long, a person is told where to look.
+const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// Triggers a run.
+pub fn execute(args: &TriggerArgs) -> Result<(), CommandError> {
+    runtime()?.block_on(async {
+        let cluster = Cluster::connect(&args.cluster).await?;
+        let before = cluster.sync(&args.name).await?;
+        let name = format!("{}/{}", cluster.namespace, args.name);
+        if before.spec.suspend && args.wait {
+            let message = format!("{name} is suspended, so a run would not start; resume it first, or leave --wait out");
+            return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(message)));
+        }
+        // Any new value is a trigger; the time says more to who finds it.
+        let token = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION: token}}}));
+        let patched = cluster.api::<S3Sync>().patch(&args.name, &PatchParams::default(), &patch).await;
+        patched.map_err(|error| cluster.failed(&format!("S3Sync {name}"), error))?;
+        if !args.wait {
+            let note = if before.spec.suspend { "; it is suspended, so the run waits until it is resumed" } else { "" };
+            return print(&format!("{name} triggered{note}\n"));
+        }
+        note(&format!("{name} triggered; waiting for the run to end"));
+        let run = wait(&cluster, &args.name, &token, &before).await?;
+        ended(&name, &run)
+    })
+}
+
+/// Waits until the run that the token started has ended.
+async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Result<RunResult, CommandError> {
+    let mut watch = Awaited::new(token, before.status.as_ref());
+    let mut waited = Duration::ZERO;
+    let mut unseen = 0;
+    let mut shown = String::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+        let sync = match cluster.sync(name).await {
+            Ok(sync) => sync,
+            // The run does not end with the API server's absence.
+            Err(error) if error.kind == Kind::Other && unseen < UNSEEN_MAX => {
+                unseen += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        unseen = 0;
+        // A later trigger, which took ours along.
+        if let Some(token) = sync.annotations().get(ANNOTATION) {
+            watch.token.clone_from(token);
+        }
+        let Some(status) = &sync.status else { continue };
+        match watch.look(status) {
+            Seen::Ended(run) => return Ok(*run),
+            Seen::Running(text) if text != shown => {
+                note(&text);
+                shown = text;
+            }
+            Seen::Running(_) => {}
+            Seen::NotStarted => {
+                if let Some(message) = super::status::not_ready(status) {
+                    return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("{}/{name}: no run starts: {message}", cluster.namespace)));
+                }
+                if waited == SILENT_AFTER {
+                    note("the run has not started yet; it waits for another one to end, or the operator is not there (its pods say why)");
+                }
+            }
+        }
+    }
+}
+
+/// Says how the run ended, and ends as it did.
+fn ended(name: &str, run: &RunResult) -> Result<(), CommandError> {
+    let message = run.message.clone().unwrap_or_default();
+    if run.result == RunOutcome::Succeeded {
+        return print(&format!("{name}: {}\n", render::printable(&message)));
+    }
+    let kind = match run.reason.as_deref() {
+        Some("InvalidSpec" | "SpecChanged") => Kind::Usage,
+        Some("Denied" | "NotFound") => Kind::Access,
+        Some("BadData") => Kind::BadData,
+        Some("Interrupted" | "DeadlineExceeded") => Kind::Interrupted,
+        _ => Kind::Other,
+    };
+    Err(CommandError::new(kind, anyhow::anyhow!("{name}: the run {} failed: {message}", run.job)))
+}
+
+/// One triggered run, as the status shows it from look to look.
+struct Awaited {
+    token: String,
+    /// Jobs that ended before, so that an old result is not taken for the new one.
+    known: Vec<String>,
+    /// The run's Job, once it was seen.
+    job: Option<String>,
+}
+
+/// What one look shows.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    NotStarted,
+    /// A line for a person.
+    Running(String),
+    Ended(Box<RunResult>),
+}
+
+impl Awaited {
+    fn new(token: &str, before: Option<&S3SyncStatus>) -> Self {
+        let ended = before.iter().flat_map(|status| status.last_run.iter().chain(&status.history)).map(|run| run.job.clone());
+        let active = before.iter().flat_map(|status| &status.active).map(|run| run.job.clone());
+        Self { token: token.to_owned(), known: ended.chain(active).collect(), job: None }
+    }
+
+    fn look(&mut self, status: &S3SyncStatus) -> Seen {
+        if status.last_trigger_annotation.as_deref() != Some(self.token.as_str()) {
+            return Seen::NotStarted;
+        }
+        if self.job.is_none() {
+            self.job = status.active.iter().map(|run| &run.job).find(|job| !self.known.contains(job)).cloned();
+        }
+        let ours = |run: &&RunResult| match &self.job {
+            Some(job) => run.job == *job,
+            None => !self.known.contains(&run.job),
+        };
+        if let Some(run) = status.last_run.iter().chain(&status.history).find(ours) {
+            return Seen::Ended(Box::new(run.clone()));
+        }
+        let progress = status.progress.as_ref().map(super::status::progress);
+        Seen::Running(format!(
+            "{} is running{}",
+            self.job.as_deref().unwrap_or("the run"),
+            progress.map(|text| format!(": {text}")).unwrap_or_default()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(value: serde_json::Value) -> S3SyncStatus {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_the_triggered_run_counts() {
+        let old = json!({"job": "orders-1", "result": "Failed"});
+        let new = json!({"job": "orders-2", "result": "Succeeded"});
+        let before = status(json!({"lastRun": old, "active": [], "lastTriggerAnnotation": "earlier"}));
+        let mut awaited = Awaited::new("token", Some(&before));
+        assert_eq!(awaited.look(&before), Seen::NotStarted);
+        // Another run ends meanwhile.
+        assert_eq!(awaited.look(&status(json!({"lastRun": new, "lastTriggerAnnotation": "earlier"}))), Seen::NotStarted);
+        let running = json!({
+            "lastRun": old, "active": [{"job": "orders-2"}], "lastTriggerAnnotation": "token",
+            "progress": {"objectsDone": 3, "objectsTotal": 10, "bytesDone": 1024, "bytesTotal": 2048},
+        });
+        assert_eq!(awaited.look(&status(running)), Seen::Running("orders-2 is running: 3/10 objects, 1.00 KiB of 2.00 KiB".into()));
+        let ended = awaited.look(&status(json!({"lastRun": new, "history": [old], "lastTriggerAnnotation": "token"})));
+        assert!(matches!(ended, Seen::Ended(run) if run.job == "orders-2"));
+        // A run that begins and ends between two looks.
+        let mut awaited = Awaited::new("token", Some(&before));
+        let ended = awaited.look(&status(json!({"lastRun": new, "history": [old], "lastTriggerAnnotation": "token"})));
+        assert!(matches!(ended, Seen::Ended(run) if run.job == "orders-2"));
+    }
+
+    #[test]
+    fn the_exit_code_is_the_runs() {
+        for (reason, kind) in [("BadData", Kind::BadData), ("Denied", Kind::Access), ("SpecChanged", Kind::Usage), ("Claimed", Kind::Other)]
+        {
+            let run = serde_json::from_value(json!({"job": "orders-2", "result": "Failed", "reason": reason, "message": "why"})).unwrap();
+            let error = ended("data/orders", &run).unwrap_err();
+            assert_eq!((error.kind, error.to_string().as_str()), (kind, "data/orders: the run orders-2 failed: why"));
+        }
+    }
+}
