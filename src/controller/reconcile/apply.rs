@@ -186,7 +186,9 @@ async fn ensure_rights(seen: &Observed, key: &Key, context: &Context) -> Result<
             None => Ok(()),
         }
     };
-    tokio::try_join!(account, put(&role, key, context).boxed(), put(&binding, key, context).boxed())?;
+    tokio::try_join!(account, put(&role, key, context).boxed())?;
+    // Not beside them: who is no administrator can bind only a role that is there.
+    put(&binding, key, context).boxed().await?;
     context.memory.applied(key, Some(digest));
     Ok(())
 }
