@@ -72,7 +72,7 @@ fn people_see_one_line_a_sync() {
     changed  Unknown              -                       -        -  -             -          armed
     new      Unknown              -                       -        -  -             -          the operator has not seen it yet; is it there?
     ");
-    assert!(shown.text(true, now()).contains("\ndata/orders  True"));
+    assert!(shown.text(true, now()).contains("\ndata/orders   True"));
 }
 
 #[test]
