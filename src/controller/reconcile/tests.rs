@@ -91,7 +91,9 @@ impl Scene {
         let guarded = self.context.stores.sync("data", "orders").expect("it is seen");
         let look = tokio::spawn(reconcile(guarded, Arc::clone(&self.context)));
         while !script.is_empty() {
-            let (request, send) = self.server.next_request().await.expect("a request");
+            // A look that asks for less than the script has would be waited for without end.
+            let next = tokio::time::timeout(Duration::from_secs(20), self.server.next_request()).await;
+            let (request, send) = next.expect("the look asks for more").expect("a request");
             let (parts, body) = request.into_parts();
             let target = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
             let place = script.iter().position(|step| step.method == parts.method && target.starts_with(step.path));
@@ -307,8 +309,8 @@ async fn a_job_of_somebody_else_is_left_alone() {
     scene.look(vec![]).await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_job_is_told_once_and_tried_again_slowly() {
+#[tokio::test]
+async fn a_refused_job_is_told_once_and_held_back() {
     let mut scene = Scene::new(sync());
     let quota = || exchange(Method::POST, JOBS, 403, refused(403, "exceeded quota"));
     let script = [
@@ -326,15 +328,6 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     assert_eq!(error.kind(), "forbidden");
     // Held back: whoever makes a look meanwhile makes no request.
     scene.look(vec![]).await.unwrap();
-    tokio::time::advance(Duration::from_secs(30)).await;
-    // The cursor is there by now, the rights were applied: one request, one refusal, nothing written.
-    scene.sees_cursor(
-        serde_json::from_value(
-            json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}}),
-        )
-        .unwrap(),
-    );
-    scene.look(vec![quota()]).await.unwrap_err();
 }
 
 #[tokio::test]
