@@ -309,17 +309,17 @@ async fn a_job_of_somebody_else_is_left_alone() {
     scene.look(vec![]).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_refused_job_is_told_once_and_held_back() {
+#[tokio::test(start_paused = true)]
+async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     let mut scene = Scene::new(sync());
-    let quota = || exchange(Method::POST, JOBS, 403, refused(403, "exceeded quota"));
+    let quota = || exchange(Method::POST, JOBS, 403, refused(403, "Forbidden"));
     let script = [
         rights(),
         vec![
             make_cursor(),
             quota(),
             exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
-                assert_eq!(body["status"]["conditions"][1]["message"], "the API server refuses what the next run needs: exceeded quota!")
+                assert_eq!(body["status"]["conditions"][1]["message"], "the API server refuses what the next run needs: Forbidden!")
             }),
             event("RunRefused"),
         ],
@@ -328,6 +328,11 @@ async fn a_refused_job_is_told_once_and_held_back() {
     assert_eq!(error.kind(), "forbidden");
     // Held back: whoever makes a look meanwhile makes no request.
     scene.look(vec![]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    // The cursor is there by now, the rights were applied: one request, one refusal, nothing written.
+    let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
+    scene.sees_cursor(serde_json::from_value(cursor).unwrap());
+    scene.look(vec![quota()]).await.unwrap_err();
 }
 
 #[tokio::test]
