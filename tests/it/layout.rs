@@ -198,7 +198,7 @@ fn lineage_says_where_each_row_came_from() {
 #[test]
 fn several_tables_need_a_path_that_tells_them_apart() {
     let site = Site::directory();
-    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "csv"}}));
+    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "jsonl"}}));
     site.put("a/1.csv", "id\n1\n");
     site.run_ok();
     site.put("b/1.csv", "id\n2\n");
@@ -206,7 +206,7 @@ fn several_tables_need_a_path_that_tells_them_apart() {
     assert_eq!(site.rows(""), json!([{"id": 1}]));
 
     let site = Site::directory();
-    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "csv"}}));
+    site.only(json!({"destination": {"path": "all/{{UUID}}.{{FORMAT}}", "format": "jsonl"}}));
     site.put("a/1.csv", "id\n1\n");
     site.put("b/1.csv", "id\n2\n");
     for verb in ["plan", "run"] {

@@ -12,6 +12,7 @@ mod memory;
 mod others;
 mod publish;
 mod quickstart;
+mod state;
 mod support;
 mod systems;
 mod tidy;
