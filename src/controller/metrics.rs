@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use super::cursor::{CursorView, Summary};
 use super::memory::Key;
 use super::names::cursor_name;
+use super::reconcile::LookError;
 use super::stores::{Guarded, Stores};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
@@ -70,7 +71,11 @@ impl Metrics {
         registry.register("reconciles", "Looks at resources", looks.clone());
         let look_seconds = Histogram::new(LOOK_SECONDS);
         registry.register("reconcile_duration_seconds", "Duration of looks at resources", look_seconds.clone());
-        let errors = Family::default();
+        let errors = Family::<ErrorLabels, Counter>::default();
+        // At zero from the start: a rate has to see the first one, and alerts have to find the name.
+        for kind in LookError::KINDS {
+            drop(errors.get_or_create(&ErrorLabels { kind }));
+        }
         registry.register("reconcile_errors", "Looks that failed, by kind of error", errors.clone());
         let missed = Family::default();
         registry.register("missed_slots", "Scheduled slots that were never run", missed.clone());
@@ -93,11 +98,9 @@ impl Metrics {
         }
     }
 
-    /// Slots will never run.
+    /// So many slots will never run: none, most of the time, which begins the count.
     pub fn missed(&self, key: &Key, slots: u32) {
-        if slots > 0 {
-            self.missed.get_or_create(&SyncLabels { namespace: key.0.clone(), name: key.1.clone() }).inc_by(slots.into());
-        }
+        self.missed.get_or_create(&SyncLabels { namespace: key.0.clone(), name: key.1.clone() }).inc_by(slots.into());
     }
 
     /// A run ended.
@@ -269,6 +272,7 @@ mod tests {
         for line in [
             "s3sync_reconciles_total 1".to_owned(),
             r#"s3sync_reconcile_errors_total{kind="conflict"} 1"#.to_owned(),
+            r#"s3sync_reconcile_errors_total{kind="timeout"} 0"#.to_owned(),
             r#"s3sync_reconcile_duration_seconds_bucket{le="0.01"} 1"#.to_owned(),
             format!("s3sync_missed_slots_total{of} 3"),
             r#"s3sync_runs_total{namespace="data",name="orders",result="Failed"} 1"#.to_owned(),

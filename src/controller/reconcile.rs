@@ -78,6 +78,9 @@ pub enum LookError {
 }
 
 impl LookError {
+    /// Every word that [`LookError::kind`] gives.
+    pub const KINDS: [&'static str; 8] = ["conflict", "forbidden", "not_found", "invalid", "api", "connection", "watch", "timeout"];
+
     /// The word in metrics.
     pub fn kind(&self) -> &'static str {
         match self {
