@@ -268,7 +268,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The code unit of `\uXXXX`.
+    /// The code unit that the four hexadecimal digits of a `\u` escape spell.
     fn code_unit(&self, at: usize, end: usize) -> Option<u32> {
         let escape = self.data.get(at..at + 6).filter(|_| at + 6 <= end)?;
         let digits = escape.strip_prefix(b"\\u")?;

@@ -56,7 +56,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     /// rows; a page of more than `page_bytes_max` bytes is refused. Nothing is read yet.
     ///
     /// # Errors
-    /// [`DecodeError::Bad`] where the object's schema cannot be read, or has a type that is not supported in a wanted column.
+    /// [`DecodeError::Bad`] where the object's schema cannot be read, or a wanted column is an INTERVAL.
     pub fn new(
         reader: R,
         metadata: Arc<ParquetMetaData>,

@@ -45,7 +45,9 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
     };
     let known = FooterTail::try_from(last).map_err(|_| bad("it is not parquet, or cut off: it does not end in PAR1"))?;
     if known.is_encrypted_footer() {
-        return Err(bad("its footer is encrypted, which is not supported"));
+        return Err(bad(
+            "its footer is encrypted, and there is no way to give a key: write it without encryption, or leave it out with source.exclude",
+        ));
     }
     let length = known.metadata_length() as u64;
     // Four bytes of magic precede everything.
@@ -96,7 +98,9 @@ fn check(metadata: &ParquetMetaData, end: u64) -> Result<(), DecodeError> {
         for column in group.columns() {
             let path = column.column_path().string();
             if column.file_path().is_some_and(|path| !path.is_empty()) {
-                return Err(bad(format!("column {path} lies in another file, which is not supported")));
+                return Err(bad(format!(
+                    "column {path} lies in another file, and an object is read by itself: write the columns into one file"
+                )));
             }
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let inside = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());

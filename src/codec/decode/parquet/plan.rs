@@ -56,7 +56,10 @@ pub(super) fn plan(roots: &[Root], wanted: &[usize], table: &TableSchema, drop: 
         };
         let carried = &roots[wanted[at]].carried;
         if has_interval(carried) {
-            let reason = format!("column {} is an INTERVAL, which is not supported; add it to schema.drop", column.source);
+            let reason = format!(
+                "column {} is an INTERVAL, which no output format and no other input can hold; add it to schema.drop",
+                column.source
+            );
             return Err(bad(reason));
         }
         Ok(Source::Column { at, holds: holds(column, carried) })
