@@ -200,19 +200,9 @@ mod tests {
             bytes: 1 << 20,
         };
         let cursor = Cursor {
-            version: Cursor::VERSION,
-            state_id: "abc".into(),
-            epoch: 7,
-            phase: Phase::Idle,
             run: Some(Run { id: "r".into(), started: "2024-02-01T00:00:00Z".parse().unwrap(), pass: 1, changed: false, ended: true }),
-            plan: None,
-            decision: None,
-            ledger: None,
-            manifest: None,
-            garbage: None,
-            listed_to: None,
-            spec_hash: "x-y".into(),
             tables: [("orders".to_owned(), mark)].into(),
+            ..Cursor::empty("abc".into(), 7, "x-y".into())
         };
         let sync = |name: &str, state| SyncState { namespace: "data".into(), name: name.into(), place: format!("/s/{name}"), state };
         Shown { syncs: vec![sync("orders", Some(State::new(cursor, Some("x-z")))), sync("new", None)] }

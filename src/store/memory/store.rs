@@ -31,7 +31,7 @@ impl MemoryStore {
         }
         let holds = match (self.shared.behaviour.conditions, condition) {
             (Conditions::Refused, _) => {
-                return Err(self.error(ErrorKind::Unsupported, op, key, "conditional writes are not implemented here"));
+                return Err(self.error(ErrorKind::Unsupported, op, key, "a server that has no conditional writes"));
             }
             (Conditions::Ignored, _) | (_, Condition::Any) => true,
             (_, Condition::Absent) => standing.is_none(),
