@@ -8,6 +8,7 @@ pub mod report;
 pub mod scalar;
 pub mod spec;
 pub mod status;
+pub mod text;
 pub mod validate;
 
 pub use manifest::{CheckedSync, LoadedSync, ManifestError, ManifestErrorKind, Manifests, check, load};

@@ -6,15 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::RunOutcome;
+use super::status::{RunCounts, RunOutcome};
+use super::text::{MESSAGE_BYTES_MAX, cut};
 
 /// What the kubelet keeps of a termination message, in bytes.
 pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 4096;
 
-/// What a report keeps of its message, in bytes: what `status.lastRun.message` takes.
-pub const MESSAGE_BYTES_MAX: usize = 1024;
-
-/// The result of one run. The counts are those of `status.lastRun`, under the same names.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunReport {
@@ -24,44 +22,15 @@ pub struct RunReport {
     pub reason: String,
     /// One sentence: what happened and what to do. Holds no secret.
     pub message: String,
-    /// Tables written.
-    #[serde(default)]
-    pub tables: i64,
-    /// Objects published.
-    #[serde(default)]
-    pub objects: i64,
-    /// Rows published.
-    #[serde(default)]
-    pub rows: i64,
-    /// Bytes written.
-    #[serde(default)]
-    pub bytes: i64,
-    /// Files written.
-    #[serde(default)]
-    pub files: i64,
-    /// Bad records set aside.
-    #[serde(default)]
-    pub bad_records: i64,
-    /// Objects set aside.
-    #[serde(default)]
-    pub quarantined: i64,
+    /// What was published before the end.
+    #[serde(flatten)]
+    pub counts: RunCounts,
 }
 
 impl RunReport {
     /// A run that failed before it published anything.
     pub fn failed(reason: impl Into<String>, message: impl Into<String>) -> RunReport {
-        RunReport {
-            result: RunOutcome::Failed,
-            reason: reason.into(),
-            message: message.into(),
-            tables: 0,
-            objects: 0,
-            rows: 0,
-            bytes: 0,
-            files: 0,
-            bad_records: 0,
-            quarantined: 0,
-        }
+        RunReport { result: RunOutcome::Failed, reason: reason.into(), message: message.into(), counts: RunCounts::default() }
     }
 
     /// The report as one line of JSON, at most [`TERMINATION_MESSAGE_BYTES_MAX`] long. The message is cut at [`MESSAGE_BYTES_MAX`], and
@@ -84,21 +53,13 @@ impl RunReport {
     }
 }
 
-/// At most so many bytes of a text, in whole characters; `…` says that more was there.
-fn cut(text: &str, bytes_max: usize) -> String {
-    const MORE: &str = "…";
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    format!("{}{MORE}", &text[..text.floor_char_boundary(bytes_max.saturating_sub(MORE.len()))])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn report(message: &str) -> RunReport {
-        RunReport { tables: 2, objects: 3, rows: 12_345, files: 4, ..RunReport::failed("BadData", message) }
+        let counts = RunCounts { tables: 2, objects: 3, rows: 12_345, files: 4, ..RunCounts::default() };
+        RunReport { counts, ..RunReport::failed("BadData", message) }
     }
 
     #[test]

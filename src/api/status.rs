@@ -131,27 +131,10 @@ wire_enum! {
     }
 }
 
-/// A run that ended.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a run did, in numbers: the same in a worker's report and in the status.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RunResult {
-    /// Its Job.
-    pub job: String,
-    /// When it began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_time: Option<Time>,
-    /// Succeeded or Failed.
-    pub result: RunOutcome,
-    /// One word: Succeeded BadData Denied NotFound Interrupted DeadlineExceeded DecisionUnpublishable Failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// One sentence that says what happened and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub message: Option<String>,
+pub struct RunCounts {
     /// Tables written.
     #[serde(default)]
     pub tables: i64,
@@ -173,6 +156,32 @@ pub struct RunResult {
     /// Objects set aside.
     #[serde(default)]
     pub quarantined: i64,
+}
+
+/// A run that ended.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// Its Job.
+    pub job: String,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Succeeded or Failed.
+    pub result: RunOutcome,
+    /// One word: Succeeded BadData Denied NotFound Interrupted DeadlineExceeded DecisionUnpublishable Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// One sentence that says what happened and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// What it published.
+    #[serde(flatten)]
+    pub counts: RunCounts,
 }
 
 /// The durable position.

@@ -143,7 +143,7 @@ impl Shown {
                 sync.ready(),
                 sync.run(),
                 status.progress.as_ref().filter(|_| !status.active.is_empty()).map_or_else(none, share),
-                status.last_run.as_ref().map_or_else(none, |run| number(run.objects)),
+                status.last_run.as_ref().map_or_else(none, |run| number(run.counts.objects)),
                 status.last_successful_time.as_ref().map_or_else(none, |at| ago(at, now)),
                 status.next_schedule_time.as_ref().filter(|_| !sync.suspend).map_or_else(none, |at| until(at, now)),
                 cut(&sync.message()),

@@ -8,9 +8,9 @@ use super::check::{Checked, Refusal};
 use super::cursor::Position;
 use super::decide::Observed;
 use super::names::{ACCEPT_SPEC_CHANGE, cursor_name};
-use super::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
+use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 
 /// Which runs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use super::decide::Why;
 use super::record::News;
-use super::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
+use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

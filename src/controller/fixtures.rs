@@ -9,7 +9,7 @@ use super::names::{Repeat, job_name};
 use super::run::{End, Ended, Marks, Run, Worker};
 use crate::api::S3Sync;
 use crate::api::report::RunReport;
-use crate::api::status::RunOutcome;
+use crate::api::status::{RunCounts, RunOutcome};
 use crate::model::cursor::Phase;
 
 /// 2026-11-21, a Saturday.
@@ -87,13 +87,7 @@ pub fn good() -> RunReport {
         result: RunOutcome::Succeeded,
         reason: "Succeeded".into(),
         message: "2 objects, 10 rows".into(),
-        tables: 1,
-        objects: 2,
-        rows: 10,
-        bytes: 100,
-        files: 1,
-        bad_records: 0,
-        quarantined: 0,
+        counts: RunCounts { tables: 1, objects: 2, rows: 10, bytes: 100, files: 1, ..RunCounts::default() },
     }
 }
 

@@ -163,9 +163,9 @@ impl Collector for Resources {
                 resource.status.last_run.as_ref().map(|run| flag(run.result == RunOutcome::Succeeded))
             }),
             ("last_run_duration_seconds", "Duration of the last run", &duration),
-            ("last_run_objects", "Objects that the last run published", &|resource| last(resource, |run| run.objects)),
-            ("last_run_rows", "Rows that the last run published", &|resource| last(resource, |run| run.rows)),
-            ("last_run_bytes", "Bytes that the last run wrote", &|resource| last(resource, |run| run.bytes)),
+            ("last_run_objects", "Objects that the last run published", &|resource| last(resource, |run| run.counts.objects)),
+            ("last_run_rows", "Rows that the last run published", &|resource| last(resource, |run| run.counts.rows)),
+            ("last_run_bytes", "Bytes that the last run wrote", &|resource| last(resource, |run| run.counts.bytes)),
             ("last_success_timestamp_seconds", "End of the last successful run, in seconds since 1970", &|resource| {
                 time(resource.status.last_successful_time.as_ref().map(|time| time.0))
             }),

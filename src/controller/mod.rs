@@ -39,4 +39,3 @@ pub mod run;
 pub mod schedule;
 pub mod serve;
 pub mod stores;
-pub mod text;

@@ -8,10 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::Observed;
 use super::run::{End, Run, Worker};
-use super::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
-use crate::api::status::{ActiveRun, RunOutcome, RunResult};
+use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
+use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 
 /// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
 const HISTORY_MAX: usize = 10;
@@ -127,7 +127,6 @@ fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
     } else {
         failure(run, end, workers)
     };
-    let counts = report.unwrap_or_else(|| RunReport::failed("", ""));
     RunResult {
         job: run.job.clone(),
         start_time: run.started.map(Time),
@@ -135,13 +134,7 @@ fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
         result: if end.succeeded { RunOutcome::Succeeded } else { RunOutcome::Failed },
         reason: Some(reason),
         message: Some(cut(&message, MESSAGE_BYTES_MAX)).filter(|message| !message.is_empty()),
-        tables: counts.tables,
-        objects: counts.objects,
-        rows: counts.rows,
-        bytes: counts.bytes,
-        files: counts.files,
-        bad_records: counts.bad_records,
-        quarantined: counts.quarantined,
+        counts: report.map(|report| report.counts).unwrap_or_default(),
     }
 }
 
@@ -150,11 +143,10 @@ fn success(report: &RunReport) -> String {
     if !report.message.is_empty() {
         return report.message.clone();
     }
-    match report.objects {
+    let RunCounts { tables, objects, rows, bytes, files, .. } = report.counts;
+    match objects {
         0 => "nothing new was found".to_owned(),
-        objects => {
-            format!("{objects} objects of {} tables, {} rows, {} bytes in {} files", report.tables, report.rows, report.bytes, report.files)
-        }
+        _ => format!("{objects} objects of {tables} tables, {rows} rows, {bytes} bytes in {files} files"),
     }
 }
 
@@ -212,13 +204,7 @@ fn deleted(run: &ActiveRun, now: Timestamp) -> RunResult {
         result: RunOutcome::Failed,
         reason: Some("Interrupted".into()),
         message: Some("the run's Job was deleted; the next run goes on from here".into()),
-        tables: 0,
-        objects: 0,
-        rows: 0,
-        bytes: 0,
-        files: 0,
-        bad_records: 0,
-        quarantined: 0,
+        counts: RunCounts::default(),
     }
 }
 
@@ -270,11 +256,11 @@ mod tests {
         assert_eq!((status.last_run, status.active.len(), news.unsettled), (None, 1, true));
         let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![reported(&ended, 0, good())], "12:05:02");
         let result = status.last_run.unwrap();
-        assert_eq!((result.result, result.rows, result.message.as_deref()), (RunOutcome::Succeeded, 10, Some("2 objects, 10 rows")));
+        assert_eq!((result.result, result.counts.rows, result.message.as_deref()), (RunOutcome::Succeeded, 10, Some("2 objects, 10 rows")));
         assert_eq!((status.last_successful_time, news.unsettled, news.ended.len()), (Some(Time(at("12:05:00"))), false, 1));
         // A pod that is gone has no report to wait for.
         let (status, _) = bring(S3SyncStatus::default(), vec![ended], vec![], "12:05:16");
-        assert_eq!(status.last_run.map(|run| (run.result, run.rows)), Some((RunOutcome::Succeeded, 0)));
+        assert_eq!(status.last_run.map(|run| (run.result, run.counts.rows)), Some((RunOutcome::Succeeded, 0)));
     }
 
     #[test]

@@ -224,6 +224,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::status::RunCounts;
 
     fn worker(status: serde_json::Value) -> Worker {
         let pod = json!({
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn how_a_worker_ended() {
-        let report = RunReport { rows: 7, ..RunReport::failed("Denied", "no access") };
+        let report = RunReport { counts: RunCounts { rows: 7, ..RunCounts::default() }, ..RunReport::failed("Denied", "no access") };
         let status = json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": {"exitCode": 3, "reason": "Error", "message": report.to_termination_message()}}}]});
         let worker = worker(status);

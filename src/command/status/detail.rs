@@ -69,10 +69,10 @@ fn runs(status: &S3SyncStatus) -> String {
             run.reason.clone().unwrap_or_else(|| run.result.name().to_owned()),
             run.start_time.as_ref().map_or_else(none, |at| render::time(at.0)),
             took,
-            number(run.objects),
-            number(run.rows),
-            number(run.files),
-            bytes(u64::try_from(run.bytes).unwrap_or(0)),
+            number(run.counts.objects),
+            number(run.counts.rows),
+            number(run.counts.files),
+            bytes(u64::try_from(run.counts.bytes).unwrap_or(0)),
         ]
     });
     let heading = [

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::pod::{self, Environment};
 use crate::api::report::RunReport;
-use crate::api::status::RunOutcome;
+use crate::api::status::{RunCounts, RunOutcome};
 use crate::command::run::report::{Outcome, SyncReport};
 use crate::pipeline::error::RunErrorKind;
 
@@ -44,13 +44,15 @@ pub fn report(sync: &SyncReport) -> RunReport {
         },
         reason: sync.reason.to_owned(),
         message: message(sync),
-        tables: count(sync.tables.iter().filter(|table| table.files > 0).count() as u64),
-        objects: sum(|table| table.objects),
-        rows: sum(|table| table.rows),
-        bytes: sum(|table| table.bytes),
-        files: sum(|table| table.files),
-        bad_records: count(sync.bad_records),
-        quarantined: count(sync.quarantined),
+        counts: RunCounts {
+            tables: count(sync.tables.iter().filter(|table| table.files > 0).count() as u64),
+            objects: sum(|table| table.objects),
+            rows: sum(|table| table.rows),
+            bytes: sum(|table| table.bytes),
+            files: sum(|table| table.files),
+            bad_records: count(sync.bad_records),
+            quarantined: count(sync.quarantined),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Observed, Start};
 use crate::api::S3SyncStatus;
 use crate::api::status::RunOutcome;
+use crate::api::text::cut;
 use crate::controller::check::Checked;
 use crate::controller::conditions::{Gate, Readiness};
 use crate::controller::cursor::Position;
@@ -12,7 +13,6 @@ use crate::controller::names::{Repeat, TRIGGER, job_name, parse_job_name, short_
 use crate::controller::record::News;
 use crate::controller::run::{Marks, Run};
 use crate::controller::schedule::{Anchor, Look, Slot};
-use crate::controller::text::cut;
 use crate::model::cursor::Phase;
 
 /// The longest wait before a failed run is repeated: what is healed outside is noticed within the hour.

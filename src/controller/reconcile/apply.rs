@@ -17,6 +17,7 @@ use super::observe::active_jobs;
 use super::{Context, LookError, asked, key, tell};
 use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
+use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::{S3Sync, S3SyncStatus};
 use crate::controller::check::{Checked, check};
 use crate::controller::conditions::accepted;
@@ -26,7 +27,6 @@ use crate::controller::memory::Key;
 use crate::controller::names::{FIELD_MANAGER, cursor_name, short_hash};
 use crate::controller::run::Run;
 use crate::controller::stores::Guarded;
-use crate::controller::text::{MESSAGE_BYTES_MAX, cut};
 use crate::controller::{build, events, lean};
 
 /// Somebody else took the last place under the cap since the decision.

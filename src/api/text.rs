@@ -1,6 +1,6 @@
 //! Texts of bounded length: the API server refuses longer ones. PURE.
 
-/// What a message of status, condition or event keeps, in bytes: the bound of an event's note, the shortest of them.
+/// What a message of a run's report, of a status, condition or event keeps, in bytes: the bound of an event's note, the shortest of them.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// At most so many bytes of a text, in whole characters; `…` says that more was there.
