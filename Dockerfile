@@ -15,7 +15,7 @@ FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
 ARG BUILDARCH
 ARG TARGETARCH
 WORKDIR /src
-# Rust's target, and the C compiler for it (zstd, ring and mimalloc have C): the builder's own, or a cross compiler.
+# Rust's target, and the C compiler for it (zstd, ring and jemalloc have C): the builder's own, or a cross compiler.
 RUN set -eux; \
     case "$TARGETARCH" in \
       amd64) target=x86_64-unknown-linux-gnu compiler=x86-64-linux-gnu ;; \
@@ -39,7 +39,9 @@ COPY tests/cluster/suite tests/cluster/suite
 ARG SOURCE_DATE_EPOCH=0
 RUN set -eux; \
     . /target; \
-    export RUSTFLAGS="--remap-path-prefix=$CARGO_HOME=cargo --remap-path-prefix=/src=s3sync" CARGO_PROFILE_RELEASE_STRIP=symbols; \
+    export RUSTFLAGS="--remap-path-prefix=$CARGO_HOME=cargo --remap-path-prefix=/src=s3sync"; \
+    # Kernels for arm64 have pages of 4, 16 or 64 KiB: an allocator made for the largest runs on all.
+    [ "$TARGETARCH" != arm64 ] || export JEMALLOC_SYS_WITH_LG_PAGE=16; \
     cargo build --profile dist --locked --bin s3sync --target "$TARGET"; \
     install -D "target/$TARGET/dist/s3sync" /image/s3sync; \
     ln -s s3sync /image/kubectl-s3sync

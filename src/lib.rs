@@ -29,6 +29,8 @@
 //! - **I6** Memory is bounded by the budget, whatever the size of an object, a row group, the listing, or the number of partitions.
 //! - **I7** Deleting the resource deletes no data; deleting a worker at any instruction loses none.
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 pub mod cli;
 pub mod codec;
