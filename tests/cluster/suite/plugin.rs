@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Site, s3sync};
+use crate::support::{Site, endpoint_of_node, s3sync};
 
 #[test]
 fn the_plugin_shows_triggers_suspends_and_resumes() {
@@ -31,7 +31,10 @@ fn the_cursor_of_a_cluster_is_shown_exported_and_reset_through_a_kubeconfig() {
     let site = Site::new("state");
     let namespace = site.namespace.as_str();
     site.put("orders/a.csv", "id\n0\n");
-    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    // The plugin reads the destination itself, from outside of the cluster.
+    let endpoint = endpoint_of_node();
+    let spec = json!({"source": {"endpoint": endpoint}, "destination": {"endpoint": endpoint}});
+    site.apply(&site.sync("orders", "orders/", spec)).expect("accepted");
     site.succeeded("orders", 1);
     let shown = s3sync(&["state", "show", "orders", "--namespace", namespace, "-o", "json"]).expect();
     let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");

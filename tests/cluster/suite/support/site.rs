@@ -12,6 +12,16 @@ use super::{api, call, release, until};
 /// MinIO as pods reach it.
 pub const ENDPOINT: &str = "http://minio.minio:9000";
 
+/// MinIO as both pods and this suite reach it, where the suite has a way to the nodes.
+#[track_caller]
+pub fn endpoint_of_node() -> String {
+    let nodes = api::list("/api/v1/nodes", "");
+    let addresses = nodes[0]["status"]["addresses"].as_array().expect("addresses");
+    let address = addresses.iter().find(|address| address["type"] == "InternalIP").expect("a node's address")["address"].as_str();
+    let service = api::get(&format!("{}/minio", api::core("minio", "services")));
+    format!("http://{}:{}", address.expect("text"), service["spec"]["ports"][0]["nodePort"])
+}
+
 /// One test's own place.
 pub struct Site {
     /// Its namespace, and the prefix of its buckets.
