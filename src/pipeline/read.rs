@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use self::parquet::PARQUET_FETCH_BYTES;
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::format::Format;
 use crate::model::plan::PlannedObject;
@@ -107,7 +108,8 @@ pub fn cost_bytes(planned: &PlannedObject, format: Format, compressed: bool, bud
         (_, true) => 12,
         (_, false) => 4,
     };
-    let streaming = FETCH_BYTES + budget.blocks_at_once as u64 * (4 << 20);
+    let fetched = if format == Format::Parquet { PARQUET_FETCH_BYTES } else { FETCH_BYTES };
+    let streaming = fetched + budget.blocks_at_once as u64 * (4 << 20);
     let cost = if size <= WHOLE_OBJECT_BYTES_MAX { (size * growth).clamp(64 << 10, streaming) } else { streaming };
     cost.min(budget.read_bytes)
 }

@@ -15,11 +15,21 @@ use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, parse_
 use crate::codec::{DecodeError, Decoded};
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
-use crate::pipeline::fetch::{FETCH_BYTES, get_whole};
+use crate::pipeline::fetch::get_whole;
 use crate::pipeline::windows::WindowedObject;
 
 /// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips of the first.
 const ROW_GROUPS_AT_ONCE: usize = 2;
+
+/// Bytes of one row group fetched at once: what most programs write as a row group, compressed, fits; larger ones go through windows.
+const ROW_GROUP_BYTES: u64 = 16 << 20;
+
+/// What one streaming object holds at the most, as it is stored: two large row groups being decoded, or more small ones, some of them
+/// fetched ahead.
+pub(super) const PARQUET_FETCH_BYTES: u64 = ROW_GROUP_BYTES * 5 / 2;
+
+/// Row groups of one object under way, small ones too: each is a request at the least.
+const ROW_GROUPS_MAX: usize = 4;
 
 /// Batches of one row group that wait for their turn.
 const BATCHES_WAITING: usize = 2;
@@ -47,20 +57,32 @@ impl Reader {
         }
         let tail = self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
         let metadata = self.footer_of(planned, &tail).await?;
-        let mut waiting: VecDeque<usize> = row_groups(&metadata, planned.slice).into();
+        let mut waiting = row_groups(&metadata, planned.slice).into_iter().peekable();
+        let mut fetching = VecDeque::new();
         let mut running = VecDeque::new();
+        let mut fetched_bytes = 0;
         loop {
-            while running.len() < ROW_GROUPS_AT_ONCE
-                && let Some(group) = waiting.pop_front()
-            {
+            while let Some(&group) = waiting.peek() {
                 let ranges = stretches(&metadata, group, &table, &self.settings.schema.drop)
                     .map_err(|error| ReadError::of_decode(planned, error))?;
-                let memory = FETCH_BYTES / ROW_GROUPS_AT_ONCE as u64;
-                let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, memory);
-                running.push_back(self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object)));
+                let bytes = ranges.iter().map(|range| range.end - range.start).sum::<u64>().min(ROW_GROUP_BYTES);
+                if fetched_bytes > 0 && fetched_bytes + bytes > PARQUET_FETCH_BYTES || fetching.len() + running.len() == ROW_GROUPS_MAX {
+                    break;
+                }
+                waiting.next();
+                fetched_bytes += bytes;
+                let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, ROW_GROUP_BYTES);
+                fetching.push_back((group, object, bytes));
             }
-            let Some(row_group) = running.pop_front() else { return Ok(()) };
+            while running.len() < ROW_GROUPS_AT_ONCE
+                && let Some((group, object, bytes)) = fetching.pop_front()
+            {
+                let row_group = self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object));
+                running.push_back((row_group, bytes));
+            }
+            let Some((row_group, bytes)) = running.pop_front() else { return Ok(()) };
             self.drain(planned, row_group, output).await?;
+            fetched_bytes -= bytes;
         }
     }
 

@@ -28,6 +28,13 @@ pub(super) struct Plan {
     pub(super) http: SharedHttpClient,
 }
 
+/// Whether an endpoint's host is this machine by its own address: a name may lead anywhere.
+fn is_loopback(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).map(|host| host.trim_matches(['[', ']']));
+    host.and_then(|host| host.parse::<std::net::IpAddr>().ok()).is_some_and(|address| address.is_loopback())
+}
+
 impl Plan {
     /// Whether a new client may come with other keys than the last one.
     pub(super) fn renewable(&self) -> bool {
@@ -40,10 +47,10 @@ impl Plan {
         self.connection.region.is_none()
     }
 
-    /// Whether a request's body needs no hash of its own, because TLS already protects it.
+    /// Whether a request's body needs no hash of its own: TLS already protects it, or it never leaves the machine.
     pub(super) fn skips_payload_hash(&self) -> bool {
         match &self.connection.endpoint {
-            Endpoint::Url(url) => url.starts_with("https://"),
+            Endpoint::Url(url) => url.starts_with("https://") || is_loopback(url),
             Endpoint::Aws => true,
             Endpoint::File(_) => false,
         }
@@ -211,5 +218,26 @@ impl Clients {
         let (client, region) = self.plan.build(Some(&region)).await;
         let next = Arc::new(Current { client, region, generation: current.generation + 1 });
         *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_an_address_of_this_machine_and_no_name() {
+        for (url, expected) in [
+            ("http://127.0.0.1:9000", true),
+            ("http://127.8.0.1", true),
+            ("http://[::1]:9000", true),
+            ("http://localhost:9000", false),
+            ("http://127.0.0.1.example.com", false),
+            ("http://10.0.0.1:9000", false),
+            ("http://[::2]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_loopback(url), expected, "{url}");
+        }
     }
 }
