@@ -120,7 +120,8 @@ impl Shard<'_> {
         while let Some(mut read) = reads.next().await {
             let planned = &self.objects[read.index as usize];
             let table = totals.entry(planned.table).or_insert_with(|| TableTotals { table: planned.table, ..TableTotals::default() });
-            let (mut records, mut rows) = (0u64, 0u64);
+            let stored_bytes = planned.slice.map_or(planned.object.size, slice_bytes);
+            let (mut records, mut rows, mut shown_bytes) = (0u64, 0u64, 0u64);
             let ended = loop {
                 let decoded = tokio::select! {
                     biased;
@@ -130,6 +131,9 @@ impl Shard<'_> {
                         Consumed::Ended(ended) => break ended,
                     },
                 };
+                let taken_bytes = read.taken_bytes().min(stored_bytes);
+                self.context.progress.bytes_done.fetch_add(taken_bytes - shown_bytes, Ordering::Relaxed);
+                shown_bytes = taken_bytes;
                 let first = records;
                 records += decoded.records;
                 if let Some(bad) = decoded.bad.first()
@@ -171,7 +175,7 @@ impl Shard<'_> {
                     let first_slice =
                         !matches!(planned.slice, Some(Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) if start > 0);
                     table.objects += u64::from(first_slice);
-                    table.bytes += planned.slice.map_or(planned.object.size, slice_bytes);
+                    table.bytes += stored_bytes;
                     let newest = (planned.object.last_modified, planned.object.key.clone());
                     table.newest = Some(table.newest.take().map_or(newest.clone(), |known| known.max(newest)));
                 }
@@ -185,7 +189,7 @@ impl Shard<'_> {
                 }
             }
             self.context.progress.objects_done.fetch_add(1, Ordering::Relaxed);
-            self.context.progress.bytes_done.fetch_add(planned.slice.map_or(planned.object.size, slice_bytes), Ordering::Relaxed);
+            self.context.progress.bytes_done.fetch_add(stored_bytes - shown_bytes, Ordering::Relaxed);
         }
         let mut files: Vec<StagedFile> = Vec::new();
         match writer {

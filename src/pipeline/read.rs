@@ -4,6 +4,7 @@ mod parquet;
 mod text;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
 
@@ -35,6 +36,8 @@ pub struct Reader {
     pub budget: Budget,
     /// Where decoding runs.
     pub pool: CpuPool,
+    /// Stored bytes of the object that decoding has taken up, for who watches.
+    pub taken_bytes: Arc<AtomicU64>,
 }
 
 /// Why an object could not be read to its end.

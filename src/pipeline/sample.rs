@@ -39,6 +39,7 @@ impl SourceSampler {
                 // Nothing is laid out while sampling.
                 budget: context.budget(&context.settings, 0),
                 pool: context.pool.clone(),
+                taken_bytes: Arc::default(),
             },
         }
     }

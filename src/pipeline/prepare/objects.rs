@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -28,6 +29,7 @@ pub(super) struct Read {
     pub(super) index: u32,
     decoded: mpsc::Receiver<Decoded>,
     task: Option<AbortOnDropHandle<Result<(), (ReadError, bool)>>>,
+    taken_bytes: Arc<AtomicU64>,
     released: bool,
     _share: OwnedSemaphorePermit,
 }
@@ -49,6 +51,7 @@ impl ReadAhead {
             settings: Arc::new(shard.plan.settings.clone()),
             budget,
             pool: shard.context.pool.clone(),
+            taken_bytes: Arc::default(),
         };
         // One read is with the consumer, the rest wait here.
         let (sender, queue) = mpsc::channel(budget.objects_max.saturating_sub(1).clamp(1, 1 << 16));
@@ -68,13 +71,15 @@ impl ReadAhead {
                 let share = share.await.expect("the semaphore is never closed");
                 let whole = planned.slice.is_none() && planned.object.size <= WHOLE_OBJECT_BYTES_MAX;
                 let (mut output, decoded) = Output::new(if whole { cost } else { 0 });
-                let (reader, objects) = (reader.clone(), Arc::clone(&objects));
+                let taken_bytes = Arc::default();
+                let reader = Reader { taken_bytes: Arc::clone(&taken_bytes), ..reader.clone() };
+                let objects = Arc::clone(&objects);
                 let table = Arc::clone(&tables[planned.table as usize]);
                 let task = AbortOnDropHandle::new(tokio::spawn(async move {
                     let done = reader.read(&objects[index], table, &mut output).await;
                     done.map_err(|error| (error, output.released()))
                 }));
-                let read = Read { index: index as u32, decoded, task: Some(task), released: false, _share: share };
+                let read = Read { index: index as u32, decoded, task: Some(task), taken_bytes, released: false, _share: share };
                 if sender.send(read).await.is_err() {
                     return;
                 }
@@ -103,6 +108,11 @@ impl Read {
                 Consumed::Ended(Err(error))
             }
         }
+    }
+
+    /// Stored bytes that decoding has taken up so far.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether rows of the failed object may have entered a file.

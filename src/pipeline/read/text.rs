@@ -1,6 +1,7 @@
 //! csv, tsv, json and jsonl objects: bytes are fetched ahead, cut into blocks in order, and the blocks are decoded side by side.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::task::JoinError;
@@ -58,7 +59,11 @@ impl Reader {
         let mut decoding = FuturesOrdered::new();
         loop {
             match fetch.next().await {
-                Some(bytes) => reader.feed(bytes.map_err(|error| ReadError::of_store(planned, error))?),
+                Some(bytes) => {
+                    let bytes = bytes.map_err(|error| ReadError::of_store(planned, error))?;
+                    self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    reader.feed(bytes);
+                }
                 None => reader.end(),
             }
             loop {
