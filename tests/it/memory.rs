@@ -88,6 +88,19 @@ fn one_parquet_object_with_one_large_row_group() {
     bounded(&site, json!({"destination": {"format": "parquet"}}), 3_000_000);
 }
 
+/// DuckDB writes each column of a row group as one page, so that a page is as large as its column.
+#[test]
+fn one_parquet_object_with_one_page_a_column() {
+    let site = Site::directory();
+    let code = "pathlib.Path(path).parent.mkdir(parents=True)\n\
+        columns = ', '.join(f\"md5((range * {n + 1})::varchar) || md5((range * {n + 3})::varchar) as text{n}\" for n in range(6))\n\
+        duckdb.sql(f\"copy (select range as id, {columns} from range(1600000)) to '{path}' (format parquet, compression zstd)\")\n\
+        result = [os.path.getsize(path), pq.read_metadata(path).num_row_groups]";
+    let made = python(code, json!({"path": site.path("data/raw/t/a.parquet")}));
+    assert!(made[0].as_u64() > Some(200 << 20) && made[1].as_u64() > Some(8), "{made}");
+    bounded(&site, json!({"destination": {"format": "parquet"}}), 1_600_000);
+}
+
 #[test]
 fn twenty_thousand_small_objects() {
     let site = Site::directory();

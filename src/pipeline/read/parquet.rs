@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::ChunkReader;
@@ -11,14 +12,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
-use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, parse_footer, row_groups, stretches};
+use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches};
 use crate::codec::{DecodeError, Decoded};
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
 use crate::pipeline::fetch::get_whole;
 use crate::pipeline::windows::WindowedObject;
 
-/// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips of the first.
+/// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips of the first. Where
+/// their pages are large one has to do.
 const ROW_GROUPS_AT_ONCE: usize = 2;
 
 /// Bytes of one row group fetched at once: what most programs write as a row group, compressed, fits; larger ones go through windows.
@@ -31,14 +33,36 @@ pub(super) const PARQUET_FETCH_BYTES: u64 = ROW_GROUP_BYTES * 5 / 2;
 /// Row groups of one object under way, small ones too: each is a request at the least.
 const ROW_GROUPS_MAX: usize = 4;
 
-/// Batches of one row group that wait for their turn.
-const BATCHES_WAITING: usize = 2;
+/// Batches of one row group that wait for their turn: the next one is decoded while this one waits.
+const BATCHES_WAITING: usize = 1;
 
 /// A row group on its thread.
 struct RowGroup {
     decoded: mpsc::Receiver<Result<Decoded, DecodeError>>,
     object: Option<WindowedObject>,
     thread: JoinHandle<()>,
+}
+
+/// A row group on its way here.
+struct Fetching {
+    group: usize,
+    object: WindowedObject,
+    cost: Cost,
+}
+
+/// What a row group takes.
+struct Cost {
+    /// Bytes of its wanted columns, as they are stored.
+    stored_bytes: u64,
+    /// Bytes of its open pages.
+    page_bytes: u64,
+}
+
+impl Cost {
+    /// Stored bytes that are held at once.
+    fn fetched_bytes(&self) -> u64 {
+        self.stored_bytes.min(ROW_GROUP_BYTES)
+    }
 }
 
 impl Reader {
@@ -57,32 +81,39 @@ impl Reader {
         }
         let tail = self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
         let metadata = self.footer_of(planned, &tail).await?;
+        let drop = &self.settings.schema.drop;
         let mut waiting = row_groups(&metadata, planned.slice).into_iter().peekable();
-        let mut fetching = VecDeque::new();
-        let mut running = VecDeque::new();
-        let mut fetched_bytes = 0;
+        let mut fetching: VecDeque<Fetching> = VecDeque::new();
+        let mut running: VecDeque<(RowGroup, Cost)> = VecDeque::new();
         loop {
             while let Some(&group) = waiting.peek() {
-                let ranges = stretches(&metadata, group, &table, &self.settings.schema.drop)
-                    .map_err(|error| ReadError::of_decode(planned, error))?;
-                let bytes = ranges.iter().map(|range| range.end - range.start).sum::<u64>().min(ROW_GROUP_BYTES);
-                if fetched_bytes > 0 && fetched_bytes + bytes > PARQUET_FETCH_BYTES || fetching.len() + running.len() == ROW_GROUPS_MAX {
+                let of_decode = |error| ReadError::of_decode(planned, error);
+                let ranges = stretches(&metadata, group, &table, drop).map_err(of_decode)?;
+                let stored_bytes = ranges.iter().map(|range| range.end - range.start).sum::<u64>();
+                let page_bytes = open_page_bytes(&metadata, group, &table, drop).map_err(of_decode)?;
+                let cost = Cost { stored_bytes, page_bytes };
+                let costs = || fetching.iter().map(|fetching| &fetching.cost).chain(running.iter().map(|(_, cost)| cost));
+                let fetched_bytes: u64 = costs().map(Cost::fetched_bytes).sum();
+                if costs().count() == ROW_GROUPS_MAX || fetched_bytes > 0 && fetched_bytes + cost.fetched_bytes() > PARQUET_FETCH_BYTES {
                     break;
                 }
                 waiting.next();
-                fetched_bytes += bytes;
                 let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, ROW_GROUP_BYTES);
-                fetching.push_back((group, object, bytes));
+                fetching.push_back(Fetching { group, object, cost });
             }
-            while running.len() < ROW_GROUPS_AT_ONCE
-                && let Some((group, object, bytes)) = fetching.pop_front()
-            {
+            while let Some(next) = fetching.front() {
+                let open_bytes: u64 = running.iter().map(|(_, cost)| cost.page_bytes).sum();
+                let alone = open_bytes.saturating_add(next.cost.page_bytes) > self.budget.read_bytes / 2;
+                if running.len() == ROW_GROUPS_AT_ONCE || !running.is_empty() && alone {
+                    break;
+                }
+                let Some(Fetching { group, object, cost }) = fetching.pop_front() else { break };
                 let row_group = self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object));
-                running.push_back((row_group, bytes));
+                running.push_back((row_group, cost));
             }
-            let Some((row_group, bytes)) = running.pop_front() else { return Ok(()) };
+            let Some((row_group, cost)) = running.pop_front() else { return Ok(()) };
             self.drain(planned, row_group, output).await?;
-            fetched_bytes -= bytes;
+            self.taken_bytes.fetch_add(cost.stored_bytes, Ordering::Relaxed);
         }
     }
 

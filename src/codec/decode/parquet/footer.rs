@@ -69,7 +69,8 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
 fn decode(tail: Bytes, size: u64) -> Result<ParquetMetaData, DecodeError> {
     let corrupt = |error: parquet::errors::ParquetError| bad(format!("its footer is corrupt: {error}"));
     let options = ParquetMetaDataOptions::new()
-        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        // They tell how many pages a column chunk has.
+        .with_encoding_stats_as_mask(false)
         .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let mut decoder = ParquetMetaDataPushDecoder::try_new(size)

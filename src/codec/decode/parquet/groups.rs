@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use parquet::basic::PageType;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::types::{Root, roots};
@@ -55,6 +56,30 @@ pub fn stretches(
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| (range.start, range.end));
     Ok(ranges)
+}
+
+/// Bytes of the pages that decoding `row_group` holds open at once, a page of each wanted column and its dictionary, by the footer's counts. A
+/// column chunk whose pages the footer does not count, as DuckDB's, is taken for one page.
+///
+/// # Errors
+/// [`DecodeError::Bad`] where the schema cannot be read.
+pub fn open_page_bytes(metadata: &ParquetMetaData, row_group: usize, table: &TableSchema, drop: &[String]) -> Result<u64, DecodeError> {
+    let roots = roots(metadata)?;
+    let group = metadata.row_group(row_group);
+    let leaves = wanted(metadata, &roots, table, drop).into_iter().flat_map(|root| roots[root].leaves.clone());
+    Ok(leaves.map(|leaf| open_pages_of(group.column(leaf))).fold(0, u64::saturating_add))
+}
+
+fn open_pages_of(column: &ColumnChunkMetaData) -> u64 {
+    let bytes = column.uncompressed_size().unsigned_abs();
+    let count = |kind: fn(PageType) -> bool| -> u64 {
+        let stats = column.page_encoding_stats().into_iter().flatten();
+        stats.filter(|stats| kind(stats.page_type)).map(|stats| u64::from(stats.count.unsigned_abs())).sum()
+    };
+    let data = count(|kind| matches!(kind, PageType::DATA_PAGE | PageType::DATA_PAGE_V2));
+    let dictionary = count(|kind| kind == PageType::DICTIONARY_PAGE).min(1);
+    // Which of them is the largest is not known: twice the average where there are several.
+    if data < 2 { bytes } else { (bytes / data).saturating_mul(2 + dictionary).min(bytes) }
 }
 
 /// The roots to read, in the object's order: those that the table names and that are not dropped. Where there are none the smallest stands
