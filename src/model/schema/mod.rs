@@ -16,6 +16,21 @@ use serde::{Deserialize, Serialize};
 /// Name of the column that `Rescue` fills with JSON text.
 pub const RESCUED_COLUMN: &str = "_rescued_data";
 
+/// Levels of nesting that a column may have. A plan holds schemas as JSON, three levels for each of these and a few around them, and
+/// serde_json reads 128.
+pub const DEPTH_MAX: usize = 40;
+
+/// How deep values of a type are nested: 0 for a plain one.
+pub fn depth(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+            1 + depth(item.data_type())
+        }
+        DataType::Struct(fields) => 1 + fields.iter().map(|field| depth(field.data_type())).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// The schema in force for one table in one plan. Column order is output order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableSchema {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use wide::u8x16;
 
-/// Levels of nesting that are read: far beyond any table, far below what would exhaust a stack.
-pub(super) const DEPTH_MAX: usize = 128;
+/// Levels of nesting that are read: a row's object, and what a column may have.
+pub(super) const DEPTH_MAX: usize = crate::model::schema::DEPTH_MAX + 1;
 
 /// Why a value was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
     /// Takes the opening bracket.
     pub(super) fn enter(&mut self, depth: usize) -> Result<(), Fault> {
         if depth >= DEPTH_MAX {
-            return self.fault("values are nested more than 128 levels deep");
+            return self.fault("values are nested more than 41 levels deep");
         }
         self.at += 1;
         Ok(())
@@ -362,7 +362,7 @@ mod tests {
     fn nesting_is_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert_eq!(skip(&nested(DEPTH_MAX)), Ok(2 * DEPTH_MAX));
-        assert_eq!(skip(&nested(10_000)), Err((DEPTH_MAX, "values are nested more than 128 levels deep")));
+        assert_eq!(skip(&nested(10_000)), Err((DEPTH_MAX, "values are nested more than 41 levels deep")));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {

@@ -151,7 +151,7 @@ fn bad_records_are_named_and_left_out() {
     assert_eq!(decoded.records, 8);
     let deep = format!("{{\"a\":{}1{}}}\n", "[".repeat(10_000), "]".repeat(10_000));
     let decoded = decode(Format::Jsonl, table(&[("a", DataType::Utf8, Misfit::Widen)]), &[], deep);
-    assert_eq!(decoded.bad[0].reason, "values are nested more than 128 levels deep at column 133");
+    assert_eq!(decoded.bad[0].reason, "values are nested more than 41 levels deep at column 46");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use super::bad;
 use crate::codec::DecodeError;
 use crate::codec::caught::caught;
-use crate::model::schema::{Column, TableSchema, Unknown};
+use crate::model::schema::{Column, DEPTH_MAX, TableSchema, Unknown, depth};
 
 /// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that it holds nulls only.
 ///
@@ -83,6 +83,9 @@ pub(super) fn roots(metadata: &ParquetMetaData) -> Result<Vec<Root>, DecodeError
         leaves.unchecked_text = false;
         let hint = hinted.as_ref().map_or(field.data_type(), |hinted| hinted.field(i).data_type());
         let typed = leaves.typed(field.data_type(), hint);
+        if depth(&typed.carried) > DEPTH_MAX {
+            return Err(bad(format!("column {} is nested more than {DEPTH_MAX} levels deep; drop it with schema.drop", field.name())));
+        }
         roots.push(Root {
             name: field.name().clone(),
             leaves: first..leaves.next,
