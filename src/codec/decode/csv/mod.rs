@@ -60,9 +60,22 @@ pub(super) fn header_names(record: &[u8], dialect: Dialect) -> Result<Vec<String
     for (i, cell) in cells.cells.iter().enumerate() {
         let text = column::text(record, *cell, dialect, &mut scratch);
         let text = std::str::from_utf8(text).map_err(|_| format!("the name of column {} is not valid UTF-8", i + 1))?;
+        no_controls(text, i)?;
         names.push(if text.is_empty() { format!("column_{}", i + 1) } else { text.to_owned() });
     }
     Ok(distinct(names))
+}
+
+/// Refuses names of column `i` that no person wrote: without this, an object of one long header has no rows, and nobody is told.
+fn no_controls(name: &str, i: usize) -> Result<(), String> {
+    match name.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        None => Ok(()),
+        Some('\r') => {
+            Err("the header holds a carriage return without a newline: lines that end so are not read, so convert the object's line ends"
+                .to_owned())
+        }
+        Some(c) => Err(format!("the name of column {} holds the control character {:#04x}: the object is no text", i + 1, u32::from(c))),
+    }
 }
 
 /// Names of columns without a header: `column_1` and so on.
