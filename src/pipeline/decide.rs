@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::manifest::{AttemptManifest, Decision, Surprise};
+use crate::model::manifest::{AttemptManifest, Decision, FileKind, Surprise};
 use crate::model::plan::{BlobKey, Plan, PlannedTable};
 use crate::model::schema::{TableSchema, frozen, merge};
+use crate::model::settings::WriteMode;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
@@ -27,7 +28,8 @@ pub enum Verdict {
     Vanished(Vec<BlobKey>),
 }
 
-/// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on.
+/// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on; `published` is the manifest of
+/// what is visible.
 pub async fn decide(
     context: &Context,
     blobs: &Blobs,
@@ -35,6 +37,7 @@ pub async fn decide(
     plan: &Plan,
     prepared: &BTreeMap<u32, Vec<BlobKey>>,
     in_force: &dyn Fn(&str) -> Option<TableSchema>,
+    published: Option<&BlobKey>,
 ) -> Result<Verdict, RunError> {
     let mut attempts = Vec::with_capacity(plan.shards.len());
     let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
@@ -43,6 +46,7 @@ pub async fn decide(
     let mut excluded: BTreeSet<String> = BTreeSet::new();
     let mut sliced: Vec<(u32, String)> = Vec::new();
     let mut keys: BTreeSet<String> = BTreeSet::new();
+    let mut with_rows: BTreeSet<u32> = BTreeSet::new();
     for number in 0..plan.shards.len() as u32 {
         let key = prepared.get(&number).and_then(|keys| keys.first()).expect("every shard is prepared");
         let manifest: AttemptManifest = blobs.get_attempt(key).await?;
@@ -60,6 +64,9 @@ pub async fn decide(
                     plan.settings.id, twice.key
                 ),
             ));
+        }
+        if manifest.files.iter().any(|file| file.kind == FileKind::Data) {
+            with_rows.insert(number);
         }
         for surprise in manifest.surprises {
             surprises.entry(surprise.table).and_modify(|known| known.schema = merge(&known.schema, &surprise.schema)).or_insert(surprise);
@@ -81,15 +88,40 @@ pub async fn decide(
     if !surprises.is_empty() {
         return replan(plan, &surprises, in_force).map(|plan| Verdict::Replan(Box::new(plan)));
     }
+    let dropped: Vec<u32> = sliced.into_iter().filter(|(_, key)| excluded.contains(key)).map(|(shard, _)| shard).collect();
+    if with_rows.iter().all(|shard| dropped.contains(shard)) {
+        refuse_nothing(blobs, plan, published).await?;
+    }
     Ok(Verdict::Decision(Decision {
         version: Decision::VERSION,
         epoch: plan.epoch,
         plan: plan_key.clone(),
         attempts,
         amended: Vec::new(),
-        dropped: sliced.into_iter().filter(|(_, key)| excluded.contains(key)).map(|(shard, _)| shard).collect(),
+        dropped,
         abandoned: Vec::new(),
     }))
+}
+
+/// Refuses to replace what is published by nothing, as planning does where nothing is listed: here no object gave a row.
+async fn refuse_nothing(blobs: &Blobs, plan: &Plan, published: Option<&BlobKey>) -> Result<(), RunError> {
+    let destination = &plan.settings.destination;
+    let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
+    let Some(published) = published.filter(|_| destination.write_mode == WriteMode::Replace && !destination.allow_empty && objects > 0)
+    else {
+        return Ok(());
+    };
+    let (_, files) = blobs.get_manifest(published).await?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: none of the {objects} objects gave a row, and the {} published files would be replaced by nothing: mend the objects, or set \
+         destination.allowEmpty",
+        plan.settings.id,
+        files.len()
+    );
+    Err(RunError::new(RunErrorKind::BadData, message))
 }
 
 /// Whether an attempt's uploads can be relied on.

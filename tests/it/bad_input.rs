@@ -289,3 +289,59 @@ fn bad_records_are_set_aside_up_to_a_number() {
     }
     assert_eq!(letters.lines().filter(|line| !line.is_empty()).count(), 2, "{letters}");
 }
+
+/// As deep as a plan can hold, and one level more.
+#[test]
+fn nesting_at_the_limit() {
+    let nested = |levels: usize| format!("{}1{}\n", "{\"a\":".repeat(levels), "}".repeat(levels));
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "jsonl"}}));
+    site.put("t/x.jsonl", nested(41));
+    site.run_ok();
+    assert_eq!(site.rows(""), json!([serde_json::from_str::<Value>(&nested(41)).expect("JSON")]));
+    refused("bad/x.jsonl", nested(42).as_bytes(), &["more than 41 levels deep"]);
+    let code = "value = {'v': 1}\nfor _ in range(60): value = {'a': value}\n\
+        out = io.BytesIO()\npq.write_table(pa.Table.from_pylist([value]), out)\nresult = list(out.getvalue())";
+    refused("bad/x.parquet", &bytes(python(code, json!({}))), &["column a is nested more than 40 levels deep"]);
+}
+
+/// Where a writer made checksums of its pages they are compared.
+#[test]
+fn a_parquet_page_that_its_checksum_does_not_fit() {
+    let code = "out = io.BytesIO()\n\
+        pq.write_table(pa.table({'s': [f's{n}' for n in range(1000)]}), out, compression='none', use_dictionary=False,\n\
+            write_statistics=False, write_page_checksum=True)\n\
+        data = out.getvalue()\nassert data.count(b's500') == 1\nresult = list(data.replace(b's500', b'sX00'))";
+    refused("bad/x.parquet", &bytes(python(code, json!({}))), &["CRC"]);
+}
+
+/// One long header would be no rows, without a word.
+#[test]
+fn a_csv_that_is_no_lines_of_text() {
+    refused("bad/x.csv", b"id,v\r1,2\r3,4\r", &["carriage return", "line ends"]);
+    refused("bad/x.csv.gz", b"\x1f", &["0x1f", "no text"]);
+    refused("bad/x.csv", &[0; 64], &["0x00", "no text"]);
+}
+
+/// Replace never turns what is published into nothing, unless it is told to: whether nothing is listed or nothing can be read.
+#[test]
+fn what_cannot_be_read_replaces_nothing() {
+    let spec = |more: Value| {
+        let base = json!({"source": {"tables": {"from": "Fixed", "name": "t"}}, "errors": {"onBadObject": "Quarantine"},
+            "destination": {"format": "jsonl", "writeMode": "Replace", "path": "{{TABLE}}.{{FORMAT}}"}});
+        crate::support::merge(base, more)
+    };
+    for site in [Site::directory(), Site::minio()] {
+        site.only(spec(json!({})));
+        site.put("a/1.csv", "id\n1\n");
+        site.run_ok();
+        for empty in ["id\n1,2\n", "id\n"] {
+            site.put("a/1.csv", empty);
+            site.run_fails(4).says(&["would be replaced by nothing", "destination.allowEmpty"]);
+            assert_eq!(site.rows(""), json!([{"id": 1}]));
+        }
+        site.only(spec(json!({"destination": {"allowEmpty": true}})));
+        site.run_ok();
+        assert_eq!(site.keys(), Vec::<String>::new());
+    }
+}
