@@ -163,3 +163,16 @@ fn interrupted_by_ctrl_c_it_says_so_and_is_safe_to_repeat() {
     site.run().expect(0);
     assert_eq!(site.sql("", "select count(*), count(distinct id) from read_parquet(FILES)"), json!([[80_000, 80_000]]));
 }
+
+/// Whoever does not answer is not waited for when the run is told to stop.
+#[test]
+fn a_run_that_waits_for_a_server_stops_when_it_is_told_to() {
+    let site = Site::directory();
+    let endpoint = "http://127.0.0.1:9"; // the discard service, which nobody runs
+    site.only(json!({"source": {"endpoint": endpoint, "anonymous": true}, "destination": {"format": "parquet"}}));
+    let mut running = site.start(&["run"], &[]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(running.is_running(), "it tries again");
+    running.signal("INT");
+    running.wait().expect(5).says(&["safe to repeat"]);
+}
