@@ -22,6 +22,8 @@ pub struct Machine {
     pub replicas: u32,
     /// Whether a changed source or destination is accepted.
     pub accept_spec_change: bool,
+    /// See [`Context::finish_only`].
+    pub finish_only: bool,
     /// Ends what is under way at the next safe place.
     pub cancel: CancellationToken,
     pool: CpuPool,
@@ -41,6 +43,7 @@ impl Machine {
             memory_bytes: default_memory_bytes(),
             replicas: 1,
             accept_spec_change: false,
+            finish_only: false,
             cancel: CancellationToken::new(),
             pool: CpuPool::of_cores().map_err(|error| cannot("the system gives no threads".to_owned(), error.into()))?,
             scratch,
@@ -59,6 +62,7 @@ impl Machine {
             settings: Arc::new(settings),
             spec_hash: sync.spec_hash(),
             accept_spec_change: self.accept_spec_change,
+            finish_only: self.finish_only,
             owner: sync.owner(),
             index: 0,
             memory_bytes: self.memory_bytes,

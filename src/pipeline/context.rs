@@ -36,6 +36,8 @@ pub struct Context {
     pub spec_hash: String,
     /// Whether a changed identity is accepted.
     pub accept_spec_change: bool,
+    /// Whether an epoch that is decided is finished, and nothing begun: a suspended sync's.
+    pub finish_only: bool,
     /// Where the cursor lives, for the claim: a ConfigMap's uid, or host and path.
     pub owner: String,
     /// This worker's index; worker 0 leads.

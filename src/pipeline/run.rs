@@ -36,13 +36,22 @@ pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), Run
     let mut reloads = 0;
     loop {
         match Lead::open(context, summary).await?.run().await {
+            Ok(Progressed::Reopen) => {}
             Err(error) if error.kind == RunErrorKind::Superseded && reloads < RELOADS_MAX => {
                 reloads += 1;
                 tracing::info!(sync = %context.settings.id, "another worker moved the cursor: reading it again");
             }
-            ended => return ended,
+            ended => return ended.map(|_| ()),
         }
     }
+}
+
+/// How a look at the cursor ended.
+enum Progressed {
+    /// The run is done, or done as far as it may go.
+    Ended,
+    /// An earlier run's epoch was finished under that run's settings: whether this one's may go on is to be seen.
+    Reopen,
 }
 
 /// Worker 0, with the cursor as it last saw it.
@@ -58,12 +67,16 @@ struct Lead<'a> {
 }
 
 impl Lead<'_> {
-    async fn run(&mut self) -> Result<(), RunError> {
+    async fn run(&mut self) -> Result<Progressed, RunError> {
         match self.cursor.phase {
+            Phase::Committing => {
+                self.roll_forward().await?;
+                return Ok(Progressed::Reopen);
+            }
+            _ if self.context.finish_only => return Ok(Progressed::Ended),
             Phase::Idle => {}
             Phase::Running if self.plan_is_current().await? => self.work().await?,
             Phase::Running => self.drop_plan().await?,
-            Phase::Committing => self.roll_forward().await?,
         }
         self.probe().await?;
         loop {
@@ -77,7 +90,8 @@ impl Lead<'_> {
             }
         }
         self.sweep().await?;
-        self.end_run().await
+        self.end_run().await?;
+        Ok(Progressed::Ended)
     }
 
     /// Plans the next epoch and names it in the cursor; `None` when the pass has ended and found nothing more.

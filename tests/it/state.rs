@@ -115,6 +115,25 @@ fn a_run_under_way_is_not_reset() {
 
 /// Completing an upload is the first thing after the decision.
 #[test]
+fn a_decided_epoch_is_finished_before_a_changed_spec_is_looked_at() {
+    let (site, _) = died_at("POST /lake", "uploadId=");
+    site.put("elsewhere/z.csv", csv(90..95));
+    let manifest = std::fs::read_to_string(site.path("sync.yaml")).expect("written");
+    let elsewhere = |text: &str| {
+        let changed = text.replacen("  source:\n", "  source:\n    prefix: elsewhere/\n", 1);
+        assert_ne!(changed, text);
+        std::fs::write(site.path("sync.yaml"), changed).expect("writable");
+    };
+    elsewhere(&manifest.replacen("spec:\n", "spec:\n  state: {prefix: another}\n", 1));
+    site.run_fails(2).says(&["the destination changed while epoch 1 was decided", "put it back"]);
+    assert_eq!((site.phase(), site.keys()), ("Committing".to_owned(), Vec::new()));
+    elsewhere(&manifest);
+    site.run().expect(2).says(&["--accept-spec-change"]);
+    assert_eq!(site.phase(), "Idle");
+    assert_eq!(count(&site), json!([[10, 10]]), "the epoch is finished, and nothing of the other source is read");
+}
+
+#[test]
 fn what_is_lost_for_good_is_given_up_by_name() {
     let (site, requests) = died_at("POST /lake", "uploadId=");
     assert_eq!(site.phase(), "Committing");

@@ -58,6 +58,7 @@ impl World {
             cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
             settings: Arc::new(self.settings.clone()),
             spec_hash: SpecHash::of(&self.settings).to_string(),
+            finish_only: false,
             accept_spec_change: false,
             owner: "model".into(),
             index,

@@ -20,6 +20,8 @@ pub struct Pod {
     pub cursor: String,
     /// Whether a changed source or destination is accepted.
     pub accept_spec_change: bool,
+    /// Whether only an epoch that is decided is finished: the operator starts a suspended sync for nothing else.
+    pub finish_only: bool,
     /// Where data spills; `None`: the system's temporary directory.
     pub scratch_dir: Option<PathBuf>,
     /// What is run, with its credentials.
@@ -38,11 +40,12 @@ impl Pod {
             .parse()
             .map_err(|_| invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod")))?;
         let cursor = required("S3SYNC_CURSOR", "the cursor's ConfigMap")?;
-        let sync = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
+        let (sync, suspended) = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
         Ok(Pod {
             index,
             cursor,
             accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
+            finish_only: suspended,
             scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
             sync,
         })
@@ -59,8 +62,9 @@ pub fn termination_log(env: &Environment<'_>) -> PathBuf {
     env("S3SYNC_TERMINATION_LOG").map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
 }
 
-/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its Secrets.
-fn sync(text: &str, env: &Environment<'_>) -> Result<LoadedSync, RunError> {
+/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its Secrets; and whether it
+/// is suspended.
+fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunError> {
     let manifests = manifest::check_text(text).map_err(failed)?;
     for checked in &manifests.syncs {
         let resolved = &checked.resolved;
@@ -69,10 +73,11 @@ fn sync(text: &str, env: &Environment<'_>) -> Result<LoadedSync, RunError> {
             return Err(invalid(format!("{id}: {field} is for the command line only: a pod has no directories or profiles of a user")));
         }
     }
+    let suspended = manifests.syncs.iter().any(|checked| checked.sync.spec.suspend);
     let secret = |end: &End<'_>, _: &str, key: &str| Ok(env(&variable(end.path, key)));
     let mut loaded = manifests.connect_with(&secret).map_err(failed)?;
     match (loaded.pop(), loaded.len()) {
-        (Some(sync), 0) => Ok(sync),
+        (Some(sync), 0) => Ok((sync, suspended)),
         _ => Err(invalid("the variable S3SYNC_MANIFEST holds several syncs; workers are started by the operator".to_owned())),
     }
 }
@@ -145,6 +150,7 @@ mod tests {
         let mut variables = variables(&manifest());
         let of = pod(&variables).unwrap();
         assert_eq!((of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir), (2, "orders-cursor", false, None));
+        assert!(!of.finish_only);
         assert_eq!((of.sync.id.to_string(), of.sync.settings.worker.replicas), ("data/orders".to_owned(), 3));
         let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else { panic!() };
         assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("AKIA", "hidden", None));

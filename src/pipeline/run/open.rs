@@ -46,7 +46,7 @@ pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
 
 /// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first, by its own settings.
 async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
-    if cursor.spec_hash == context.spec_hash || cursor.phase == Phase::Committing {
+    if cursor.spec_hash == context.spec_hash {
         return Ok((cursor, version));
     }
     if cursor.is_untouched() {
@@ -56,6 +56,20 @@ async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Res
     }
     let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
     let moved = before.destination != now.destination;
+    if cursor.phase == Phase::Committing {
+        if !moved {
+            return Ok((cursor, version));
+        }
+        return Err(RunError::new(
+            RunErrorKind::SpecChanged,
+            format!(
+                "{}: the destination changed while epoch {} was decided and not yet visible; put it back as it was, run once to finish \
+                 the epoch there, and change it then",
+                context.settings.id,
+                cursor.epoch + 1
+            ),
+        ));
+    }
     let what = match (before.source != now.source, moved) {
         (true, true) => "source and destination",
         (_, true) => "destination",
