@@ -164,7 +164,6 @@ impl Epoch {
         for totals in manifest.tables.into_iter().filter(|_| !dropped) {
             let (update, summary) = self.tables.entry(totals.table).or_default();
             update.mark.objects += totals.objects;
-            update.mark.rows += totals.rows;
             if let Some((time, key)) = totals.newest
                 && update.mark.last_modified.is_none_or(|known| known < time)
             {
@@ -172,12 +171,14 @@ impl Epoch {
                 update.mark.key = key;
             }
             summary.objects += totals.objects;
-            summary.rows += totals.rows;
         }
         self.excluded.extend(manifest.excluded.into_iter().map(|object| (object.key.clone(), object)));
         for Published { file, etag } in published {
             if file.kind == FileKind::Data {
                 let (update, summary) = self.tables.entry(file.table).or_default();
+                // Of files, not of what was read: files that were given up have no rows.
+                update.mark.rows += file.rows;
+                summary.rows += file.rows;
                 update.mark.bytes += file.size;
                 summary.bytes += file.size;
                 summary.files += 1;

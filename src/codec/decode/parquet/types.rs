@@ -84,7 +84,10 @@ pub(super) fn roots(metadata: &ParquetMetaData) -> Result<Vec<Root>, DecodeError
         let hint = hinted.as_ref().map_or(field.data_type(), |hinted| hinted.field(i).data_type());
         let typed = leaves.typed(field.data_type(), hint);
         if depth(&typed.carried) > DEPTH_MAX {
-            return Err(bad(format!("column {} is nested more than {DEPTH_MAX} levels deep; drop it with schema.drop", field.name())));
+            return Err(bad(format!(
+                "column {} is nested more than {DEPTH_MAX} levels deep: flatten it where it is written",
+                field.name()
+            )));
         }
         roots.push(Root {
             name: field.name().clone(),
