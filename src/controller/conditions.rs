@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::check::{Checked, Refusal};
 use super::cursor::Position;
 use super::decide::Observed;
-use super::names::{ACCEPT_SPEC_CHANGE, cursor_name};
+use super::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text::{MESSAGE_BYTES_MAX, cut};
@@ -57,9 +57,17 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
     };
     let name = seen.sync.metadata.name.as_deref().unwrap_or_default();
     let cursor = cursor_name(name);
-    if seen.taken.contains(&cursor) {
+    if seen.taken.contains_key(&cursor) {
         let message = format!("the ConfigMap {cursor} is not a cursor of this sync; remove it, or give the sync another name");
         return no("CursorInvalid", message, Gate::Shut);
+    }
+    let rights = worker_name(name);
+    if let Some(kind) = seen.taken.get(&rights) {
+        let message = format!(
+            "the {kind} {rights} is there and not this sync's, and workers need one; remove it, or give the sync another name; it is tried \
+             again within ten minutes"
+        );
+        return no("NameTaken", message, Gate::Shut);
     }
     match seen.cursor.as_ref().map(|cursor| &cursor.position) {
         Some(Position::Nonsense(reason)) => {

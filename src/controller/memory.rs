@@ -46,7 +46,7 @@ struct Remembered {
     /// Jobs that were made, and are maybe not seen yet. `None` while the request is under way.
     recent: BTreeMap<String, (Option<Arc<Job>>, Instant)>,
     /// Names that others have.
-    taken: BTreeMap<String, Instant>,
+    taken: BTreeMap<String, (&'static str, Instant)>,
     /// Digest of the rights that were applied.
     applied: Option<String>,
     /// Why the API server takes no Job, and when it said so.
@@ -153,15 +153,15 @@ impl Memory {
     }
 
     /// Somebody else has this name. `true` when that is new.
-    pub fn is_taken(&self, key: &Key, name: &str) -> bool {
-        self.with(key, |known| known.taken.insert(name.to_owned(), Instant::now()).is_none())
+    pub fn is_taken(&self, key: &Key, kind: &'static str, name: &str) -> bool {
+        self.with(key, |known| known.taken.insert(name.to_owned(), (kind, Instant::now())).is_none())
     }
 
-    /// Names that somebody else has.
-    pub fn taken(&self, key: &Key) -> BTreeSet<String> {
+    /// Names that somebody else has, with the kind of the object.
+    pub fn taken(&self, key: &Key) -> BTreeMap<String, &'static str> {
         self.with(key, |known| {
-            known.taken.retain(|_, since| since.elapsed() < TAKEN_FOR);
-            known.taken.keys().cloned().collect()
+            known.taken.retain(|_, (_, since)| since.elapsed() < TAKEN_FOR);
+            known.taken.iter().map(|(name, (kind, _))| (name.clone(), *kind)).collect()
         })
     }
 
@@ -254,10 +254,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_taken_name_is_tried_again_later() {
         let memory = Memory::default();
-        assert!(memory.is_taken(&key("a"), "a-1"));
-        assert!(!memory.is_taken(&key("a"), "a-1"));
-        assert_eq!(memory.taken(&key("a")), BTreeSet::from(["a-1".to_owned()]));
+        assert!(memory.is_taken(&key("a"), "Job", "a-1"));
+        assert!(!memory.is_taken(&key("a"), "Job", "a-1"));
+        assert_eq!(memory.taken(&key("a")), BTreeMap::from([("a-1".to_owned(), "Job")]));
         tokio::time::advance(TAKEN_FOR).await;
-        assert_eq!(memory.taken(&key("a")), BTreeSet::new());
+        assert_eq!(memory.taken(&key("a")), BTreeMap::new());
     }
 }

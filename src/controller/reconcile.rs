@@ -2,6 +2,7 @@
 
 mod apply;
 mod observe;
+mod rights;
 #[cfg(test)]
 mod tests;
 

@@ -105,7 +105,7 @@ fn look(seen: &Observed, checked: &Checked, status: &S3SyncStatus) -> Option<Loo
 }
 
 fn is_foreign(seen: &Observed, job: &str) -> bool {
-    seen.taken.contains(job) || seen.runs.iter().any(|run| !run.owned && run.job == job)
+    seen.taken.contains_key(job) || seen.runs.iter().any(|run| !run.owned && run.job == job)
 }
 
 /// A run for a change of what is synced, where there is no schedule, or for a trigger's new value. It is the due slot's run too.
@@ -208,7 +208,7 @@ fn hashed_slot(marks: &Marks) -> String {
 /// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back.
 fn free(seen: &Observed, status: &S3SyncStatus, slot: &str, kind: fn(u32) -> Repeat) -> Repeat {
     let recorded = status.last_run.iter().chain(&status.history).map(|run| run.job.as_str());
-    let jobs = seen.runs.iter().map(|run: &Run| run.job.as_str()).chain(seen.taken.iter().map(String::as_str)).chain(recorded);
+    let jobs = seen.runs.iter().map(|run: &Run| run.job.as_str()).chain(seen.taken.keys().map(String::as_str)).chain(recorded);
     let used = jobs.filter_map(parse_job_name).filter(|(of, _)| *of == slot).map(|(_, repeat)| repeat);
     let number = used.filter_map(|repeat| match (repeat, kind(0)) {
         (Repeat::First, Repeat::Attempt(_)) => Some(1),

@@ -4,7 +4,7 @@ mod choose;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -41,8 +41,8 @@ pub struct Observed {
     pub workers: Vec<Worker>,
     /// Its cursor's ConfigMap.
     pub cursor: Option<CursorView>,
-    /// Names that it needs and somebody else has.
-    pub taken: BTreeSet<String>,
+    /// Names that it needs and somebody else has, with the kind of the object.
+    pub taken: BTreeMap<String, &'static str>,
     /// Why the API server took no Job at the last try.
     pub refused: Option<String>,
     /// Whether the cap on concurrent runs leaves room for one.

@@ -236,7 +236,7 @@ fn unpausing_starts_from_now() {
 fn a_slot_whose_name_is_taken_is_skipped() {
     let mut world = World::new(json!({"schedule": "*/15 * * * *"}), "12:00:00");
     world.look("12:00:01");
-    world.seen.taken.insert("orders-202611211215".into());
+    world.seen.taken.insert("orders-202611211215".into(), "Job");
     world.look("12:15:00");
     assert_eq!((world.jobs(), world.status().next_schedule_time.clone()), (vec![], Some(Time(at("12:30:00")))));
     // The same where the Job bears our labels and has another owner.

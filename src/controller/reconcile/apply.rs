@@ -9,14 +9,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::observe::active_jobs;
+use super::rights::ensure_rights;
 use super::{Context, LookError, asked, key, tell};
 use crate::api::spec::OnDelete;
-use crate::api::status::RunOutcome;
 use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::{S3Sync, S3SyncStatus};
 use crate::controller::check::{Checked, check};
@@ -24,7 +23,7 @@ use crate::controller::conditions::accepted;
 use crate::controller::cursor::{CursorView, Position};
 use crate::controller::decide::{Desired, Named, Observed, Start};
 use crate::controller::memory::Key;
-use crate::controller::names::{FIELD_MANAGER, cursor_name, short_hash};
+use crate::controller::names::{FIELD_MANAGER, cursor_name, worker_name};
 use crate::controller::run::Run;
 use crate::controller::stores::Guarded;
 use crate::controller::{build, events, lean};
@@ -69,7 +68,8 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
         Ok(Made::Adopted(job)) => context.memory.made(key, &start.job, Arc::new(job)),
         Ok(Made::Taken(kind, name)) => {
             context.memory.not_made(key, &start.job, None);
-            if context.memory.is_taken(key, &name) {
+            // That of the workers' rights stands under Ready by the same word, and is told with it.
+            if context.memory.is_taken(key, kind, &name) && name != worker_name(&key.1) {
                 tell(&seen.sync, &events::taken(kind, &name), context).await;
             }
         }
@@ -97,7 +97,7 @@ fn refusal(error: &LookError) -> Option<String> {
     }
 }
 
-enum Made {
+pub(super) enum Made {
     /// A new Job.
     Run(Job),
     /// A Job of this resource that was there: its status was lost, or the watch is behind.
@@ -109,8 +109,8 @@ enum Made {
 async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, context: &Context) -> Result<Made, LookError> {
     let sync = &seen.sync;
     let (cursor, rights) = tokio::join!(ensure_cursor(seen, key, context).boxed(), ensure_rights(seen, key, context).boxed());
-    rights?;
-    if let Some(taken) = cursor? {
+    // Both are waited for: what one of them found taken does not undo the other.
+    if let Some(taken) = rights?.or(cursor?) {
         return Ok(taken);
     }
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
@@ -137,7 +137,7 @@ fn is_history(run: &Run, sync: &S3Sync) -> bool {
     run.end.as_ref().is_some_and(|end| last.is_some_and(|last| end.at < last.0))
 }
 
-fn post() -> PostParams {
+pub(super) fn post() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
@@ -168,40 +168,6 @@ async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<
     let patched = maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
     patched.map_err(asked(format!("label ConfigMap {name}")))?;
     Ok(None)
-}
-
-/// Applies what pods need to reach their cursor, unless that was done and nothing has failed since: it may have been removed by hand.
-async fn ensure_rights(seen: &Observed, key: &Key, context: &Context) -> Result<(), LookError> {
-    let sync = &seen.sync;
-    let (account, role, binding) = (build::service_account(sync), build::role(sync), build::role_binding(sync));
-    let digest = short_hash(&[&json!([account, role, binding]).to_string()]);
-    let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
-    if !failed && context.memory.has_applied(key, &digest) {
-        return Ok(());
-    }
-    context.memory.applied(key, None);
-    let account = async {
-        match &account {
-            Some(account) => put(account, key, context).boxed().await,
-            None => Ok(()),
-        }
-    };
-    tokio::try_join!(account, put(&role, key, context).boxed())?;
-    // Not beside them: who is no administrator can bind only a role that is there.
-    put(&binding, key, context).boxed().await?;
-    context.memory.applied(key, Some(digest));
-    Ok(())
-}
-
-/// Server-side apply of a whole object.
-async fn put<K>(object: &K, key: &Key, context: &Context) -> Result<(), LookError>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(context.client.clone(), &key.0);
-    let name = object.name_any();
-    let applied = api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await;
-    applied.map(|_| ()).map_err(asked(format!("apply {} {name}", K::kind(&()))))
 }
 
 enum Written {

@@ -136,24 +136,21 @@ fn event(reason: &'static str) -> Exchange {
         .check(move |body| assert_eq!((&body["reason"], &body["regarding"]["name"]), (&json!(reason), &json!("orders"))))
 }
 
+const ACCOUNTS: &str = "/api/v1/namespaces/data/serviceaccounts";
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/data/roles";
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/data/rolebindings";
+
+/// One of the workers' three, with its owner.
+fn right(owner: Value) -> Value {
+    json!({"metadata": {"name": "orders-worker", "uid": "there", "ownerReferences": owner}, "roleRef": {"apiGroup": "", "kind": "", "name": ""}})
+}
+
 fn rights() -> Vec<Exchange> {
     let named = |path, kind: &'static str| {
-        exchange(
-            Method::PATCH,
-            path,
-            200,
-            json!({"metadata": {"name": "orders-worker"}, "roleRef": {"apiGroup": "", "kind": "", "name": ""}}),
-        )
-        .check(move |body| assert_eq!((&body["kind"], &body["metadata"]["ownerReferences"][0]["uid"]), (&json!(kind), &json!("uid-1"))))
+        exchange(Method::POST, path, 201, right(json!(null)))
+            .check(move |body| assert_eq!((&body["kind"], &body["metadata"]["ownerReferences"][0]["uid"]), (&json!(kind), &json!("uid-1"))))
     };
-    vec![
-        named("/api/v1/namespaces/data/serviceaccounts/orders-worker?&force=true&fieldManager=s3sync-controller", "ServiceAccount"),
-        named("/apis/rbac.authorization.k8s.io/v1/namespaces/data/roles/orders-worker?&force=true&fieldManager=s3sync-controller", "Role"),
-        named(
-            "/apis/rbac.authorization.k8s.io/v1/namespaces/data/rolebindings/orders-worker?&force=true&fieldManager=s3sync-controller",
-            "RoleBinding",
-        ),
-    ]
+    vec![named(ACCOUNTS, "ServiceAccount"), named(ROLES, "Role"), named(BINDINGS, "RoleBinding")]
 }
 
 fn make_cursor() -> Exchange {
@@ -348,6 +345,48 @@ async fn a_configmap_of_somebody_else_is_no_cursor() {
         .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
     scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
+}
+
+/// The three of an earlier resource of this name, or somebody else's.
+fn rights_there(owner: Value) -> Vec<Exchange> {
+    let conflict = |path| exchange(Method::POST, path, 409, refused(409, "AlreadyExists"));
+    let mut there = right(json!([owner]));
+    there["metadata"]["labels"] = first_job("uid-1")["metadata"]["labels"].clone();
+    let get = |path| exchange(Method::GET, path, 200, there.clone());
+    vec![conflict(ACCOUNTS), get(ACCOUNTS), conflict(ROLES), get(ROLES), conflict(BINDINGS), get(BINDINGS)]
+}
+
+#[tokio::test]
+async fn rights_of_somebody_else_are_left_alone() {
+    let mut scene = Scene::new(sync());
+    let mut script = rights_there(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders", "uid": "uid-9"}));
+    // Nothing is bound to a Role that is not ours.
+    script.truncate(4);
+    script.push(make_cursor());
+    scene.look(script).await.unwrap();
+    let message = "the ServiceAccount orders-worker is there and not this sync's, and workers need one; remove it, or give the sync another \
+                   name; it is tried again within ten minutes";
+    let not_ready = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(move |body| {
+        let ready = &body["status"]["conditions"][0];
+        assert_eq!((&ready["reason"], &ready["message"]), (&json!("NameTaken"), &json!(message)));
+    });
+    scene.look(vec![not_ready, event("NameTaken")]).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
+/// Kubernetes removes them a moment after their owner; a resource that is made again at once takes them over.
+#[tokio::test]
+async fn rights_of_a_namesake_that_is_gone_are_taken_over() {
+    let mut scene = Scene::new(sync());
+    let mut script = rights_there(json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-0"}));
+    for path in [ACCOUNTS, ROLES, BINDINGS] {
+        script.push(exchange(Method::PATCH, path, 200, right(json!(null))).check(|body| {
+            let metadata = &body["metadata"];
+            assert_eq!((&metadata["uid"], &metadata["ownerReferences"][0]["uid"]), (&json!("there"), &json!("uid-1")));
+        }));
+    }
+    script.extend([make_cursor(), make_job(), event("RunStarted")]);
+    scene.look(script).await.unwrap();
 }
 
 #[tokio::test]
