@@ -1,16 +1,23 @@
 //! Conditions, by kstatus' rules (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>): Ready and LastRunSucceeded say
 //! how things are, Reconciling and Stalled are there only while true. PURE.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::check::{Checked, Refusal};
 use super::cursor::Position;
 use super::decide::Observed;
 use super::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
+use super::run::Run;
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text::{MESSAGE_BYTES_MAX, cut};
+
+/// How long a started Job may be without a pod: its controller says that it is started once it has tried to make one.
+const POD_WAIT: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long a Job may wait to be started: with hundreds of them in one minute, the Job controller's own rate makes the last wait for long.
+const JOB_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Which runs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,8 +189,23 @@ fn last_run_reason(run: &RunResult) -> &'static str {
     WORDS.into_iter().find(|word| run.reason.as_deref() == Some(word)).unwrap_or("Failed")
 }
 
+/// Runs in progress that have not a single pod, and the time from which that is wrong.
+pub fn without_pods(seen: &Observed) -> impl Iterator<Item = (&Run, Timestamp)> {
+    let bare =
+        |run: &&Run| run.owned && run.active() && !run.held && !run.deleting && !seen.workers.iter().any(|worker| worker.job == run.job);
+    seen.runs.iter().filter(bare).map(|run| (run, run.started.map_or(run.created + JOB_WAIT, |started| started + POD_WAIT)))
+}
+
 /// Why a worker of a run in progress does not start.
 fn waiting(seen: &Observed) -> Option<String> {
+    // A Job that can make no pod says so in events alone, which nobody here may read.
+    if let Some((run, _)) = without_pods(seen).find(|(_, late)| *late <= seen.now) {
+        return Some(format!(
+            "no pod could be made for the run {0}: a quota, Pod Security, a ServiceAccount or priority class that is not there; see kubectl \
+             describe job {0}",
+            run.job
+        ));
+    }
     let active = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && run.job == job);
     let waiting = seen.workers.iter().filter(|worker| worker.deleted.is_none() && active(&worker.job));
     let (worker, sentence) = waiting.filter_map(|worker| Some((worker, worker.waits.as_ref()?))).min_by_key(|(worker, _)| worker.index)?;

@@ -47,8 +47,8 @@ struct Remembered {
     recent: BTreeMap<String, (Option<Arc<Job>>, Instant)>,
     /// Names that others have.
     taken: BTreeMap<String, (&'static str, Instant)>,
-    /// Digest of the rights that were applied.
-    applied: Option<String>,
+    /// Digest of the rights that were applied, and when.
+    applied: Option<(String, Instant)>,
     /// Why the API server takes no Job, and when it said so.
     refused: Option<(String, Instant)>,
     /// Errors in a row.
@@ -165,14 +165,14 @@ impl Memory {
         })
     }
 
-    /// Whether rights with this digest were applied.
-    pub fn has_applied(&self, key: &Key, digest: &str) -> bool {
-        self.with(key, |known| known.applied.as_deref() == Some(digest))
+    /// How long ago rights with this digest were applied.
+    pub fn applied_ago(&self, key: &Key, digest: &str) -> Option<Duration> {
+        self.with(key, |known| known.applied.as_ref().filter(|(applied, _)| applied == digest).map(|(_, since)| since.elapsed()))
     }
 
     /// Rights with this digest were applied; `None`: they may be gone.
     pub fn applied(&self, key: &Key, digest: Option<String>) {
-        self.with(key, |known| known.applied = digest);
+        self.with(key, |known| known.applied = digest.map(|digest| (digest, Instant::now())));
     }
 
     /// A look went well.

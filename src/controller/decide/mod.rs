@@ -88,6 +88,8 @@ pub struct Desired {
     pub ended: Vec<RunResult>,
     /// Slots that will never run: to be counted once the start is made, or else the status written.
     pub missed: u32,
+    /// Whether what pods need may have been removed by hand.
+    pub mend_rights: bool,
     /// When to look again.
     pub requeue: Duration,
 }
@@ -106,6 +108,7 @@ pub fn decide(seen: &Observed) -> Desired {
             notes: vec![],
             ended: vec![],
             missed: 0,
+            mend_rights: false,
             requeue: LOOK_EVERY,
         };
     }
@@ -125,12 +128,14 @@ pub fn decide(seen: &Observed) -> Desired {
     }
     let (force_delete, next_lost) = lost(seen);
     wake.extend(next_lost);
+    wake.extend(conditions::without_pods(seen).map(|(_, late)| late));
     Desired {
         notes: events::notes(&before, &status, &news),
         missed: choice.missed,
         ended: news.ended,
         delete_jobs: beyond_history(seen, &status),
         force_delete,
+        mend_rights: conditions::without_pods(seen).any(|(_, late)| late <= seen.now),
         start: choice.start,
         requeue: until(seen.now, wake),
         status,

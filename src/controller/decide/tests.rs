@@ -109,7 +109,7 @@ fn without_a_schedule_a_change_is_a_run() {
     let mut world = World::new(json!({"trigger": "first"}), "12:00:00");
     world.look("12:00:00");
     assert_eq!(world.whys(), [Why::Change], "the trigger that was there from the beginning adds no second run");
-    world.look("12:00:30");
+    world.look("12:00:10");
     world.end("12:01:00", 0, good());
     world.look("12:01:01");
     world.look("14:00:00");

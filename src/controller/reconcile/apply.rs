@@ -16,6 +16,7 @@ use super::observe::active_jobs;
 use super::rights::ensure_rights;
 use super::{Context, LookError, asked, key, tell};
 use crate::api::spec::OnDelete;
+use crate::api::status::RunOutcome;
 use crate::api::text::{MESSAGE_BYTES_MAX, cut};
 use crate::api::{S3Sync, S3SyncStatus};
 use crate::controller::check::{Checked, check};
@@ -31,6 +32,9 @@ use crate::controller::{build, events, lean};
 /// Somebody else took the last place under the cap since the decision.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 
+/// How often rights are applied again while a run has no pod: not at every look, of which each event makes one.
+const MEND_EVERY: Duration = Duration::from_secs(10);
+
 /// Makes what is seen what should be.
 pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Result<Action, LookError> {
     let key = key(&seen.sync.metadata);
@@ -45,6 +49,12 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
             force_delete(&desired.force_delete, &key, context).await?;
             cursor_policy(seen, &key, context).await?;
         }
+    }
+    if desired.mend_rights
+        && let Some(Made::Taken(kind, name)) = ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
+    {
+        context.memory.is_taken(&key, kind, &name);
+        requeue = Duration::ZERO;
     }
     Ok(Action::requeue(requeue))
 }
@@ -108,7 +118,10 @@ pub(super) enum Made {
 
 async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, context: &Context) -> Result<Made, LookError> {
     let sync = &seen.sync;
-    let (cursor, rights) = tokio::join!(ensure_cursor(seen, key, context).boxed(), ensure_rights(seen, key, context).boxed());
+    // After a failure they may have been removed by hand.
+    let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
+    let doubted = failed.then_some(Duration::ZERO);
+    let (cursor, rights) = tokio::join!(ensure_cursor(seen, key, context).boxed(), ensure_rights(sync, doubted, key, context).boxed());
     // Both are waited for: what one of them found taken does not undo the other.
     if let Some(taken) = rights?.or(cursor?) {
         return Ok(taken);

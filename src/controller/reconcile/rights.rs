@@ -1,6 +1,8 @@
 //! What pods need to reach their cursor: a ServiceAccount, a Role, a RoleBinding. Made where they are not there, mended where they are
 //! ours, and left alone where they are somebody else's.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
@@ -12,20 +14,16 @@ use serde_json::json;
 use super::apply::{Made, post};
 use super::{Context, LookError, asked};
 use crate::api::S3Sync;
-use crate::api::status::RunOutcome;
 use crate::controller::build;
-use crate::controller::decide::Observed;
 use crate::controller::memory::Key;
 use crate::controller::names::{FIELD_MANAGER, short_hash};
 
-/// Makes or mends them, unless that was done and nothing has failed since: they may have been removed by hand. `Some`: one of the names is
-/// somebody else's.
-pub async fn ensure_rights(seen: &Observed, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
-    let sync = &seen.sync;
+/// Makes or mends them, unless that was done. `doubted`: when it was longer ago than this, they may have been removed by hand since.
+/// `Some`: one of the names is somebody else's.
+pub async fn ensure_rights(sync: &S3Sync, doubted: Option<Duration>, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
     let (account, role, binding) = (build::service_account(sync), build::role(sync), build::role_binding(sync));
     let digest = short_hash(&[&json!([account, role, binding]).to_string()]);
-    let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
-    if !failed && context.memory.has_applied(key, &digest) {
+    if context.memory.applied_ago(key, &digest).is_some_and(|ago| doubted.is_none_or(|doubted| ago < doubted)) {
         return Ok(None);
     }
     context.memory.applied(key, None);

@@ -238,6 +238,23 @@ async fn a_new_resource_gets_its_run_and_then_silence() {
     assert_eq!(scene.look(vec![]).await.unwrap(), Action::requeue(Duration::from_secs(60)));
 }
 
+/// Its ServiceAccount was deleted, say: that is told, and what is ours is made again.
+#[tokio::test]
+async fn a_run_without_a_pod_says_so_and_gets_its_rights_again() {
+    let mut scene = Scene::new(sync());
+    let mut job = first_job("uid-1");
+    job["status"] = json!({"startTime": "2026-11-21T11:59:55Z"});
+    scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
+    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+        let condition = &body["status"]["conditions"][1];
+        assert_eq!((&condition["type"], &condition["reason"]), (&json!("Reconciling"), &json!("WorkerWaiting")));
+        assert!(condition["message"].as_str().unwrap().contains("kubectl describe job orders-"), "{condition}");
+    });
+    let script = [vec![status, event("WorkerWaiting")], rights()];
+    scene.look(script.into_iter().flatten().collect()).await.unwrap();
+    scene.look(vec![]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_run_that_ended_is_recorded_and_told() {
     let mut scene = Scene::new(sync());
