@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, applier};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::{Config, watcher};
 use kube::{Client, ResourceExt};
 use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
@@ -136,9 +135,8 @@ pub async fn operate(client: Client, options: Options, stop: CancellationToken) 
 }
 
 fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Options) -> Arc<Context> {
-    let instance = options.lease.as_ref().map(|lease| lease.identity.clone());
     Arc::new(Context {
-        recorder: Recorder::new(client.clone(), Reporter { controller: FIELD_MANAGER.to_owned(), instance }),
+        instance: options.lease.as_ref().map_or_else(|| FIELD_MANAGER.to_owned(), |lease| lease.identity.clone()),
         client,
         stores,
         memory: Memory::default(),

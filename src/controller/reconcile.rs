@@ -13,16 +13,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector;
-use kube::{Client, Resource};
+use kube::{Api, Client, Resource};
 
 use super::build::PodDefaults;
 use super::decide::decide;
 use super::events::Note;
 use super::memory::{Key, Memory};
 use super::metrics::Metrics;
+use super::names::FIELD_MANAGER;
 use super::stores::{Guarded, Stores};
 use crate::api::S3Sync;
 
@@ -40,8 +43,8 @@ pub struct Context {
     pub memory: Memory,
     /// What is measured.
     pub metrics: Arc<Metrics>,
-    /// Where events go.
-    pub recorder: Recorder,
+    /// This replica, as events name it.
+    pub instance: String,
     /// What the controller adds to pods.
     pub defaults: PodDefaults,
     /// Runs at once in the cluster; 0: no cap.
@@ -154,14 +157,27 @@ pub(super) fn key(meta: &kube::core::ObjectMeta) -> Key {
 async fn tell(sync: &S3Sync, note: &Note, context: &Context) {
     let (namespace, name) = key(&sync.metadata);
     tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
+    let now = (context.clock)();
     let event = Event {
-        type_: if note.warning { EventType::Warning } else { EventType::Normal },
-        reason: note.reason.clone(),
+        metadata: ObjectMeta {
+            // The time makes it unique: no two are told at once of one resource.
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(note.reason.clone()),
         note: Some(note.message.clone()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
+        action: Some("Reconcile".to_owned()),
+        regarding: Some(sync.object_ref(&())),
+        reporting_controller: Some(FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(context.instance.clone()),
+        ..Event::default()
     };
-    if let Err(error) = context.recorder.publish(&event, &sync.object_ref(&())).boxed().await {
+    // Not by kube's Recorder: it counts up an earlier event of the same reason, and so would show an earlier run's sentence.
+    let events: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
+    if let Err(error) = events.create(&PostParams::default(), &event).boxed().await {
         tracing::warn!(namespace, name, "the event {} could not be written: {error}", note.reason);
     }
 }

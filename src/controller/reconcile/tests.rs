@@ -6,7 +6,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::client::Body;
 use kube::core::DeserializeGuard;
-use kube::runtime::events::Reporter;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event as Watched;
 use serde_json::{Value, json};
@@ -57,7 +56,7 @@ impl Scene {
         let client = Client::new(service, "data");
         let (stores, writers) = stores();
         let context = Arc::new(Context {
-            recorder: Recorder::new(client.clone(), Reporter { controller: "s3sync-controller".into(), instance: Some("one".into()) }),
+            instance: "one".into(),
             metrics: Arc::new(Metrics::new(stores.clone())),
             client,
             stores,
@@ -87,9 +86,15 @@ impl Scene {
     }
 
     /// One look, with all of its requests, in any order where they are made at once.
-    async fn look(&mut self, mut script: Vec<Exchange>) -> Result<Action, LookError> {
+    async fn look(&mut self, script: Vec<Exchange>) -> Result<Action, LookError> {
         let guarded = self.context.stores.sync("data", "orders").expect("it is seen");
-        let look = tokio::spawn(reconcile(guarded, Arc::clone(&self.context)));
+        let look = reconcile(guarded, Arc::clone(&self.context));
+        self.serve(look, script).await
+    }
+
+    /// Answers whatever asks by the script.
+    async fn serve<T: Send + 'static>(&mut self, work: impl Future<Output = T> + Send + 'static, mut script: Vec<Exchange>) -> T {
+        let look = tokio::spawn(work);
         while !script.is_empty() {
             // A look that asks for less than the script has would be waited for without end.
             let next = tokio::time::timeout(Duration::from_secs(20), self.server.next_request()).await;
@@ -287,6 +292,23 @@ async fn a_run_that_ended_is_recorded_and_told() {
     });
     scene.look(vec![status_written(status), event("RunSucceeded")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
+}
+
+/// `kubectl events` shows each run's own sentence.
+#[tokio::test]
+async fn each_event_is_an_event_of_its_own() {
+    let mut scene = Scene::new(sync());
+    for sentence in ["orders-1: no access", "orders-2: no bucket"] {
+        let written = event("RunFailed").check(move |body| {
+            let expected =
+                [("note", sentence), ("type", "Warning"), ("reportingInstance", "one"), ("eventTime", "2026-11-21T12:00:10.000000Z")];
+            for (field, value) in expected {
+                assert_eq!(body[field], value, "{body}");
+            }
+        });
+        let context = Arc::clone(&scene.context);
+        scene.serve(async move { tell(&sync(), &Note::warning("RunFailed", sentence), &context).await }, vec![written]).await;
+    }
 }
 
 #[tokio::test]
