@@ -30,6 +30,15 @@ const ERROR_WAIT_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after errors.
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// What the API server says of a run that it does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its sentence.
+    pub answer: String,
+    /// Whether another try would be answered the same for a while.
+    pub lasting: bool,
+}
+
 /// What is remembered of all resources.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<Key, Remembered>>);
@@ -50,7 +59,7 @@ struct Remembered {
     /// Digest of the rights that were applied, and when.
     applied: Option<(String, Instant)>,
     /// Why the API server takes no Job, and when it said so.
-    refused: Option<(String, Instant)>,
+    refused: Option<(Refused, Instant)>,
     /// Errors in a row.
     errors: u32,
     /// What was said last of a resource that cannot be read.
@@ -134,22 +143,32 @@ impl Memory {
         });
     }
 
-    /// The Job was not made.
-    pub fn not_made(&self, key: &Key, name: &str, refused: Option<String>) {
+    /// The Job was not made. `true`: why is new, and to be told.
+    pub fn not_made(&self, key: &Key, name: &str, refused: Option<Refused>) -> bool {
         self.with(key, |known| {
             known.recent.remove(name);
-            known.refused = refused.map(|answer| (answer, Instant::now()));
-        });
+            let Some(refused) = refused else {
+                known.refused = None;
+                return false;
+            };
+            let same = known.refused.as_ref().is_some_and(|(before, _)| before.answer == refused.answer);
+            // What is told makes another look, which tries again at once: a text that is never the same must not make an endless row.
+            let soon = known.refused.as_ref().is_some_and(|(_, since)| since.elapsed() < REFUSED_FOR);
+            if refused.lasting || !soon {
+                known.refused = Some((refused.clone(), Instant::now()));
+            }
+            !same && (refused.lasting || !soon)
+        })
     }
 
     /// Why the API server took no Job at the last try.
     pub fn refused(&self, key: &Key) -> Option<String> {
-        self.with(key, |known| known.refused.as_ref().map(|(answer, _)| answer.clone()))
+        self.with(key, |known| known.refused.as_ref().map(|(refused, _)| refused.answer.clone()))
     }
 
     /// Whether that was so lately that another try would be answered the same. Every look would try, and what is refused makes looks.
     pub fn holds_back(&self, key: &Key) -> bool {
-        self.with(key, |known| known.refused.as_ref().is_some_and(|(_, since)| since.elapsed() < REFUSED_FOR))
+        self.with(key, |known| known.refused.as_ref().is_some_and(|(refused, since)| refused.lasting && since.elapsed() < REFUSED_FOR))
     }
 
     /// Somebody else has this name. `true` when that is new.
@@ -219,7 +238,7 @@ mod tests {
         // Seen by now, and counted once.
         let seen = BTreeSet::from([("data".to_owned(), "a-1".to_owned())]);
         assert!(memory.take_place(&key("b"), "b-1", &seen, 2));
-        memory.not_made(&key("b"), "b-1", Some("quota".into()));
+        assert!(memory.not_made(&key("b"), "b-1", Some(Refused { answer: "quota".into(), lasting: true })));
         assert_eq!((memory.refused(&key("b")), memory.holds_back(&key("b"))), (Some("quota".into()), true));
         assert!(memory.has_place(&seen, 2) && !memory.has_place(&seen, 1) && memory.has_place(&seen, 0));
         // A request that never came back does not hold its place for ever.

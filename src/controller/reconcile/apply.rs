@@ -23,7 +23,7 @@ use crate::controller::check::{Checked, check};
 use crate::controller::conditions::accepted;
 use crate::controller::cursor::{CursorView, Position};
 use crate::controller::decide::{Desired, Named, Observed, Start};
-use crate::controller::memory::Key;
+use crate::controller::memory::{Key, Refused};
 use crate::controller::names::{FIELD_MANAGER, cursor_name, worker_name};
 use crate::controller::run::Run;
 use crate::controller::stores::Guarded;
@@ -85,11 +85,15 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
         }
         Err(error) => {
             let refused = refusal(&error);
-            context.memory.not_made(key, &start.job, refused.clone());
-            // Shown in the status, and tried again after the error's wait.
-            if refused.is_some() && refused != seen.refused {
-                let now = Observed { refused, capacity: false, ..seen.clone() };
-                write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await?;
+            let new = context.memory.not_made(key, &start.job, refused.clone());
+            // Shown in the status, with all else that is new, and tried again after the error's wait.
+            if new {
+                let now = Observed { refused: refused.map(|refused| refused.answer), capacity: false, ..seen.clone() };
+                if let Err(another) = write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await {
+                    // Told at the next try: the status was not written.
+                    context.memory.not_made(key, &start.job, None);
+                    tracing::warn!(namespace = key.0, name = key.1, "{another}");
+                }
             }
             return Err(error);
         }
@@ -98,13 +102,13 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
     Ok(Action::requeue(Duration::ZERO))
 }
 
-/// What the API server says of an object that it will not take: quota, policy, a field that only it understands.
-fn refusal(error: &LookError) -> Option<String> {
+/// What the API server says of an object that it does not take.
+fn refusal(error: &LookError) -> Option<Refused> {
     let LookError::Kube { source, .. } = error else { return None };
-    match source.as_ref() {
-        kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => Some(cut(&status.message, MESSAGE_BYTES_MAX)),
-        _ => None,
-    }
+    let kube::Error::Api(status) = source.as_ref() else { return None };
+    // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at the next try.
+    let lasting = (400..500).contains(&status.code) && ![404, 409, 429].contains(&status.code);
+    Some(Refused { answer: cut(&status.message, MESSAGE_BYTES_MAX), lasting })
 }
 
 pub(super) enum Made {

@@ -371,6 +371,31 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     scene.look(vec![quota()]).await.unwrap_err();
 }
 
+/// Trouble that may pass is told as well, and not at every try; what is new besides is not held up by it.
+#[tokio::test]
+async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
+    let mut scene = Scene::new(sync());
+    let broken = |message: &str| {
+        let mut answer = refused(500, "InternalError");
+        answer["message"] = json!(message);
+        exchange(Method::POST, JOBS, 500, answer)
+    };
+    let told = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+        let condition = &body["status"]["conditions"][1];
+        assert_eq!((&condition["reason"], &body["status"]["observedGeneration"]), (&json!("RunRefused"), &json!(3)));
+        assert_eq!(condition["message"], "the API server refuses what the next run needs: webhook 1 is away");
+    });
+    let script = [rights(), vec![make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
+    assert_eq!(scene.look(script.into_iter().flatten().collect()).await.unwrap_err().kind(), "api");
+    let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
+    scene.sees_cursor(serde_json::from_value(cursor).unwrap());
+    scene.look(vec![broken("webhook 2 is away")]).await.unwrap_err();
+    // Malformed by a webhook, for instance: that lasts.
+    let told = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    scene.look(vec![exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();
+    scene.look(vec![]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_configmap_of_somebody_else_is_no_cursor() {
     let mut scene = Scene::new(sync());
