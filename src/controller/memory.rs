@@ -210,7 +210,12 @@ impl Memory {
 
     /// Whether this is new to say of a resource that cannot be read.
     pub fn is_news(&self, key: &Key, message: &str) -> bool {
-        self.with(key, |known| known.unreadable.replace(message.to_owned()).as_deref() != Some(message))
+        self.with(key, |known| known.unreadable.as_deref() != Some(message))
+    }
+
+    /// This was said of a resource that cannot be read.
+    pub fn said(&self, key: &Key, message: String) {
+        self.with(key, |known| known.unreadable = Some(message));
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::Observed;
-use super::run::{End, Run, Worker};
+use super::run::{End, Ended, Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
@@ -48,7 +48,7 @@ pub fn bring_up_to_date(status: &mut S3SyncStatus, seen: &Observed) -> News {
             None => None,
             Some(_) if recorded(status, &run.job) => continue,
             Some(end) if !was_active(&run.job) && end.at < last_end(status) => continue,
-            Some(end) => Some((end, report_is_there(run, seen) || seen.now.duration_since(end.at) > REPORT_WAIT)),
+            Some(end) => Some((end, lead(run, end, &seen.workers).is_some() || seen.now.duration_since(end.at) > REPORT_WAIT)),
         };
         if !was_active(&run.job) {
             take_marks(status, run);
@@ -110,18 +110,15 @@ fn take_over(status: &mut S3SyncStatus, news: &mut News, result: RunResult) {
     news.ended.push(result);
 }
 
-fn report_is_there(run: &Run, seen: &Observed) -> bool {
-    lead(run, &seen.workers).is_some()
-}
-
-/// The last pod of worker 0 that has ended.
-fn lead<'a>(run: &Run, workers: &'a [Worker]) -> Option<&'a Worker> {
-    let leads = workers.iter().filter(|worker| worker.job == run.job && worker.index == 0 && worker.ended.is_some());
+/// The last pod of worker 0 that has ended as the run did: one that failed before another succeeded says nothing of the run.
+fn lead<'a>(run: &Run, end: &End, workers: &'a [Worker]) -> Option<&'a Worker> {
+    let counts = |ended: &Ended| !end.succeeded || ended.exit_code == 0;
+    let leads = workers.iter().filter(|worker| worker.job == run.job && worker.index == 0 && worker.ended.as_ref().is_some_and(counts));
     leads.max_by_key(|worker| worker.created)
 }
 
 fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
-    let report = lead(run, workers).and_then(|worker| worker.ended.as_ref()).and_then(|ended| ended.report.clone());
+    let report = lead(run, end, workers).and_then(|worker| worker.ended.as_ref()).and_then(|ended| ended.report.clone());
     let (reason, message) = if end.succeeded {
         ("Succeeded".to_owned(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
     } else {
@@ -158,7 +155,7 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
             "the run took longer than spec.worker.activeDeadlineSeconds; the next run goes on from here".into(),
         );
     }
-    let lead = lead(run, workers).and_then(|worker| worker.ended.as_ref());
+    let lead = lead(run, end, workers).and_then(|worker| worker.ended.as_ref());
     let report = lead.and_then(|ended| ended.report.as_ref());
     if let Some(report) = report.filter(|report| report.reason != "Interrupted" && report.result == RunOutcome::Failed) {
         return (report.reason.clone(), report.message.clone());
@@ -213,7 +210,7 @@ mod tests {
     use super::*;
     use crate::controller::fixtures::{at, good, observed, reported, run, sync};
     use crate::controller::names::Repeat;
-    use crate::controller::run::{Ended, Marks};
+    use crate::controller::run::Marks;
 
     fn bring(status: S3SyncStatus, runs: Vec<Run>, workers: Vec<Worker>, now: &str) -> (S3SyncStatus, News) {
         let mut status = status;
@@ -258,6 +255,10 @@ mod tests {
         let result = status.last_run.unwrap();
         assert_eq!((result.result, result.counts.rows, result.message.as_deref()), (RunOutcome::Succeeded, 10, Some("2 objects, 10 rows")));
         assert_eq!((status.last_successful_time, news.unsettled, news.ended.len()), (Some(Time(at("12:05:00"))), false, 1));
+        // That of a pod which failed before is not the run's, even where the watch shows no other yet.
+        let failed = reported(&ended, 1, RunReport::failed("Failed", "connection reset"));
+        let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![failed], "12:05:02");
+        assert_eq!((status.last_run, news.unsettled), (None, true));
         // A pod that is gone has no report to wait for.
         let (status, _) = bring(S3SyncStatus::default(), vec![ended], vec![], "12:05:16");
         assert_eq!(status.last_run.map(|run| (run.result, run.counts.rows)), Some((RunOutcome::Succeeded, 0)));

@@ -293,6 +293,7 @@ pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Re
         let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
         let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
         patched.map_err(asked("write the status"))?;
+        context.memory.said(&key, message);
     }
     Ok(Action::await_change())
 }

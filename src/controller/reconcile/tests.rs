@@ -485,8 +485,11 @@ async fn what_cannot_be_read_says_so_once() {
     let mut strange = serde_json::to_value(sync()).unwrap();
     strange["spec"]["source"]["format"] = json!("avro");
     listed(&mut scene.writers.syncs, vec![serde_json::from_value(strange.clone()).unwrap()]);
-    let written = exchange(Method::PATCH, "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status", 200, strange)
-        .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "InvalidSpec"));
+    let path = "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status";
+    // Not said, so said again.
+    scene.look(vec![exchange(Method::PATCH, path, 500, refused(500, "InternalError"))]).await.unwrap_err();
+    let written =
+        exchange(Method::PATCH, path, 200, strange).check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "InvalidSpec"));
     assert_eq!(scene.look(vec![written]).await.unwrap(), Action::await_change());
     scene.look(vec![]).await.unwrap();
 }
