@@ -164,12 +164,12 @@ impl Shown {
 }
 
 /// The condition Ready.
-fn ready(status: &S3SyncStatus) -> Option<&Condition> {
+pub fn ready(status: &S3SyncStatus) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.type_ == "Ready")
 }
 
-/// Why no run starts, where the operator says so.
-pub fn not_ready(status: &S3SyncStatus) -> Option<String> {
+/// Why the sync is not ready, where the operator says so.
+fn not_ready(status: &S3SyncStatus) -> Option<String> {
     ready(status).filter(|condition| condition.status == "False").map(|condition| format!("{}: {}", condition.reason, condition.message))
 }
 

@@ -82,7 +82,7 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
             }
             Seen::Running(_) => {}
             Seen::NotStarted => {
-                if let Some(message) = super::status::not_ready(status) {
+                if let Some(message) = hindrance(&sync, status) {
                     return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("{}/{name}: no run starts: {message}", cluster.namespace)));
                 }
                 if waited == SILENT_AFTER {
@@ -91,6 +91,18 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
             }
         }
     }
+}
+
+/// Why no run will start until somebody changes something. What the last run found out is none: the next one looks again.
+fn hindrance(sync: &S3Sync, status: &S3SyncStatus) -> Option<String> {
+    const REASONS: [&str; 5] = ["InvalidSpec", "UnsupportedInCluster", "SpecChanged", "CursorInvalid", "NameTaken"];
+    let ready = super::status::ready(status).filter(|ready| ready.status == "False" && REASONS.contains(&ready.reason.as_str()))?;
+    let said = |run: &RunResult| run.reason.as_ref() == Some(&ready.reason) && run.message.as_ref() == Some(&ready.message);
+    let outdated = ready.observed_generation != sync.metadata.generation;
+    if outdated || !status.active.is_empty() || status.last_run.as_ref().is_some_and(said) {
+        return None;
+    }
+    Some(format!("{}: {}", ready.reason, ready.message))
 }
 
 /// Says how the run ended, and ends as it did.
@@ -185,6 +197,35 @@ mod tests {
         let mut awaited = Awaited::new("token", Some(&before));
         let ended = awaited.look(&status(json!({"lastRun": new, "history": [old], "lastTriggerAnnotation": "token"})));
         assert!(matches!(ended, Seen::Ended(run) if run.job == "orders-2"));
+    }
+
+    #[test]
+    fn only_what_keeps_runs_from_starting_ends_the_wait() {
+        let says = |reason: &str, rest: serde_json::Value| {
+            let sync = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "orders", "generation": 3},
+                "spec": {"source": {"bucket": "raw"}, "destination": {"bucket": "lake", "format": "parquet"}}});
+            let ready = json!({"type": "Ready", "status": "False", "reason": reason, "message": "why", "observedGeneration": 3,
+                "lastTransitionTime": "2026-11-21T12:00:10Z"});
+            let mut whole = json!({"conditions": [ready]});
+            whole.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            hindrance(&serde_json::from_value(sync).unwrap(), &status(whole))
+        };
+        assert_eq!(says("SpecChanged", json!({})).as_deref(), Some("SpecChanged: why"));
+        assert_eq!(says("NameTaken", json!({})).as_deref(), Some("NameTaken: why"));
+        // The next run may find it free.
+        assert_eq!(says("Claimed", json!({})), None);
+        // Found by the last run, and looked for again by the next.
+        let failed = json!({"job": "orders-1", "result": "Failed", "reason": "InvalidSpec", "message": "why"});
+        assert_eq!(says("InvalidSpec", json!({"lastRun": failed})), None);
+        assert_eq!(
+            says("InvalidSpec", json!({"lastRun": {"job": "orders-1", "result": "Succeeded"}})).as_deref(),
+            Some("InvalidSpec: why")
+        );
+        assert_eq!(says("SpecChanged", json!({"active": [{"job": "orders-2"}]})), None);
+        // Said of a spec that was mended since.
+        let ready = json!({"type": "Ready", "status": "False", "reason": "InvalidSpec", "message": "why", "observedGeneration": 2,
+            "lastTransitionTime": "2026-11-21T12:00:10Z"});
+        assert_eq!(says("InvalidSpec", json!({"conditions": [ready]})), None);
     }
 
     #[test]
