@@ -84,9 +84,9 @@ impl Memory {
         });
     }
 
-    /// Forgets all resources but these.
-    pub fn keep(&self, alive: &BTreeSet<Key>) {
-        self.lock().retain(|key, _| alive.contains(key));
+    /// Forgets all resources but these; those that it forgot.
+    pub fn keep(&self, alive: &BTreeSet<Key>) -> Vec<Key> {
+        self.lock().extract_if(|key, _| !alive.contains(key)).map(|(key, _)| key).collect()
     }
 
     /// The status that was written over this version of the resource, which the watch has not shown yet.

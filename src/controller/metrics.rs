@@ -1,5 +1,5 @@
 //! What `/metrics` shows: counts of the controller's own work, and what the resources' statuses and cursors say, read when they are
-//! asked for, so that a resource that is gone leaves nothing behind.
+//! asked for, so that a resource that is gone leaves nothing behind but the counts, until they are forgotten.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -109,6 +109,15 @@ impl Metrics {
         if let Some(seconds) = run_seconds(run) {
             self.run_seconds.observe(seconds);
         }
+    }
+
+    /// A resource is gone.
+    pub fn forget(&self, key: &Key) {
+        let (namespace, name) = key.clone();
+        for result in [RunOutcome::Succeeded, RunOutcome::Failed] {
+            self.runs.remove(&RunLabels { namespace: namespace.clone(), name: name.clone(), result: result.name() });
+        }
+        self.missed.remove(&SyncLabels { namespace, name });
     }
 
     /// This replica leads.
@@ -289,5 +298,8 @@ mod tests {
         let types: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
         assert_eq!(types.len(), types.iter().collect::<BTreeSet<_>>().len(), "{types:?}");
         assert!(text.ends_with("# EOF\n"));
+        metrics.forget(&key);
+        let counted = ["s3sync_missed_slots_total{", "s3sync_runs_total{"].map(|name| (text.contains(name), metrics.text().contains(name)));
+        assert_eq!(counted, [(true, false); 2]);
     }
 }
