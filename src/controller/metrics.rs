@@ -144,6 +144,7 @@ struct Resources(Stores);
 struct Resource {
     labels: SyncLabels,
     suspended: bool,
+    created: Option<Timestamp>,
     status: S3SyncStatus,
     cursor: Option<Summary>,
 }
@@ -161,7 +162,7 @@ impl Collector for Resources {
         };
         let duration = |resource: &Resource| run_seconds(resource.status.last_run.as_ref()?);
         let last = |resource: &Resource, count: fn(&RunResult) -> i64| resource.status.last_run.as_ref().map(|run| count(run) as f64);
-        let readings: [Reading<'_>; 13] = [
+        let readings: [Reading<'_>; 14] = [
             ("ready", "1 where the condition Ready is true", &ready),
             ("suspended", "1 where spec.suspend is true", &|resource| Some(flag(resource.suspended))),
             ("active_runs", "Runs in progress", &|resource| Some(resource.status.active.len() as f64)),
@@ -175,6 +176,7 @@ impl Collector for Resources {
             ("last_run_objects", "Objects that the last run published", &|resource| last(resource, |run| run.counts.objects)),
             ("last_run_rows", "Rows that the last run published", &|resource| last(resource, |run| run.counts.rows)),
             ("last_run_bytes", "Bytes that the last run wrote", &|resource| last(resource, |run| run.counts.bytes)),
+            ("created_timestamp_seconds", "When the resource was made, in seconds since 1970", &|resource| time(resource.created)),
             ("last_success_timestamp_seconds", "End of the last successful run, in seconds since 1970", &|resource| {
                 time(resource.status.last_successful_time.as_ref().map(|time| time.0))
             }),
@@ -233,6 +235,7 @@ fn resources(stores: &Stores) -> Vec<Resource> {
             let cursor = stores.cursors.get(&ObjectRef::new(&cursor_name(&labels.name)).within(&labels.namespace));
             Some(Resource {
                 suspended: sync.spec.suspend,
+                created: sync.metadata.creation_timestamp.as_ref().map(|time| time.0),
                 status: sync.status.clone().unwrap_or_default(),
                 cursor: cursor.map(|map| CursorView::of(&map).summary),
                 labels,
@@ -287,6 +290,7 @@ mod tests {
             r#"s3sync_runs_total{namespace="data",name="orders",result="Failed"} 1"#.to_owned(),
             r#"s3sync_run_duration_seconds_bucket{le="300.0"} 1"#.to_owned(),
             "s3sync_leader 1".to_owned(),
+            format!("s3sync_created_timestamp_seconds{of} 1795262400.0"),
             format!("s3sync_consecutive_failures{of} 2.0"),
             format!("s3sync_last_run_succeeded{of} 0.0"),
             format!("s3sync_last_run_rows{of} 12.0"),
