@@ -74,7 +74,10 @@ fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunErro
         }
     }
     let suspended = manifests.syncs.iter().any(|checked| checked.sync.spec.suspend);
-    let secret = |end: &End<'_>, _: &str, key: &str| Ok(env(&variable(end.path, key)));
+    let secret = |end: &End<'_>, _: &str, key: &str| match key {
+        "ca.crt" => certificates(env(&variable(end.path, "CA_FILE"))),
+        _ => Ok(env(&variable(end.path, key))),
+    };
     let mut loaded = manifests.connect_with(&secret).map_err(failed)?;
     match (loaded.pop(), loaded.len()) {
         (Some(sync), 0) => Ok((sync, suspended)),
@@ -85,8 +88,17 @@ fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunErro
 /// The variable that holds a Secret's key for one end: both ends may name Secrets with the same keys.
 fn variable(path: &str, key: &str) -> String {
     let side = if path == "spec.source" { "SOURCE" } else { "DESTINATION" };
-    let key = if key == "ca.crt" { "CA_CRT" } else { key };
     format!("S3SYNC_{side}_{key}")
+}
+
+/// The text of a Secret's key that is mounted as a file, which is not there when the Secret or its key is not.
+fn certificates(file: Option<String>) -> Result<Option<String>, (String, bool)> {
+    let Some(file) = file else { return Ok(None) };
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err((format!("whose ca.crt cannot be read at {file}: {error}"), false)),
+    }
 }
 
 fn invalid(message: String) -> RunError {
@@ -128,6 +140,14 @@ mod tests {
         })
     }
 
+    /// A mounted Secret.
+    fn ca_file(text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.crt");
+        std::fs::write(&file, text).unwrap();
+        (dir, file.to_str().unwrap().to_owned())
+    }
+
     fn variables(manifest: &Value) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("S3SYNC_MANIFEST", manifest.to_string()),
@@ -135,7 +155,6 @@ mod tests {
             ("JOB_COMPLETION_INDEX", "2".to_owned()),
             ("S3SYNC_SOURCE_AWS_ACCESS_KEY_ID", "AKIA".to_owned()),
             ("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", "hidden".to_owned()),
-            ("S3SYNC_SOURCE_CA_CRT", "PEM".to_owned()),
             // The process's own credentials are the default chain's, not the Secret's.
             ("AWS_ACCESS_KEY_ID", "other".to_owned()),
         ])
@@ -148,13 +167,17 @@ mod tests {
     #[test]
     fn a_pod_is_what_its_environment_says() {
         let mut variables = variables(&manifest());
+        // Larger than any variable may be.
+        let bundle = "PEM\n".repeat(100_000);
+        let (_dir, file) = ca_file(&bundle);
+        variables.insert("S3SYNC_SOURCE_CA_FILE", file);
         let of = pod(&variables).unwrap();
         assert_eq!((of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir), (2, "orders-cursor", false, None));
         assert!(!of.finish_only);
         assert_eq!((of.sync.id.to_string(), of.sync.settings.worker.replicas), ("data/orders".to_owned(), 3));
         let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else { panic!() };
         assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("AKIA", "hidden", None));
-        assert_eq!(of.sync.source.ca_pem.as_deref(), Some(b"PEM".as_slice()));
+        assert_eq!(of.sync.source.ca_pem.as_deref(), Some(bundle.as_bytes()));
         assert!(matches!(of.sync.destination.credentials, Credentials::Default));
 
         variables.extend([
@@ -171,9 +194,11 @@ mod tests {
     /// The operator sends what its types make of the resource, with every default written out.
     #[test]
     fn a_resource_of_the_cluster_is_a_manifest() {
-        let resource: crate::api::S3Sync = serde_json::from_value(manifest()).unwrap();
+        let mut manifest = manifest();
+        manifest["spec"]["source"]["caSecretRef"] = Value::Null;
+        let resource: crate::api::S3Sync = serde_json::from_value(manifest.clone()).unwrap();
         let of = pod(&variables(&serde_json::to_value(resource).unwrap())).unwrap();
-        assert_eq!(of.sync.settings, pod(&variables(&manifest())).unwrap().sync.settings);
+        assert_eq!(of.sync.settings, pod(&variables(&manifest)).unwrap().sync.settings);
     }
 
     #[test]
@@ -203,6 +228,11 @@ mod tests {
                 with("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", ""),
                 RunErrorKind::Denied,
                 "data/orders: spec.source.secretRef names the Secret \"ro\", which has no value for AWS_SECRET_ACCESS_KEY; add it to the Secret",
+            ),
+            (
+                with("S3SYNC_SOURCE_CA_FILE", "/nowhere/ca.crt"),
+                RunErrorKind::Denied,
+                "data/orders: spec.source.caSecretRef names the Secret \"ca\", which has no value for ca.crt; add it to the Secret",
             ),
             (
                 spec("/spec/source/endpoint", json!("file:/data")),

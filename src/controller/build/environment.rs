@@ -1,6 +1,9 @@
-//! A worker's environment: the resource, who it is, and credentials by reference. Values of Secrets are never seen here.
+//! A worker's environment: the resource, who it is, and credentials and root certificates by reference. Values of Secrets are never seen
+//! here.
 
-use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector};
+use k8s_openapi::api::core::v1::{
+    EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
+};
 
 use super::job::SCRATCH;
 use crate::api::S3Sync;
@@ -23,8 +26,9 @@ pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) 
     if accepted {
         variables.push(plain("S3SYNC_ACCEPT_SPEC_CHANGE", "true"));
     }
-    variables.extend(credentials("SOURCE", &sync.spec.source.connection));
-    variables.extend(credentials("DESTINATION", &sync.spec.destination.connection));
+    for (side, connection) in sides(sync) {
+        variables.extend(credentials(side, connection));
+    }
     variables.extend(sync.spec.worker.env.iter().cloned());
     variables
 }
@@ -52,10 +56,46 @@ fn credentials(side: &str, connection: &ConnectionSpec) -> Vec<EnvVar> {
             variables.push(of_secret(format!("S3SYNC_{side}_{key}"), &secret.name, key, optional));
         }
     }
-    if let Some(secret) = &connection.ca_secret_ref {
-        variables.push(of_secret(format!("S3SYNC_{side}_CA_CRT"), &secret.name, "ca.crt", false));
+    if connection.ca_secret_ref.is_some() {
+        variables.push(plain(&format!("S3SYNC_{side}_CA_FILE"), &format!("{}/{CA_KEY}", ca_dir(side))));
     }
     variables
+}
+
+/// Both ends, by their word in variables.
+fn sides(sync: &S3Sync) -> [(&'static str, &ConnectionSpec); 2] {
+    [("SOURCE", &sync.spec.source.connection), ("DESTINATION", &sync.spec.destination.connection)]
+}
+
+/// The key of a Secret that holds root certificates, and the file.
+const CA_KEY: &str = "ca.crt";
+
+/// Where the root certificates of an end are mounted.
+fn ca_dir(side: &str) -> String {
+    format!("/etc/s3sync/{}", ca_volume(side))
+}
+
+fn ca_volume(side: &str) -> String {
+    format!("{}-ca", side.to_ascii_lowercase())
+}
+
+/// Root certificates as files: Linux starts no process with a variable of 128 KiB, and a bundle may be larger.
+pub fn certificates(sync: &S3Sync) -> Vec<(Volume, VolumeMount)> {
+    let secrets = sides(sync).into_iter().filter_map(|(side, connection)| Some((side, connection.ca_secret_ref.as_ref()?)));
+    let mounted = secrets.map(|(side, secret)| {
+        let key = KeyToPath { key: CA_KEY.to_owned(), path: CA_KEY.to_owned(), mode: None };
+        let secret = SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
+            items: Some(vec![key]),
+            // The kubelet would wait for it without a word in the pod's status; the worker says what is missing.
+            optional: Some(true),
+            default_mode: None,
+        };
+        let volume = Volume { name: ca_volume(side), secret: Some(secret), ..Volume::default() };
+        let mount = VolumeMount { name: ca_volume(side), mount_path: ca_dir(side), read_only: Some(true), ..VolumeMount::default() };
+        (volume, mount)
+    });
+    mounted.collect()
 }
 
 fn of_secret(name: String, secret: &str, key: &str, optional: bool) -> EnvVar {

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::access::account;
-use super::environment::environment;
+use super::environment::{certificates, environment};
 use super::{PodDefaults, child};
 use crate::api::S3Sync;
 use crate::api::scalar::PodQuantity;
@@ -105,6 +105,20 @@ fn pod(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defaults
         .map(|name| LocalObjectReference { name: name.clone() })
         .chain(worker.image_pull_secrets.iter().cloned())
         .collect();
+    let scratch = Volume {
+        name: "scratch".into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(checked.settings.worker.scratch_bytes.to_string())),
+            medium: None,
+        }),
+        ..Volume::default()
+    };
+    let (mut volumes, mut mounts) =
+        (vec![scratch], vec![VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() }]);
+    for (volume, mount) in certificates(sync) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     PodSpec {
         restart_policy: Some("Never".into()),
         service_account_name: Some(account(sync)),
@@ -132,17 +146,10 @@ fn pod(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defaults
                 capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
                 ..SecurityContext::default()
             }),
-            volume_mounts: Some(vec![VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() }]),
+            volume_mounts: Some(mounts),
             ..Container::default()
         }],
-        volumes: Some(vec![Volume {
-            name: "scratch".into(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity(checked.settings.worker.scratch_bytes.to_string())),
-                medium: None,
-            }),
-            ..Volume::default()
-        }]),
+        volumes: Some(volumes),
         node_selector: Some(worker.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(worker.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
         affinity: Some(worker.affinity.clone()).filter(|affinity| *affinity != Affinity::default()),
