@@ -1,5 +1,6 @@
 //! What stops a run, and what the caller should do about it.
 
+use crate::model::settings::SyncId;
 use crate::state::StateError;
 use crate::state::blobs::BlobError;
 use crate::store::{ErrorKind, StoreError};
@@ -79,6 +80,15 @@ impl RunError {
         Self { kind, message: message.into(), source: None }
     }
 
+    /// The error as one of this sync, which stores and blobs do not know: of several syncs the sentence says which.
+    pub fn of(mut self, sync: &SyncId) -> Self {
+        let name = format!("{sync}: ");
+        if !self.message.starts_with(&name) {
+            self.message.insert_str(0, &name);
+        }
+        self
+    }
+
     /// An error with the cause below it.
     pub fn because(kind: RunErrorKind, message: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { kind, message: message.into(), source: Some(Box::new(source)) }
@@ -115,5 +125,19 @@ impl From<BlobError> for RunError {
             BlobError::Missing { .. } | BlobError::Nonsense { .. } => RunErrorKind::CursorInvalid,
         };
         Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_sync_once() {
+        let sync = SyncId { namespace: "data".into(), name: "orders".into() };
+        let store: RunError = StoreError::new(ErrorKind::NoSuchBucket, "ListObjectsV2", "s3://raw", "a/", "no such bucket").into();
+        let named = store.of(&sync);
+        assert_eq!(named.to_string(), "data/orders: ListObjectsV2 s3://raw/a/: no such bucket");
+        assert_eq!((named.kind, named.of(&sync).to_string().matches("data/orders").count()), (RunErrorKind::NotFound, 1));
     }
 }

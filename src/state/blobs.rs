@@ -45,7 +45,10 @@ pub struct Blobs {
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     /// It is named and not there. The caller reads the cursor again: if that still names it, the run must stop.
-    #[error("{place}/{key} is named by the cursor but is not there; put it back from a copy or a version of the bucket")]
+    #[error(
+        "{place}/{key} is named by the cursor but is not there; put it back from a copy or a version of the bucket, or start over \
+         with `s3sync state reset --yes`"
+    )]
     Missing {
         /// The bucket.
         place: String,
@@ -53,7 +56,7 @@ pub enum BlobError {
         key: String,
     },
     /// Its bytes are not what we wrote.
-    #[error("{place}/{key}: {reason}")]
+    #[error("{place}/{key}: {reason}; put it back from a copy or a version of the bucket, or start over with `s3sync state reset --yes`")]
     Nonsense {
         /// The bucket.
         place: String,

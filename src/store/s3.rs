@@ -55,6 +55,8 @@ pub struct S3Store {
 struct Inner {
     /// `s3://bucket`
     place: String,
+    /// What answers for it, without what a URL may hold of secrets.
+    endpoint: String,
     bucket: String,
     clients: Clients,
     clock: Arc<ServerClock>,
@@ -91,7 +93,8 @@ impl S3Store {
         let clock = Arc::new(ServerClock::default());
         let http = http::client(tls, options.timeouts, clock.clone());
         let clients = Clients::begin(Plan { connection: connection.clone(), http }).await;
-        let inner = Inner { place, bucket: bucket.to_owned(), clients, clock, retries: options.retries };
+        let endpoint = endpoint_name(&connection.endpoint);
+        let inner = Inner { place, endpoint, bucket: bucket.to_owned(), clients, clock, retries: options.retries };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -158,7 +161,14 @@ impl S3Store {
     }
 
     fn error(&self, op: &'static str, key: &str, failure: Failure) -> StoreError {
-        let error = StoreError::new(failure.kind, op, &self.inner.place, key, failure.message);
+        // Source and destination may be served by different endpoints, and a bucket's name does not say which.
+        let message = match failure.kind {
+            ErrorKind::NoSuchBucket | ErrorKind::Denied | ErrorKind::Unavailable | ErrorKind::Other => {
+                format!("{} (endpoint {})", failure.message, self.inner.endpoint)
+            }
+            _ => failure.message,
+        };
+        let error = StoreError::new(failure.kind, op, &self.inner.place, key, message);
         match failure.cause {
             Some(cause) => error.caused_by(cause),
             None => error,
@@ -176,6 +186,15 @@ impl std::fmt::Debug for S3Store {
     }
 }
 
+/// The endpoint's scheme and authority: a URL's user, path and query are nobody's business in a message.
+fn endpoint_name(endpoint: &Endpoint) -> String {
+    let Endpoint::Url(url) = endpoint else { return "AWS".to_owned() };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}")
+}
+
 /// Even in [0, 1), from the system's random numbers: what spreads the waits of clients that failed together.
 fn random() -> f64 {
     let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
@@ -186,4 +205,21 @@ fn random() -> f64 {
 /// An SDK time as a value of ours; the epoch for a time that no calendar holds.
 fn timestamp(time: &aws_sdk_s3::primitives::DateTime) -> jiff::Timestamp {
     jiff::Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_named_without_secrets() {
+        for (url, expected) in [
+            ("http://minio:9000", "http://minio:9000"),
+            ("https://me:secret@minio:9000/path?token=x", "https://minio:9000"),
+            ("http://[::1]:9000/", "http://[::1]:9000"),
+        ] {
+            assert_eq!(endpoint_name(&Endpoint::Url(url.into())), expected);
+        }
+        assert_eq!(endpoint_name(&Endpoint::Aws), "AWS");
+    }
 }

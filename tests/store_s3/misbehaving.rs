@@ -39,7 +39,7 @@ async fn tries_are_bounded() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert_eq!(
         error.to_string(),
-        format!("HeadObject s3://bucket/key: the server answered 503, {PATIENT} times in a row: try again later")
+        format!("HeadObject s3://bucket/key: the server answered 503, {PATIENT} times in a row: try again later (endpoint {})", server.url)
     );
     assert_eq!(server.lines().len(), PATIENT as usize);
 }

@@ -180,7 +180,8 @@ async fn a_region_that_was_asked_for_is_not_replaced() {
     let server = Server::start(elsewhere).await;
     let connection = Connection { region: Some("eu-central-1".to_owned()), ..connection(&server.url) };
     let error = open(&connection).await.head("key").await.unwrap_err();
-    assert_eq!(error.to_string(), "HeadObject s3://bucket/key: the bucket is in region eu-west-3: set region to it");
+    let expected = format!("HeadObject s3://bucket/key: the bucket is in region eu-west-3: set region to it (endpoint {})", server.url);
+    assert_eq!(error.to_string(), expected);
     assert_eq!(server.lines().len(), 1);
 }
 
