@@ -54,12 +54,13 @@ pub fn install_to(args: &LogArgs, writer: BoxMakeWriter, colours: bool) {
 }
 
 /// What each count of `-v` shows. Libraries stay at warnings: at finer levels they log requests, which may carry what is nobody's business.
-/// Where bars show what goes on, the same lines once more would be noise.
+/// Where bars show what goes on, the same lines once more would be noise. The SDK's search for credentials warns with dumps of its
+/// errors, once a try; the call that failed says the same in a sentence.
 fn directives(verbose: u8, bars: bool) -> &'static str {
     match verbose {
-        0 if bars => "warn",
-        0 => "warn,s3sync=info",
-        1 => "warn,s3sync=debug",
+        0 if bars => "warn,aws_config=error",
+        0 => "warn,aws_config=error,s3sync=info",
+        1 => "warn,aws_config=error,s3sync=debug",
         _ => "warn,s3sync=trace",
     }
 }

@@ -122,7 +122,11 @@ fn no_credentials(error: &CredentialsError) -> Failure {
     /// Codes of STS that waiting does not change.
     const REFUSALS: [&str; 6] =
         ["AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidIdentityToken", "UnrecognizedClient"];
-    let refused = chain(error).any(|cause| REFUSALS.iter().any(|code| cause.to_string().contains(code)));
+    /// What the SDK's providers say when a machine's or a container's metadata service answers 401 or 403: there is one, and it gives us
+    /// nothing. Their errors are not public beyond their words.
+    const CLOSED: [&str; 5] = ["(code: 401)", "(code: 403)", "request forbidden: IMDS", "StatusCode(401)", "StatusCode(403)"];
+    let says = |words: &[&str]| chain(error).map(ToString::to_string).any(|said| words.iter().any(|words| said.contains(words)));
+    let (refused, closed) = (says(&REFUSALS), says(&CLOSED));
     match error {
         CredentialsError::CredentialsNotLoaded(_) => failure(
             ErrorKind::Denied,
@@ -132,6 +136,10 @@ fn no_credentials(error: &CredentialsError) -> Failure {
             let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
             failure(ErrorKind::Denied, format!("the credentials' configuration is not valid ({last}): check the profile"))
         }
+        _ if closed => failure(
+            ErrorKind::Denied,
+            "no credentials were found, and the metadata service of this machine refuses to give any: set secretRef, profile or anonymous",
+        ),
         _ if refused => failure(ErrorKind::Denied, "the role or token for the credentials was refused: check roleArn and its trust policy"),
         _ => unavailable("the credentials could not be loaded"),
     }
@@ -234,5 +242,25 @@ impl Answer<'_> {
             }
         }
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metadata_service_that_refuses_is_not_asked_again() {
+        for said in [
+            "error response from IMDS (code: 403). Response { .. }",
+            "request forbidden: IMDS is disabled or the caller has insufficient permissions.",
+            "Non-success status from HTTP credential provider: StatusCode(403)",
+        ] {
+            let failure = no_credentials(&CredentialsError::provider_error(said));
+            assert_eq!(failure.kind, ErrorKind::Denied, "{said}");
+            assert!(failure.message.ends_with("set secretRef, profile or anonymous"), "{}", failure.message);
+            assert!(matches!(failure.remedy, Remedy::Nothing), "{said}");
+        }
+        assert_eq!(no_credentials(&CredentialsError::provider_error("503")).kind, ErrorKind::Unavailable);
     }
 }
