@@ -12,7 +12,9 @@ use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// The type changed in a way that `evolution` does not allow.
-    #[error("column {column} is {in_force} in earlier epochs and {now} now; cast it in schema.columns, or set schema.evolution to Rescue")]
+    #[error(
+        "column {column} is {in_force} in earlier epochs and {now} now; {remedy}, or write everything anew under another destination.path"
+    )]
     Changed {
         /// The output column.
         column: String,
@@ -20,6 +22,8 @@ pub enum SchemaError {
         in_force: String,
         /// The type that holds both.
         now: String,
+        /// What lets the table go on as it is.
+        remedy: String,
     },
     /// Any change is refused (`evolution: Fail`).
     #[error("column {column} ({now}) is not in the table's schema, and schema.evolution is Fail")]
@@ -186,7 +190,18 @@ fn continued(evolution: Evolution, old: &Column, new: Column) -> Result<Column, 
     if evolution == Evolution::Rescue && !cast {
         return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, misfit: Misfit::Rescue, ..new });
     }
-    Err(SchemaError::Changed { in_force: type_name(&settle(&old.data_type)), now: type_name(&settle(&to.data_type)), column: new.name })
+    let in_force = settle(&old.data_type);
+    let remedy = match (in_force.is_nested(), cast) {
+        // Only the type in force fits to what was published, whatever a cast asks for.
+        (false, true) => format!("schema.columns must cast it to {} or leave its type out", type_name(&in_force)),
+        (true, true) => "leave its type out of schema.columns".to_owned(),
+        (false, false) => format!(
+            "cast it to {} in schema.columns, so that values that do not fit are bad records, or set schema.evolution to Rescue",
+            type_name(&in_force)
+        ),
+        (true, false) => "set schema.evolution to Rescue".to_owned(),
+    };
+    Err(SchemaError::Changed { in_force: type_name(&in_force), now: type_name(&settle(&to.data_type)), column: new.name, remedy })
 }
 
 /// Whether files of the old type and of the new one read as one column: numbers that only widen, structs that only gain fields.
@@ -288,7 +303,8 @@ mod tests {
         let add = rules(Infer, AddColumns, &[], &[]);
         check(&add, &table(&[("c", Date32), ("a", Float64)]), Some(&force), "a<-a:float64 b<-b:utf8 c<-c:date32");
         check(&add, &table(&[("b", Int64)]), Some(&force), "a<-a:int64 b<-b:utf8");
-        let text = "column a is int64 in earlier epochs and utf8 now; cast it in schema.columns, or set schema.evolution to Rescue";
+        let text = "column a is int64 in earlier epochs and utf8 now; cast it to int64 in schema.columns, so that values that do not fit are bad \
+                    records, or set schema.evolution to Rescue, or write everything anew under another destination.path";
         check(&add, &table(&[("a", Utf8)]), Some(&force), text);
         check(&rules(Infer, Rescue, &[], &[]), &table(&[("a", Utf8)]), Some(&force), "a<-a:int64? b<-b:utf8");
         let fail = rules(Infer, Fail, &[], &[]);
@@ -298,14 +314,16 @@ mod tests {
             &fail,
             &table(&[("a", Float64)]),
             Some(&force),
-            "column a is int64 in earlier epochs and float64 now; cast it in schema.columns, or set schema.evolution to Rescue",
+            "column a is int64 in earlier epochs and float64 now; cast it to int64 in schema.columns, so that values that do not fit are bad \
+             records, or set schema.evolution to Rescue, or write everything anew under another destination.path",
         );
         check(&rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]), &table(&[("a", Int64)]), Some(&force), "x<-a:int64");
         check(
             &rules(Infer, Rescue, &[("a", Some(Date32), None)], &[]),
             &table(&[("a", Int64)]),
             Some(&force),
-            "column a is int64 in earlier epochs and date32 now; cast it in schema.columns, or set schema.evolution to Rescue",
+            "column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out, or write \
+             everything anew under another destination.path",
         );
     }
 
@@ -320,7 +338,8 @@ mod tests {
             &add,
             &table(&[("s", Utf8)]),
             Some(&force),
-            "column s is struct<a: int64> in earlier epochs and utf8 now; cast it in schema.columns, or set schema.evolution to Rescue",
+            "column s is struct<a: int64> in earlier epochs and utf8 now; set schema.evolution to Rescue, or write everything anew under \
+             another destination.path",
         );
     }
 }
