@@ -13,6 +13,7 @@ use super::LayoutError;
 use crate::codec::encode::time_text::{civil, ticks};
 use crate::codec::encode::value::{Raw, writer};
 use crate::model::hive;
+use crate::model::schema::type_name;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
 /// Directories that one table may have in one shard. Each costs about 400 bytes of memory (its name twice, the row that gave it,
@@ -35,10 +36,14 @@ pub(super) struct Directories {
 /// A column that is not there, a transform of a column that is no date or timestamp, a value that cannot be a directory, two names that
 /// differ only in case or not at all, and no column left.
 pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Vec<usize>, LayoutError> {
-    let refuse = |column: &str, reason: &'static str| LayoutError::Partition { table: table.to_owned(), column: column.to_owned(), reason };
+    let refuse = |column: &str, reason: &str| LayoutError::Partition {
+        table: table.to_owned(),
+        column: column.to_owned(),
+        reason: reason.to_owned(),
+    };
     let mut leaving = Vec::new();
     for rule in rules {
-        let at = schema.index_of(&rule.column).map_err(|_| refuse(&rule.column, "the table has no such column"))?;
+        let at = schema.index_of(&rule.column).map_err(|_| refuse(&rule.column, &absent(schema)))?;
         let data_type = schema.field(at).data_type();
         let is_time = matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
         match rule.transform {
@@ -46,7 +51,13 @@ pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) ->
                 return Err(refuse(&rule.column, "its values cannot be directories"));
             }
             None => leaving.push(at),
-            Some(_) if !is_time => return Err(refuse(&rule.column, "a transform needs a date or a timestamp")),
+            Some(_) if !is_time => {
+                let reason = format!(
+                    "a transform needs a date or a timestamp, and the column is {}: cast it in schema.columns",
+                    type_name(data_type)
+                );
+                return Err(refuse(&rule.column, &reason));
+            }
             Some(PartitionTransform::Hour) if *data_type == DataType::Date32 => {
                 return Err(refuse(&rule.column, "a date has no hours"));
             }
@@ -63,9 +74,19 @@ pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) ->
         }
     }
     match kept.is_empty() {
-        true => Err(refuse(&rules[0].column, "no column is left for the files")),
+        true => Err(refuse(&rules[0].column, "no column is left for the files: partition by fewer, or by a transform")),
         false => Ok(kept),
     }
+}
+
+/// Names of a table's columns that a message holds: enough to see a slip, and a line that is still read.
+const NAMES_MAX: usize = 20;
+
+/// That a column is not there, and which are.
+fn absent(schema: &SchemaRef) -> String {
+    let names: Vec<&str> = schema.fields().iter().take(NAMES_MAX).map(|field| field.name().as_str()).collect();
+    let more = if schema.fields().len() > NAMES_MAX { " and more" } else { "" };
+    format!("the table has no such column; it has {}{more}", names.join(", "))
 }
 
 impl Directories {

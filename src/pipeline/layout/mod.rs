@@ -20,13 +20,15 @@ use arrow::array::RecordBatch;
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 
 use super::cpu::CpuPool;
+use super::error::RunErrorKind;
 use crate::codec::encode::{EncodeError, EncodeOptions};
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
 use crate::model::rotation::Rotation;
+use crate::model::settings::DestinationSettings;
 use crate::model::template::extension;
 use directory::Directories;
-pub use directory::kept_columns;
+use directory::kept_columns;
 pub use lineage::{KEY_COLUMN, LAST_MODIFIED_COLUMN, ROW_COLUMN};
 use partitions::Partitions;
 pub use scratch::ScratchError;
@@ -70,8 +72,8 @@ pub enum LayoutError {
         table: String,
         /// The column, or the partition's name.
         column: String,
-        /// Why.
-        reason: &'static str,
+        /// Why, and what to do.
+        reason: String,
     },
     /// More directories than memory is kept for.
     #[error(
@@ -108,8 +110,16 @@ pub enum LayoutError {
         /// Its bytes.
         bytes: usize,
     },
+    /// Rows without any column.
+    #[error("table {table} has no column left for its files; drop fewer columns, or leave the table out")]
+    NoColumn {
+        /// The table.
+        table: String,
+    },
     /// Two columns of one name in a file.
-    #[error("table {table} has two columns named {column} in its files; rename one in schema.columns")]
+    #[error(
+        "table {table} has two columns named {column} in its files, one of them of destination.lineage; rename the other in schema.columns"
+    )]
     Clash {
         /// The table.
         table: String,
@@ -141,6 +151,23 @@ pub enum LayoutError {
 impl LayoutError {
     /// "Amazon S3 object key names": UTF-8 bytes.
     pub const KEY_BYTES_MAX: usize = 1024;
+
+    /// What it means for the run.
+    pub fn kind(&self) -> RunErrorKind {
+        match self {
+            LayoutError::TooLarge { .. }
+            | LayoutError::SecondFile { .. }
+            | LayoutError::Clash { .. }
+            | LayoutError::NoColumn { .. }
+            | LayoutError::Partition { .. }
+            | LayoutError::TooManyPartitions { .. }
+            | LayoutError::KeyTooLong { .. }
+            | LayoutError::Encode(EncodeError::Type { .. }) => RunErrorKind::InvalidSpec,
+            LayoutError::Encode(EncodeError::Quote { .. }) => RunErrorKind::BadData,
+            LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
+            _ => RunErrorKind::Failed,
+        }
+    }
 }
 
 /// Lays out one shard. Blocks: it runs on a thread of its own.
@@ -257,7 +284,7 @@ impl OpenTable {
         let destination = &settings.destination;
         let name = shared.table_name(table);
         let whole = shared.plan.tables[table as usize].schema.arrow();
-        let whole = if destination.lineage { with_lineage(&whole, name)? } else { whole };
+        let (whole, kept) = file_columns(destination, name, &whole)?;
         let metadata = vec![
             ("s3sync.sync".to_owned(), settings.id.to_string()),
             ("s3sync.table".to_owned(), name.to_owned()),
@@ -270,7 +297,6 @@ impl OpenTable {
             let rows = Rows::Straight { position: Position::default(), file: None };
             return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, rows });
         }
-        let kept = kept_columns(name, &whole, &destination.partition_by)?;
         let directories = Directories::new(name, &whole, &destination.partition_by)?;
         let schema = Arc::new(whole.project(&kept)?);
         // Half is for the rows that wait.
@@ -315,6 +341,22 @@ impl Shared {
         let cuts = self.cuts.as_ref()?;
         Some(cuts.get(&(table, partition.to_owned())).map_or(&[], Vec::as_slice))
     }
+}
+
+/// A table's columns with those of lineage behind, and the indexes of those that are written into files: the others become directories.
+///
+/// # Errors
+/// Two columns of one name, none at all, and rules of `partitionBy` that do not go with the columns.
+pub fn file_columns(destination: &DestinationSettings, table: &str, schema: &SchemaRef) -> Result<(SchemaRef, Vec<usize>), LayoutError> {
+    let whole = if destination.lineage { with_lineage(schema, table)? } else { Arc::clone(schema) };
+    if whole.fields().is_empty() {
+        return Err(LayoutError::NoColumn { table: table.to_owned() });
+    }
+    let kept = match destination.partition_by.as_slice() {
+        [] => (0..whole.fields().len()).collect(),
+        rules => kept_columns(table, &whole, rules)?,
+    };
+    Ok((whole, kept))
 }
 
 /// A table's schema with the lineage columns behind.

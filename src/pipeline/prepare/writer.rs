@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Shard;
+use crate::codec::encode::EncodeError;
 use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
-use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::error::RunError;
 use crate::pipeline::layout::{Layout, LayoutContext, LayoutError, SinkClosed};
 use crate::pipeline::open_log::OpenLog;
 use crate::pipeline::stage::{self, Sender};
@@ -29,7 +30,7 @@ struct Item {
 /// One attempt's output.
 pub(super) struct Writer {
     items: mpsc::Sender<Item>,
-    layout: JoinHandle<Result<(), LayoutError>>,
+    layout: JoinHandle<Result<(), (LayoutError, Option<String>)>>,
     stager: JoinHandle<Result<Vec<StagedFile>, StoreError>>,
     sync: String,
 }
@@ -80,18 +81,12 @@ impl Writer {
                 failed.message = format!("{}: {}", self.sync, failed.message);
                 Err(failed)
             }
-            (Err(error), _) => {
-                let kind = match &error {
-                    LayoutError::TooLarge { .. }
-                    | LayoutError::SecondFile { .. }
-                    | LayoutError::Clash { .. }
-                    | LayoutError::Partition { .. }
-                    | LayoutError::TooManyPartitions { .. }
-                    | LayoutError::KeyTooLong { .. } => RunErrorKind::InvalidSpec,
-                    LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
-                    _ => RunErrorKind::Failed,
+            (Err((error, near)), _) => {
+                let what = match &error {
+                    LayoutError::Encode(EncodeError::Quote { .. }) => format!("{}: {}: {error}", self.sync, near.unwrap_or_default()),
+                    _ => format!("{}: {error}", self.sync),
                 };
-                Err(RunError::because(kind, format!("{}: {error}", self.sync), error))
+                Err(RunError::because(error.kind(), what, error))
             }
         }
     }
@@ -114,13 +109,25 @@ impl Writer {
     }
 }
 
-fn lay_out(context: LayoutContext, sink: Sender, objects: &[PlannedObject], items: &mut mpsc::Receiver<Item>) -> Result<(), LayoutError> {
+/// With an error goes the object that was being laid out. Encoders gather rows, so it may be an object before it that is at fault.
+fn lay_out(
+    context: LayoutContext,
+    sink: Sender,
+    objects: &[PlannedObject],
+    items: &mut mpsc::Receiver<Item>,
+) -> Result<(), (LayoutError, Option<String>)> {
     let mut layout = Layout::new(context, sink);
+    let mut near = None;
+    let name = |(first, last): (u32, u32)| match objects[last as usize].object.key.as_str() {
+        key if first == last => key.to_owned(),
+        key => format!("{key} or an object read before it"),
+    };
     while let Some(Item { index, mut first_row, batches }) = items.blocking_recv() {
+        near = Some((near.map_or(index, |(first, _)| first), index));
         for batch in batches {
-            layout.push(index, &objects[index as usize], first_row, &batch)?;
+            layout.push(index, &objects[index as usize], first_row, &batch).map_err(|error| (error, near.map(name)))?;
             first_row += batch.num_rows() as u64;
         }
     }
-    layout.finish().map(drop)
+    layout.finish().map(drop).map_err(|error| (error, near.map(name)))
 }

@@ -174,8 +174,11 @@ fn rules_that_cannot_work_are_refused() {
     };
     let year = Some(PartitionTransform::Year);
     for (rules, message) in [
-        (vec![rule("nope", None, "nope")], "partitionBy nope of table a: the table has no such column"),
-        (vec![rule("id", year, "y")], "partitionBy id of table a: a transform needs a date or a timestamp"),
+        (vec![rule("nope", None, "nope")], "partitionBy nope of table a: the table has no such column; it has id, ts, country, text"),
+        (
+            vec![rule("id", year, "y")],
+            "partitionBy id of table a: a transform needs a date or a timestamp, and the column is int64: cast it in schema.columns",
+        ),
         (
             vec![rule("ts", year, "Text")],
             "partitionBy Text of table a: another column or partition has this name (case aside); set name in partitionBy",
@@ -186,7 +189,7 @@ fn rules_that_cannot_work_are_refused() {
         ),
         (
             ["id", "ts", "country", "text"].map(|name| rule(name, None, name)).to_vec(),
-            "partitionBy id of table a: no column is left for the files",
+            "partitionBy id of table a: no column is left for the files: partition by fewer, or by a transform",
         ),
     ] {
         assert_eq!(refused(rules), message);
