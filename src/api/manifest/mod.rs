@@ -120,7 +120,7 @@ pub fn check(files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
 
 /// Checks one manifest that is in no file: a resource as the cluster holds it. Fails as [`check`] does, with errors that name no file.
 pub fn check_text(text: &str) -> Result<Manifests, Vec<ManifestError>> {
-    let text = Text { file: String::new(), folder: PathBuf::from("."), text: text.to_owned() };
+    let text = Text { file: String::new(), folder: PathBuf::from("."), text: text.to_owned(), maybe_data: false };
     check_texts(&[text], Vec::new(), &[PathBuf::from("the manifest")])
 }
 
@@ -130,6 +130,15 @@ struct Text {
     file: String,
     folder: PathBuf,
     text: String,
+    /// Found in a directory under a name that data has as well.
+    maybe_data: bool,
+}
+
+impl Text {
+    /// Whether a text that cannot be parsed was meant as a manifest of ours.
+    fn is_ours(&self) -> bool {
+        !self.maybe_data || self.text.contains(GROUP)
+    }
 }
 
 fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
@@ -139,6 +148,7 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
     for text in texts {
         let documents = match document::parse(&text.text) {
             Ok(documents) => documents,
+            Err(_) if !text.is_ours() => continue,
             Err(error) => {
                 errors.push(error_at(text, error.at.line, None, error.message));
                 continue;

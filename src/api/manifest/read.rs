@@ -17,7 +17,7 @@ pub(super) fn texts(files: &[PathBuf]) -> (Vec<Text>, Vec<ManifestError>) {
     for file in files {
         if file == Path::new("-") {
             match read(std::io::stdin().lock()) {
-                Ok(text) => texts.push(Text { file: "-".to_owned(), folder: current_directory(), text }),
+                Ok(text) => texts.push(Text { file: "-".to_owned(), folder: current_directory(), text, maybe_data: false }),
                 Err(message) => errors.push(error(file, message)),
             }
             continue;
@@ -27,8 +27,19 @@ pub(super) fn texts(files: &[PathBuf]) -> (Vec<Text>, Vec<ManifestError>) {
             errors.push(error(&path, message));
         }
         for path in found {
-            match std::fs::File::open(&path).map_err(|error| error.to_string()).and_then(read) {
-                Ok(text) => texts.push(Text { file: path.display().to_string(), folder: folder(&path), text }),
+            // JSON that was found, not named: data lies beside manifests, JSON lines among it.
+            let maybe_data = path != *file && path.extension().is_some_and(|extension| extension == "json");
+            let source = match std::fs::File::open(&path) {
+                Ok(source) => source,
+                Err(failed) => {
+                    errors.push(error(&path, failed.to_string()));
+                    continue;
+                }
+            };
+            match read(source) {
+                Ok(text) => texts.push(Text { file: path.display().to_string(), folder: folder(&path), text, maybe_data }),
+                // Too large for a manifest, or no text.
+                Err(_) if maybe_data => {}
                 Err(message) => errors.push(error(&path, message)),
             }
         }

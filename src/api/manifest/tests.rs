@@ -13,7 +13,7 @@ fn manifest(spec: &str) -> String {
 }
 
 fn text(file: &str, text: &str) -> Text {
-    Text { file: file.into(), folder: "/manifests".into(), text: text.into() }
+    Text { file: file.into(), folder: "/manifests".into(), text: text.into(), maybe_data: false }
 }
 
 fn check_all(texts: &[Text]) -> Result<Manifests, Vec<ManifestError>> {
@@ -280,4 +280,20 @@ fn examples_are_valid() {
             Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),
         }
     }
+}
+
+#[test]
+fn data_beside_manifests_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
+    put("sync.yaml", manifest(MINIMAL).as_bytes());
+    put("lines.json", b"{\"id\": 1}\n{\"id\": 2}\n");
+    put("array.json", b"[1, 2]");
+    put("latin.json", b"{\"a\": \"\xe9\"}");
+    assert_eq!(check(&[dir.path().to_owned()]).unwrap().syncs.len(), 1);
+    // What is named, is YAML, or names our group is meant.
+    assert_eq!(check(&[dir.path().join("lines.json")]).unwrap_err().len(), 1);
+    put("broken.json", b"{\"apiVersion\": \"s3sync.dev/v1alpha1\"");
+    put("broken.yaml", b"a: [");
+    assert_eq!(check(&[dir.path().to_owned()]).unwrap_err().len(), 2);
 }

@@ -137,7 +137,19 @@ fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Proble
             );
             return None;
         }
-        (Some(format), _) => format.into(),
+        (Some(format), named) => {
+            let format = Format::from(format);
+            if let Some(target) = target.filter(|_| named.is_none())
+                && let Some((by_name, _)) = Format::of_key(target.template.as_str())
+                && !same_reader(format, by_name)
+            {
+                problems.add(
+                    FieldError::new(target.field, format!("ends like {by_name}, and format is {format}"))
+                        .suggest("end it in .{{FORMAT}}, or change format"),
+                );
+            }
+            format
+        }
         (None, Some((format, _))) => format,
         (None, None) => {
             // Without a target there is an error already that may hide the extension.
@@ -173,6 +185,11 @@ fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Proble
         }
         (written, by_name) => Some((format, written.or(by_name).unwrap_or(OutputCompression::None))),
     }
+}
+
+/// Whether what a path's extension names may hold files of a format: `.json` is what several tools call JSON lines.
+fn same_reader(format: Format, by_name: Format) -> bool {
+    format == by_name || (format == Format::Jsonl && by_name == Format::Json)
 }
 
 fn csv(spec: &CsvWriteSpec, format: Option<Format>, problems: &mut Problems) -> CsvWriteSettings {

@@ -83,10 +83,10 @@ fn selection(spec: &SourceSpec, problems: &mut Problems) -> Option<Selection> {
             }
             let prefix = spec.prefix.clone().unwrap_or_default();
             if prefix.starts_with('/') {
-                problems.add(
-                    FieldError::new("spec.source.prefix", "begins with /, which no key does")
-                        .suggest(format!("write {}", prefix.trim_start_matches('/'))),
-                );
+                problems.add(FieldError::new("spec.source.prefix", "begins with /, which few keys do").suggest(format!(
+                    "write {}, or uri: s3://{bucket}/{prefix} where the keys really begin so",
+                    prefix.trim_start_matches('/')
+                )));
             }
             Some(Selection { bucket: bucket.clone(), prefix, include })
         }

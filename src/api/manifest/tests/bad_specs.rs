@@ -92,7 +92,7 @@ fn the_meaning_of_a_spec_is_checked() {
         ("source: {prefix: a/}\ndestination: {bucket: lake, format: csv}", "m.yaml:5: spec.source needs bucket or uri"),
         (
             "source: {bucket: raw, prefix: /a/}\ndestination: {bucket: lake, format: csv}",
-            "m.yaml:5: spec.source.prefix begins with /, which no key does; write a/",
+            "m.yaml:5: spec.source.prefix begins with /, which few keys do; write a/, or uri: s3://raw//a/ where the keys really begin so",
         ),
         (
             "source: {bucket: raw, include: ['[a']}\ndestination: {bucket: lake, format: csv}",
@@ -145,6 +145,10 @@ fn the_meaning_of_a_spec_is_checked() {
         (
             "source: {bucket: raw}\ndestination: {uri: 's3://lake/orders/'}",
             "m.yaml:6: spec.destination.format is required: no extension of a uri gives it; write csv, tsv, json, jsonl or parquet",
+        ),
+        (
+            "source: {bucket: raw}\ndestination: {bucket: lake, path: o.csv, format: parquet, writeMode: Replace}",
+            "m.yaml:6: spec.destination.path ends like csv, and format is parquet; end it in .{{FORMAT}}, or change format",
         ),
         (
             "source: {bucket: raw}\ndestination: {uri: 's3://lake/o.csv', format: parquet, writeMode: Replace}",
