@@ -1,31 +1,39 @@
 //! What `plan` and `tables` see: every selected object beside the ledger, gathered by table. Nothing is written, nothing is read for
 //! good; memory grows with tables, never with objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod twice;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_schema::Field;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::twice::Outputs;
 use super::machine::Machine;
+use super::render::counted;
+use super::run::report::Outcome;
 use super::syncs::Sync;
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::format::Format;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
 use crate::model::schema::{TableSchema, frozen, type_name};
-use crate::model::settings::{SchemaMode, Settings, WriteMode};
+use crate::model::settings::{SchemaMode, Settings, SyncId, WriteMode};
 use crate::model::shard::format_of;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::planner::{Sampler, Survey, Surveyed, Treatment, Visitor};
+use crate::pipeline::layout::file_columns;
+use crate::pipeline::planner::{Sampler, Survey, Surveyed, Treatment, Visitor, nothing_selected};
 use crate::pipeline::sample::SourceSampler;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 
 /// Objects of a table that are shown by key; the rest are counted.
-const KEYS_MAX: usize = 10;
+pub const KEYS_MAX: usize = 10;
 
 /// One sync as it was found.
 pub struct Look {
@@ -37,6 +45,10 @@ pub struct Look {
     pub ledger: LedgerRoot,
     /// The tables, by name.
     pub tables: BTreeMap<String, TableLook>,
+    /// Says that nothing is selected, when nothing is.
+    pub nothing: Option<String>,
+    /// Two objects whose outputs would have one key.
+    clash: Option<String>,
 }
 
 /// One table as it was found.
@@ -55,9 +67,50 @@ pub struct TableLook {
     /// Overwritten ones that go into the ledger unread.
     pub ignored: u64,
     /// Those that are left out until they change.
-    pub quarantined: u64,
+    pub quarantined: Quarantine,
     /// First, largest and last of those a run would read, or of all where it would read none: what a schema is inferred from.
     samples: Option<[Object; 3]>,
+}
+
+/// Objects that could not be read and have not changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quarantine {
+    /// How many.
+    pub objects: u64,
+    /// The first of them.
+    pub keys: Vec<QuarantinedKey>,
+}
+
+/// An object that is left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QuarantinedKey {
+    /// Its key.
+    pub key: String,
+    /// What was wrong with it.
+    pub reason: String,
+}
+
+impl Quarantine {
+    /// A line for each object that is named, and one for the rest.
+    pub fn lines(&self) -> Vec<String> {
+        quarantined_lines(&self.keys, self.objects)
+    }
+}
+
+/// A line for each object that is named, and one for the rest.
+pub fn quarantined_lines(keys: &[QuarantinedKey], objects: u64) -> Vec<String> {
+    let mut lines: Vec<String> =
+        keys.iter().map(|object| format!("quarantined until it changes: {}", blamed(&object.key, &object.reason))).collect();
+    let unnamed = objects.saturating_sub(keys.len() as u64);
+    if unnamed > 0 {
+        lines.push(format!("quarantined until they change: {} more", counted(unnamed, "object")));
+    }
+    lines
+}
+
+/// The object and what is wrong with it. Most reasons begin with the key, to tell the byte or the line of it.
+fn blamed(key: &str, reason: &str) -> String {
+    if reason.starts_with(key) { reason.to_owned() } else { format!("{key}: {reason}") }
 }
 
 /// What a run would read of a table.
@@ -112,13 +165,19 @@ impl Why {
 
 impl TableLook {
     fn add(&mut self, found: Surveyed, format: Option<Format>) {
-        let Surveyed { object, standing, treatment, .. } = found;
+        let Surveyed { object, standing, treatment, reason, .. } = found;
         self.objects += 1;
         self.bytes += object.size;
         self.last_modified = self.last_modified.max(Some(object.last_modified));
         self.formats.extend(format);
         self.ignored += u64::from(treatment == Treatment::Ignore);
-        self.quarantined += u64::from(treatment == Treatment::Leave && standing == Standing::Quarantined);
+        if treatment == Treatment::Leave && standing == Standing::Quarantined {
+            self.quarantined.objects += 1;
+            if self.quarantined.keys.len() < KEYS_MAX {
+                let reason = reason.unwrap_or_default();
+                self.quarantined.keys.push(QuarantinedKey { key: object.key.clone(), reason });
+            }
+        }
         if treatment != Treatment::Read {
             if self.read.objects == 0 {
                 self.sample(&object, self.objects == 1);
@@ -159,12 +218,17 @@ struct Gather<'a> {
     tables: BTreeMap<String, TableLook>,
     /// The first object that a run would stop at, and why.
     stop: Option<(String, &'static str)>,
+    outputs: Option<Outputs<'a>>,
+    /// The first two outputs of one key.
+    clash: Option<String>,
 }
 
 impl Visitor for Gather<'_> {
     fn restart(&mut self) {
         self.tables.clear();
         self.stop = None;
+        self.clash = None;
+        self.outputs = Outputs::of(self.settings);
     }
 
     fn object(&mut self, found: Surveyed) {
@@ -178,6 +242,12 @@ impl Visitor for Gather<'_> {
         };
         if self.stop.is_none() {
             self.stop = stop.map(|why| (found.object.key.clone(), why));
+        }
+        if found.treatment == Treatment::Read
+            && self.clash.is_none()
+            && let Some(outputs) = &mut self.outputs
+        {
+            self.clash = outputs.add(&found.table, &found.object.key);
         }
         self.tables.entry(found.table.clone()).or_default().add(found, format);
     }
@@ -203,9 +273,9 @@ impl Look {
             settings,
             scratch: &context.scratch,
         };
-        let mut gather = Gather { settings, tables: BTreeMap::new(), stop: None };
+        let mut gather = Gather { settings, tables: BTreeMap::new(), stop: None, outputs: Outputs::of(settings), clash: None };
         survey.run(&mut gather).await?;
-        let Gather { tables, stop, .. } = gather;
+        let Gather { tables, stop, clash, .. } = gather;
         if let Some((key, why)) = stop {
             return Err(RunError::new(RunErrorKind::BadData, format!("{}: {}/{key}: {why}", settings.id, context.source.place())));
         }
@@ -213,11 +283,15 @@ impl Look {
             Some(key) => LedgerRoot::load_where(&blobs, key, |name| tables.contains_key(name)).await?,
             None => LedgerRoot::default(),
         };
-        Ok(Look { context, cursor, ledger, tables })
+        let nothing = match tables.is_empty() {
+            true => nothing(&context, root.is_some()).await?,
+            false => None,
+        };
+        Ok(Look { context, cursor, ledger, tables, nothing, clash })
     }
 
     /// The schema that rows of a table would be verified against now.
-    pub async fn schema(&self, name: &str, table: &TableLook) -> Result<Vec<ColumnLook>, RunError> {
+    pub async fn schema(&self, name: &str, table: &TableLook) -> Result<TableSchema, RunError> {
         let settings = &self.context.settings;
         let mut samples = table.samples.as_ref().map(|samples| samples.to_vec()).unwrap_or_default();
         samples.sort_by(|a, b| a.key.cmp(&b.key));
@@ -226,10 +300,23 @@ impl Look {
             SchemaMode::Declared => TableSchema::default(),
             SchemaMode::Infer | SchemaMode::Strings => SourceSampler::new(&self.context).sample(name, &samples).await?,
         };
-        let schema = frozen(&settings.schema, &inferred, self.ledger.schema(name))
-            .map_err(|error| RunError::because(RunErrorKind::BadData, format!("{}: table {name}: {error}", settings.id), error))?;
-        let fields = schema.arrow();
-        Ok(fields.fields().iter().map(|field| ColumnLook { name: field.name().clone(), data_type: type_name(field.data_type()) }).collect())
+        frozen(&settings.schema, &inferred, self.ledger.schema(name)).map_err(|error| {
+            let key = samples.first().map(|object| format!("{}: ", object.key)).unwrap_or_default();
+            RunError::because(RunErrorKind::BadData, format!("{}: table {name}: {key}{error}", settings.id), error)
+        })
+    }
+
+    /// Refuses what a run refuses once it has rows: columns that the files or their directories cannot be made of.
+    pub fn check_files(&self, name: &str, schema: &TableSchema) -> Result<(), RunError> {
+        let settings = &self.context.settings;
+        let columns = schema.arrow();
+        // What shows no column may have no rows.
+        if columns.fields().is_empty() {
+            return Ok(());
+        }
+        file_columns(&settings.destination, name, &columns)
+            .map(drop)
+            .map_err(|error| RunError::because(error.kind(), format!("{}: {error}", settings.id), error))
     }
 
     /// Where the epoch under way stands, when one is.
@@ -258,6 +345,12 @@ pub struct ColumnLook {
     pub data_type: String,
 }
 
+/// The columns of a schema.
+pub fn columns(schema: &TableSchema) -> Vec<ColumnLook> {
+    let column = |field: &Arc<Field>| ColumnLook { name: field.name().clone(), data_type: type_name(field.data_type()) };
+    schema.arrow().fields().iter().map(column).collect()
+}
+
 /// Columns as lines for people.
 pub fn columns_text(columns: &[ColumnLook]) -> String {
     let width = columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
@@ -277,7 +370,7 @@ async fn allowed(context: &Context, cursor: &mut Option<Cursor>) -> Result<(), R
         if !context.accept_spec_change {
             let message = format!(
                 "{}: source, table rule or destination changed since the last run, so a run would stop; go back, or accept it with \
-                 --accept-spec-change",
+                 `s3sync run --accept-spec-change` (with --dry-run to see what it would do)",
                 settings.id
             );
             return Err(RunError::new(RunErrorKind::SpecChanged, message));
@@ -288,15 +381,40 @@ async fn allowed(context: &Context, cursor: &mut Option<Cursor>) -> Result<(), R
         }
     }
     let Some((claim, _)) = claim::read(context.destination.as_ref(), &claim::claim_key(settings)).await? else { return Ok(()) };
-    let ours = cursor.as_ref().is_some_and(|cursor| cursor.state_id == claim.state_id && cursor.epoch >= claim.epoch);
-    if !ours {
-        let message = format!(
-            "{}: the cursor of {} holds this sync, at epoch {}, so a run would stop; run it there, or take it over with `s3sync state adopt`",
-            settings.id, claim.owner, claim.epoch
-        );
-        return Err(RunError::new(RunErrorKind::Claimed, message));
+    let ours = cursor.as_ref().map(|cursor| (cursor.state_id.as_str(), cursor.epoch));
+    claim::conflict(context.destination.as_ref(), settings, ours, &claim).map_or(Ok(()), Err)
+}
+
+/// Says that nothing is selected, of a source in which nothing is. An object that is asked for by name is missed, unless it was there once.
+pub async fn nothing(context: &Context, read_before: bool) -> Result<Option<String>, RunError> {
+    match nothing_selected(context.source.as_ref(), &context.settings).await {
+        Err(error) if error.kind == RunErrorKind::NotFound && read_before => Ok(None),
+        found => found.map(Some),
     }
-    Ok(())
+}
+
+/// One sync that could not be looked at, among the results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    namespace: String,
+    name: String,
+    result: Outcome,
+    reason: &'static str,
+    message: String,
+}
+
+impl Failed {
+    /// What became of a sync.
+    pub fn of(sync: &SyncId, error: &RunError) -> Failed {
+        let (namespace, name) = (sync.namespace.clone(), sync.name.clone());
+        Failed { namespace, name, result: Outcome::Failed, reason: error.kind.reason(), message: error.to_string() }
+    }
+}
+
+/// Two output files of one key are refused, as a run refuses them once it has made them.
+pub fn refuse_clash(look: &Look) -> Result<(), RunError> {
+    let refused = |clash: &String| RunError::new(RunErrorKind::InvalidSpec, format!("{}: {clash}", look.context.settings.id));
+    look.clash.as_ref().map_or(Ok(()), |clash| Err(refused(clash)))
 }
 
 /// Replacing what is there by nothing is refused, as a run refuses it.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::look::{self, ColumnLook, Look, ReadKey, TableLook, Why};
+use super::look::{self, ColumnLook, Failed, KEYS_MAX, Look, QuarantinedKey, ReadKey, TableLook, Why};
 use super::machine::Machine;
 use super::places::key_shape;
 use super::render::{self, Align, bytes, count, counted, printable};
@@ -27,8 +27,12 @@ pub fn show(args: &PlanArgs, accept_spec_change: bool) -> Result<(), CommandErro
     runtime()?.block_on(async {
         for sync in &syncs {
             match SyncPlan::of(&machine, sync).await {
-                Ok(plan) => plans.syncs.push(plan),
-                Err(error) => failures.push(error),
+                Ok(plan) => plans.syncs.push(Shown::Plan(plan)),
+                Err(error) => {
+                    let error = error.of(&sync.loaded.id);
+                    plans.syncs.push(Shown::Failed(Failed::of(&sync.loaded.id, &error)));
+                    failures.push(error);
+                }
             }
         }
     });
@@ -38,7 +42,14 @@ pub fn show(args: &PlanArgs, accept_spec_change: bool) -> Result<(), CommandErro
 
 #[derive(Debug, Serialize)]
 struct Plans {
-    syncs: Vec<SyncPlan>,
+    syncs: Vec<Shown>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Plan(SyncPlan),
+    Failed(Failed),
 }
 
 #[derive(Debug, Serialize)]
@@ -49,7 +60,7 @@ struct SyncPlan {
     write_mode: WriteMode,
     /// The number of the first epoch that a run would record.
     epoch: u64,
-    /// Whether files of earlier runs go when the new ones are published.
+    /// Whether files of earlier runs go: when the new ones are published, or at once where there is nothing to publish.
     replaces: bool,
     /// What a run would do before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +70,11 @@ struct SyncPlan {
     ignored: u64,
     /// Objects that stay left out, because they could not be read and have not changed.
     quarantined: u64,
+    /// The first of them; `quarantined` says how many there are.
+    quarantined_objects: Vec<QuarantinedKey>,
+    /// Why there is nothing at all to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nothing: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +97,7 @@ impl SyncPlan {
     async fn of(machine: &Machine, sync: &Sync) -> Result<SyncPlan, RunError> {
         let look = Look::at(machine, sync).await?;
         look::refuse_empty(&look)?;
+        look::refuse_clash(&look)?;
         let mut tables = Vec::new();
         for (name, table) in look.tables.iter().filter(|(_, table)| table.read.objects > 0) {
             tables.push(TablePlan::of(&look, name, table).await?);
@@ -93,11 +110,14 @@ impl SyncPlan {
             epoch: look.cursor.as_ref().map_or(0, |cursor| cursor.epoch) + 1,
             replaces: settings.destination.write_mode == WriteMode::Replace
                 && look.cursor.as_ref().is_some_and(|cursor| cursor.manifest.is_some())
-                && !tables.is_empty(),
+                // Replace reads everything or nothing; an empty listing takes away what is published, if anything is.
+                && (!tables.is_empty() || (look.tables.is_empty() && !look.ledger.head.runs.is_empty())),
             under_way: look.under_way(),
             tables,
             ignored: look.tables.values().map(|table| table.ignored).sum(),
-            quarantined: look.tables.values().map(|table| table.quarantined).sum(),
+            quarantined: look.tables.values().map(|table| table.quarantined.objects).sum(),
+            quarantined_objects: look.tables.values().flat_map(|table| table.quarantined.keys.clone()).take(KEYS_MAX).collect(),
+            nothing: look.nothing,
         })
     }
 }
@@ -105,6 +125,8 @@ impl SyncPlan {
 impl TablePlan {
     async fn of(look: &Look, name: &str, table: &TableLook) -> Result<TablePlan, RunError> {
         let why = |why: Why| table.read.why.get(&why).copied().unwrap_or(0);
+        let schema = look.schema(name, table).await?;
+        look.check_files(name, &schema)?;
         let shape = key_shape(&look.context.settings.destination, Some(name));
         Ok(TablePlan {
             name: name.to_owned(),
@@ -115,7 +137,7 @@ impl TablePlan {
             retried: why(Why::Retried),
             again: why(Why::Again),
             keys: table.read.keys.clone(),
-            schema: look.schema(name, table).await?,
+            schema: look::columns(&schema),
             writes: format!("{}/{shape}", look.context.destination.place()),
         })
     }
@@ -134,7 +156,14 @@ impl Plans {
             ("AGAIN", Align::Right),
             ("WRITES", Align::Left),
         ];
-        let rows = self.syncs.iter().flat_map(|sync| {
+        let plans = || {
+            self.syncs.iter().filter_map(|sync| match sync {
+                Shown::Plan(plan) => Some(plan),
+                // Said on stderr.
+                Shown::Failed(_) => None,
+            })
+        };
+        let rows = plans().flat_map(|sync| {
             sync.tables.iter().map(move |table| {
                 let counts = [table.new, table.overwritten, table.retried, table.again].map(count);
                 let [new, overwritten, retried, again] = counts;
@@ -144,7 +173,7 @@ impl Plans {
         });
         let mut rows = rows.peekable();
         let mut text = if rows.peek().is_some() { render::table(heading, rows) } else { String::new() };
-        for sync in &self.syncs {
+        for sync in plans() {
             for table in &sync.tables {
                 text.push_str(&format!("\n{} {}\n{}", sync.id(), table.name, look::columns_text(&table.schema)));
                 for key in &table.keys {
@@ -156,7 +185,7 @@ impl Plans {
                 }
             }
         }
-        for sync in &self.syncs {
+        for sync in plans() {
             let notes = sync.notes();
             if !notes.is_empty() && !text.is_empty() {
                 text.push('\n');
@@ -174,7 +203,10 @@ impl SyncPlan {
 
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.under_way.clone().into_iter().collect();
-        if self.tables.is_empty() {
+        notes.extend(self.nothing.clone());
+        if self.tables.is_empty() && self.replaces {
+            notes.push("the files of the last run are removed, and nothing takes their place".to_owned());
+        } else if self.tables.is_empty() {
             notes.push("nothing new: a run would read and write nothing".to_owned());
         } else if self.replaces {
             notes.push("the files of the last run are removed once the new ones are published".to_owned());
@@ -182,9 +214,7 @@ impl SyncPlan {
         if self.ignored > 0 {
             notes.push(format!("{} overwritten and ignored", counted(self.ignored, "object")));
         }
-        if self.quarantined > 0 {
-            notes.push(format!("{} quarantined until they change", counted(self.quarantined, "object")));
-        }
+        notes.extend(look::quarantined_lines(&self.quarantined_objects, self.quarantined).iter().map(|line| printable(line).to_string()));
         notes
     }
 }
@@ -192,6 +222,8 @@ impl SyncPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::settings::SyncId;
+    use crate::pipeline::error::RunErrorKind;
 
     fn plans() -> Plans {
         let column = |name: &str, data_type: &str| ColumnLook { name: name.into(), data_type: data_type.into() };
@@ -218,8 +250,18 @@ mod tests {
             tables,
             ignored: 0,
             quarantined,
+            quarantined_objects: match quarantined {
+                0 => vec![],
+                _ => vec![QuarantinedKey { key: "orders/bad.csv".into(), reason: "orders/bad.csv line 2: 3 fields, not 2".into() }],
+            },
+            nothing: None,
         };
-        Plans { syncs: vec![sync("orders", vec![orders], 2), sync("still", vec![], 0)] }
+        let denied = RunError::new(RunErrorKind::Denied, "data/locked: access denied");
+        let locked = Failed::of(&SyncId { namespace: "data".into(), name: "locked".into() }, &denied);
+        let emptied = SyncPlan { write_mode: WriteMode::Replace, replaces: true, ..sync("emptied", vec![], 0) };
+        let unselected = SyncPlan { nothing: Some("no object is selected".into()), ..sync("unselected", vec![], 0) };
+        let found = [sync("orders", vec![orders], 2), sync("still", vec![], 0), emptied, unselected];
+        Plans { syncs: found.map(Shown::Plan).into_iter().chain([Shown::Failed(locked)]).collect() }
     }
 
     #[test]
@@ -235,9 +277,15 @@ data/orders orders
   overwritten  orders/b.csv (2.00 KiB)
   and 10 objects more
 
-data/orders: 2 objects quarantined until they change
+data/orders: quarantined until it changes: orders/bad.csv line 2: 3 fields, not 2
+data/orders: quarantined until they change: 1 object more
 
 data/still: nothing new: a run would read and write nothing
+
+data/emptied: the files of the last run are removed, and nothing takes their place
+
+data/unselected: no object is selected
+data/unselected: nothing new: a run would read and write nothing
 ";
         assert_eq!(plans().text(), expected);
     }
@@ -255,6 +303,12 @@ data/still: nothing new: a run would read and write nothing
                 ],
                 "schema": [{"name": "id", "type": "int64"}, {"name": "amount", "type": "decimal(12,2)"}],
                 "writes": "s3://lake/orders/{{UUID}}.parquet",
+            })
+        );
+        assert_eq!(
+            shown["syncs"][4],
+            serde_json::json!({
+                "namespace": "data", "name": "locked", "result": "Failed", "reason": "Denied", "message": "data/locked: access denied",
             })
         );
         assert_eq!((&shown["syncs"][0]["epoch"], &shown["syncs"][0]["writeMode"]), (&3.into(), &"Append".into()));

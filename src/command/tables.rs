@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::look::{self, ColumnLook, Look};
+use super::look::{self, ColumnLook, Failed, Look, QuarantinedKey};
 use super::machine::Machine;
-use super::render::{self, Align, bytes, count};
+use super::render::{self, Align, bytes, count, printable};
 use super::syncs::{self, Sync};
 use super::{CommandError, print, runtime};
 use crate::cli::TablesArgs;
@@ -21,8 +21,12 @@ pub fn execute(args: &TablesArgs) -> Result<(), CommandError> {
     runtime()?.block_on(async {
         for sync in &syncs {
             match SyncTables::of(&machine, sync).await {
-                Ok(found) => tables.syncs.push(found),
-                Err(error) => failures.push(error),
+                Ok(found) => tables.syncs.push(Shown::Found(found)),
+                Err(error) => {
+                    let error = error.of(&sync.loaded.id);
+                    tables.syncs.push(Shown::Failed(Failed::of(&sync.loaded.id, &error)));
+                    failures.push(error);
+                }
             }
         }
     });
@@ -32,7 +36,14 @@ pub fn execute(args: &TablesArgs) -> Result<(), CommandError> {
 
 #[derive(Debug, Serialize)]
 struct Tables {
-    syncs: Vec<SyncTables>,
+    syncs: Vec<Shown>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Found(SyncTables),
+    Failed(Failed),
 }
 
 #[derive(Debug, Serialize)]
@@ -40,6 +51,9 @@ struct SyncTables {
     namespace: String,
     name: String,
     tables: Vec<Table>,
+    /// Why there is no table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nothing: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +66,10 @@ struct Table {
     last_modified: Option<Timestamp>,
     /// Objects that a run would read.
     unread: u64,
+    /// Objects that stay left out, because they could not be read and have not changed.
+    quarantined: u64,
+    /// The first of them.
+    quarantined_objects: Vec<QuarantinedKey>,
     /// How far the cursor is; `null`: nothing of the table was read yet.
     cursor: Option<TableMark>,
     schema: Vec<ColumnLook>,
@@ -69,12 +87,14 @@ impl SyncTables {
                 formats: table.formats.iter().map(|format| format.name()).collect(),
                 last_modified: table.last_modified,
                 unread: table.read.objects,
+                quarantined: table.quarantined.objects,
+                quarantined_objects: table.quarantined.keys.clone(),
                 cursor: look.ledger.tables.get(name).map(|known| known.mark.clone()),
-                schema: look.schema(name, table).await?,
+                schema: look::columns(&look.schema(name, table).await?),
             });
         }
         let id = &sync.loaded.id;
-        Ok(SyncTables { namespace: id.namespace.clone(), name: id.name.clone(), tables })
+        Ok(SyncTables { namespace: id.namespace.clone(), name: id.name.clone(), tables, nothing: look.nothing })
     }
 }
 
@@ -93,7 +113,14 @@ impl Tables {
             ("UP TO", Align::Left),
         ];
         let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), render::time);
-        let rows = self.syncs.iter().flat_map(|sync| {
+        let found = || {
+            self.syncs.iter().filter_map(|sync| match sync {
+                Shown::Found(found) => Some(found),
+                // Said on stderr.
+                Shown::Failed(_) => None,
+            })
+        };
+        let rows = found().flat_map(|sync| {
             sync.tables.iter().map(move |table| {
                 let mark = table.cursor.as_ref();
                 [
@@ -111,13 +138,17 @@ impl Tables {
             })
         });
         let mut rows = rows.peekable();
-        if rows.peek().is_none() {
-            return "no object is selected\n".to_owned();
-        }
-        let mut text = render::table(heading, rows);
-        for sync in &self.syncs {
+        let mut text = if rows.peek().is_some() { render::table(heading, rows) } else { String::new() };
+        for sync in found() {
+            let id = format!("{}/{}", sync.namespace, sync.name);
             for table in &sync.tables {
-                text.push_str(&format!("\n{}/{} {}\n{}", sync.namespace, sync.name, table.name, look::columns_text(&table.schema)));
+                text.push_str(&format!("\n{id} {}\n{}", table.name, look::columns_text(&table.schema)));
+                for line in look::quarantined_lines(&table.quarantined_objects, table.quarantined) {
+                    text.push_str(&format!("  {}\n", printable(&line)));
+                }
+            }
+            if let Some(nothing) = sync.nothing.as_deref() {
+                text.push_str(&format!("{id}: {}\n", printable(nothing)));
             }
         }
         text
@@ -138,11 +169,14 @@ mod tests {
             formats: vec!["csv", "jsonl"],
             last_modified: modified,
             unread: 1,
+            quarantined: 2,
+            quarantined_objects: vec![QuarantinedKey { key: "bad.csv".into(), reason: "no header".into() }],
             cursor,
             schema: vec![ColumnLook { name: "id".into(), data_type: "int64".into() }],
         };
         let tables = vec![table("items", None), table("orders", Some(mark))];
-        Tables { syncs: vec![SyncTables { namespace: "data".into(), name: "shop".into(), tables }] }
+        let (namespace, name) = ("data".to_owned(), "shop".to_owned());
+        Tables { syncs: vec![Shown::Found(SyncTables { namespace, name, tables, nothing: None })] }
     }
 
     #[test]
@@ -154,18 +188,26 @@ data/shop  orders        4  2.00 KiB  csv,jsonl  2024-01-31T10:00:00Z       1   
 
 data/shop items
   id  int64
+  quarantined until it changes: bad.csv: no header
+  quarantined until they change: 1 object more
 
 data/shop orders
   id  int64
+  quarantined until it changes: bad.csv: no header
+  quarantined until they change: 1 object more
 ";
         assert_eq!(tables().text(), expected);
-        assert_eq!(Tables { syncs: vec![] }.text(), "no object is selected\n");
+        let nothing = Some("no object is selected".to_owned());
+        let empty = SyncTables { namespace: "data".into(), name: "shop".into(), tables: vec![], nothing };
+        assert_eq!(Tables { syncs: vec![Shown::Found(empty)] }.text(), "data/shop: no object is selected\n");
+        assert_eq!(Tables { syncs: vec![] }.text(), "", "a sync that failed is said on stderr");
     }
 
     #[test]
     fn programs_see_the_same() {
         let expected = serde_json::json!({
             "name": "orders", "objects": 4, "bytes": 2048, "formats": ["csv", "jsonl"], "lastModified": "2024-01-31T10:00:00Z", "unread": 1,
+            "quarantined": 2, "quarantinedObjects": [{"key": "bad.csv", "reason": "no header"}],
             "cursor": {"lastModified": "2024-01-31T10:00:00Z", "key": "orders/b.csv", "objects": 3, "rows": 12_345, "bytes": 999},
             "schema": [{"name": "id", "type": "int64"}],
         });

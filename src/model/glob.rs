@@ -78,6 +78,19 @@ impl Glob {
         &self.literal_prefix
     }
 
+    /// The one text that matches, where there is only one.
+    pub fn literal(&self) -> Option<&str> {
+        let mut characters = self.text.chars();
+        while let Some(c) = characters.next() {
+            match c {
+                '\\' => drop(characters.next()),
+                '*' | '?' | '[' | '{' => return None,
+                _ => {}
+            }
+        }
+        Some(&self.literal_prefix)
+    }
+
     /// The regular expression that the whole of a text must match.
     pub fn expression(&self) -> &str {
         self.regex.as_str()

@@ -90,31 +90,34 @@ pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner
     }
 }
 
-async fn confirm(store: &dyn Store, settings: &Settings, key: String, claim: Claim, found: Claim, etag: Etag) -> Result<Held, RunError> {
-    if found.state_id != claim.state_id {
-        return Err(RunError::new(
+/// Why a cursor may not go on beside a claim: its state id and epoch, where there is a cursor.
+pub fn conflict(store: &dyn Store, settings: &Settings, cursor: Option<(&str, u64)>, found: &Claim) -> Option<RunError> {
+    let place = format!("{}/{}", store.place(), claim_key(settings));
+    let Some((_, epoch)) = cursor.filter(|(state_id, _)| *state_id == found.state_id) else {
+        return Some(RunError::new(
             RunErrorKind::Claimed,
             format!(
-                "{}: this source and destination are already synced by the cursor of {} (claim {}/{key}); run it there, or take it over with \
+                "{}: this source and destination are already synced by the cursor of {} (claim {place}); run it there, or take it over with \
                  `s3sync state adopt`",
-                settings.id,
-                found.owner,
-                store.place(),
+                settings.id, found.owner,
             ),
         ));
-    }
-    if found.epoch > claim.epoch {
-        return Err(RunError::new(
+    };
+    (found.epoch > epoch).then(|| {
+        RunError::new(
             RunErrorKind::Claimed,
             format!(
-                "{}: the cursor stands at epoch {}, but epoch {} was published under it (claim {}/{key}): it was restored from an older \
+                "{}: the cursor stands at epoch {epoch}, but epoch {} was published under it (claim {place}): it was restored from an older \
                  copy; put the newer one back, or go on from the published ledger with `s3sync state adopt`",
-                settings.id,
-                claim.epoch,
-                found.epoch,
-                store.place(),
+                settings.id, found.epoch,
             ),
-        ));
+        )
+    })
+}
+
+async fn confirm(store: &dyn Store, settings: &Settings, key: String, claim: Claim, found: Claim, etag: Etag) -> Result<Held, RunError> {
+    if let Some(error) = conflict(store, settings, Some((&claim.state_id, claim.epoch)), &found) {
+        return Err(error);
     }
     let mut held = Held { key, etag, claim: found };
     if held.claim != claim {

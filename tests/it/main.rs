@@ -9,6 +9,7 @@ mod examples;
 mod formats;
 mod layout;
 mod memory;
+mod messages;
 mod others;
 mod publish;
 mod quickstart;

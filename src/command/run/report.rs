@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::command::look::{QuarantinedKey, quarantined_lines};
 use crate::command::places::Places;
 use crate::command::render::{self, Align, bytes, count, counted, printable};
 use crate::model::settings::SyncId;
@@ -137,16 +138,10 @@ impl SyncReport {
 
 /// A line for each object that was left out and is named, and one for the rest.
 fn quarantined(summary: &RunSummary) -> Vec<String> {
-    let mut lines: Vec<String> = summary
-        .quarantined_objects
-        .iter()
-        .map(|object| format!("quarantined until it changes: {}: {}", object.key, object.message))
-        .collect();
-    let unnamed = summary.quarantined.saturating_sub(summary.quarantined_objects.len() as u64);
-    if unnamed > 0 {
-        lines.push(format!("quarantined until they change: {} more", counted(unnamed, "object")));
-    }
-    lines
+    let named = summary.quarantined_objects.iter();
+    let keys: Vec<QuarantinedKey> =
+        named.map(|object| QuarantinedKey { key: object.key.clone(), reason: object.message.clone() }).collect();
+    quarantined_lines(&keys, summary.quarantined)
 }
 
 impl Report {

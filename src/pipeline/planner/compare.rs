@@ -26,7 +26,7 @@ impl Sink for Compare<'_> {
         self.same = true;
     }
 
-    async fn found(&mut self, Found { object, standing }: Found) -> Result<Flow, RunError> {
+    async fn found(&mut self, Found { object, standing, .. }: Found) -> Result<Flow, RunError> {
         self.same = match standing {
             Standing::Known | Standing::Quarantined => true,
             // A key without a table is no sameness: planning says what is wrong with it.

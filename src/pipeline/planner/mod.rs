@@ -6,6 +6,7 @@
 
 mod compare;
 mod freeze;
+mod nothing;
 mod scan;
 mod selection;
 mod sort;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use self::nothing::nothing_selected;
 pub use self::scan::{Flow, Found, Scan, Sink};
 pub use self::selection::Selection;
 pub use self::survey::{Survey, Surveyed, Visitor};
@@ -79,7 +81,7 @@ pub enum Planned {
 /// Plans the next epoch of a run.
 ///
 /// # Errors
-/// Bad data: a key without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of
+/// A spec that names one key where nothing was read before and nothing is. Bad data: a key without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of
 /// something by nothing. Whatever stores and sampler raise. An error leaves blobs at most, which a later sweep removes.
 pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> {
     let settings = context.settings;
@@ -104,6 +106,9 @@ pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> 
     }
     let mut taker = Taker::new(context, &selection, replaces);
     Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
+    if context.cursor.ledger.is_none() && taker.seen == 0 && selection.only_key().is_some() {
+        nothing::nothing_selected(context.source.as_ref(), settings).await?;
+    }
     if replaces && taker.read.objects == 0 {
         refuse_empty(context, &selection)?;
         if head.runs.is_empty() {

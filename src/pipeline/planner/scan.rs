@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 
 use super::selection::Selection;
 use super::sort::{Sorted, Sorter};
-use crate::model::ledger::{Entry, Standing, standing};
+use crate::model::ledger::{Entry, Outcome, Standing, standing};
 use crate::model::object::Object;
 use crate::model::plan::{PlannedObject, SegmentRef};
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -39,6 +39,8 @@ pub struct Found {
     pub object: Object,
     /// What it is beside the ledger.
     pub standing: Standing,
+    /// Why it is quarantined, where it is.
+    pub reason: Option<String>,
 }
 
 /// Whether to go on.
@@ -103,10 +105,14 @@ impl Scan<'_> {
             }
             let same_key = known.as_ref().filter(|entry| entry.object.key == object.key);
             let standing = standing(&object, same_key);
+            let mut reason = None;
             if standing != Standing::New {
+                if let Some(Entry { outcome: Outcome::Quarantined { reason: why }, .. }) = known {
+                    reason = (standing == Standing::Quarantined).then_some(why);
+                }
                 known = ledger.next().await?;
             }
-            if sink.found(Found { object, standing }).await? == Flow::Stop {
+            if sink.found(Found { object, standing, reason }).await? == Flow::Stop {
                 return Ok(());
             }
         }

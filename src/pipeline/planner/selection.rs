@@ -36,6 +36,14 @@ impl<'a> Selection<'a> {
         &self.prefix
     }
 
+    /// The one key that is selected, where the spec names one.
+    pub fn only_key(&self) -> Option<&str> {
+        match self.settings.source.include.as_slice() {
+            [glob] => glob.literal(),
+            _ => None,
+        }
+    }
+
     /// Whether the source is known to list its keys in no order that they show, and without a notion of "after".
     pub fn is_scattered(&self) -> bool {
         is_directory_bucket(self.settings)

@@ -44,6 +44,8 @@ pub struct Surveyed {
     pub standing: Standing,
     /// What a run would do with it.
     pub treatment: Treatment,
+    /// Why it is quarantined, where it is.
+    pub reason: Option<String>,
 }
 
 /// Takes what a survey shows.
@@ -95,7 +97,7 @@ impl<V: Visitor> Sink for Look<'_, V> {
         self.visitor.restart();
     }
 
-    async fn found(&mut self, Found { object, standing }: Found) -> Result<Flow, RunError> {
+    async fn found(&mut self, Found { object, standing, reason }: Found) -> Result<Flow, RunError> {
         let error = |error| table_error(self.settings, error);
         let Some(named) = self.selection.table(&object.key).map_err(error)? else { return Ok(Flow::Go) };
         self.sources.add(&named).map_err(error)?;
@@ -107,7 +109,7 @@ impl<V: Visitor> Sink for Look<'_, V> {
             }
         }
         let treatment = treatment(standing, self.settings.incremental.on_overwrite, self.everything);
-        self.visitor.object(Surveyed { object, table, standing, treatment });
+        self.visitor.object(Surveyed { object, table, standing, treatment, reason });
         Ok(Flow::Go)
     }
 }

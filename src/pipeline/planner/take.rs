@@ -138,7 +138,7 @@ impl Sink for Taker<'_> {
         *self = Taker::new(self.context, self.selection, self.everything);
     }
 
-    async fn found(&mut self, Found { object, standing }: Found) -> Result<Flow, RunError> {
+    async fn found(&mut self, Found { object, standing, .. }: Found) -> Result<Flow, RunError> {
         self.seen += 1;
         let treatment = treatment(standing, self.context.settings.incremental.on_overwrite, self.everything);
         if treatment == Treatment::Leave {
