@@ -122,6 +122,18 @@ fn no_right_goes_beyond_what_the_operator_does() {
             rights.push(rule.to_string());
         }
     }
+    // What the code asks for, and update of cursors, which it grants.
+    let controller = [
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs"],"verbs":["list","watch"]}"#,
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs/status"],"verbs":["patch"]}"#,
+        r#"{"apiGroups":["batch"],"resources":["jobs"],"verbs":["get","list","watch","create","delete"]}"#,
+        r#"{"apiGroups":[""],"resources":["configmaps"],"verbs":["get","list","watch","create","patch","update"]}"#,
+        r#"{"apiGroups":[""],"resources":["pods"],"verbs":["list","watch","delete"]}"#,
+        r#"{"apiGroups":[""],"resources":["serviceaccounts"],"verbs":["get","create","patch"]}"#,
+        r#"{"apiGroups":["rbac.authorization.k8s.io"],"resources":["roles","rolebindings"],"verbs":["get","create","patch"]}"#,
+        r#"{"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create"]}"#,
+    ];
+    assert_eq!(rights[..controller.len()], controller);
     for right in &rights {
         for word in ["\"secrets\"", "\"*\"", "\"escalate\"", "\"bind\"", "\"impersonate\"", "pods/exec", "nodes"] {
             assert!(!right.contains(word), "{right}");
