@@ -55,10 +55,13 @@ pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<No
     notes
 }
 
-/// What is told of slots that will never run.
+/// What is told of slots that have no run of their own: one run takes what several would have, or they were given up as too late.
 pub fn missed(slots: u32) -> Note {
-    let what = if slots == 1 { "slot" } else { "slots" };
-    Note::warning("SlotMissed", format!("{slots} scheduled {what} will not be run; one run makes up for all that is missed"))
+    let (what, their) = if slots == 1 { ("slot", "its") } else { ("slots", "their") };
+    Note::warning(
+        "SlotMissed",
+        format!("{slots} scheduled {what} passed without a run of {their} own; the next run makes up for all that is missed"),
+    )
 }
 
 /// What is told of a run that starts.
