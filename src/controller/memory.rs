@@ -48,8 +48,8 @@ pub struct Memory(Mutex<HashMap<Key, Remembered>>);
 struct Remembered {
     /// The uid that all of it is about.
     uid: String,
-    /// The resource version that a status was written over, and the status.
-    written: Option<(String, S3SyncStatus)>,
+    /// The resource version that a status came to be with, and the status.
+    written: Option<(u64, S3SyncStatus)>,
     /// When a status was written.
     written_at: Option<Instant>,
     /// Jobs that were made, and are maybe not seen yet. `None` while the request is under way.
@@ -89,17 +89,20 @@ impl Memory {
         self.lock().extract_if(|key, _| !alive.contains(key)).map(|(key, _)| key).collect()
     }
 
-    /// The status that was written over this version of the resource, which the watch has not shown yet.
+    /// The status that was written later than this version of the resource, and that the watch has not shown yet. Whoever else writes
+    /// to the resource makes versions in between.
     pub fn status_over(&self, key: &Key, resource_version: Option<&str>) -> Option<S3SyncStatus> {
+        let shown = number(resource_version)?;
         self.with(key, |known| {
-            known.written.as_ref().filter(|(base, _)| Some(base.as_str()) == resource_version).map(|(_, status)| status.clone())
+            let fresh = known.written_at.is_some_and(|since| since.elapsed() < RECENT_MAX);
+            known.written.as_ref().filter(|(version, _)| fresh && shown < *version).map(|(_, status)| status.clone())
         })
     }
 
-    /// A status was written over this version of the resource.
+    /// A status was written, which made this version of the resource.
     pub fn wrote_status(&self, key: &Key, resource_version: Option<&str>, status: &S3SyncStatus) {
         self.with(key, |known| {
-            known.written = resource_version.map(|version| (version.to_owned(), status.clone()));
+            known.written = number(resource_version).map(|version| (version, status.clone()));
             known.written_at = Some(Instant::now());
         });
     }
@@ -219,6 +222,12 @@ impl Memory {
     }
 }
 
+/// Versions of one kind of resource grow, as whole numbers
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
+fn number(resource_version: Option<&str>) -> Option<u64> {
+    resource_version?.parse().ok()
+}
+
 fn count_unseen(all: &HashMap<Key, Remembered>, active: &BTreeSet<(String, String)>) -> usize {
     let recent = all.iter().flat_map(|((namespace, _), known)| known.recent.iter().map(move |(name, (_, since))| (namespace, name, since)));
     recent
@@ -256,14 +265,18 @@ mod tests {
         let memory = Memory::default();
         let status = S3SyncStatus { consecutive_failures: 7, ..S3SyncStatus::default() };
         memory.meet(&key("a"), "uid-1");
-        memory.wrote_status(&key("a"), Some("100"), &status);
-        assert_eq!(memory.status_over(&key("a"), Some("100")), Some(status));
-        assert_eq!(memory.status_over(&key("a"), Some("101")), None);
+        memory.wrote_status(&key("a"), Some("102"), &status);
+        assert_eq!(memory.status_over(&key("a"), Some("99")), Some(status.clone()));
+        assert_eq!(memory.status_over(&key("a"), Some("101")), Some(status), "somebody else's version, made before ours");
+        assert_eq!(memory.status_over(&key("a"), Some("102")), None);
         assert_eq!(memory.progress_waits(&key("a")), Some(PROGRESS_EVERY));
         tokio::time::advance(PROGRESS_EVERY).await;
         assert_eq!(memory.progress_waits(&key("a")), None);
         memory.meet(&key("a"), "uid-2");
-        assert_eq!(memory.status_over(&key("a"), Some("100")), None, "a namesake's");
+        assert_eq!(memory.status_over(&key("a"), Some("101")), None, "a namesake's");
+        memory.wrote_status(&key("a"), Some("102"), &S3SyncStatus::default());
+        tokio::time::advance(RECENT_MAX).await;
+        assert_eq!(memory.status_over(&key("a"), Some("101")), None, "a watch this far behind lists again");
     }
 
     #[tokio::test(start_paused = true)]

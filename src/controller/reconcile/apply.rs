@@ -215,8 +215,8 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
         "status": desired.status,
     });
     let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await;
-    patched.map_err(asked("write the status"))?;
-    context.memory.wrote_status(key, sync.metadata.resource_version.as_deref(), &desired.status);
+    let patched = patched.map_err(asked("write the status"))?;
+    context.memory.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
     context.metrics.missed(key, desired.missed);
     if desired.missed > 0 {
         tell(sync, &events::missed(desired.missed), context).await;

@@ -199,8 +199,14 @@ fn make_job() -> Exchange {
     })
 }
 
+fn status_patched() -> Exchange {
+    let mut sync = sync();
+    sync.metadata.resource_version = Some("101".into());
+    exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync).unwrap())
+}
+
 fn status_written(status: Value) -> Exchange {
-    exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).body(json!({
+    status_patched().body(json!({
         "apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "orders", "uid": "uid-1"}, "status": status,
     }))
 }
@@ -250,7 +256,7 @@ async fn a_run_without_a_pod_says_so_and_gets_its_rights_again() {
     let mut job = first_job("uid-1");
     job["status"] = json!({"startTime": "2026-11-21T11:59:55Z"});
     scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
-    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+    let status = status_patched().check(|body| {
         let condition = &body["status"]["conditions"][1];
         assert_eq!((&condition["type"], &condition["reason"]), (&json!("Reconciling"), &json!("WorkerWaiting")));
         assert!(condition["message"].as_str().unwrap().contains("kubectl describe job orders-"), "{condition}");
@@ -354,7 +360,7 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
         vec![
             make_cursor(),
             quota(),
-            exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+            status_patched().check(|body| {
                 assert_eq!(body["status"]["conditions"][1]["message"], "the API server refuses what the next run needs: Forbidden!")
             }),
             event("RunRefused"),
@@ -380,7 +386,7 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
         answer["message"] = json!(message);
         exchange(Method::POST, JOBS, 500, answer)
     };
-    let told = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(|body| {
+    let told = status_patched().check(|body| {
         let condition = &body["status"]["conditions"][1];
         assert_eq!((&condition["reason"], &body["status"]["observedGeneration"]), (&json!("RunRefused"), &json!(3)));
         assert_eq!(condition["message"], "the API server refuses what the next run needs: webhook 1 is away");
@@ -391,7 +397,7 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
     scene.sees_cursor(serde_json::from_value(cursor).unwrap());
     scene.look(vec![broken("webhook 2 is away")]).await.unwrap_err();
     // Malformed by a webhook, for instance: that lasts.
-    let told = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    let told = status_patched();
     scene.look(vec![exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();
     scene.look(vec![]).await.unwrap();
 }
@@ -405,8 +411,7 @@ async fn a_configmap_of_somebody_else_is_no_cursor() {
         event("NameTaken"),
     ];
     scene.look([rights(), script].into_iter().flatten().collect()).await.unwrap();
-    let not_ready = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap())
-        .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
+    let not_ready = status_patched().check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
     scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
 }
@@ -430,7 +435,7 @@ async fn rights_of_somebody_else_are_left_alone() {
     scene.look(script).await.unwrap();
     let message = "the ServiceAccount orders-worker is there and not this sync's, and workers need one; remove it, or give the sync another \
                    name; it is tried again within ten minutes";
-    let not_ready = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap()).check(move |body| {
+    let not_ready = status_patched().check(move |body| {
         let ready = &body["status"]["conditions"][0];
         assert_eq!((&ready["reason"], &ready["message"]), (&json!("NameTaken"), &json!(message)));
     });
@@ -462,7 +467,7 @@ async fn the_cursor_dies_with_the_resource_when_it_is_told_to() {
         exchange(Method::PATCH, "/api/v1/namespaces/data/configmaps/orders-cursor?&fieldManager=s3sync-controller", 200, map.clone())
             .body(json!({"metadata": {"ownerReferences": [
             {"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-1", "controller": true}]}}));
-    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    let status = status_patched();
     scene.look(vec![status, owned]).await.unwrap();
 }
 
@@ -472,7 +477,7 @@ async fn history_is_deleted_by_name_and_uid() {
     let mut job = first_job("uid-1");
     job["status"] = json!({"completionTime": "2026-11-21T11:59:00Z", "conditions": [{"type": "Complete", "status": "True"}]});
     scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
-    let status = exchange(Method::PATCH, STATUS, 200, serde_json::to_value(sync()).unwrap());
+    let status = status_patched();
     let delete = exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
         .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
     scene.look(vec![status, event("RunSucceeded"), delete]).await.unwrap();
