@@ -15,6 +15,9 @@ use crate::controller::stores::WATCH_SECONDS;
 /// A request without a byte of an answer for longer than a watch lasts is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 
+/// A renewal of the Lease that takes longer than this is tried again, on another connection: see [`operate`].
+const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Operates until it is told to stop.
 pub fn execute(args: ControllerArgs) -> Result<(), CommandError> {
     let options = options(args)?;
@@ -22,18 +25,24 @@ pub fn execute(args: ControllerArgs) -> Result<(), CommandError> {
         let stop = CancellationToken::new();
         interrupt::listen(stop.clone())
             .map_err(|error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught")))?;
-        let mut config = kube::Config::infer().await.map_err(|error| {
+        let config = kube::Config::infer().await.map_err(|error| {
             CommandError::new(
                 Kind::Usage,
                 anyhow::Error::new(error).context("no cluster is configured; give a kubeconfig, or run in a pod"),
             )
         })?;
-        config.read_timeout = Some(READ_TIMEOUT);
-        let client = kube::Client::try_from(config).map_err(|error| {
-            CommandError::new(Kind::Usage, anyhow::Error::new(error).context("the cluster's configuration cannot be used"))
-        })?;
-        operate(client, options, stop).boxed().await.map_err(failed)
+        let client = |read_timeout| client(&config, read_timeout);
+        operate(client(READ_TIMEOUT)?, client(LEASE_TIMEOUT)?, options, stop).boxed().await.map_err(failed)
     })
+}
+
+/// A client of the cluster, with connections of its own.
+fn client(config: &kube::Config, read_timeout: Duration) -> Result<kube::Client, CommandError> {
+    let mut config = config.clone();
+    config.read_timeout = Some(read_timeout);
+    config.connect_timeout = config.connect_timeout.map(|timeout| timeout.min(read_timeout));
+    kube::Client::try_from(config)
+        .map_err(|error| CommandError::new(Kind::Usage, anyhow::Error::new(error).context("the cluster's configuration cannot be used")))
 }
 
 fn options(args: ControllerArgs) -> Result<Options, CommandError> {

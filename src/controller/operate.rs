@@ -91,8 +91,9 @@ pub enum OperateError {
     WatchesEnded,
 }
 
-/// Operates until `stop`, or until it cannot.
-pub async fn operate(client: Client, options: Options, stop: CancellationToken) -> Result<(), OperateError> {
+/// Operates until `stop`, or until it cannot. `leases` is a client of the same cluster that gives up on a request long before a Lease ends: its
+/// renewals must not hang on a connection that is dead while another replica takes over.
+pub async fn operate(client: Client, leases: Client, options: Options, stop: CancellationToken) -> Result<(), OperateError> {
     let (stores, writers) = stores::stores();
     let metrics = Arc::new(Metrics::new(stores.clone()));
     let health = Arc::new(Health::default());
@@ -108,7 +109,7 @@ pub async fn operate(client: Client, options: Options, stop: CancellationToken) 
             look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed().await
         }
         Some(lease) => {
-            let mut lead = Lead::start(&client, lease).await?;
+            let mut lead = Lead::start(&leases, lease).await?;
             ready.store(true, Ordering::Relaxed);
             let result = match lead.wait(&stop).await {
                 false => Ok(()),
