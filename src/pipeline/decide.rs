@@ -57,13 +57,11 @@ pub async fn decide(
         excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
         sliced.extend(manifest.sliced.map(|key| (number, key)));
         if let Some(twice) = manifest.files.iter().find(|file| !keys.insert(file.key.clone())) {
-            return Err(RunError::new(
-                RunErrorKind::InvalidSpec,
-                format!(
-                    "{}: two output files would have the key {}; put {{{{UUID}}}} or {{{{SOURCE_DIR}}}} into destination.path",
-                    plan.settings.id, twice.key
-                ),
-            ));
+            let has_directory = plan.settings.destination.template.as_str().contains("SOURCE_DIR");
+            let advice = if has_directory { "{{UUID}}" } else { "{{UUID}} or {{SOURCE_DIR}}" };
+            let message =
+                format!("{}: two output files would have the key {}; put {advice} into destination.path", plan.settings.id, twice.key);
+            return Err(RunError::new(RunErrorKind::InvalidSpec, message));
         }
         if manifest.files.iter().any(|file| file.kind == FileKind::Data) {
             with_rows.insert(number);
