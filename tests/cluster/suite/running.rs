@@ -1,10 +1,12 @@
 //! What a resource is for: rows appear, each once; only what is new is read; what is invalid is refused.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{Site, api, release, traffic, until};
+use crate::support::{ENDPOINT, Site, api, overlay, release, traffic, until};
 
 #[test]
 fn a_sync_publishes_each_row_once_and_a_second_run_reads_only_what_is_new() {
@@ -71,7 +73,7 @@ fn three_workers_publish_what_one_does() {
     let limits = json!({"limits": {"objectsPerCommit": 60}});
     for (name, replicas) in [("one", 1), ("three", 3)] {
         let mut sync = site.sync(name, "orders/", json!({"worker": {"replicas": replicas}}));
-        crate::support::overlay(&mut sync["spec"], limits.clone());
+        overlay(&mut sync["spec"], limits.clone());
         site.apply(&sync).expect("accepted");
     }
     for name in ["one", "three"] {
@@ -117,4 +119,54 @@ fn what_is_invalid_is_refused_by_the_api_server_with_our_sentence() {
     let long = "n".repeat(53);
     let refusal = site.apply(&site.sync(&long, "orders/", json!({}))).expect_err("a name of 53 characters");
     assert!(refusal.contains("at most 52 characters"), "{refusal}");
+}
+
+/// The S3Syncs of a directory's manifests, with the file that each stands in.
+fn examples_in(dir: &Path, found: &mut Vec<(PathBuf, Value)>) {
+    for entry in std::fs::read_dir(dir).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            examples_in(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(&path).expect("text");
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                let document = Value::deserialize(document).expect("YAML");
+                if document["kind"] == "S3Sync" {
+                    found.push((path.clone(), document));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_example_is_accepted_and_the_first_one_runs() {
+    let site = Site::new("examples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut examples = Vec::new();
+    examples_in(&folder, &mut examples);
+    assert!(examples.len() >= 9, "{} examples", examples.len());
+    let place = format!("{}?dryRun=All", api::syncs(&site.namespace));
+    for (file, mut sync) in examples {
+        sync["metadata"].as_object_mut().expect("metadata").remove("namespace");
+        let answer = api::create(&place, &sync);
+        assert!(answer.is_ok(), "{}: {answer:?}", file.display());
+    }
+    // The one that a new user applies, with its sample, over the suite's own store.
+    let first = folder.join("cluster/minio");
+    let mut rows = 0;
+    for entry in std::fs::read_dir(first.join("sample")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        rows += text.lines().count() - 1;
+        site.put(&format!("orders/{}", path.file_name().expect("a name").to_string_lossy()), text);
+    }
+    let mut sync: Value = serde_yaml::from_str(&std::fs::read_to_string(first.join("sync.yaml")).expect("text")).expect("YAML");
+    let at = |bucket: String| json!({"bucket": bucket, "endpoint": ENDPOINT, "secretRef": {"name": "s3"}});
+    overlay(&mut sync["spec"], json!({"source": at(site.raw()), "destination": at(site.lake())}));
+    site.apply(&sync).expect("accepted");
+    site.trigger("orders", "at once");
+    site.succeeded("orders", 1);
+    let seen = site.sql("orders/", "select count(*), count(distinct country) > 1 from read_parquet(FILES, hive_partitioning = true)");
+    assert_eq!(seen, json!([[rows, true]]));
 }
