@@ -12,7 +12,7 @@ use s3sync::codec::Block;
 use s3sync::codec::decode::text::{Step, TextOptions, TextReader};
 use s3sync::codec::decode::{RecordDecoder, infer};
 use s3sync::model::format::{CompressionRule, Format};
-use s3sync::model::settings::{CsvReadSettings, Encoding};
+use s3sync::model::settings::CsvReadSettings;
 
 fn main() {
     divan::main();
@@ -117,24 +117,11 @@ fn plain_text() -> Bytes {
     text.into()
 }
 
-fn csv() -> CsvReadSettings {
-    CsvReadSettings {
-        delimiter: None,
-        header: true,
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-        null_values: vec![String::new()],
-        encoding: Encoding::Utf8,
-        skip_rows: 0,
-    }
-}
-
 /// The blocks of a text that comes in pieces, and its columns.
 fn split(format: Format, text: &Bytes, piece_bytes: usize) -> (Vec<Block>, Option<Vec<String>>) {
     let options = TextOptions {
         format,
-        csv: csv(),
+        csv: CsvReadSettings::default(),
         compression: CompressionRule::Auto,
         slice: None,
         block_bytes: TextOptions::BLOCK_BYTES,
@@ -165,8 +152,8 @@ fn bench_split(bencher: Bencher, format: Format, text: Bytes, piece_bytes: usize
 
 fn bench_decode(bencher: Bencher, format: Format, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
-    let table = Arc::new(infer(format, &csv(), header.as_deref(), &blocks[0]).expect("infers"));
-    let decoder = RecordDecoder::new(format, &csv(), header.as_deref(), table, &[], 8192).expect("options");
+    let table = Arc::new(infer(format, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers"));
+    let decoder = RecordDecoder::new(format, &CsvReadSettings::default(), header.as_deref(), table, &[], 8192).expect("options");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         for block in &blocks {
             let decoded = decoder.decode(black_box(block)).expect("decodes");
@@ -180,7 +167,7 @@ fn bench_infer(bencher: Bencher, format: Format, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
     let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
-        blocks.iter().for_each(|block| drop(black_box(infer(format, &csv(), header.as_deref(), block))));
+        blocks.iter().for_each(|block| drop(black_box(infer(format, &CsvReadSettings::default(), header.as_deref(), block))));
     });
 }
 
@@ -189,7 +176,7 @@ fn bench_infer(bencher: Bencher, format: Format, text: Bytes) {
 fn csv_arrow(bencher: Bencher) {
     let text = csv_text();
     let (blocks, header) = split(Format::Csv, &text, text.len());
-    let table = infer(Format::Csv, &csv(), header.as_deref(), &blocks[0]).expect("infers");
+    let table = infer(Format::Csv, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         let reader = arrow::csv::ReaderBuilder::new(table.arrow()).with_header(true).with_batch_size(8192);
         reader.build(black_box(&text[..])).expect("a reader").for_each(|batch| drop(black_box(batch.expect("reads"))));
@@ -201,7 +188,7 @@ fn csv_arrow(bencher: Bencher) {
 fn jsonl_arrow(bencher: Bencher) {
     let text = jsonl_text();
     let (blocks, _) = split(Format::Jsonl, &text, text.len());
-    let table = infer(Format::Jsonl, &csv(), None, &blocks[0]).expect("infers");
+    let table = infer(Format::Jsonl, &CsvReadSettings::default(), None, &blocks[0]).expect("infers");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         let reader = arrow::json::ReaderBuilder::new(table.arrow()).with_batch_size(8192);
         reader.build(black_box(&text[..])).expect("a reader").for_each(|batch| drop(black_box(batch.expect("reads"))));

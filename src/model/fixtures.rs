@@ -7,16 +7,6 @@ use super::template::Template;
 
 /// Everything at its default: prefixes name tables, Append, one worker.
 pub fn settings() -> Settings {
-    let csv = CsvReadSettings {
-        delimiter: None,
-        header: true,
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-        null_values: vec![String::new()],
-        encoding: Encoding::Utf8,
-        skip_rows: 0,
-    };
     Settings {
         id: SyncId { namespace: "data".into(), name: "orders".into() },
         source: SourceSettings {
@@ -27,7 +17,7 @@ pub fn settings() -> Settings {
             exclude: vec![],
             format: None,
             compression: CompressionRule::Auto,
-            csv,
+            csv: CsvReadSettings::default(),
             tables: TableRule::Prefix,
             table_include: vec![],
         },

@@ -91,6 +91,22 @@ pub struct CsvReadSettings {
     pub skip_rows: u64,
 }
 
+impl Default for CsvReadSettings {
+    /// What a spec that says nothing of it means.
+    fn default() -> Self {
+        Self {
+            delimiter: None,
+            header: true,
+            quote: Some(b'"'),
+            escape: None,
+            comment: None,
+            null_values: vec![String::new()],
+            encoding: Encoding::Utf8,
+            skip_rows: 0,
+        }
+    }
+}
+
 /// Encodings of csv and tsv text. A byte order mark wins over `utf-16`'s default (big endian, RFC 2781 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {

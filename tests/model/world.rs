@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use s3sync::api::manifest::check_text;
 use s3sync::model::cursor::Cursor;
-use s3sync::model::format::{Compression, CompressionRule, Format};
-use s3sync::model::settings::*;
+use s3sync::model::settings::Settings;
 use s3sync::model::spec_hash::SpecHash;
-use s3sync::model::template::Template;
 use s3sync::pipeline::context::{Context, Patience};
 use s3sync::pipeline::cpu::CpuPool;
 use s3sync::pipeline::progress::Progress;
@@ -86,50 +85,10 @@ impl World {
 
 /// Settings of a sync from `raw` to `lake`, csv in and jsonl out.
 pub fn settings() -> Settings {
-    Settings {
-        id: SyncId { namespace: "default".into(), name: "model".into() },
-        source: SourceSettings {
-            endpoint: String::new(),
-            bucket: "raw".into(),
-            prefix: "in/".into(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            format: None,
-            compression: CompressionRule::Auto,
-            csv: CsvReadSettings {
-                delimiter: None,
-                header: true,
-                quote: Some(b'"'),
-                escape: None,
-                comment: None,
-                null_values: vec![String::new()],
-                encoding: Encoding::Utf8,
-                skip_rows: 0,
-            },
-            tables: TableRule::Prefix,
-            table_include: Vec::new(),
-        },
-        schema: SchemaSettings { mode: SchemaMode::Infer, columns: Vec::new(), drop: Vec::new(), evolution: Evolution::AddColumns },
-        destination: DestinationSettings {
-            endpoint: String::new(),
-            bucket: "lake".into(),
-            template: Template::parse("out/{{TABLE}}/{{UUID}}.{{FORMAT}}").expect("the template is good"),
-            format: Format::Jsonl,
-            compression: Compression::None,
-            write_mode: WriteMode::Append,
-            allow_empty: true,
-            partition_by: Vec::new(),
-            batch_rows: 0,
-            batch_bytes: 128 << 20,
-            csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
-            parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
-            object: ObjectAttributes::default(),
-            lineage: false,
-        },
-        incremental: IncrementalSettings { enabled: true, on_overwrite: OnOverwrite::Reprocess },
-        errors: ErrorSettings { on_bad_object: OnBadObject::Fail, max_bad_records: 0, dead_letter_path: None },
-        limits: LimitSettings { objects_per_commit: 100_000, bytes_per_commit: 64 << 30 },
-        state_prefix: "_s3sync".into(),
-        worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 10 << 30 },
-    }
+    let manifest = "apiVersion: s3sync.dev/v1alpha1\nkind: S3Sync\nmetadata: {name: model}\nspec:\n  \
+                    source: {bucket: raw, prefix: in/}\n  \
+                    destination: {bucket: lake, format: jsonl, path: \"out/{{TABLE}}/{{UUID}}.{{FORMAT}}\"}\n";
+    let mut settings = check_text(manifest).expect("a good manifest").syncs[0].resolved.settings.clone();
+    settings.destination.allow_empty = true;
+    settings
 }

@@ -10,20 +10,7 @@ use crate::codec::decode::{RecordDecoder, infer};
 use crate::codec::{Block, Decoded};
 use crate::model::format::Format;
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown, settle, type_name};
-use crate::model::settings::{CsvReadSettings, Encoding};
-
-fn csv() -> CsvReadSettings {
-    CsvReadSettings {
-        delimiter: None,
-        header: true,
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-        null_values: vec![String::new()],
-        encoding: Encoding::Utf8,
-        skip_rows: 0,
-    }
-}
+use crate::model::settings::CsvReadSettings;
 
 fn block(text: impl Into<Vec<u8>>) -> Block {
     Block { bytes: Bytes::from(text.into()), offset: 100, line: 2 }
@@ -80,9 +67,9 @@ const UTC: fn(TimeUnit) -> DataType = |unit| DataType::Timestamp(unit, Some("UTC
 /// What one column of text becomes: the inferred type and the values under it.
 fn check(cells: &[&str], expected_type: &str, expected: &[&str]) {
     let text: String = cells.iter().map(|cell| format!("{cell},\n")).collect();
-    let schema = infer(Format::Csv, &csv(), Some(&names("a,b")), &block(text.clone())).expect("infers");
+    let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names("a,b")), &block(text.clone())).expect("infers");
     assert_eq!(shown_schema(&schema), format!("a:{expected_type} b:null"));
-    let decoded = decode(&csv(), "a,b", schema.clone(), text);
+    let decoded = decode(&CsvReadSettings::default(), "a,b", schema.clone(), text);
     assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
     let rows: Vec<String> = expected.iter().map(|row| format!("{row}|null")).collect();
     assert_eq!(shown(&decoded.batches), rows);
@@ -111,8 +98,7 @@ fn columns_have_the_type_of_their_texts() {
 
 #[test]
 fn named_nulls_are_unquoted() {
-    let mut of = csv();
-    of.null_values = vec!["NA".to_owned(), "\\N".to_owned()];
+    let of = CsvReadSettings { null_values: vec!["NA".to_owned(), "\\N".to_owned()], ..CsvReadSettings::default() };
     let text = "NA,1\n\\N,\"NA\"\n\"NA\",NA\n,2\n";
     let schema = infer(Format::Csv, &of, Some(&names("a,b")), &block(text)).expect("infers");
     assert_eq!(shown_schema(&schema), "a:utf8 b:utf8");
@@ -123,7 +109,7 @@ fn named_nulls_are_unquoted() {
 #[test]
 fn batches_are_cut_by_rows() {
     let schema = table(&[("a", DataType::Int64, Misfit::Widen)]);
-    let decoded = decode(&csv(), "a", schema, "1\n2\n3\n4\n\n6\n7");
+    let decoded = decode(&CsvReadSettings::default(), "a", schema, "1\n2\n3\n4\n\n6\n7");
     assert_eq!(decoded.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!(shown(&decoded.batches), ["1", "2", "3", "4", "null", "6", "7"]);
     assert_eq!(decoded.records, 7);
@@ -133,17 +119,18 @@ fn batches_are_cut_by_rows() {
 fn columns_are_found_by_their_source_name() {
     let mut schema = table(&[("z", DataType::Utf8, Misfit::Widen), ("a", DataType::Int64, Misfit::Widen)]);
     schema.columns[1] = Column { source: "b".to_owned(), ..schema.columns[1].clone() };
-    let decoded = decode(&csv(), "b,z", schema.clone(), "1,x\n");
+    let decoded = decode(&CsvReadSettings::default(), "b,z", schema.clone(), "1,x\n");
     assert_eq!(shown(&decoded.batches), ["x|1"]);
-    let decoded = decode(&csv(), "b", schema.clone(), "1\n");
+    let decoded = decode(&CsvReadSettings::default(), "b", schema.clone(), "1\n");
     assert_eq!(shown(&decoded.batches), ["null|1"]);
-    let decoded = decode(&csv(), "b,z,new", schema.clone(), "1,x,y\n");
+    let decoded = decode(&CsvReadSettings::default(), "b,z,new", schema.clone(), "1,x,y\n");
     assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
     assert_eq!(decoded.batches, []);
-    let decoder = RecordDecoder::new(Format::Csv, &csv(), Some(&names("b,z,new")), Arc::new(schema.clone()), &names("new"), 9);
+    let decoder =
+        RecordDecoder::new(Format::Csv, &CsvReadSettings::default(), Some(&names("b,z,new")), Arc::new(schema.clone()), &names("new"), 9);
     assert_eq!(shown(&decoder.expect("options").decode(&block("1,x,y\n")).expect("decodes").batches), ["x|1"]);
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
-    assert_eq!(shown(&decode(&csv(), "b,z,new", ignoring, "1,x,y\n").batches), ["x|1"]);
+    assert_eq!(shown(&decode(&CsvReadSettings::default(), "b,z,new", ignoring, "1,x,y\n").batches), ["x|1"]);
 }
 
 #[test]
@@ -163,7 +150,7 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
         (DataType::Binary, "AAEC\n", "a:utf8"),
     ] {
         let schema = table(&[("a", data_type.clone(), Misfit::Widen)]);
-        let decoded = decode(&csv(), "a", schema, text);
+        let decoded = decode(&CsvReadSettings::default(), "a", schema, text);
         assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text:?}");
     }
 }
@@ -173,7 +160,7 @@ fn declared_types_make_bad_records() {
     use DataType::*;
     let check = |data_type: DataType, cell: &str, expected: Option<&str>| {
         let schema = table(&[("a", data_type.clone(), Misfit::BadRecord)]);
-        let decoded = decode(&csv(), "a", schema, format!("{cell}\n"));
+        let decoded = decode(&CsvReadSettings::default(), "a", schema, format!("{cell}\n"));
         match expected {
             Some(value) => assert_eq!(shown(&decoded.batches), [value], "{cell} as {data_type}"),
             None => {
@@ -216,7 +203,7 @@ fn declared_types_make_bad_records() {
 fn bad_records_are_named_and_left_out() {
     let schema = table(&[("a", DataType::Int64, Misfit::BadRecord), ("b", DataType::Utf8, Misfit::Widen)]);
     let text = b"1,x\n2\n\"3\",\"y\nz\"\nfour,v\n5,\xff\n6,w\n\"7\" ,u\n8,t".to_vec();
-    let decoded = decode(&csv(), "a,b", schema, text);
+    let decoded = decode(&CsvReadSettings::default(), "a,b", schema, text);
     assert_eq!(shown(&decoded.batches), ["1|x", "3|y\nz", "6|w", "8|t"]);
     let bad: Vec<_> = decoded
         .bad
@@ -240,9 +227,9 @@ fn what_does_not_fit_is_rescued() {
     let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Date32, Misfit::Rescue)]);
     schema.rescued = true;
     // A rescued column of the input is filled anew.
-    let again = decode(&csv(), "a,_rescued_data", schema.clone(), "1,old\n");
+    let again = decode(&CsvReadSettings::default(), "a,_rescued_data", schema.clone(), "1,old\n");
     assert_eq!(shown(&again.batches), ["1|null|null"]);
-    let decoded = decode(&csv(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
+    let decoded = decode(&CsvReadSettings::default(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
     assert_eq!(shown(&decoded.batches), ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]);
 }
 
@@ -263,7 +250,7 @@ fn arrow_csv_reads_the_same_rows() {
     runner
         .run(&rows, |rows| {
             let text: String = rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\r\n")).collect();
-            let ours = decode(&csv(), "a,b,c", schema.clone(), text.clone());
+            let ours = decode(&CsvReadSettings::default(), "a,b,c", schema.clone(), text.clone());
             let reader = arrow::csv::ReaderBuilder::new(schema.arrow()).build(text.as_bytes()).expect("a reader");
             let theirs: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("reads");
             prop_assert_eq!(shown(&ours.batches), shown(&theirs));
@@ -281,8 +268,8 @@ proptest! {
         text in "([0-9.e-]{0,4}|true|2024-01-0[0-9]|[a\",\r]{0,4}|9007199254740993|,|\n){0,60}", width in 1usize..4,
     ) {
         let header = (0..width).map(|i| format!("c{i}")).collect::<Vec<_>>().join(",");
-        let schema = infer(Format::Csv, &csv(), Some(&names(&header)), &block(text.clone())).expect("infers");
-        let decoded = decode(&csv(), &header, schema, text);
+        let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
+        let decoded = decode(&CsvReadSettings::default(), &header, schema, text);
         prop_assert_eq!(&decoded.surprise, &None);
         let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
@@ -292,7 +279,7 @@ proptest! {
     #[test]
     fn any_bytes_decode(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n')], 0..200)) {
         let schema = table(&[("a", DataType::Utf8, Misfit::Widen), ("b", DataType::Int64, Misfit::BadRecord)]);
-        let decoded = decode(&csv(), "a,b", schema, bytes);
+        let decoded = decode(&CsvReadSettings::default(), "a,b", schema, bytes);
         let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
     }

@@ -1,23 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
-fn csv() -> CsvReadSettings {
-    CsvReadSettings {
-        delimiter: None,
-        header: true,
-        quote: Some(b'"'),
-        escape: None,
-        comment: None,
-        null_values: vec![String::new()],
-        encoding: Encoding::Utf8,
-        skip_rows: 0,
-    }
-}
-
 fn options(format: Format) -> TextOptions {
     TextOptions {
         format,
-        csv: csv(),
+        csv: CsvReadSettings::default(),
         compression: CompressionRule::Auto,
         slice: None,
         block_bytes: 8,

@@ -8,11 +8,10 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::*;
-use crate::model::format::{Compression, CompressionRule, Format};
+use crate::model::fixtures::settings;
 use crate::model::object::{Etag, Object};
 use crate::model::plan::PlannedTable;
 use crate::model::schema::{Column, Misfit, TableSchema};
-use crate::model::settings::*;
 use crate::model::template::Template;
 
 /// A file as the sink got it.
@@ -80,54 +79,10 @@ pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
 }
 
 pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
-    let source = SourceSettings {
-        endpoint: String::new(),
-        bucket: "raw".into(),
-        prefix: String::new(),
-        include: vec![],
-        exclude: vec![],
-        format: None,
-        compression: CompressionRule::Auto,
-        csv: CsvReadSettings {
-            delimiter: None,
-            header: true,
-            quote: Some(b'"'),
-            escape: None,
-            comment: None,
-            null_values: vec![String::new()],
-            encoding: Encoding::Utf8,
-            skip_rows: 0,
-        },
-        tables: TableRule::Prefix,
-        table_include: vec![],
-    };
-    let destination = DestinationSettings {
-        endpoint: String::new(),
-        bucket: "lake".into(),
-        template: Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap(),
-        format: Format::Parquet,
-        compression: Compression::None,
-        write_mode: WriteMode::Append,
-        allow_empty: false,
-        partition_by: vec![],
-        batch_rows: 0,
-        batch_bytes: 0,
-        csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
-        parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
-        object: ObjectAttributes::default(),
-        lineage: false,
-    };
-    let settings = Settings {
-        id: SyncId { namespace: "data".into(), name: "orders".into() },
-        source,
-        schema: SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns },
-        destination,
-        incremental: IncrementalSettings { enabled: true, on_overwrite: OnOverwrite::Reprocess },
-        errors: ErrorSettings { on_bad_object: OnBadObject::Fail, max_bad_records: 0, dead_letter_path: None },
-        limits: LimitSettings { objects_per_commit: 1, bytes_per_commit: 1 },
-        state_prefix: "_s3sync".into(),
-        worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 1 << 30 },
-    };
+    let mut settings = settings();
+    settings.destination.template = Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap();
+    settings.destination.batch_bytes = 0;
+    settings.worker.scratch_bytes = 1 << 30;
     let table = |name: &str| PlannedTable { name: name.into(), source: format!("{name}/"), schema: table_schema(), objects: 1, bytes: 1 };
     let mut plan = Plan {
         version: 1,
