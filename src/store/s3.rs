@@ -12,6 +12,7 @@ mod client;
 mod failure;
 mod http;
 mod list;
+mod proxy;
 mod read;
 mod store;
 mod tls;
@@ -33,17 +34,20 @@ use crate::model::connection::{Connection, Endpoint};
 use crate::model::retry::Schedule;
 
 pub use self::http::Timeouts;
+pub use self::proxy::Proxies;
 
 /// The name under which `create_upload` keeps its id: `x-amz-meta-s3sync-id` on the wire.
 const ID: &str = "s3sync-id";
 
-/// How patient a store is.
-#[derive(Clone, Copy, Debug, Default)]
+/// How patient a store is, and which way it goes.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The tries of one call, or of one body between two megabytes of progress.
     pub retries: Schedule,
     /// How long each try may take.
     pub timeouts: Timeouts,
+    /// The way to the server.
+    pub proxies: Proxies,
 }
 
 /// A bucket of an S3 service. Cloning is cheap; clones share connections and credentials.
@@ -91,7 +95,7 @@ impl S3Store {
             tracing::warn!("caSecretRef has no effect on an endpoint without TLS");
         }
         let clock = Arc::new(ServerClock::default());
-        let http = http::client(tls, options.timeouts, clock.clone());
+        let http = http::client(tls, options.timeouts, options.proxies, clock.clone());
         let clients = Clients::begin(Plan { connection: connection.clone(), http }).await;
         let endpoint = endpoint_name(&connection.endpoint);
         let inner = Inner { place, endpoint, bucket: bucket.to_owned(), clients, clock, retries: options.retries };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use s3sync::model::connection::{Connection, Credentials, Endpoint};
 use s3sync::model::retry::Schedule;
-use s3sync::store::s3::{Options, S3Store, Timeouts};
+use s3sync::store::s3::{Options, Proxies, S3Store, Timeouts};
 
 use crate::server::Server;
 
@@ -35,7 +35,7 @@ pub fn connection(url: &str) -> Connection {
 
 fn options() -> Options {
     let retries = Schedule { attempts_max: PATIENT, base: Duration::from_millis(1), cap: Duration::from_millis(4) };
-    Options { retries, timeouts: Timeouts::default() }
+    Options { retries, timeouts: Timeouts::default(), proxies: Proxies::new("", "") }
 }
 
 /// A store for the bucket `bucket` that tries again at once.
@@ -45,6 +45,11 @@ pub async fn open(connection: &Connection) -> S3Store {
 
 pub async fn store(server: &Server) -> S3Store {
     open(&connection(&server.url)).await
+}
+
+/// The same, through proxies.
+pub async fn open_through(connection: &Connection, proxies: Proxies) -> S3Store {
+    S3Store::connect_with(connection, "bucket", Options { proxies, ..options() }).await.unwrap()
 }
 
 /// The same, and silence of a tenth of a second is too long.

@@ -23,6 +23,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, Sleep};
 
+use super::proxy::{Dial, Proxies};
+
 /// How long anything may take. Each is a bound on silence rather than on work, so that size does not matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -76,13 +78,14 @@ impl ServerClock {
 }
 
 /// A client for the SDK: every request of one store, its credential providers' among them, goes through this pool.
-pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, clock: Arc<ServerClock>) -> SharedHttpClient {
+pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, proxies: Proxies, clock: Arc<ServerClock>) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(timeouts.connect));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(Dial::new(tcp, proxies));
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION_LIFE)
@@ -93,7 +96,7 @@ pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, clock: Arc<S
 }
 
 struct Connector {
-    client: Client<HttpsConnector<TcpConnector>, SdkBody>,
+    client: Client<HttpsConnector<Dial>, SdkBody>,
     timeouts: Timeouts,
     clock: Arc<ServerClock>,
 }
