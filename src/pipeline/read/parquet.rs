@@ -82,24 +82,28 @@ impl Reader {
         let tail = self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
         let metadata = self.footer_of(planned, &tail).await?;
         let drop = &self.settings.schema.drop;
-        let mut waiting = row_groups(&metadata, planned.slice).into_iter().peekable();
+        let of_decode = |error| ReadError::of_decode(planned, error);
+        // Each is looked at once, also where it has to wait.
+        let next = |group| -> Result<(usize, Vec<Range<u64>>, Cost), ReadError> {
+            let ranges = stretches(&metadata, group, &table, drop).map_err(of_decode)?;
+            let stored_bytes = ranges.iter().map(|range| range.end - range.start).sum();
+            let page_bytes = open_page_bytes(&metadata, group, &table, drop).map_err(of_decode)?;
+            Ok((group, ranges, Cost { stored_bytes, page_bytes }))
+        };
+        let mut waiting = row_groups(&metadata, planned.slice).into_iter().map(next).peekable();
         let mut fetching: VecDeque<Fetching> = VecDeque::new();
         let mut running: VecDeque<(RowGroup, Cost)> = VecDeque::new();
         loop {
-            while let Some(&group) = waiting.peek() {
-                let of_decode = |error| ReadError::of_decode(planned, error);
-                let ranges = stretches(&metadata, group, &table, drop).map_err(of_decode)?;
-                let stored_bytes = ranges.iter().map(|range| range.end - range.start).sum::<u64>();
-                let page_bytes = open_page_bytes(&metadata, group, &table, drop).map_err(of_decode)?;
-                let cost = Cost { stored_bytes, page_bytes };
+            let fits = |cost: &Cost| {
                 let costs = || fetching.iter().map(|fetching| &fetching.cost).chain(running.iter().map(|(_, cost)| cost));
                 let fetched_bytes: u64 = costs().map(Cost::fetched_bytes).sum();
-                if costs().count() == ROW_GROUPS_MAX || fetched_bytes > 0 && fetched_bytes + cost.fetched_bytes() > PARQUET_FETCH_BYTES {
-                    break;
-                }
-                waiting.next();
+                costs().count() < ROW_GROUPS_MAX && (fetched_bytes == 0 || fetched_bytes + cost.fetched_bytes() <= PARQUET_FETCH_BYTES)
+            };
+            if let Some(next) = waiting.next_if(|next| next.as_ref().map_or(true, |(_, _, cost)| fits(cost))) {
+                let (group, ranges, cost) = next?;
                 let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, ROW_GROUP_BYTES);
                 fetching.push_back(Fetching { group, object, cost });
+                continue;
             }
             while let Some(next) = fetching.front() {
                 let open_bytes: u64 = running.iter().map(|(_, cost)| cost.page_bytes).sum();
