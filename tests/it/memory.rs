@@ -93,7 +93,7 @@ fn one_parquet_object_with_one_large_row_group() {
 fn one_parquet_object_with_one_page_a_column() {
     let site = Site::directory();
     let code = "pathlib.Path(path).parent.mkdir(parents=True)\n\
-        columns = ', '.join(f\"md5((range * {n + 1})::varchar) || md5((range * {n + 3})::varchar) as text{n}\" for n in range(6))\n\
+        columns = ', '.join(f\"md5((range * {n + 1})::varchar) || md5((range * {n + 3})::varchar) as text{n}\" for n in range(5))\n\
         duckdb.sql(f\"copy (select range as id, {columns} from range(1600000)) to '{path}' (format parquet, compression zstd)\")\n\
         result = [os.path.getsize(path), pq.read_metadata(path).num_row_groups]";
     let made = python(code, json!({"path": site.path("data/raw/t/a.parquet")}));

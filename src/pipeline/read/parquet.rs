@@ -101,7 +101,9 @@ impl Reader {
             };
             if let Some(next) = waiting.next_if(|next| next.as_ref().map_or(true, |(_, _, cost)| fits(cost))) {
                 let (group, ranges, cost) = next?;
-                let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, ROW_GROUP_BYTES);
+                // Windows need not hold as much as what is fetched at once: what they feed takes memory of its own.
+                let memory = if cost.stored_bytes > ROW_GROUP_BYTES { ROW_GROUP_BYTES / 4 } else { ROW_GROUP_BYTES };
+                let object = WindowedObject::new(Arc::clone(&self.source), planned.object.clone(), &ranges, memory);
                 fetching.push_back(Fetching { group, object, cost });
                 continue;
             }
