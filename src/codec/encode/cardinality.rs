@@ -3,14 +3,15 @@
 //! Parquet's writer begins every column with a dictionary and gives it up when it outgrows its page: until then each value is hashed, and
 //! some of them are written twice. A column whose dictionary is bound to be given up had better not begin one.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hasher};
-
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow_schema::DataType;
+use twox_hash::XxHash3_64;
 
 /// Values looked at: enough to tell 50,000 distinct values from twice as many, and some milliseconds for a hundred columns.
 const VALUES_MAX: usize = 16 << 10;
+
+/// Bits of the sketch that values are counted in: eight for each value, so that few share one, and a sketch that stays in the first cache.
+const SKETCH_BITS: usize = VALUES_MAX * 8;
 
 /// Below so many values nothing is gained either way, and too little is known.
 const VALUES_MIN: usize = 1 << 10;
@@ -18,7 +19,7 @@ const VALUES_MIN: usize = 1 << 10;
 /// Whether the distinct values of a column that begins with these chunks are expected to take more than `limit_bytes`. False for types
 /// that have no dictionary, and for what is too short to say. Depends on the values alone (invariant I5).
 pub(super) fn outgrows<'a>(chunks: impl Iterator<Item = &'a ArrayRef>, limit_bytes: usize) -> bool {
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     for chunk in chunks {
         seen.add(chunk);
         if seen.values >= VALUES_MAX {
@@ -28,14 +29,19 @@ pub(super) fn outgrows<'a>(chunks: impl Iterator<Item = &'a ArrayRef>, limit_byt
     seen.outgrows(limit_bytes)
 }
 
-#[derive(Default)]
+/// Values seen, as a bit for each hash: "A Linear-Time Probabilistic Counting Algorithm for Database Applications", Whang et al., 1990.
 struct Seen {
-    distinct: HashSet<u64>,
+    sketch: Vec<u64>,
+    bits_set: usize,
     values: usize,
     bytes: usize,
 }
 
 impl Seen {
+    fn new() -> Self {
+        Self { sketch: vec![0; SKETCH_BITS / 64], bits_set: 0, values: 0, bytes: 0 }
+    }
+
     fn add(&mut self, array: &ArrayRef) {
         match array.data_type() {
             DataType::Utf8 => self.add_all(array.as_string::<i32>().iter().flatten().map(str::as_bytes), 4),
@@ -55,9 +61,10 @@ impl Seen {
     /// Adds values, each of which takes `more` bytes beside its own.
     fn add_all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>, more: usize) {
         for value in values.take(VALUES_MAX - self.values.min(VALUES_MAX)) {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(value);
-            self.distinct.insert(hasher.finish());
+            let bit = (XxHash3_64::oneshot(value) % SKETCH_BITS as u64) as usize;
+            let (word, mask) = (&mut self.sketch[bit / 64], 1 << (bit % 64));
+            self.bits_set += usize::from(*word & mask == 0);
+            *word |= mask;
             self.values += 1;
             self.bytes += value.len() + more;
         }
@@ -68,7 +75,14 @@ impl Seen {
             return false;
         }
         let mean_bytes = self.bytes as f64 / self.values as f64;
-        expected_distinct(self.distinct.len(), self.values) * mean_bytes > limit_bytes as f64
+        expected_distinct(self.distinct(), self.values) * mean_bytes > limit_bytes as f64
+    }
+
+    /// Distinct values among those seen, by the share of bits that none of them hit.
+    fn distinct(&self) -> usize {
+        let bits = SKETCH_BITS as f64;
+        let free = (SKETCH_BITS - self.bits_set) as f64 / bits;
+        ((-free.ln() * bits).round() as usize).min(self.values)
     }
 }
 
@@ -92,6 +106,8 @@ fn expected_distinct(distinct: usize, draws: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::hash::{DefaultHasher, Hasher};
     use std::sync::Arc;
 
     use arrow::array::{BooleanArray, Int64Array, StringArray};
