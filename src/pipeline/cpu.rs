@@ -1,6 +1,7 @@
 //! The CPU pool: decoding and encoding run here, so that the threads of the async runtime are free to move bytes.
 
 use std::sync::Arc;
+use std::sync::mpsc;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
@@ -61,9 +62,38 @@ impl CpuPool {
         }
     }
 
+    /// Begins a job on the pool, for threads of their own: [`Begun::wait`] blocks.
+    pub fn begin<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+        let (done, outcome) = mpsc::sync_channel(1);
+        self.threads.spawn(move || {
+            // Nobody waits any more: the outcome is dropped here.
+            let _ = done.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)));
+        });
+        Begun { outcome }
+    }
+
     /// Runs a job on the pool and blocks this thread until it is done: for threads of their own, never for those of the async runtime.
     pub fn install<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
         self.threads.install(job)
+    }
+}
+
+/// A job that was begun.
+pub struct Begun<T> {
+    outcome: mpsc::Receiver<std::thread::Result<T>>,
+}
+
+impl<T> Begun<T> {
+    /// Its value.
+    ///
+    /// # Panics
+    /// When the job does, with its payload.
+    pub fn wait(self) -> T {
+        match self.outcome.recv() {
+            Ok(Ok(value)) => value,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => unreachable!("a job sends its outcome whatever happens"),
+        }
     }
 }
 
@@ -84,6 +114,9 @@ mod tests {
         let outcome = tokio::spawn(async move { panics.run(|| panic!("in the job")).await }).await;
         assert!(outcome.unwrap_err().is_panic());
         assert_eq!(pool.run(|| 7).await, 7);
+        assert_eq!(pool.begin(|| 8).wait(), 8);
+        let begun = pool.begin(|| panic!("in the begun job"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| begun.wait())).is_err());
         assert_eq!(pool.jobs.available_permits(), 4);
     }
 }

@@ -4,16 +4,18 @@
 //! gather in memory as they came, up to half of `layout_bytes`; then each partition's rows among them become one frame in scratch. Which
 //! partition was used last makes no difference: all leave memory together, and a partition that is touched rarely writes few frames.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::compute::interleave_record_batch;
+use arrow_schema::SchemaRef;
 use rayon::prelude::*;
 
 use super::directory::Directories;
-use super::scratch::{Chain, Frame, Scratch, Stored};
+use super::scratch::{Chain, Frame, FrameRef, Scratch, ScratchError, Stored};
 use super::series::{OpenFile, Origin, Position, Series, TableFiles};
 use super::sink::FileSink;
 use super::{LayoutError, Shared};
@@ -147,9 +149,6 @@ impl Partitions {
     /// Rows that are taken from memory at once when their partition's turn comes.
     const GATHER_ROWS: usize = 64 << 10;
 
-    /// Bytes that are read from scratch at once.
-    const READ_BYTES: usize = 4 << 20;
-
     fn drain_memory(&mut self, shared: &Shared, files: &TableFiles, sink: &mut impl FileSink) -> Result<(), LayoutError> {
         let waiting = self.take_waiting();
         let grouped = Grouped::new(&waiting, self.directories.len());
@@ -172,34 +171,32 @@ impl Partitions {
         Ok(())
     }
 
+    /// While one piece of a partition is encoded, the next one, often of the next partition, is read and decompressed.
     fn drain_scratch(&mut self, shared: &Shared, files: &TableFiles, sink: &mut impl FileSink) -> Result<(), LayoutError> {
-        let Some(mut scratch) = self.scratch.take() else { return Ok(()) };
+        let Some(scratch) = self.scratch.take() else { return Ok(()) };
+        let scratch = Arc::new(scratch);
         let filled = (0..self.states.len() as u32).filter(|directory| self.states[*directory as usize].chain.frames > 0);
-        for directory in self.sorted(filled.collect()) {
+        let directories = self.sorted(filled.collect());
+        let chains: Vec<Chain> = directories.iter().map(|at| std::mem::take(&mut self.states[*at as usize].chain)).collect();
+        let begin = |piece: Piece| (piece.chain, shared.pool.begin(piece.reading(&scratch, &files.schema)));
+        let mut pieces = Pieces::new(&scratch, &chains);
+        let mut ahead = pieces.next().transpose()?.map(begin);
+        for (at, directory) in directories.into_iter().enumerate() {
             let name = Arc::clone(self.directories.name(directory));
-            let State { position, chain } = &mut self.states[directory as usize];
-            let frames = scratch.frames(std::mem::take(chain))?;
             let mut open: Option<OpenFile> = None;
+            let position = &mut self.states[directory as usize].position;
             let mut series = Series { files, partition: &name, position, open: &mut open };
-            let mut start = 0;
-            while start < frames.len() {
-                let mut bytes = 0;
-                let fits = |frame: &&super::scratch::FrameRef| {
-                    bytes += frame.body_bytes();
-                    bytes <= Self::READ_BYTES
-                };
-                let count = frames[start..].iter().take_while(fits).count().max(1);
-                let some = &frames[start..start + count];
-                start += count;
-                let (batch, objects) = shared.pool.install(|| -> Result<Stored, LayoutError> {
-                    let stored: Vec<Stored> = some.par_iter().map(|frame| scratch.read(*frame, &files.schema)).collect::<Result<_, _>>()?;
-                    let objects = stored.iter().fold((u32::MAX, 0), |all, (_, some)| (all.0.min(some.0), all.1.max(some.1)));
-                    Ok((concat_batches(&files.schema, stored.iter().map(|(batch, _)| batch))?, objects))
-                })?;
-                series.write(shared, sink, &batch, Origin { objects, key: &self.source_key })?;
+            while let Some((_, read)) = ahead.take_if(|(chain, _)| *chain == at) {
+                let stored = read.wait()?;
+                ahead = pieces.next().transpose()?.map(begin);
+                for (batch, objects) in stored {
+                    series.write(shared, sink, &batch, Origin { objects, key: &self.source_key })?;
+                }
             }
             series.close(shared, sink)?;
         }
+        drop(pieces);
+        let mut scratch = Arc::into_inner(scratch).expect("every piece that was begun has been read");
         scratch.clear()?;
         self.scratch = Some(scratch);
         Ok(())
@@ -214,6 +211,66 @@ impl Partitions {
     fn sorted(&self, mut directories: Vec<u32>) -> Vec<u32> {
         directories.sort_by(|a, b| self.directories.name(*a).cmp(self.directories.name(*b)));
         directories
+    }
+}
+
+/// Frames of one partition that are read from scratch together.
+struct Piece {
+    /// Index of its chain among those that are drained.
+    chain: usize,
+    frames: Vec<FrameRef>,
+}
+
+impl Piece {
+    /// Bytes of rows that are read from scratch together; as many again wait while they are encoded.
+    const BYTES: usize = 4 << 20;
+
+    /// The job that reads it.
+    fn reading(self, scratch: &Arc<Scratch>, schema: &SchemaRef) -> impl FnOnce() -> Result<Vec<Stored>, ScratchError> + use<> {
+        let (scratch, schema) = (Arc::clone(scratch), Arc::clone(schema));
+        move || {
+            let read = self.frames.par_iter().map(|frame| scratch.read(*frame, &schema)).collect();
+            // Before the job is seen to be done: whoever waits for it may want the scratch for himself.
+            drop(scratch);
+            read
+        }
+    }
+}
+
+/// The pieces of some chains, one chain after the other.
+struct Pieces<'a> {
+    scratch: &'a Scratch,
+    chains: std::iter::Enumerate<std::slice::Iter<'a, Chain>>,
+    /// Of the chain at hand: its index, and its frames that are in no piece yet.
+    open: (usize, VecDeque<FrameRef>),
+}
+
+impl<'a> Pieces<'a> {
+    fn new(scratch: &'a Scratch, chains: &'a [Chain]) -> Self {
+        Self { scratch, chains: chains.iter().enumerate(), open: (0, VecDeque::new()) }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Piece, ScratchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.open.1.is_empty() {
+            let (chain, frames) = self.chains.next()?;
+            match self.scratch.frames(*frames) {
+                Ok(frames) => self.open = (chain, frames.into()),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let (chain, waiting) = &mut self.open;
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        // A frame larger than a piece goes alone.
+        while let Some(frame) = waiting.pop_front_if(|frame| frames.is_empty() || bytes + frame.body_bytes() <= Piece::BYTES) {
+            bytes += frame.body_bytes();
+            frames.push(frame);
+        }
+        Some(Ok(Piece { chain: *chain, frames }))
     }
 }
 
