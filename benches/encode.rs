@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use s3sync::codec::encode::{EncodeOptions, FileEncoder};
+use s3sync::codec::encode::{EncodeError, EncodeOptions, FileEncoder};
 use s3sync::model::format::{Compression, Format};
 use s3sync::model::settings::{CsvWriteSettings, ParquetCodec, ParquetSettings};
 
@@ -73,6 +73,7 @@ fn options(format: Format, compression: Compression, codec: ParquetCodec) -> Enc
         csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
         parquet: ParquetSettings { codec, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
         buffer_bytes_max: 64 << 20,
+        piece_bytes: 1 << 20,
         file_bytes: 128 << 20,
         metadata: vec![],
     }
@@ -83,12 +84,18 @@ fn bench(bencher: Bencher, options: &EncodeOptions) {
     let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
     bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new((ROWS * BATCHES) as usize)).bench_local(|| {
         let mut encoder = FileEncoder::new(options, &batches[0].schema()).expect("types that every format has");
-        let mut out = Vec::new();
+        let mut written = 0;
+        let mut count = |bytes: bytes::Bytes| {
+            written += bytes.len();
+            Ok::<(), EncodeError>(())
+        };
         for batch in &batches {
-            encoder.write(batch, &mut out).expect("a batch in the file's schema");
+            encoder.write(batch).expect("a batch in the file's schema");
+            encoder.give_out(&mut count).expect("nothing refuses");
         }
-        encoder.finish(&mut out).expect("memory is enough");
-        out.iter().map(bytes::Bytes::len).sum::<usize>()
+        encoder.finish().expect("memory is enough");
+        encoder.give_out(&mut count).expect("nothing refuses");
+        written
     });
 }
 

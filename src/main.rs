@@ -12,7 +12,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// against the defaults: 30 % to 40 % less at the peak, no slower. `_RJEM_MALLOC_CONF` in the environment overrides it.
 #[allow(unsafe_code)] // jemalloc looks for a pointer to text by this name
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_OPTIONS: &[u8; 68] = b"narenas:1,background_thread:true,dirty_decay_ms:50,muzzy_decay_ms:0\0";
+pub static ALLOCATOR_OPTIONS: &[u8; 90] = b"narenas:1,background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0,oversize_threshold:0\0";
 
 fn main() -> ExitCode {
     s3sync::command::main()

@@ -36,7 +36,7 @@ impl Budget {
         let each = memory_bytes / u64::from(workers.max(1));
         // A layout holds what it buffers and, while it closes a row group, a part of it again.
         let free = each.saturating_sub(BASE_BYTES / u64::from(workers.max(1)) + layout_bytes).max(24 * MIB);
-        let upload_bytes = (free / 3).clamp(16 * MIB, 128 * MIB);
+        let upload_bytes = (free / 4).clamp(16 * MIB, 128 * MIB);
         let read_bytes = free.saturating_sub(upload_bytes).max(16 * MIB);
         let objects_max = match concurrency {
             Some(u32::MAX) => usize::MAX >> 4,

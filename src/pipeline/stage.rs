@@ -89,8 +89,8 @@ pub fn channel(
     let permits = Arc::new(Semaphore::new(bytes_max as usize));
     let handle = tokio::runtime::Handle::current();
     let stager = Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
-    // A slice is at most half a part, so that a part being filled and its neighbours always find their permits.
-    let sender = Sender { events: sender, permits, handle, slice_bytes_max: (part_bytes / 2).max(1) as u32 };
+    // A slice is at most a part, and a part holds the permits of its bytes alone: beside one that is being filled it always finds its own.
+    let sender = Sender { events: sender, permits, handle, slice_bytes_max: part_bytes.max(1) as u32 };
     (sender, stager)
 }
 
@@ -220,25 +220,30 @@ impl Upload {
                 }
                 received = bytes.recv(), if uploading.len() < PARTS_AT_ONCE => received,
             };
-            let Some((mut piece, permit)) = received else { break };
+            let Some((mut piece, mut permit)) = received else { break };
             size += piece.len() as u64;
+            if part.bytes.is_empty() && piece.len() == self.part_bytes {
+                number += 1;
+                uploading.push_back(self.part(&upload, number, piece, vec![permit]));
+                continue;
+            }
             let large = number > 0 || piece.len() >= PIECE_BYTES_OF_LARGE_FILES;
             while part.bytes.len() + piece.len() >= self.part_bytes {
                 let room = self.part_bytes - part.bytes.len();
                 part.reserve(if large { self.part_bytes } else { 0 });
                 part.bytes.extend_from_slice(&piece.split_to(room));
+                part.permits.extend(permit.split(room));
                 number += 1;
-                uploading.push_back(self.part(&upload, number, std::mem::take(&mut part)));
+                let Part { bytes, permits } = std::mem::take(&mut part);
+                uploading.push_back(self.part(&upload, number, bytes.freeze(), permits));
             }
-            // A piece is smaller than a part, so its permit belongs to the part that holds its tail; what went into the part before
-            // is under way and is counted again only until that request ends.
             part.reserve(if large { self.part_bytes } else { 0 });
             part.bytes.extend_from_slice(&piece);
             part.permits.push(permit);
         }
         if !part.bytes.is_empty() || number == 0 {
             number += 1;
-            uploading.push_back(self.part(&upload, number, part));
+            uploading.push_back(self.part(&upload, number, part.bytes.freeze(), part.permits));
         }
         while let Some(done) = uploading.next().await {
             parts.push(done?);
@@ -249,9 +254,8 @@ impl Upload {
         Ok(Uploaded { upload, parts, size, etag })
     }
 
-    async fn part(&self, upload: &str, number: u32, part: Part) -> Result<String, StoreError> {
-        let Part { bytes, permits } = part;
-        let etag = self.store.upload_part(&self.key, upload, number, bytes.freeze()).await;
+    async fn part(&self, upload: &str, number: u32, bytes: Bytes, permits: Vec<OwnedSemaphorePermit>) -> Result<String, StoreError> {
+        let etag = self.store.upload_part(&self.key, upload, number, bytes).await;
         drop(permits);
         etag
     }

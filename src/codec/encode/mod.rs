@@ -1,4 +1,4 @@
-//! Batches to files, without I/O: an encoder takes batches, and gives the file's bytes piece by piece.
+//! Batches to files, without I/O: an encoder takes batches, and gives the file's bytes out piece by piece.
 //!
 //! What a file holds depends on the batches and on the options alone, never on the number of threads or on timing (invariant I5): work
 //! is cut into pieces at places that the batches decide, pieces are worked on side by side on the rayon pool of the caller, and
@@ -35,6 +35,8 @@ pub struct EncodeOptions {
     pub parquet: ParquetSettings,
     /// Bytes that an encoder may buffer before it gives something out: an open parquet row group closes at that.
     pub buffer_bytes_max: usize,
+    /// Bytes of the pieces that parquet files are given out in, but for the last one.
+    pub piece_bytes: usize,
     /// Encoded bytes at which the caller closes files, 0 for no limit: encoders look at their size at least sixteen times on the way.
     pub file_bytes: u64,
     /// Name and value pairs that parquet files carry.
@@ -43,13 +45,15 @@ pub struct EncodeOptions {
 
 impl EncodeOptions {
     /// The options that a destination's settings mean.
-    pub fn new(destination: &DestinationSettings, buffer_bytes_max: u64, metadata: Vec<(String, String)>) -> Self {
+    pub fn new(destination: &DestinationSettings, buffer_bytes_max: u64, piece_bytes: u64, metadata: Vec<(String, String)>) -> Self {
+        let clamp = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             format: destination.format,
             compression: destination.compression,
             csv: destination.csv.clone(),
             parquet: destination.parquet.clone(),
-            buffer_bytes_max: usize::try_from(buffer_bytes_max).unwrap_or(usize::MAX),
+            buffer_bytes_max: clamp(buffer_bytes_max),
+            piece_bytes: clamp(piece_bytes),
             file_bytes: destination.batch_bytes,
             metadata,
         }
@@ -98,7 +102,7 @@ pub enum EncodeError {
     Compress(#[from] std::io::Error),
 }
 
-/// One file being written. Runs on the rayon pool that it is called in.
+/// One file being written. Batches are encoded on the rayon pool that it is called in.
 pub struct FileEncoder(Encoder);
 
 enum Encoder {
@@ -118,23 +122,31 @@ impl FileEncoder {
         }))
     }
 
-    /// Takes a batch in the file's schema. Bytes that are ready are added to `out`, in order.
-    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    /// Takes a batch in the file's schema.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         match &mut self.0 {
-            Encoder::Parquet(encoder) => encoder.write(batch, out),
-            Encoder::Text(encoder) => encoder.write(batch, out),
+            Encoder::Parquet(encoder) => encoder.write(batch),
+            Encoder::Text(encoder) => encoder.write(batch),
         }
     }
 
-    /// Ends the file: the rest of its bytes are added to `out`.
-    pub fn finish(self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
-        match self.0 {
-            Encoder::Parquet(encoder) => encoder.finish(out),
-            Encoder::Text(encoder) => encoder.finish(out),
+    /// Ends the file: the rest of its bytes can be given out. No batch may follow.
+    pub fn finish(&mut self) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Encoder::Parquet(encoder) => encoder.finish(),
+            Encoder::Text(encoder) => encoder.finish(),
         }
     }
 
-    /// Bytes given out so far and an estimate of what buffered rows will become: what rotation goes by. Rows that were gathered but not
+    /// Gives out the bytes that are ready, in order. Nothing is computed, so it may run on any thread, and `take` may block.
+    pub fn give_out<E: From<EncodeError>>(&mut self, take: impl FnMut(Bytes) -> Result<(), E>) -> Result<(), E> {
+        match &mut self.0 {
+            Encoder::Parquet(encoder) => encoder.give_out(take),
+            Encoder::Text(encoder) => encoder.give_out(take),
+        }
+    }
+
+    /// Bytes made so far and an estimate of what buffered rows will become: what rotation goes by. Rows that were gathered but not
     /// yet encoded (a sixteenth of a file at most) are left out. Depends on the batches alone.
     pub fn encoded_bytes(&self) -> u64 {
         match &self.0 {
@@ -154,8 +166,12 @@ impl FileEncoder {
 
 /// Bytes of the rows of a batch, counting of shared buffers only what its rows span.
 pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
-    let bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
-    batch.columns().iter().map(|column| bytes(column.as_ref())).sum()
+    batch.columns().iter().map(|column| array_bytes(column.as_ref())).sum()
+}
+
+/// Bytes of the values of an array, as [`batch_bytes`] counts them.
+fn array_bytes(array: &dyn Array) -> usize {
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Parquet. The columns of a row group are encoded side by side, each by its own writer, so the bytes do not depend on who was faster.
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use arrow::array::RecordBatch;
 use arrow_schema::{DataType, IntervalUnit, SchemaRef};
@@ -18,7 +19,7 @@ use rayon::prelude::*;
 
 use super::cardinality::outgrows;
 use super::value::any_type;
-use super::{EncodeError, EncodeOptions, batch_bytes};
+use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
 use crate::model::format::Format;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
@@ -29,6 +30,8 @@ pub(super) struct ParquetEncoder {
     properties: WriterPropertiesBuilder,
     /// Begun with the first rows, which decide how columns are encoded.
     file: Option<File>,
+    /// Row groups that are encoded and not given out, each as its leaves' chunks.
+    closed: Vec<Vec<ArrowColumnChunk>>,
     /// The open row group: the leaf writers of each column.
     columns: Vec<Vec<ArrowColumnWriter>>,
     /// Rows that the open row group's writers have taken.
@@ -37,12 +40,18 @@ pub(super) struct ParquetEncoder {
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
     gathered_bytes: usize,
+    /// Whether the last row group is closed.
+    finished: bool,
     limits: Limits,
 }
 
 struct File {
     writer: SerializedFileWriter<Pieces>,
+    /// What the writer has written.
+    pieces: mpsc::Receiver<Bytes>,
     factory: ArrowRowGroupWriterFactory,
+    /// Row groups opened so far.
+    groups: usize,
 }
 
 struct Limits {
@@ -50,6 +59,7 @@ struct Limits {
     group_rows: usize,
     group_bytes: usize,
     buffer_bytes: usize,
+    piece_bytes: usize,
 }
 
 impl ParquetEncoder {
@@ -68,21 +78,24 @@ impl ParquetEncoder {
             schema: Arc::clone(schema),
             properties: properties(options)?,
             file: None,
+            closed: Vec::new(),
             columns: Vec::new(),
             group_rows: 0,
             gathered: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
+            finished: false,
             limits: Limits {
                 gather_bytes: options.gather_bytes(),
                 group_rows: clamp(options.parquet.row_group_rows),
                 group_bytes: clamp(options.parquet.row_group_bytes),
                 buffer_bytes: options.buffer_bytes_max,
+                piece_bytes: options.piece_bytes.max(1),
             },
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         let mut start = 0;
         while start < batch.num_rows() {
             let room = self.limits.group_rows - self.group_rows - self.gathered_rows;
@@ -94,23 +107,50 @@ impl ParquetEncoder {
             self.gathered.push(slice);
             if rows == room || self.gathered_bytes >= self.limits.gather_bytes {
                 self.encode_gathered()?;
-                self.close_full_group(out)?;
+                self.close_full_group()?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.encode_gathered()?;
-        self.close_group(out)?;
-        let file = self.file()?;
-        file.writer.finish()?;
-        file.give_out(out)
+        self.close_group()?;
+        self.file()?;
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Copies closed row groups into the file, a chunk at a time: the pages of a chunk are freed before those of the next are copied.
+    pub(super) fn give_out<E: From<EncodeError>>(&mut self, mut take: impl FnMut(Bytes) -> Result<(), E>) -> Result<(), E> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        for chunks in self.closed.drain(..) {
+            let mut group = file.writer.next_row_group().map_err(EncodeError::from)?;
+            for chunk in chunks {
+                chunk.append_to_row_group(&mut group).map_err(EncodeError::from)?;
+                file.pieces.try_iter().try_for_each(&mut take)?;
+            }
+            group.close().map_err(EncodeError::from)?;
+        }
+        file.writer.flush().map_err(EncodeError::from)?;
+        if self.finished {
+            file.writer.finish().map_err(EncodeError::from)?;
+            file.writer.inner_mut().give_out_open();
+        }
+        file.pieces.try_iter().try_for_each(&mut take)
     }
 
     pub(super) fn encoded_bytes(&self) -> u64 {
         let written = self.file.as_ref().map_or(0, |file| file.writer.bytes_written());
-        written as u64 + self.group_bytes() as u64
+        written as u64 + self.closed_bytes() + self.group_bytes() as u64
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.gathered_bytes + self.group_memory() + usize::try_from(self.closed_bytes()).unwrap_or(usize::MAX)
+    }
+
+    fn closed_bytes(&self) -> u64 {
+        self.closed.iter().flatten().map(|chunk| chunk.close().bytes_written).sum()
     }
 
     /// The file, begun for the rows that are gathered.
@@ -141,13 +181,14 @@ impl ParquetEncoder {
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
         let descriptor = ArrowSchemaConverter::new().convert(&self.schema)?;
-        let writer = SerializedFileWriter::new(Pieces::default(), descriptor.root_schema_ptr(), Arc::new(properties))?;
+        let (done, pieces) = mpsc::channel();
+        let writer = SerializedFileWriter::new(
+            Pieces { done, piece_bytes: self.limits.piece_bytes, open: Vec::new() },
+            descriptor.root_schema_ptr(),
+            Arc::new(properties),
+        )?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
-        Ok(File { writer, factory })
-    }
-
-    pub(super) fn buffered_bytes(&self) -> usize {
-        self.gathered_bytes + self.group_memory()
+        Ok(File { writer, pieces, factory, groups: 0 })
     }
 
     fn group_bytes(&self) -> usize {
@@ -167,7 +208,9 @@ impl ParquetEncoder {
             self.columns = self.file()?.open_columns()?;
         }
         let (schema, gathered) = (&self.schema, &self.gathered);
-        self.columns.par_iter_mut().enumerate().try_for_each(|(at, writers)| {
+        let mut columns: Vec<(usize, &mut Vec<ArrowColumnWriter>)> = self.columns.iter_mut().enumerate().collect();
+        columns.sort_by_cached_key(|(at, _)| Reverse(gathered.iter().map(|batch| array_bytes(batch.column(*at))).sum::<usize>()));
+        heaviest_first(columns, |(at, writers)| {
             let field = schema.field(at);
             gathered.iter().try_for_each(|batch| {
                 let leaves = compute_leaves(field, batch.column(at))?;
@@ -181,26 +224,19 @@ impl ParquetEncoder {
         Ok(())
     }
 
-    fn close_full_group(&mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    fn close_full_group(&mut self) -> Result<(), EncodeError> {
         let full = self.group_rows >= self.limits.group_rows
             || self.group_bytes() >= self.limits.group_bytes
             || self.group_memory() >= self.limits.buffer_bytes;
-        if full { self.close_group(out) } else { Ok(()) }
+        if full { self.close_group() } else { Ok(()) }
     }
 
-    fn close_group(&mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    fn close_group(&mut self) -> Result<(), EncodeError> {
         if self.group_rows == 0 {
             return Ok(());
         }
         let writers: Vec<ArrowColumnWriter> = self.columns.drain(..).flatten().collect();
-        let chunks: Vec<ArrowColumnChunk> = writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?;
-        let file = self.file()?;
-        let mut group = file.writer.next_row_group()?;
-        for chunk in chunks {
-            chunk.append_to_row_group(&mut group)?;
-        }
-        group.close()?;
-        file.give_out(out)?;
+        self.closed.push(writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?);
         self.group_rows = 0;
         Ok(())
     }
@@ -208,9 +244,9 @@ impl ParquetEncoder {
 
 impl File {
     /// The leaf writers of a new row group, by column.
-    fn open_columns(&self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
-        let index = self.writer.flushed_row_groups().len();
-        let mut leaves = self.factory.create_column_writers(index)?.into_iter();
+    fn open_columns(&mut self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
+        let mut leaves = self.factory.create_column_writers(self.groups)?.into_iter();
+        self.groups += 1;
         let descriptor = self.writer.schema_descr();
         let mut counts = vec![0; descriptor.root_schema().get_fields().len()];
         for leaf in 0..descriptor.num_columns() {
@@ -218,12 +254,19 @@ impl File {
         }
         Ok(counts.into_iter().map(|count| leaves.by_ref().take(count).collect()).collect())
     }
+}
 
-    fn give_out(&mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
-        self.writer.flush()?;
-        self.writer.inner_mut().take(out);
-        Ok(())
-    }
+/// Works on items side by side, begun in their order: with the heaviest first, none is left alone at the end while other cores idle, as the
+/// widest text column would be behind those that stand before it.
+fn heaviest_first<T: Send>(items: Vec<T>, work: impl Fn(T) -> Result<(), ParquetError> + Sync) -> Result<(), ParquetError> {
+    let mut results: Vec<Result<(), ParquetError>> = items.iter().map(|_| Ok(())).collect();
+    rayon::scope_fifo(|scope| {
+        for (item, result) in items.into_iter().zip(&mut results) {
+            let work = &work;
+            scope.spawn_fifo(move |_| *result = work(item));
+        }
+    });
+    results.into_iter().collect()
 }
 
 /// Types that parquet's own converter does not refuse by an error, and cannot write.
@@ -237,6 +280,9 @@ fn properties(options: &EncodeOptions) -> Result<WriterPropertiesBuilder, Parque
         .set_compression(compression(&options.parquet)?)
         .set_created_by(concat!("s3sync ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata))
+        // Pages close at their bytes alone. A column's zstd context, as large as a page, lives from its first full page to the end of the
+        // row group: with a page every 20,000 rows, a table of a thousand columns would hold as many.
+        .set_data_page_row_count_limit(usize::MAX)
         // Row groups are closed here, by the encoder.
         .set_max_row_group_row_count(None))
 }
@@ -250,36 +296,38 @@ fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> 
     })
 }
 
-/// Collects what the file writer writes, in pieces that never move: a buffer that grew by doubling would copy and double the memory of
-/// a row group.
-#[derive(Default)]
+/// Gives what the file writer writes on in pieces of one size, so that each can become a part of an upload without being copied again.
 struct Pieces {
-    done: Vec<Bytes>,
+    done: mpsc::Sender<Bytes>,
+    piece_bytes: usize,
     open: Vec<u8>,
 }
 
 impl Pieces {
-    const PIECE_BYTES: usize = 1 << 20;
+    /// What a small file takes at first: the next step is a whole piece, because a buffer that grew by doubling would be copied each time.
+    const SMALL_BYTES: usize = 64 << 10;
 
-    fn take(&mut self, out: &mut Vec<Bytes>) {
-        out.append(&mut self.done);
+    fn give_out_open(&mut self) {
         if !self.open.is_empty() {
-            out.push(Bytes::from(std::mem::take(&mut self.open)));
+            // Nobody listens once the file is given up.
+            let _ = self.done.send(Bytes::from(std::mem::take(&mut self.open)));
         }
     }
 }
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.open.is_empty() && self.open.len() + bytes.len() > Self::PIECE_BYTES {
-            self.done.push(Bytes::from(std::mem::take(&mut self.open)));
+        let taken = bytes.len().min(self.piece_bytes - self.open.len());
+        let needed = self.open.len() + taken;
+        if needed > self.open.capacity() {
+            let wanted = if needed <= Self::SMALL_BYTES { Self::SMALL_BYTES.min(self.piece_bytes) } else { self.piece_bytes };
+            self.open.reserve_exact(wanted - self.open.len());
         }
-        if self.open.capacity() == 0 {
-            // The first piece of a small file stays small.
-            self.open.reserve_exact(if self.done.is_empty() { bytes.len() } else { Self::PIECE_BYTES.max(bytes.len()) });
+        self.open.extend_from_slice(&bytes[..taken]);
+        if self.open.len() == self.piece_bytes {
+            self.give_out_open();
         }
-        self.open.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -60,7 +60,9 @@ pub(super) struct TextEncoder {
     /// Text that does not fill a block yet.
     texts: Vec<Vec<u8>>,
     block_bytes: usize,
-    given_out: u64,
+    /// What is ready to be given out, and the bytes of all that ever was.
+    ready: Vec<Bytes>,
+    ready_bytes: u64,
 }
 
 impl TextEncoder {
@@ -92,35 +94,40 @@ impl TextEncoder {
             begun: false,
             texts: Vec::new(),
             block_bytes,
-            given_out: 0,
+            ready: Vec::new(),
+            ready_bytes: 0,
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         self.gathered_bytes += batch_bytes(batch);
         self.gathered.push(batch.clone());
         if self.gathered_bytes < self.gather_bytes {
             return Ok(());
         }
         self.encode_gathered()?;
-        self.give_out(false, out)
+        self.make_ready(false)
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.encode_gathered()?;
         if !self.begun {
             self.texts.push(self.format.lead(true).to_vec());
         }
         self.texts.push(self.format.tail().to_vec());
-        self.give_out(true, out)
+        self.make_ready(true)
+    }
+
+    pub(super) fn give_out<E>(&mut self, take: impl FnMut(Bytes) -> Result<(), E>) -> Result<(), E> {
+        self.ready.drain(..).try_for_each(take)
     }
 
     pub(super) fn encoded_bytes(&self) -> u64 {
-        self.given_out
+        self.ready_bytes
     }
 
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.gathered_bytes + self.texts.iter().map(Vec::capacity).sum::<usize>()
+        self.gathered_bytes + self.texts.iter().map(Vec::capacity).sum::<usize>() + self.ready.iter().map(Bytes::len).sum::<usize>()
     }
 
     fn encode_gathered(&mut self) -> Result<(), EncodeError> {
@@ -145,19 +152,14 @@ impl TextEncoder {
         Ok(())
     }
 
-    /// Gives out what is ready: all of it without compression and at the file's end, full blocks otherwise.
-    fn give_out(&mut self, end: bool, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
-        let before = out.len();
-        match self.compression {
-            Compression::None => out.extend(self.texts.drain(..).filter(|text| !text.is_empty()).map(Bytes::from)),
-            codec => {
-                let blocks = self.full_blocks(end);
-                let compressed: Vec<Vec<u8>> =
-                    blocks.par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?;
-                out.extend(compressed.into_iter().map(Bytes::from));
-            }
-        }
-        self.given_out += out[before..].iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+    /// Takes what can be given out: all of it without compression and at the file's end, full blocks otherwise.
+    fn make_ready(&mut self, end: bool) -> Result<(), EncodeError> {
+        let texts: Vec<Vec<u8>> = match self.compression {
+            Compression::None => self.texts.drain(..).filter(|text| !text.is_empty()).collect(),
+            codec => self.full_blocks(end).par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?,
+        };
+        self.ready_bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
+        self.ready.extend(texts.into_iter().map(Bytes::from));
         Ok(())
     }
 

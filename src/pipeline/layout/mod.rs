@@ -1,8 +1,8 @@
 //! The layout: decoded batches of one shard, in plan order, become files in a sink.
 //!
 //! Everything here depends on the rows and the plan alone (invariant I5): which rows share a file, its key, its bytes. Memory is bounded
-//! by the plan's `layout_bytes`, whatever the rows (invariant I6): an open parquet row group closes at it, and rows that wait for their
-//! partition are spilled to scratch at half of it.
+//! by the plan's `layout_bytes`, whatever the rows (invariant I6): an open parquet row group closes at half of it, and rows that wait for
+//! their partition are spilled to scratch at the other half.
 
 mod directory;
 mod lineage;
@@ -292,15 +292,14 @@ impl OpenTable {
         ];
         let layout_bytes = shared.plan.layout_bytes;
         let lineage = destination.lineage.then(|| Arc::clone(&whole));
+        // The other half is for rows of partitions that wait, or for batches on their way in and bytes on their way out.
+        let options = EncodeOptions::new(destination, layout_bytes / 2, shared.plan.part_bytes, metadata);
         if destination.partition_by.is_empty() {
-            let options = EncodeOptions::new(destination, layout_bytes, metadata);
             let rows = Rows::Straight { position: Position::default(), file: None };
             return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, rows });
         }
         let directories = Directories::new(name, &whole, &destination.partition_by)?;
         let schema = Arc::new(whole.project(&kept)?);
-        // Half is for the rows that wait.
-        let options = EncodeOptions::new(destination, layout_bytes / 2, metadata);
         // Scratch is full a spill early: it is looked at when a spill is done.
         let scratch_bytes_max = settings.worker.scratch_bytes.saturating_sub(layout_bytes / 2);
         let partitions = Partitions::new(directories, kept, layout_bytes, shared.scratch.clone(), scratch_bytes_max);

@@ -2,7 +2,6 @@
 
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
 
 use super::sink::{FileEnd, FileSink, NewFile};
 use super::{LayoutError, Shared};
@@ -80,9 +79,8 @@ impl Series<'_> {
             let room = usize::try_from(file.rows_max - file.rows).unwrap_or(usize::MAX);
             let rows = (batch.num_rows() - start).min(step).min(room);
             let slice = batch.slice(start, rows);
-            let mut out = Vec::new();
-            shared.pool.install(|| file.encoder.write(&slice, &mut out))?;
-            send(sink, out)?;
+            shared.pool.install(|| file.encoder.write(&slice))?;
+            send(&mut file.encoder, sink)?;
             start += rows;
             file.rows += rows as u64;
             file.objects = (file.objects.0.min(origin.objects.0), file.objects.1.max(origin.objects.1));
@@ -105,16 +103,15 @@ impl Series<'_> {
 
     /// Ends the open file, if there is one.
     pub fn close(&mut self, shared: &Shared, sink: &mut impl FileSink) -> Result<(), LayoutError> {
-        let Some(file) = self.open.take() else { return Ok(()) };
+        let Some(mut file) = self.open.take() else { return Ok(()) };
         if file.recorded && file.rows < file.rows_max {
             return Err(LayoutError::RowsMissing {
                 table: shared.table_name(self.files.table).to_owned(),
                 rows: file.rows_max - file.rows,
             });
         }
-        let mut out = Vec::new();
-        shared.pool.install(|| file.encoder.finish(&mut out))?;
-        send(sink, out)?;
+        shared.pool.install(|| file.encoder.finish())?;
+        send(&mut file.encoder, sink)?;
         shared.ended.set(shared.ended.get() + 1);
         Ok(sink.end(FileEnd { rows: file.rows, first_row: file.first_row, objects: file.objects })?)
     }
@@ -203,6 +200,7 @@ fn step_rows(shared: &Shared, batch: &RecordBatch) -> usize {
     usize::try_from(step).unwrap_or(usize::MAX).max(1)
 }
 
-fn send(sink: &mut impl FileSink, out: Vec<Bytes>) -> Result<(), LayoutError> {
-    out.into_iter().filter(|bytes| !bytes.is_empty()).try_for_each(|bytes| Ok(sink.bytes(bytes)?))
+/// Hands over what the encoder has ready. Outside the pool, whose threads must not wait for the destination.
+fn send(encoder: &mut FileEncoder, sink: &mut impl FileSink) -> Result<(), LayoutError> {
+    encoder.give_out(|bytes| if bytes.is_empty() { Ok(()) } else { Ok(sink.bytes(bytes)?) })
 }

@@ -18,6 +18,7 @@ fn options(format: Format) -> EncodeOptions {
         csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
         parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
         buffer_bytes_max: 64 << 20,
+        piece_bytes: 1 << 20,
         file_bytes: 0,
         metadata: vec![],
     }
@@ -30,10 +31,19 @@ fn encode(options: &EncodeOptions, batches: &[RecordBatch], threads: usize) -> R
         let mut encoder = FileEncoder::new(options, &batches[0].schema())?;
         let mut out = Vec::new();
         for batch in batches {
-            encoder.write(batch, &mut out)?;
+            encoder.write(batch)?;
+            give_out(&mut encoder, &mut out)?;
         }
-        encoder.finish(&mut out)?;
+        encoder.finish()?;
+        give_out(&mut encoder, &mut out)?;
         Ok(out.concat())
+    })
+}
+
+fn give_out(encoder: &mut FileEncoder, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+    encoder.give_out(|bytes| {
+        out.push(bytes);
+        Ok(())
     })
 }
 

@@ -49,7 +49,8 @@ fn buffers_stay_within_their_bound() {
         let numbers: Vec<i64> = (0..rows).map(|row| (at * rows + row).wrapping_mul(0x5851_f42d_4c95_7f2d)).collect();
         let texts: StringArray = numbers.iter().map(|number| Some(format!("{number:x}"))).collect();
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers)), Arc::new(texts)]).unwrap();
-        encoder.write(&batch, &mut out).unwrap();
+        encoder.write(&batch).unwrap();
+        give_out(&mut encoder, &mut out).unwrap();
         peak = peak.max(encoder.buffered_bytes());
         let given: usize = out.iter().map(Bytes::len).sum();
         assert!(encoder.encoded_bytes() >= given as u64);
