@@ -20,5 +20,6 @@ pub mod settings;
 pub mod shard;
 pub mod size;
 pub mod spec_hash;
+pub mod summary;
 pub mod table;
 pub mod template;

@@ -212,7 +212,7 @@ pub struct ParquetSpec {
     #[serde(default = "row_group_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub row_group_rows: i64,
-    /// Closes a row group at this many bytes as written.
+    /// Closes a row group at this many bytes as written, or at 32 MiB of memory.
     #[serde(default = "mib_128")]
     pub row_group_bytes: Size,
     /// The level of zstd (1 to 22) or gzip (1 to 9).
