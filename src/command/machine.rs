@@ -24,8 +24,6 @@ pub struct Machine {
     pub accept_spec_change: bool,
     /// See [`Context::finish_only`].
     pub finish_only: bool,
-    /// See [`Context::job`].
-    pub job: Option<String>,
     /// Ends what is under way at the next safe place.
     pub cancel: CancellationToken,
     pool: CpuPool,
@@ -46,7 +44,6 @@ impl Machine {
             replicas: 1,
             accept_spec_change: false,
             finish_only: false,
-            job: None,
             cancel: CancellationToken::new(),
             pool: CpuPool::of_cores().map_err(|error| cannot("the system gives no threads".to_owned(), error.into()))?,
             scratch,
@@ -67,7 +64,6 @@ impl Machine {
             accept_spec_change: self.accept_spec_change,
             finish_only: self.finish_only,
             owner: sync.owner(),
-            job: self.job.clone(),
             index: 0,
             memory_bytes: self.memory_bytes,
             workers_here: self.replicas,

@@ -76,7 +76,6 @@ async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     machine.replicas = workers;
     machine.accept_spec_change = pod.accept_spec_change;
     machine.finish_only = pod.finish_only;
-    machine.job = pod.job;
     machine.cancel = cancel;
     // The others of the run are other pods.
     let context = Context { index: pod.index, workers_here: 1, ..machine.context(&sync, sync.stores().await?) };

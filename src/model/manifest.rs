@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::BlobKey;
 use super::schema::TableSchema;
-use super::summary::RunSummary;
 
 /// One attempt at a shard, complete: its uploads are all there and none is visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -169,12 +168,6 @@ pub struct CommittedHeader {
     pub previous: Option<BlobKey>,
     /// Whether it takes the place of everything before it.
     pub replaces: bool,
-    /// The Job whose worker recorded it; none where no Job did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<String>,
-    /// What the epoch published, so that a Job's next worker can account for what its last one did.
-    #[serde(default)]
-    pub summary: RunSummary,
 }
 
 /// One file of a committed manifest.

@@ -20,6 +20,5 @@ pub mod settings;
 pub mod shard;
 pub mod size;
 pub mod spec_hash;
-pub mod summary;
 pub mod table;
 pub mod template;

@@ -38,8 +38,6 @@ pub struct Context {
     pub accept_spec_change: bool,
     /// Whether an epoch that is decided is finished, and nothing begun: a suspended sync's.
     pub finish_only: bool,
-    /// The Job whose workers are one run, however many come one after the other; none where this process is all of it.
-    pub job: Option<String>,
     /// Where the cursor lives, for the claim: a ConfigMap's uid, or host and path.
     pub owner: String,
     /// This worker's index; worker 0 leads.

@@ -19,7 +19,6 @@ use crate::model::manifest::*;
 use crate::model::plan::*;
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
 use crate::model::settings::*;
-use crate::model::summary::{RunSummary, TableSummary};
 use crate::pipeline::claim::Claim;
 use crate::pipeline::open_log::OpenUpload;
 use crate::pipeline::sweep::{Garbage, GarbageFile};
@@ -196,14 +195,6 @@ fn what_was_committed_and_what_goes() {
         recorded_at: object("a", "e").last_modified,
         previous: Some(blob("manifest")),
         replaces: true,
-        job: Some("orders-202611211530".into()),
-        summary: RunSummary {
-            tables: [("orders".to_owned(), TableSummary { objects: 3, rows: 20, bytes: 1234, files: 1 })].into(),
-            epochs: 1,
-            quarantined: 0,
-            quarantined_objects: Vec::new(),
-            bad_records: 2,
-        },
     };
     check("manifest-head", &header);
     let file = CommittedFile {

@@ -4,12 +4,13 @@ mod epoch;
 mod finish;
 mod follow;
 mod open;
+mod summary;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::follow::follow;
-pub use crate::model::summary::{RunSummary, TableSummary};
+pub use self::summary::{RunSummary, TableSummary};
 
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::Excluded;

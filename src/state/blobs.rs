@@ -200,22 +200,12 @@ impl Blobs {
         self.put(plan.epoch, Kind::Manifest, blob).await
     }
 
-    /// Reads a committed manifest's header.
-    pub async fn get_manifest_header(&self, key: &BlobKey) -> Result<CommittedHeader, BlobError> {
-        self.manifest_header(key, &mut self.lines(key, Kind::Manifest)).await
-    }
-
-    async fn manifest_header(&self, key: &BlobKey, lines: &mut Lines) -> Result<CommittedHeader, BlobError> {
-        match lines.next().await? {
-            Some(ManifestLine::Header(header)) => Ok(header),
-            _ => Err(self.nonsense(key, "it does not begin with its header".into())),
-        }
-    }
-
     /// Reads a committed manifest without its objects: header and files.
     pub async fn get_manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, Vec<CommittedFile>), BlobError> {
         let mut lines = self.lines(key, Kind::Manifest);
-        let header = self.manifest_header(key, &mut lines).await?;
+        let Some(ManifestLine::Header(header)) = lines.next().await? else {
+            return Err(self.nonsense(key, "it does not begin with its header".into()));
+        };
         let mut files = Vec::new();
         while let Some(line) = lines.next().await? {
             if let ManifestLine::File(file) = line {

@@ -60,8 +60,6 @@ impl World {
             finish_only: false,
             accept_spec_change: false,
             owner: "model".into(),
-            // All processes of a history are one Job's.
-            job: Some("model".into()),
             index,
             memory_bytes: 256 << 20,
             workers_here: workers,

@@ -22,8 +22,6 @@ pub struct Pod {
     pub accept_spec_change: bool,
     /// Whether only an epoch that is decided is finished: the operator starts a suspended sync for nothing else.
     pub finish_only: bool,
-    /// The Job's name.
-    pub job: Option<String>,
     /// Where data spills; `None`: the system's temporary directory.
     pub scratch_dir: Option<PathBuf>,
     /// What is run, with its credentials.
@@ -48,7 +46,6 @@ impl Pod {
             cursor,
             accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
             finish_only: suspended,
-            job: env("S3SYNC_JOB"),
             scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
             sync,
         })
@@ -186,12 +183,10 @@ mod tests {
         variables.extend([
             ("S3SYNC_ACCEPT_SPEC_CHANGE", "true".to_owned()),
             ("S3SYNC_SCRATCH_DIR", "/scratch".to_owned()),
-            ("S3SYNC_JOB", "orders-202611211530".to_owned()),
             ("S3SYNC_SOURCE_AWS_SESSION_TOKEN", "token".to_owned()),
         ]);
         let of = pod(&variables).unwrap();
         assert_eq!((of.accept_spec_change, of.scratch_dir), (true, Some(PathBuf::from("/scratch"))));
-        assert_eq!(of.job.as_deref(), Some("orders-202611211530"));
         let Credentials::Static { session_token, .. } = of.sync.source.credentials else { panic!() };
         assert_eq!(session_token.as_deref(), Some("token"));
     }

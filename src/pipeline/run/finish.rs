@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Lead, RunSummary, TableSummary};
+use super::{Lead, TableSummary};
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
 use crate::model::plan::{BlobKey, Plan, load_id};
@@ -80,8 +80,6 @@ impl Lead<'_> {
             recorded_at: plan.planned_at,
             previous: self.cursor.manifest.clone(),
             replaces,
-            job: self.context.job.clone(),
-            summary: epoch.summary(plan),
         };
         let manifest = self.blobs.put_manifest(&header, plan, &epoch.files).await?;
         let updates = epoch.tables.iter().map(|(&table, (update, _))| (table, update.clone())).collect();
@@ -106,10 +104,11 @@ impl Lead<'_> {
             next.garbage = Some(self.blobs.put_one(plan.epoch, Kind::Garbage, &garbage).await?);
         }
         self.swap(next).await?;
-        self.update_claim().await?;
         tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, files = epoch.files.len(), "recorded");
-        self.summary.add(header.summary);
-        self.tell(epoch)
+        // Counted whatever comes: it is recorded.
+        let summarised = self.summarise(plan, epoch);
+        self.update_claim().await?;
+        summarised
     }
 
     /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs that are old enough.
@@ -137,11 +136,21 @@ impl Lead<'_> {
         Ok(garbage)
     }
 
-    fn tell(&mut self, epoch: Epoch) -> Result<(), RunError> {
+    fn summarise(&mut self, plan: &Plan, epoch: Epoch) -> Result<(), RunError> {
+        self.summary.epochs += 1;
+        self.summary.bad_records += epoch.bad_records;
+        for (index, (_, added)) in epoch.tables {
+            let table = self.summary.tables.entry(plan.tables[index as usize].name.clone()).or_default();
+            table.objects += added.objects;
+            table.rows += added.rows;
+            table.bytes += added.bytes;
+            table.files += added.files;
+        }
         for object in epoch.excluded.into_values() {
             match object.reason {
                 Exclusion::Quarantined => {
                     tracing::warn!(key = object.key, reason = object.message, "quarantined: left out until its etag changes");
+                    self.summary.quarantine(object);
                 }
                 Exclusion::Changed => self.note_changed(&object)?,
             }
@@ -151,15 +160,6 @@ impl Lead<'_> {
 }
 
 impl Epoch {
-    fn summary(&self, plan: &Plan) -> RunSummary {
-        let name = |table: u32| plan.tables[table as usize].name.clone();
-        let tables = self.tables.iter().map(|(&table, (_, summary))| (name(table), summary.clone())).collect();
-        let mut summary = RunSummary { tables, epochs: 1, bad_records: self.bad_records, ..RunSummary::default() };
-        let quarantined = self.excluded.values().filter(|object| object.reason == Exclusion::Quarantined);
-        quarantined.for_each(|object| summary.quarantine(object.clone()));
-        summary
-    }
-
     fn add(&mut self, plan: &Plan, decision: &Decision, manifest: AttemptManifest, published: Vec<Published>) {
         let dropped = decision.dropped.contains(&manifest.shard);
         self.bad_records += manifest.bad_records;

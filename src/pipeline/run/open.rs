@@ -19,28 +19,8 @@ impl<'a> Lead<'a> {
         let (cursor, version) = accept_spec(context, cursor, version).await?;
         let held = claim::hold(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await?;
         let blobs = blobs(context, &cursor);
-        recall(context, &blobs, &cursor, summary).await?;
         Ok(Lead { context, summary, blobs, cursor, version, held, changed: BTreeSet::new() })
     }
-}
-
-/// What earlier workers of this Job recorded: a worker that was evicted or killed published for the same run.
-async fn recall(context: &Context, blobs: &Blobs, cursor: &Cursor, summary: &mut RunSummary) -> Result<(), RunError> {
-    if context.job.is_none() {
-        return Ok(());
-    }
-    let mut recorded = Vec::new();
-    let mut next = cursor.manifest.clone();
-    while let Some(key) = next.take() {
-        let header = blobs.get_manifest_header(&key).await?;
-        if header.job == context.job {
-            next = header.previous;
-            recorded.push(header.summary);
-        }
-    }
-    *summary = RunSummary::default();
-    recorded.into_iter().rev().for_each(|epoch| summary.add(epoch));
-    Ok(())
 }
 
 /// The blobs of a cursor.
