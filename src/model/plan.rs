@@ -32,7 +32,7 @@ pub struct Plan {
     pub seed: String,
     /// Bytes of every part of every upload but the last.
     pub part_bytes: u64,
-    /// Bytes of rows that a layout buffers before it spills or closes a row group.
+    /// Bytes of rows that a layout buffers: half before it closes a row group, half before it spills.
     pub layout_bytes: u64,
     /// The tables, in the order of their first keys; objects refer to them by index.
     pub tables: Vec<PlannedTable>,

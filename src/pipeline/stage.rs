@@ -28,7 +28,7 @@ const PARTS_AT_ONCE: usize = 4;
 /// Events between layout and stager. The bytes they carry are bounded by permits; this bounds their number.
 const EVENTS_MAX: usize = 64;
 
-/// Encoders give out pieces of about this size while a file goes on, and smaller ones when it ends early.
+/// Encoders give out pieces of at least this size while a file goes on, and smaller ones when it ends early.
 const PIECE_BYTES_OF_LARGE_FILES: usize = 512 << 10;
 
 enum Event {
@@ -273,6 +273,53 @@ impl Part {
     fn reserve(&mut self, part_bytes: usize) {
         if self.bytes.capacity() == 0 {
             self.bytes.reserve(part_bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::FileKind;
+    use crate::store::memory::MemoryStore;
+
+    /// However a file comes in pieces, and with permits for no more than two parts, it becomes parts of one size and the same bytes.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pieces_of_any_size_become_parts_of_one() {
+        const PART: usize = 1000;
+        for pieces in [
+            vec![1000, 1000, 1],
+            vec![999, 1000, 1, 1000, 998, 2, 1000],
+            vec![1, 1000, 1000],
+            vec![2, 1000, 500, 1000],
+            vec![2500, 7],
+            vec![3, 3],
+            vec![],
+        ] {
+            let memory = MemoryStore::new("lake");
+            let store: Arc<dyn Store> = Arc::new(memory.clone());
+            let open_log = Arc::new(OpenLog::new(Arc::clone(&store), "_s3sync/log".into()));
+            let (mut sender, stager) = channel(Arc::clone(&store), open_log, Arc::default(), PART as u64, 0);
+            let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|at| at as u8).collect();
+            let bytes = Bytes::from(whole.clone());
+            let wanted = pieces.clone();
+            let layout = tokio::task::spawn_blocking(move || {
+                let file = NewFile { key: "a".into(), id: "id".into(), table: 0, partition: String::new(), kind: FileKind::Data };
+                sender.begin(file).unwrap();
+                let mut at = 0;
+                for piece in wanted {
+                    sender.bytes(bytes.slice(at..at + piece)).unwrap();
+                    at += piece;
+                }
+                sender.end(FileEnd { rows: 1, first_row: 0, objects: (0, 0) }).unwrap();
+            });
+            let staged =
+                tokio::time::timeout(std::time::Duration::from_secs(60), stager.run()).await.expect("no piece waits for ever").unwrap();
+            layout.await.unwrap();
+            let [file] = staged.as_slice() else { panic!("{staged:?}") };
+            assert_eq!((file.size as usize, file.parts.len()), (whole.len(), whole.len().div_ceil(PART).max(1)), "{pieces:?}");
+            store.complete_upload("a", &file.upload, &file.parts, true).await.unwrap();
+            assert_eq!(memory.peek("a").unwrap(), whole, "{pieces:?}");
         }
     }
 }

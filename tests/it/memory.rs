@@ -76,6 +76,17 @@ fn two_hundred_partitions() {
     bounded(&site, json!({"destination": {"format": "parquet", "partitionBy": [{"column": "p"}]}}), 2_000_000);
 }
 
+/// Its rows come back from scratch in pieces as large as what was spilled at once.
+#[test]
+fn one_partition_with_nearly_all_rows() {
+    let site = Site::directory();
+    generate(&site, "t/a.csv", "id,p,x,text\n", 2_000_000, |n, out| {
+        let partition = if n % 500 == 0 { n % 7 } else { 3 };
+        writeln!(out, "{n},{partition},{},\"{}\"", n as f64 / 7.0, words(n)).expect("writable");
+    });
+    bounded(&site, json!({"destination": {"format": "parquet", "partitionBy": [{"column": "p"}]}}), 2_000_000);
+}
+
 /// Each column's writer holds a compression context of its own from its first full page on, so narrow columns must not have pages early.
 #[test]
 fn two_hundred_and_fifty_columns() {

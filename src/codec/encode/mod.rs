@@ -35,7 +35,7 @@ pub struct EncodeOptions {
     pub parquet: ParquetSettings,
     /// Bytes that an encoder may buffer before it gives something out: an open parquet row group closes at that.
     pub buffer_bytes_max: usize,
-    /// Bytes of the pieces that parquet files are given out in, but for the last one.
+    /// Bytes of the pieces that parquet files are given out in, but for the last one; 8 MiB at the most.
     pub piece_bytes: usize,
     /// Encoded bytes at which the caller closes files, 0 for no limit: encoders look at their size at least sixteen times on the way.
     pub file_bytes: u64,

@@ -90,7 +90,7 @@ impl ParquetEncoder {
                 group_rows: clamp(options.parquet.row_group_rows),
                 group_bytes: clamp(options.parquet.row_group_bytes),
                 buffer_bytes: options.buffer_bytes_max,
-                piece_bytes: options.piece_bytes.max(1),
+                piece_bytes: options.piece_bytes.clamp(1, Pieces::PIECE_BYTES_MAX),
             },
         })
     }
@@ -168,7 +168,8 @@ impl ParquetEncoder {
             .into_par_iter()
             .map(|at| outgrows(gathered.iter().map(|batch| batch.column(at)), DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT))
             .collect();
-        let mut properties = self.properties.clone();
+        let descriptor = ArrowSchemaConverter::new().convert(&self.schema)?;
+        let mut properties = self.properties.clone().set_data_page_row_count_limit(page_rows(descriptor.num_columns()));
         for (field, _) in self.schema.fields().iter().zip(outgrown).filter(|(_, outgrown)| *outgrown) {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
@@ -180,7 +181,6 @@ impl ParquetEncoder {
         }
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
-        let descriptor = ArrowSchemaConverter::new().convert(&self.schema)?;
         let (done, pieces) = mpsc::channel();
         let writer = SerializedFileWriter::new(
             Pieces { done, piece_bytes: self.limits.piece_bytes, open: Vec::new() },
@@ -256,6 +256,23 @@ impl File {
     }
 }
 
+/// Rows after which a page closes, whatever its bytes, in files of so many leaf columns.
+///
+/// Until then a dictionary column holds eight bytes a row; from then to the end of the row group every column holds a zstd context, about as large
+/// as a page and in nobody's account. So few columns have pages of as many rows as fill one of plain numbers, more have smaller ones, and where
+/// there would be too many contexts the row group closes first.
+fn page_rows(leaves: usize) -> usize {
+    const PAGE_ROWS_MAX: usize = 128 << 10;
+    /// Of all columns together: 16 MiB of a dictionary's ordinals.
+    const OPEN_VALUES_MAX: usize = 2 << 20;
+    const CONTEXTS_MAX: usize = 64;
+    if leaves > CONTEXTS_MAX {
+        return usize::MAX;
+    }
+    // A power of two, as the capacity of what holds the ordinals.
+    1 << (OPEN_VALUES_MAX / leaves.max(1)).min(PAGE_ROWS_MAX).ilog2()
+}
+
 /// Works on items side by side, begun in their order: with the heaviest first, none is left alone at the end while other cores idle, as the
 /// widest text column would be behind those that stand before it.
 fn heaviest_first<T: Send>(items: Vec<T>, work: impl Fn(T) -> Result<(), ParquetError> + Sync) -> Result<(), ParquetError> {
@@ -280,9 +297,6 @@ fn properties(options: &EncodeOptions) -> Result<WriterPropertiesBuilder, Parque
         .set_compression(compression(&options.parquet)?)
         .set_created_by(concat!("s3sync ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata))
-        // Pages close at their bytes alone. A column's zstd context, as large as a page, lives from its first full page to the end of the
-        // row group: with a page every 20,000 rows, a table of a thousand columns would hold as many.
-        .set_data_page_row_count_limit(usize::MAX)
         // Row groups are closed here, by the encoder.
         .set_max_row_group_row_count(None))
 }
@@ -296,7 +310,7 @@ fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> 
     })
 }
 
-/// Gives what the file writer writes on in pieces of one size, so that each can become a part of an upload without being copied again.
+/// Gives what the file writer writes on in pieces of one size, so that each but the last can become a part of an upload without being copied.
 struct Pieces {
     done: mpsc::Sender<Bytes>,
     piece_bytes: usize,
@@ -307,8 +321,13 @@ impl Pieces {
     /// What a small file takes at first: the next step is a whole piece, because a buffer that grew by doubling would be copied each time.
     const SMALL_BYTES: usize = 64 << 10;
 
+    /// What a file holds beside its row group at the most. Parts of very large files are larger, and are put together of several pieces.
+    const PIECE_BYTES_MAX: usize = 8 << 20;
+
     fn give_out_open(&mut self) {
         if !self.open.is_empty() {
+            // The last piece waits for its upload with what it needs, no more.
+            self.open.shrink_to_fit();
             // Nobody listens once the file is given up.
             let _ = self.done.send(Bytes::from(std::mem::take(&mut self.open)));
         }

@@ -20,6 +20,7 @@ use super::series::{OpenFile, Origin, Position, Series, TableFiles};
 use super::sink::FileSink;
 use super::{LayoutError, Shared};
 use crate::codec::encode::batch_bytes;
+use crate::pipeline::cpu::Begun;
 
 /// The rows of one table that wait for their partition.
 pub(super) struct Partitions {
@@ -178,7 +179,12 @@ impl Partitions {
         let filled = (0..self.states.len() as u32).filter(|directory| self.states[*directory as usize].chain.frames > 0);
         let directories = self.sorted(filled.collect());
         let chains: Vec<Chain> = directories.iter().map(|at| std::mem::take(&mut self.states[*at as usize].chain)).collect();
-        let begin = |piece: Piece| (piece.chain, shared.pool.begin(piece.reading(&scratch, &files.schema)));
+        let begin = |piece: Piece| {
+            let (chain, large) = (piece.chain, piece.bytes > Piece::BYTES);
+            let job = piece.reading(&scratch, &files.schema);
+            // One that is larger is a partition that has most of the rows: there is memory for it alone.
+            (chain, if large { Ahead::Waits(Box::new(job)) } else { Ahead::Read(shared.pool.begin(job)) })
+        };
         let mut pieces = Pieces::new(&scratch, &chains);
         let mut ahead = pieces.next().transpose()?.map(begin);
         for (at, directory) in directories.into_iter().enumerate() {
@@ -187,7 +193,10 @@ impl Partitions {
             let position = &mut self.states[directory as usize].position;
             let mut series = Series { files, partition: &name, position, open: &mut open };
             while let Some((_, read)) = ahead.take_if(|(chain, _)| *chain == at) {
-                let stored = read.wait()?;
+                let stored = match read {
+                    Ahead::Read(begun) => begun.wait()?,
+                    Ahead::Waits(job) => shared.pool.install(*job)?,
+                };
                 ahead = pieces.next().transpose()?.map(begin);
                 for (batch, objects) in stored {
                     series.write(shared, sink, &batch, Origin { objects, key: &self.source_key })?;
@@ -218,11 +227,21 @@ impl Partitions {
 struct Piece {
     /// Index of its chain among those that are drained.
     chain: usize,
+    /// Bytes of its rows.
+    bytes: usize,
     frames: Vec<FrameRef>,
 }
 
+/// The next piece's rows.
+enum Ahead<J> {
+    /// Being read.
+    Read(Begun<Result<Vec<Stored>, ScratchError>>),
+    /// To be read when they are wanted.
+    Waits(Box<J>),
+}
+
 impl Piece {
-    /// Bytes of rows that are read from scratch together; as many again wait while they are encoded.
+    /// Bytes of rows that are read from scratch together, but for a frame that is larger; as many again are read while they are encoded.
     const BYTES: usize = 4 << 20;
 
     /// The job that reads it.
@@ -270,7 +289,7 @@ impl Iterator for Pieces<'_> {
             bytes += frame.body_bytes();
             frames.push(frame);
         }
-        Some(Ok(Piece { chain: *chain, frames }))
+        Some(Ok(Piece { chain: *chain, bytes, frames }))
     }
 }
 
