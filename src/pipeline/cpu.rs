@@ -1,7 +1,6 @@
 //! The CPU pool: decoding and encoding run here, so that the threads of the async runtime are free to move bytes.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
@@ -48,23 +47,16 @@ impl CpuPool {
     /// When the job does, with its payload.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let admitted = Arc::clone(&self.jobs).acquire_owned().await;
-        let (done, result) = oneshot::channel();
-        self.threads.spawn(move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-            drop(admitted);
-            // Nobody waits any more: the result is dropped here.
-            let _ = done.send(outcome);
+        let begun = self.begin(move || {
+            let _admitted = admitted;
+            job()
         });
-        match result.await {
-            Ok(Ok(value)) => value,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(_) => unreachable!("a job sends its outcome whatever happens"),
-        }
+        value_of(begun.outcome.await)
     }
 
     /// Begins a job on the pool, for threads of their own: [`Begun::wait`] blocks.
     pub fn begin<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
-        let (done, outcome) = mpsc::sync_channel(1);
+        let (done, outcome) = oneshot::channel();
         self.threads.spawn(move || {
             // Nobody waits any more: the outcome is dropped here.
             let _ = done.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)));
@@ -80,20 +72,24 @@ impl CpuPool {
 
 /// A job that was begun.
 pub struct Begun<T> {
-    outcome: mpsc::Receiver<std::thread::Result<T>>,
+    outcome: oneshot::Receiver<std::thread::Result<T>>,
 }
 
 impl<T> Begun<T> {
-    /// Its value.
+    /// Its value. Blocks: never on a thread of the async runtime.
     ///
     /// # Panics
     /// When the job does, with its payload.
     pub fn wait(self) -> T {
-        match self.outcome.recv() {
-            Ok(Ok(value)) => value,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(_) => unreachable!("a job sends its outcome whatever happens"),
-        }
+        value_of(self.outcome.blocking_recv())
+    }
+}
+
+fn value_of<T>(outcome: Result<std::thread::Result<T>, oneshot::error::RecvError>) -> T {
+    match outcome {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => unreachable!("a job sends its outcome whatever happens"),
     }
 }
 
@@ -114,9 +110,13 @@ mod tests {
         let outcome = tokio::spawn(async move { panics.run(|| panic!("in the job")).await }).await;
         assert!(outcome.unwrap_err().is_panic());
         assert_eq!(pool.run(|| 7).await, 7);
-        assert_eq!(pool.begin(|| 8).wait(), 8);
-        let begun = pool.begin(|| panic!("in the begun job"));
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| begun.wait())).is_err());
+        let blocking = pool.clone();
+        let waits = move || {
+            assert_eq!(blocking.begin(|| 8).wait(), 8);
+            let begun = blocking.begin(|| panic!("in the begun job"));
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| begun.wait())).is_err());
+        };
+        tokio::task::spawn_blocking(waits).await.unwrap();
         assert_eq!(pool.jobs.available_permits(), 4);
     }
 }
