@@ -222,24 +222,27 @@ impl Upload {
             };
             let Some((mut piece, mut permit)) = received else { break };
             size += piece.len() as u64;
-            if part.bytes.is_empty() && piece.len() == self.part_bytes {
-                number += 1;
-                uploading.push_back(self.part(&upload, number, piece, vec![permit]));
-                continue;
-            }
             let large = number > 0 || piece.len() >= PIECE_BYTES_OF_LARGE_FILES;
-            while part.bytes.len() + piece.len() >= self.part_bytes {
-                let room = self.part_bytes - part.bytes.len();
-                part.reserve(if large { self.part_bytes } else { 0 });
-                part.bytes.extend_from_slice(&piece.split_to(room));
+            let room = self.part_bytes - part.bytes.len();
+            if piece.len() >= room {
+                let last = piece.split_to(room);
                 part.permits.extend(permit.split(room));
+                let Part { bytes: mut before, permits } = std::mem::take(&mut part);
+                // A piece that is a whole part is not copied.
+                let whole = if before.is_empty() {
+                    last
+                } else {
+                    before.extend_from_slice(&last);
+                    before.freeze()
+                };
                 number += 1;
-                let Part { bytes, permits } = std::mem::take(&mut part);
-                uploading.push_back(self.part(&upload, number, bytes.freeze(), permits));
+                uploading.push_back(self.part(&upload, number, whole, permits));
             }
-            part.reserve(if large { self.part_bytes } else { 0 });
-            part.bytes.extend_from_slice(&piece);
-            part.permits.push(permit);
+            if !piece.is_empty() {
+                part.reserve(if large { self.part_bytes } else { 0 });
+                part.bytes.extend_from_slice(&piece);
+                part.permits.push(permit);
+            }
         }
         if !part.bytes.is_empty() || number == 0 {
             number += 1;

@@ -180,10 +180,10 @@ impl Partitions {
         let directories = self.sorted(filled.collect());
         let chains: Vec<Chain> = directories.iter().map(|at| std::mem::take(&mut self.states[*at as usize].chain)).collect();
         let begin = |piece: Piece| {
-            let (chain, large) = (piece.chain, piece.bytes > Piece::BYTES);
-            let job = piece.reading(&scratch, &files.schema);
+            let chain = piece.chain;
             // One that is larger is a partition that has most of the rows: there is memory for it alone.
-            (chain, if large { Ahead::Waits(Box::new(job)) } else { Ahead::Read(shared.pool.begin(job)) })
+            let large = piece.bytes > Piece::BYTES;
+            (chain, if large { Ahead::Waits(piece) } else { Ahead::Read(shared.pool.begin(piece.reading(&scratch, &files.schema))) })
         };
         let mut pieces = Pieces::new(&scratch, &chains);
         let mut ahead = pieces.next().transpose()?.map(begin);
@@ -195,7 +195,7 @@ impl Partitions {
             while let Some((_, read)) = ahead.take_if(|(chain, _)| *chain == at) {
                 let stored = match read {
                     Ahead::Read(begun) => begun.wait()?,
-                    Ahead::Waits(job) => shared.pool.install(*job)?,
+                    Ahead::Waits(piece) => shared.pool.install(piece.reading(&scratch, &files.schema))?,
                 };
                 ahead = pieces.next().transpose()?.map(begin);
                 for (batch, objects) in stored {
@@ -233,11 +233,11 @@ struct Piece {
 }
 
 /// The next piece's rows.
-enum Ahead<J> {
+enum Ahead {
     /// Being read.
     Read(Begun<Result<Vec<Stored>, ScratchError>>),
     /// To be read when they are wanted.
-    Waits(Box<J>),
+    Waits(Piece),
 }
 
 impl Piece {
