@@ -83,10 +83,14 @@ impl Lead<'_> {
             self.context.go_on()?;
             self.sweep().await?;
             self.context.progress.enter(Step::Plan);
-            match self.plan().await? {
-                Some(()) => self.work().await?,
-                None if self.another_pass().await? => {}
-                None => break,
+            if self.plan().await?.is_some() {
+                self.work().await?;
+                if self.cursor.listed_to.is_some() {
+                    continue;
+                }
+            }
+            if !self.another_pass().await? {
+                break;
             }
         }
         self.sweep().await?;

@@ -13,6 +13,7 @@ mod messages;
 mod others;
 mod publish;
 mod quickstart;
+mod requests;
 mod state;
 mod support;
 mod systems;
