@@ -43,6 +43,16 @@ pub enum CompressionRule {
     Fixed(Compression),
 }
 
+impl CompressionRule {
+    /// The compression of an object, as far as its key tells.
+    pub fn of_key(self, key: &str) -> Compression {
+        match self {
+            Self::Fixed(compression) => compression,
+            Self::Auto => Compression::strip_extension(key).1,
+        }
+    }
+}
+
 impl Format {
     /// Every format, in the order of the documentation.
     pub const ALL: [Format; 5] = [Format::Csv, Format::Tsv, Format::Json, Format::Jsonl, Format::Parquet];

@@ -1,6 +1,6 @@
 //! How the objects of an epoch are cut into shards, and what of the layout is frozen with them.
 
-use super::format::{Compression, CompressionRule, Format};
+use super::format::{Compression, Format};
 use super::object::Object;
 use super::plan::Slice;
 use super::settings::{Encoding, Settings};
@@ -148,11 +148,7 @@ enum SliceBy {
 
 /// Whether records of an object can be found from its middle, as far as its key tells.
 fn can_be_sliced(settings: &Settings, key: &str) -> Option<SliceBy> {
-    let compression = match settings.source.compression {
-        CompressionRule::Fixed(compression) => compression,
-        CompressionRule::Auto => Compression::strip_extension(key).1,
-    };
-    if compression != Compression::None {
+    if settings.source.compression.of_key(key) != Compression::None {
         return None;
     }
     let csv = &settings.source.csv;

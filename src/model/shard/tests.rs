@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::fixtures::{object, settings};
+use crate::model::format::CompressionRule;
 use crate::model::settings::TableRule;
 use crate::model::template::Template;
 

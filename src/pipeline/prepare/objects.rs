@@ -65,7 +65,7 @@ impl ReadAhead {
                     continue;
                 }
                 let format = reader.format(planned).unwrap_or(Format::Csv);
-                let (_, compression) = Compression::strip_extension(&planned.object.key);
+                let compression = reader.settings.source.compression.of_key(&planned.object.key);
                 let cost = cost_bytes(planned, format, compression != Compression::None, &budget);
                 let share = Arc::clone(&shares).acquire_many_owned((cost / PERMIT_BYTES).max(1) as u32);
                 let share = share.await.expect("the semaphore is never closed");
