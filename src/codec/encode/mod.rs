@@ -130,6 +130,14 @@ impl FileEncoder {
         }
     }
 
+    /// Whether [`FileEncoder::write`] would only keep this batch for later, which is not worth the way to a pool.
+    pub fn gathers(&self, batch: &RecordBatch) -> bool {
+        match &self.0 {
+            Encoder::Parquet(encoder) => encoder.gathers(batch),
+            Encoder::Text(encoder) => encoder.gathers(batch),
+        }
+    }
+
     /// Ends the file: the rest of its bytes can be given out. No batch may follow.
     pub fn finish(&mut self) -> Result<(), EncodeError> {
         match &mut self.0 {

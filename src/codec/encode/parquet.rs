@@ -113,6 +113,11 @@ impl ParquetEncoder {
         Ok(())
     }
 
+    pub(super) fn gathers(&self, batch: &RecordBatch) -> bool {
+        self.group_rows + self.gathered_rows + batch.num_rows() < self.limits.group_rows
+            && self.gathered_bytes + batch_bytes(batch) < self.limits.gather_bytes
+    }
+
     pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.encode_gathered()?;
         self.close_group()?;

@@ -109,6 +109,10 @@ impl TextEncoder {
         self.make_ready(false)
     }
 
+    pub(super) fn gathers(&self, batch: &RecordBatch) -> bool {
+        self.gathered_bytes + batch_bytes(batch) < self.gather_bytes
+    }
+
     pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
         self.encode_gathered()?;
         if !self.begun {

@@ -79,7 +79,11 @@ impl Series<'_> {
             let room = usize::try_from(file.rows_max - file.rows).unwrap_or(usize::MAX);
             let rows = (batch.num_rows() - start).min(step).min(room);
             let slice = batch.slice(start, rows);
-            shared.pool.install(|| file.encoder.write(&slice))?;
+            if file.encoder.gathers(&slice) {
+                file.encoder.write(&slice)?;
+            } else {
+                shared.pool.install(|| file.encoder.write(&slice))?;
+            }
             send(&mut file.encoder, sink)?;
             start += rows;
             file.rows += rows as u64;

@@ -16,8 +16,11 @@ use crate::pipeline::open_log::OpenLog;
 use crate::pipeline::stage::{self, Sender};
 use crate::store::StoreError;
 
-/// Decoded blocks between reader and layout: one that is laid out, one that is ready.
-const BLOCKS_WAITING: usize = 2;
+/// Hand-overs between reader and layout: one that is laid out, one that is ready.
+const HANDOVERS_WAITING: usize = 2;
+
+/// Decoded bytes of one hand-over, at the least: waking the layout's thread costs as much as laying out some ten kilobytes.
+const HANDOVER_BYTES: usize = 256 << 10;
 
 /// What the layout gets.
 struct Item {
@@ -29,7 +32,10 @@ struct Item {
 
 /// One attempt's output.
 pub(super) struct Writer {
-    items: mpsc::Sender<Item>,
+    items: mpsc::Sender<Vec<Item>>,
+    /// Rows of small objects, until they are worth a hand-over.
+    gathered: Vec<Item>,
+    gathered_bytes: usize,
     layout: JoinHandle<Result<(), (LayoutError, Option<String>)>>,
     stager: JoinHandle<Result<Vec<StagedFile>, StoreError>>,
     sync: String,
@@ -47,7 +53,7 @@ impl Writer {
             plan.part_bytes,
             budget.upload_bytes,
         );
-        let (items, mut receiver) = mpsc::channel::<Item>(BLOCKS_WAITING);
+        let (items, mut receiver) = mpsc::channel(HANDOVERS_WAITING);
         let layout_context = LayoutContext {
             plan: Arc::clone(&plan),
             shard: shard.number,
@@ -60,16 +66,24 @@ impl Writer {
         let sync = plan.settings.id.to_string();
         let stager = tokio::spawn(stager.run());
         let layout = tokio::task::spawn_blocking(move || lay_out(layout_context, sink, &objects, &mut receiver));
-        Ok(Self { items, layout, stager, sync })
+        Ok(Self { items, gathered: Vec::new(), gathered_bytes: 0, layout, stager, sync })
     }
 
     /// Hands rows over; waits while the layout is behind.
     pub(super) async fn push(&mut self, index: u32, first_row: u64, batches: Vec<RecordBatch>) -> Result<(), SinkClosed> {
-        self.items.send(Item { index, first_row, batches }).await.map_err(|_| SinkClosed)
+        self.gathered_bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        self.gathered.push(Item { index, first_row, batches });
+        if self.gathered_bytes < HANDOVER_BYTES {
+            return Ok(());
+        }
+        self.gathered_bytes = 0;
+        self.items.send(std::mem::take(&mut self.gathered)).await.map_err(|_| SinkClosed)
     }
 
     /// Waits until every file is staged.
     pub(super) async fn finish(self) -> Result<Vec<StagedFile>, RunError> {
+        // A layout that has gone says below why it did.
+        let _ = self.items.send(self.gathered).await;
         drop(self.items);
         let layout = self.layout.await.expect("layouts do not panic");
         let staged = self.stager.await.expect("stagers do not panic");
@@ -114,7 +128,7 @@ fn lay_out(
     context: LayoutContext,
     sink: Sender,
     objects: &[PlannedObject],
-    items: &mut mpsc::Receiver<Item>,
+    items: &mut mpsc::Receiver<Vec<Item>>,
 ) -> Result<(), (LayoutError, Option<String>)> {
     let mut layout = Layout::new(context, sink);
     let mut near = None;
@@ -122,11 +136,13 @@ fn lay_out(
         key if first == last => key.to_owned(),
         key => format!("{key} or an object read before it"),
     };
-    while let Some(Item { index, mut first_row, batches }) = items.blocking_recv() {
-        near = Some((near.map_or(index, |(first, _)| first), index));
-        for batch in batches {
-            layout.push(index, &objects[index as usize], first_row, &batch).map_err(|error| (error, near.map(name)))?;
-            first_row += batch.num_rows() as u64;
+    while let Some(gathered) = items.blocking_recv() {
+        for Item { index, mut first_row, batches } in gathered {
+            near = Some((near.map_or(index, |(first, _)| first), index));
+            for batch in batches {
+                layout.push(index, &objects[index as usize], first_row, &batch).map_err(|error| (error, near.map(name)))?;
+                first_row += batch.num_rows() as u64;
+            }
         }
     }
     layout.finish().map(drop).map_err(|error| (error, near.map(name)))
