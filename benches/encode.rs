@@ -73,7 +73,6 @@ fn options(format: Format, compression: Compression, codec: ParquetCodec) -> Enc
         csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
         parquet: ParquetSettings { codec, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
         buffer_bytes_max: 64 << 20,
-        piece_bytes: 1 << 20,
         file_bytes: 128 << 20,
         metadata: vec![],
     }

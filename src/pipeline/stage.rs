@@ -28,9 +28,6 @@ const PARTS_AT_ONCE: usize = 4;
 /// Events between layout and stager. The bytes they carry are bounded by permits; this bounds their number.
 const EVENTS_MAX: usize = 64;
 
-/// Encoders give out pieces of at least this size while a file goes on, and smaller ones when it ends early.
-const PIECE_BYTES_OF_LARGE_FILES: usize = 512 << 10;
-
 enum Event {
     Begin(NewFile),
     Bytes(Bytes, OwnedSemaphorePermit),
@@ -222,31 +219,19 @@ impl Upload {
             };
             let Some((mut piece, mut permit)) = received else { break };
             size += piece.len() as u64;
-            let large = number > 0 || piece.len() >= PIECE_BYTES_OF_LARGE_FILES;
-            let room = self.part_bytes - part.bytes.len();
+            let room = self.part_bytes - part.bytes;
             if piece.len() >= room {
-                let last = piece.split_to(room);
-                part.permits.extend(permit.split(room));
-                let Part { bytes: mut before, permits } = std::mem::take(&mut part);
-                // A piece that is a whole part is not copied.
-                let whole = if before.is_empty() {
-                    last
-                } else {
-                    before.extend_from_slice(&last);
-                    before.freeze()
-                };
+                part.take(piece.split_to(room), permit.split(room));
                 number += 1;
-                uploading.push_back(self.part(&upload, number, whole, permits));
+                uploading.push_back(self.part(&upload, number, std::mem::take(&mut part)));
             }
             if !piece.is_empty() {
-                part.reserve(if large { self.part_bytes } else { 0 });
-                part.bytes.extend_from_slice(&piece);
-                part.permits.push(permit);
+                part.take(piece, Some(permit));
             }
         }
-        if !part.bytes.is_empty() || number == 0 {
+        if part.bytes > 0 || number == 0 {
             number += 1;
-            uploading.push_back(self.part(&upload, number, part.bytes.freeze(), part.permits));
+            uploading.push_back(self.part(&upload, number, part));
         }
         while let Some(done) = uploading.next().await {
             parts.push(done?);
@@ -257,26 +242,51 @@ impl Upload {
         Ok(Uploaded { upload, parts, size, etag })
     }
 
-    async fn part(&self, upload: &str, number: u32, bytes: Bytes, permits: Vec<OwnedSemaphorePermit>) -> Result<String, StoreError> {
-        let etag = self.store.upload_part(&self.key, upload, number, bytes).await;
+    async fn part(&self, upload: &str, number: u32, part: Part) -> Result<String, StoreError> {
+        let (pieces, permits) = part.end();
+        let etag = self.store.upload_part(&self.key, upload, number, pieces).await;
         drop(permits);
         etag
     }
 }
 
-/// A part being filled, and the permits of what fills it.
+/// A part being filled: pieces, which are sent one after another and never put together, and the permits of their bytes.
 #[derive(Default)]
 struct Part {
-    bytes: BytesMut,
-    permits: Vec<OwnedSemaphorePermit>,
+    pieces: Vec<Bytes>,
+    /// Pieces too small to be sent alone.
+    small: BytesMut,
+    bytes: usize,
+    permits: Option<OwnedSemaphorePermit>,
 }
 
 impl Part {
-    /// Makes room for a whole part at once: grown by doubling, it would be copied once more.
-    fn reserve(&mut self, part_bytes: usize) {
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(part_bytes);
+    /// Pieces up to this size are copied together: a write of its own costs about as much.
+    const COPIED_BYTES_MAX: usize = 16 << 10;
+
+    fn take(&mut self, piece: Bytes, permit: Option<OwnedSemaphorePermit>) {
+        self.bytes += piece.len();
+        match (&mut self.permits, permit) {
+            (Some(permits), Some(permit)) => permits.merge(permit),
+            (permits, permit) => *permits = permits.take().or(permit),
         }
+        if piece.len() <= Self::COPIED_BYTES_MAX {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.end_small();
+            self.pieces.push(piece);
+        }
+    }
+
+    fn end_small(&mut self) {
+        if !self.small.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.small).freeze());
+        }
+    }
+
+    fn end(mut self) -> (Vec<Bytes>, Option<OwnedSemaphorePermit>) {
+        self.end_small();
+        (self.pieces, self.permits)
     }
 }
 
@@ -289,20 +299,23 @@ mod tests {
     /// However a file comes in pieces, and with permits for no more than two parts, it becomes parts of one size and the same bytes.
     #[tokio::test(flavor = "multi_thread")]
     async fn pieces_of_any_size_become_parts_of_one() {
-        const PART: usize = 1000;
-        for pieces in [
-            vec![1000, 1000, 1],
-            vec![999, 1000, 1, 1000, 998, 2, 1000],
-            vec![1, 1000, 1000],
-            vec![2, 1000, 500, 1000],
-            vec![2500, 7],
-            vec![3, 3],
-            vec![],
+        const SMALL: usize = 1000;
+        const LARGE: usize = 100 << 10;
+        for (part, pieces) in [
+            (SMALL, vec![1000, 1000, 1]),
+            (SMALL, vec![999, 1000, 1, 1000, 998, 2, 1000]),
+            (SMALL, vec![1, 1000, 1000]),
+            (SMALL, vec![2, 1000, 500, 1000]),
+            (SMALL, vec![2500, 7]),
+            (SMALL, vec![3, 3]),
+            (SMALL, vec![]),
+            // Copied together, sent as they are, and one after the other.
+            (LARGE, vec![5, Part::COPIED_BYTES_MAX, 7, Part::COPIED_BYTES_MAX + 1, 9, 2 * LARGE, 11, LARGE / 2, LARGE / 2 - 11]),
         ] {
             let memory = MemoryStore::new("lake");
             let store: Arc<dyn Store> = Arc::new(memory.clone());
             let open_log = Arc::new(OpenLog::new(Arc::clone(&store), "_s3sync/log".into()));
-            let (mut sender, stager) = channel(Arc::clone(&store), open_log, Arc::default(), PART as u64, 0);
+            let (mut sender, stager) = channel(Arc::clone(&store), open_log, Arc::default(), part as u64, 0);
             let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|at| at as u8).collect();
             let bytes = Bytes::from(whole.clone());
             let wanted = pieces.clone();
@@ -320,7 +333,7 @@ mod tests {
                 tokio::time::timeout(std::time::Duration::from_secs(60), stager.run()).await.expect("no piece waits for ever").unwrap();
             layout.await.unwrap();
             let [file] = staged.as_slice() else { panic!("{staged:?}") };
-            assert_eq!((file.size as usize, file.parts.len()), (whole.len(), whole.len().div_ceil(PART).max(1)), "{pieces:?}");
+            assert_eq!((file.size as usize, file.parts.len()), (whole.len(), whole.len().div_ceil(part).max(1)), "{pieces:?}");
             store.complete_upload("a", &file.upload, &file.parts, true).await.unwrap();
             assert_eq!(memory.peek("a").unwrap(), whole, "{pieces:?}");
         }

@@ -47,8 +47,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Begins an upload that stays invisible until it is completed. `id` becomes the metadata `s3sync-id`.
     async fn create_upload(&self, key: &str, id: &str, attributes: &ObjectAttributes) -> Result<String, StoreError>;
 
-    /// Uploads part `number` (from 1). All parts but the last of one upload have the same size. Returns the part's etag.
-    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError>;
+    /// Uploads part `number` (from 1), whose bytes are those of `body` one after another. All parts but the last of one upload have the same
+    /// size. Returns the part's etag.
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError>;
 
     /// Makes the upload visible. With `if_none_match`, only where nothing stands at the key, if the server knows the condition.
     /// [`ErrorKind::NoSuchUpload`] when it is not there (any more); an error inside a 200 body is an error.

@@ -75,7 +75,7 @@ async fn sets_attributes_on_uploads() {
         ..ObjectAttributes::default()
     };
     let upload = store.create_upload("key", "the-id", &attributes).await.unwrap();
-    let part = store.upload_part("key", &upload, 1, Bytes::from_static(b"bytes")).await.unwrap();
+    let part = store.upload_part("key", &upload, 1, vec![Bytes::from_static(b"bytes")]).await.unwrap();
     store.complete_upload("key", &upload, &[part], true).await.unwrap();
     assert_eq!(store.head("key").await.unwrap().id.as_deref(), Some("the-id"));
 

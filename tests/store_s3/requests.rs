@@ -34,7 +34,7 @@ async fn every_call(store: &dyn Store) {
     store.put("key", Bytes::from_static(b"bytes"), Condition::Any).await.unwrap();
     store.delete("key", Some(&Etag::new("v"))).await.unwrap();
     let upload = store.create_upload("key", "id", &ObjectAttributes::default()).await.unwrap();
-    let part = store.upload_part("key", &upload, 1, Bytes::from_static(b"bytes")).await.unwrap();
+    let part = store.upload_part("key", &upload, 1, vec![Bytes::from_static(b"bytes")]).await.unwrap();
     store.complete_upload("key", &upload, &[part], false).await.unwrap();
     store.abort_upload("key", &upload).await.unwrap();
     store.list_parts("key", &upload).await.unwrap();

@@ -35,8 +35,6 @@ pub struct EncodeOptions {
     pub parquet: ParquetSettings,
     /// Bytes that an encoder may buffer before it gives something out: an open parquet row group closes at that.
     pub buffer_bytes_max: usize,
-    /// Bytes of the pieces that parquet files are given out in, but for the last one; 8 MiB at the most.
-    pub piece_bytes: usize,
     /// Encoded bytes at which the caller closes files, 0 for no limit: encoders look at their size at least sixteen times on the way.
     pub file_bytes: u64,
     /// Name and value pairs that parquet files carry.
@@ -45,7 +43,7 @@ pub struct EncodeOptions {
 
 impl EncodeOptions {
     /// The options that a destination's settings mean.
-    pub fn new(destination: &DestinationSettings, buffer_bytes_max: u64, piece_bytes: u64, metadata: Vec<(String, String)>) -> Self {
+    pub fn new(destination: &DestinationSettings, buffer_bytes_max: u64, metadata: Vec<(String, String)>) -> Self {
         let clamp = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             format: destination.format,
@@ -53,7 +51,6 @@ impl EncodeOptions {
             csv: destination.csv.clone(),
             parquet: destination.parquet.clone(),
             buffer_bytes_max: clamp(buffer_bytes_max),
-            piece_bytes: clamp(piece_bytes),
             file_bytes: destination.batch_bytes,
             metadata,
         }

@@ -59,7 +59,6 @@ struct Limits {
     group_rows: usize,
     group_bytes: usize,
     buffer_bytes: usize,
-    piece_bytes: usize,
 }
 
 impl ParquetEncoder {
@@ -90,7 +89,6 @@ impl ParquetEncoder {
                 group_rows: clamp(options.parquet.row_group_rows),
                 group_bytes: clamp(options.parquet.row_group_bytes),
                 buffer_bytes: options.buffer_bytes_max,
-                piece_bytes: options.piece_bytes.clamp(1, Pieces::PIECE_BYTES_MAX),
             },
         })
     }
@@ -187,11 +185,7 @@ impl ParquetEncoder {
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
         let (done, pieces) = mpsc::channel();
-        let writer = SerializedFileWriter::new(
-            Pieces { done, piece_bytes: self.limits.piece_bytes, open: Vec::new() },
-            descriptor.root_schema_ptr(),
-            Arc::new(properties),
-        )?;
+        let writer = SerializedFileWriter::new(Pieces { done, open: Vec::new() }, descriptor.root_schema_ptr(), Arc::new(properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
         Ok(File { writer, pieces, factory, groups: 0 })
     }
@@ -315,10 +309,9 @@ fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> 
     })
 }
 
-/// Gives what the file writer writes on in pieces of one size, so that each but the last can become a part of an upload without being copied.
+/// Gives what the file writer writes on in pieces about as large as the pages that they were, so that the memory of one serves the other.
 struct Pieces {
     done: mpsc::Sender<Bytes>,
-    piece_bytes: usize,
     open: Vec<u8>,
 }
 
@@ -326,8 +319,7 @@ impl Pieces {
     /// What a small file takes at first: the next step is a whole piece, because a buffer that grew by doubling would be copied each time.
     const SMALL_BYTES: usize = 64 << 10;
 
-    /// What a file holds beside its row group at the most. Parts of very large files are larger, and are put together of several pieces.
-    const PIECE_BYTES_MAX: usize = 8 << 20;
+    const PIECE_BYTES: usize = 1 << 20;
 
     fn give_out_open(&mut self) {
         if !self.open.is_empty() {
@@ -341,14 +333,14 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(self.piece_bytes - self.open.len());
+        let taken = bytes.len().min(Self::PIECE_BYTES - self.open.len());
         let needed = self.open.len() + taken;
         if needed > self.open.capacity() {
-            let wanted = if needed <= Self::SMALL_BYTES { Self::SMALL_BYTES.min(self.piece_bytes) } else { self.piece_bytes };
+            let wanted = if needed <= Self::SMALL_BYTES { Self::SMALL_BYTES } else { Self::PIECE_BYTES };
             self.open.reserve_exact(wanted - self.open.len());
         }
         self.open.extend_from_slice(&bytes[..taken]);
-        if self.open.len() == self.piece_bytes {
+        if self.open.len() == Self::PIECE_BYTES {
             self.give_out_open();
         }
         Ok(taken)

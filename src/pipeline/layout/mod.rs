@@ -293,7 +293,7 @@ impl OpenTable {
         let layout_bytes = shared.plan.layout_bytes;
         let lineage = destination.lineage.then(|| Arc::clone(&whole));
         // The other half is for rows of partitions that wait, or for batches on their way in and bytes on their way out.
-        let options = EncodeOptions::new(destination, layout_bytes / 2, shared.plan.part_bytes, metadata);
+        let options = EncodeOptions::new(destination, layout_bytes / 2, metadata);
         if destination.partition_by.is_empty() {
             let rows = Rows::Straight { position: Position::default(), file: None };
             return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, rows });

@@ -92,7 +92,7 @@ impl<'a> DeadLetters<'a> {
         let upload = store.create_upload(&key, &id, &plan.settings.destination.object).await?;
         self.open_log.record(&key, &upload).await?;
         let size = lines.len() as u64;
-        let part = store.upload_part(&key, &upload, 1, lines).await?;
+        let part = store.upload_part(&key, &upload, 1, vec![lines]).await?;
         let etag = store.staged_etag(&key, &upload).await?.map(|etag| etag.as_str().to_owned());
         self.staged.push(StagedFile {
             key,

@@ -181,7 +181,7 @@ impl Store for FaultyStore {
         self.call(&fault, "CreateMultipartUpload", key, self.inner.create_upload(key, id, attributes)).await
     }
 
-    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         let fault = self.faults.next("upload_part", key);
         self.call(&fault, "UploadPart", key, self.inner.upload_part(key, upload, number, body)).await
     }

@@ -9,11 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::place::Expected;
@@ -66,14 +67,16 @@ impl Bucket {
         Ok(upload)
     }
 
-    pub(super) fn upload_part(&self, key: &str, upload: &str, number: u32, body: &[u8]) -> Result<String, Failure> {
+    pub(super) fn upload_part(&self, key: &str, upload: &str, number: u32, body: &[Bytes]) -> Result<String, Failure> {
         if !(1..=10_000).contains(&number) {
             return Err(Failure::found(ErrorKind::Other, format!("part number {number} is not between 1 and 10000")));
         }
         let directory = self.upload(key, upload)?;
         let known = self.parts(upload, &directory)?;
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = Part { bytes: body.len() as u64, crc: crc32fast::hash(body) };
+        let mut crc = crc32fast::Hasher::new();
+        body.iter().for_each(|piece| crc.update(piece));
+        let part = Part { bytes: body.iter().map(|piece| piece.len() as u64).sum(), crc: crc.finalize() };
         if number == 1 && known.part_bytes.is_some_and(|bytes| bytes != part.bytes) && known.parts.len() > 1 {
             return Err(Failure::found(ErrorKind::Other, "part 1 was uploaded again with another size"));
         }
@@ -81,10 +84,11 @@ impl Bucket {
         match part_bytes {
             Some(part_bytes) => {
                 fits(number, part, part_bytes)?;
-                let data = OpenOptions::new().write(true).open(directory.join("data"))?;
-                data.write_all_at(body, u64::from(number - 1) * part_bytes)?;
+                let mut data = OpenOptions::new().write(true).open(directory.join("data"))?;
+                data.seek(SeekFrom::Start(u64::from(number - 1) * part_bytes))?;
+                write_pieces(data, body)?;
             }
-            None => fs::write(parked(&directory, number), body)?,
+            None => write_pieces(File::create(parked(&directory, number))?, body)?,
         }
         let mut journal = OpenOptions::new().append(true).open(directory.join("parts"))?;
         journal.write_all(format!("{number} {} {:08x}\n", part.bytes, part.crc).as_bytes())?;
@@ -314,6 +318,10 @@ fn fits(number: u32, part: Part, part_bytes: u64) -> Result<(), Failure> {
     let message =
         format!("part {number} has {} bytes where part 1 has {part_bytes}: only the last part may differ, and be smaller", part.bytes);
     Err(Failure::found(ErrorKind::Other, message))
+}
+
+fn write_pieces(mut file: File, pieces: &[Bytes]) -> io::Result<()> {
+    pieces.iter().try_for_each(|piece| file.write_all(piece))
 }
 
 fn parked(directory: &Path, number: u32) -> PathBuf {

@@ -77,7 +77,7 @@ impl Store for LocalStore {
         self.blocking("CreateMultipartUpload", key, move |bucket| bucket.create_upload(&owned, &id)).await
     }
 
-    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         let (owned, upload) = (key.to_owned(), upload.to_owned());
         self.blocking("UploadPart", key, move |bucket| bucket.upload_part(&owned, &upload, number, &body)).await
     }

@@ -40,7 +40,7 @@ async fn read(store: &LocalStore, key: &str) -> Result<Vec<u8>, StoreError> {
 
 async fn upload(store: &LocalStore, key: &str, body: &'static [u8]) -> (String, Vec<String>) {
     let upload = store.create_upload(key, "id", &ObjectAttributes::default()).await.unwrap();
-    let part = store.upload_part(key, &upload, 1, Bytes::from_static(body)).await.unwrap();
+    let part = store.upload_part(key, &upload, 1, vec![Bytes::from_static(body)]).await.unwrap();
     (upload, vec![part])
 }
 
@@ -283,10 +283,10 @@ async fn names_of_uploads_are_no_paths() {
 async fn parts_of_several_sizes_are_refused() {
     let (_directory, store) = destination();
     let (name, mut parts) = upload(&store, "key", b"four").await;
-    let error = store.upload_part("key", &name, 2, Bytes::from_static(b"five5")).await.unwrap_err();
+    let error = store.upload_part("key", &name, 2, vec![Bytes::from_static(b"five5")]).await.unwrap_err();
     assert!(error.to_string().contains("part 2 has 5 bytes where part 1 has 4"), "{error}");
     for number in [2, 3] {
-        parts.push(store.upload_part("key", &name, number, Bytes::from_static(b"abc")).await.unwrap());
+        parts.push(store.upload_part("key", &name, number, vec![Bytes::from_static(b"abc")]).await.unwrap());
     }
     let error = store.complete_upload("key", &name, &parts, false).await.unwrap_err();
     assert!(error.to_string().contains("part 2 of upload"), "{error}");

@@ -148,7 +148,7 @@ impl Store for MemoryStore {
         Ok(name)
     }
 
-    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         const OP: &str = "UploadPart";
         if !(1..=10_000).contains(&number) {
             return Err(self.error(ErrorKind::Other, OP, key, format!("part number {number} is not between 1 and 10000")));
@@ -157,8 +157,9 @@ impl Store for MemoryStore {
         let Some(found) = state.uploads.get_mut(upload).filter(|found| found.key == key) else {
             return Err(self.no_such_upload(OP, key, upload));
         };
-        let etag = content_etag(&body);
-        found.parts.insert(number, Part { etag: etag.clone(), bytes: body });
+        let bytes = Bytes::from(body.concat());
+        let etag = content_etag(&bytes);
+        found.parts.insert(number, Part { etag: etag.clone(), bytes });
         Ok(etag)
     }
 

@@ -139,7 +139,7 @@ impl Store for S3Store {
         self.create(key, id, attributes).await
     }
 
-    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+    async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         self.part(key, upload, number, body).await
     }
 

@@ -1,8 +1,13 @@
 //! Multipart uploads.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl, ServerSideEncryption, StorageClass};
 use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{ID, S3Store};
@@ -34,14 +39,16 @@ impl S3Store {
         upload.ok_or_else(|| self.refused(ErrorKind::Other, OP, key, "the answer names no upload"))
     }
 
-    pub(super) async fn part(&self, key: &str, upload: &str, number: u32, body: Bytes) -> Result<String, StoreError> {
+    pub(super) async fn part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         const OP: &str = "UploadPart";
         let unhashed = self.inner.clients.plan.skips_payload_hash();
+        // What is hashed has to be in one piece.
+        let body = if unhashed || body.len() == 1 { body } else { vec![Bytes::from(body.concat())] };
         let output = self
             .attempt(OP, key, |current| {
                 let call = current.client.upload_part().bucket(&self.inner.bucket).key(key).upload_id(upload);
                 // Cloning `Bytes` copies nothing.
-                let call = call.part_number(number.cast_signed()).body(ByteStream::from(body.clone())).customize();
+                let call = call.part_number(number.cast_signed()).body(one_after_another(body.clone())).customize();
                 if unhashed { call.disable_payload_signing() } else { call }.send()
             })
             .await?;
@@ -108,6 +115,38 @@ impl S3Store {
             }
             marker = next;
         }
+    }
+}
+
+/// A request's body of several pieces, which are not put together.
+fn one_after_another(mut pieces: Vec<Bytes>) -> ByteStream {
+    match pieces.pop() {
+        Some(whole) if pieces.is_empty() => ByteStream::from(whole),
+        last => {
+            pieces.extend(last);
+            ByteStream::from_body_1_x(Pieces { left: pieces.into_iter() })
+        }
+    }
+}
+
+struct Pieces {
+    left: std::vec::IntoIter<Bytes>,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.left.next().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.as_slice().is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.as_slice().iter().map(|piece| piece.len() as u64).sum())
     }
 }
 

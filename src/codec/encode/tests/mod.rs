@@ -18,7 +18,6 @@ fn options(format: Format) -> EncodeOptions {
         csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
         parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
         buffer_bytes_max: 64 << 20,
-        piece_bytes: 1 << 20,
         file_bytes: 0,
         metadata: vec![],
     }
