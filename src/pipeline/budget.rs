@@ -34,7 +34,7 @@ impl Budget {
     /// `spec.worker.concurrency`; `workers` run side by side in this process.
     pub fn new(memory_bytes: u64, cores: usize, concurrency: Option<u32>, layout_bytes: u64, workers: u32) -> Self {
         let each = memory_bytes / u64::from(workers.max(1));
-        // A layout holds what it buffers; the chunk of a column and the part that leave it while a row group closes are in the base's slack.
+        // A layout holds what it buffers; the chunk of a column that leaves it while a row group closes is in the base's slack.
         let free = each.saturating_sub(BASE_BYTES / u64::from(workers.max(1)) + layout_bytes).max(24 * MIB);
         let upload_bytes = (free / 4).clamp(16 * MIB, 128 * MIB);
         let read_bytes = free.saturating_sub(upload_bytes).max(16 * MIB);

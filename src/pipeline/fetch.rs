@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,55 +22,49 @@ pub const FETCH_BYTES: u64 = RANGE_BYTES * (RANGES_AHEAD as u64 + 1);
 
 /// Bytes of `range` of an object, in order. Dropping it ends its requests.
 pub struct Fetch {
-    requests: Requests,
+    chunks: mpsc::Receiver<Result<Bytes, StoreError>>,
     /// Requests whose bytes were not taken yet.
     left: u64,
-}
-
-enum Requests {
-    /// One, which needs no task of its own: there is nothing to run ahead of.
-    One(BoxFuture<'static, Result<Bytes, StoreError>>),
-    /// Several, side by side.
-    Many { chunks: mpsc::Receiver<Result<Bytes, StoreError>>, _task: AbortOnDropHandle<()> },
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Fetch {
     /// Starts to fetch. An object (or range) up to [`RANGE_BYTES`] is one request; a larger one is fetched in ranges side by side.
     pub fn start(store: Arc<dyn Store>, object: Object, range: Range<u64>) -> Self {
-        let whole = range.start == 0 && range.end == object.size;
+        let (sender, chunks) = mpsc::channel(1);
         let left = (range.end - range.start).div_ceil(RANGE_BYTES).max(1);
-        let requests = if left == 1 {
-            Requests::One(Box::pin(async move { get_whole(store.as_ref(), &object, (!whole).then_some(range)).await }))
-        } else {
-            let (sender, chunks) = mpsc::channel(1);
-            let task = tokio::spawn(async move {
-                let mut pieces = stream::iter(range.clone().step_by(RANGE_BYTES as usize))
-                    .map(|start| get_whole(store.as_ref(), &object, Some(start..(start + RANGE_BYTES).min(range.end))))
-                    .buffered(RANGES_AHEAD);
-                while let Some(piece) = pieces.next().await {
-                    let failed = piece.is_err();
-                    if sender.send(piece).await.is_err() || failed {
-                        return;
-                    }
+        let task = tokio::spawn(async move {
+            let whole = range.start == 0 && range.end == object.size;
+            let starts = stream::iter((range.start..range.end.max(range.start + 1)).step_by(RANGE_BYTES as usize));
+            let mut pieces = starts
+                .map(|start| {
+                    let end = (start + RANGE_BYTES).min(range.end);
+                    let wanted = (!(whole && end == range.end && start == 0)).then_some(start..end);
+                    get_whole(store.as_ref(), &object, wanted)
+                })
+                .buffered(RANGES_AHEAD);
+            while let Some(piece) = pieces.next().await {
+                let failed = piece.is_err();
+                if sender.send(piece).await.is_err() || failed {
+                    return;
                 }
-            });
-            Requests::Many { chunks, _task: AbortOnDropHandle::new(task) }
-        };
-        Self { requests, left }
+            }
+        });
+        Self { chunks, left, _task: Some(AbortOnDropHandle::new(task)) }
     }
 
-    /// Whether [`Fetch::next`] has given the last bytes.
-    pub fn is_at_end(&self) -> bool {
-        self.left == 0
+    /// Bytes that are here already, and all there are.
+    pub fn done(bytes: Bytes) -> Self {
+        let (sender, chunks) = mpsc::channel(1);
+        sender.try_send(Ok(bytes)).expect("an empty channel takes one");
+        Self { chunks, left: 1, _task: None }
     }
 
-    /// The next bytes, `None` at the end.
+    /// The next bytes, `None` at the end. After an error nothing comes.
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         self.left = self.left.checked_sub(1)?;
-        match &mut self.requests {
-            Requests::One(request) => Some(request.await),
-            Requests::Many { chunks, .. } => chunks.recv().await,
-        }
+        // A task that ended before its time must not be taken for the end of the object.
+        Some(self.chunks.recv().await.expect("each request gives bytes or an error"))
     }
 }
 

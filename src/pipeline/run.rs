@@ -83,9 +83,11 @@ impl Lead<'_> {
             self.context.go_on()?;
             self.sweep().await?;
             self.context.progress.enter(Step::Plan);
+            let listed_whole = self.cursor.listed_to.is_none();
             if self.plan().await?.is_some() {
                 self.work().await?;
-                if self.cursor.listed_to.is_some() {
+                // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut.
+                if !listed_whole || self.cursor.listed_to.is_some() {
                     continue;
                 }
             }

@@ -221,12 +221,12 @@ impl Upload {
             size += piece.len() as u64;
             let room = self.part_bytes - part.bytes;
             if piece.len() >= room {
-                part.take(piece.split_to(room), permit.split(room));
+                part.take(piece.split_to(room), permit.split(room).expect("a permit for each byte"));
                 number += 1;
                 uploading.push_back(self.part(&upload, number, std::mem::take(&mut part)));
             }
             if !piece.is_empty() {
-                part.take(piece, Some(permit));
+                part.take(piece, permit);
             }
         }
         if part.bytes > 0 || number == 0 {
@@ -264,13 +264,19 @@ impl Part {
     /// Pieces up to this size are copied together: a write of its own costs about as much.
     const COPIED_BYTES_MAX: usize = 16 << 10;
 
-    fn take(&mut self, piece: Bytes, permit: Option<OwnedSemaphorePermit>) {
+    /// What copied pieces make at the most: a buffer that grew by doubling has twice what it holds.
+    const SMALL_BYTES_MAX: usize = 64 << 10;
+
+    fn take(&mut self, piece: Bytes, permit: OwnedSemaphorePermit) {
         self.bytes += piece.len();
-        match (&mut self.permits, permit) {
-            (Some(permits), Some(permit)) => permits.merge(permit),
-            (permits, permit) => *permits = permits.take().or(permit),
+        match &mut self.permits {
+            Some(permits) => permits.merge(permit),
+            None => self.permits = Some(permit),
         }
         if piece.len() <= Self::COPIED_BYTES_MAX {
+            if self.small.len() + piece.len() > Self::SMALL_BYTES_MAX {
+                self.end_small();
+            }
             self.small.extend_from_slice(&piece);
         } else {
             self.end_small();

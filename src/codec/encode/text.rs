@@ -162,6 +162,7 @@ impl TextEncoder {
             Compression::None => self.texts.drain(..).filter(|text| !text.is_empty()).collect(),
             codec => self.full_blocks(end).par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?,
         };
+        let texts = texts.into_iter().map(fitted).collect::<Vec<_>>();
         self.ready_bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
         self.ready.extend(texts.into_iter().map(Bytes::from));
         Ok(())
@@ -184,4 +185,12 @@ impl TextEncoder {
         }
         blocks
     }
+}
+
+/// Without the room that was guessed too large: it would wait for the upload with what it holds.
+fn fitted(mut text: Vec<u8>) -> Vec<u8> {
+    if text.capacity() / 5 > text.len() / 4 {
+        text.shrink_to_fit();
+    }
+    text
 }

@@ -3,25 +3,30 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Output, ReadError, Reader};
+use crate::codec::compression::detect;
 use crate::codec::decode::RecordDecoder;
 use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError, Decoded};
 use crate::model::format::{Compression, Format};
 use crate::model::plan::{PlannedObject, Slice};
 use crate::model::schema::TableSchema;
-use crate::pipeline::fetch::Fetch;
+use crate::pipeline::fetch::{Fetch, get_whole};
 
 /// Blocks cut in one visit to the pool: enough to be worth the way, few enough to bound what a small input can grow to.
 const BLOCKS_A_VISIT: usize = 4;
 
-/// Bytes of an object that is decoded where its bytes arrive, if a name or a setting does not call it compressed: some 100 µs at
-/// 300 MB/s, which is what the way to the pool and back costs on a busy machine.
-const DECODED_IN_PLACE_BYTES: u64 = 32 << 10;
+/// Objects up to this size are fetched whole before they are cut: one or two blocks, with nothing to do side by side.
+const SMALL_BYTES_MAX: u64 = TextOptions::BLOCK_BYTES as u64;
+
+/// Bytes of an object that is decoded where its bytes arrive: some 100 µs at 300 MB/s, which is what the way to the pool and back costs on a
+/// busy machine.
+const DECODED_IN_PLACE_BYTES_MAX: usize = 32 << 10;
 
 /// Bytes in which a sliced csv object's first record has to lie: thousands of column names.
 const HEADER_BYTES: u64 = 1 << 20;
@@ -31,23 +36,6 @@ enum Visit {
     Hungry,
     Full,
     Finished,
-}
-
-/// What comes back from a visit.
-struct Visited {
-    reader: TextReader,
-    blocks: Vec<Block>,
-    ended: Result<Visit, DecodeError>,
-}
-
-impl Visited {
-    /// The block of an object that has no other.
-    fn only_block(&self) -> Option<&Block> {
-        match (self.blocks.as_slice(), &self.ended) {
-            ([block], Ok(Visit::Finished)) => Some(block),
-            _ => None,
-        }
-    }
 }
 
 impl Reader {
@@ -73,11 +61,18 @@ impl Reader {
     ) -> Result<(), ReadError> {
         let options = self.text_options(planned, format);
         let range = options.first_byte()..planned.object.size;
-        let plain = self.settings.source.compression.of_key(&planned.object.key) == Compression::None;
-        let in_place = plain && range.end - range.start <= DECODED_IN_PLACE_BYTES;
-        let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
         let elsewhere = self.columns_before(planned, format).await?;
-        let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), range);
+        let mut fetch = if planned.slice.is_none() && planned.object.size <= SMALL_BYTES_MAX {
+            let bytes = get_whole(self.source.as_ref(), &planned.object, None).await;
+            let bytes = bytes.map_err(|error| ReadError::of_store(planned, error))?;
+            if detect(self.settings.source.compression, &bytes) == Compression::None {
+                return self.read_small(planned, format, table, bytes, output).await;
+            }
+            Fetch::done(bytes)
+        } else {
+            Fetch::start(Arc::clone(&self.source), planned.object.clone(), range)
+        };
+        let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
         let mut decoder: Option<Arc<RecordDecoder>> = None;
         let mut decoding = FuturesOrdered::new();
         loop {
@@ -86,28 +81,11 @@ impl Reader {
                     let bytes = bytes.map_err(|error| ReadError::of_store(planned, error))?;
                     self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     reader.feed(bytes);
-                    if fetch.is_at_end() {
-                        reader.end();
-                    }
                 }
                 None => reader.end(),
             }
             loop {
-                let first = decoder.is_none().then(|| (self.clone(), Arc::clone(&table), elsewhere.clone()));
-                let look = move || {
-                    let visited = visit(reader);
-                    // Many objects are one block, and another way to the pool costs more than decoding it.
-                    let only = first.zip(visited.only_block()).map(|((this, table, elsewhere), block)| {
-                        let columns = elsewhere.as_deref().or(visited.reader.header());
-                        this.decoder(columns, format, &table)?.decode(block)
-                    });
-                    (visited, only)
-                };
-                let (visited, only) = if in_place { look() } else { self.pool.run(look).await };
-                if let Some(decoded) = only {
-                    return self.emit(planned, decoded.map_err(|error| ReadError::of_decode(planned, error))?, output).await;
-                }
-                let Visited { reader: back, blocks, ended } = visited;
+                let (back, blocks, visit) = self.pool.run(move || visit(reader)).await;
                 reader = back;
                 for block in blocks {
                     let decoder = match &decoder {
@@ -127,7 +105,7 @@ impl Reader {
                     let pool = self.pool.clone();
                     decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move { pool.run(move || decoder.decode(&block)).await })));
                 }
-                match ended.map_err(|error| ReadError::of_decode(planned, error))? {
+                match visit.map_err(|error| ReadError::of_decode(planned, error))? {
                     Visit::Full => {}
                     Visit::Hungry => break,
                     Visit::Finished => {
@@ -139,6 +117,53 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Cuts and decodes an object of a block or two in one step. Each way to the pool costs more than decoding the 10 KB of many objects.
+    async fn read_small(
+        &self,
+        planned: &PlannedObject,
+        format: Format,
+        table: Arc<TableSchema>,
+        bytes: Bytes,
+        output: &mut Output,
+    ) -> Result<(), ReadError> {
+        self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let in_place = bytes.len() <= DECODED_IN_PLACE_BYTES_MAX;
+        let (this, options) = (self.clone(), self.text_options(planned, format));
+        let decode = move || {
+            let mut decoded = Vec::new();
+            let ended = this.decode_all(options, bytes, &table, &mut decoded);
+            (decoded, ended)
+        };
+        let (decoded, ended) = if in_place { decode() } else { self.pool.run(decode).await };
+        // Blocks before an error are whole, and may hold one that comes first.
+        for block in decoded {
+            self.emit(planned, block, output).await?;
+        }
+        ended.map_err(|error| ReadError::of_decode(planned, error))
+    }
+
+    fn decode_all(
+        &self,
+        options: TextOptions,
+        bytes: Bytes,
+        table: &Arc<TableSchema>,
+        decoded: &mut Vec<Decoded>,
+    ) -> Result<(), DecodeError> {
+        let format = options.format;
+        let mut reader = TextReader::new(options)?;
+        reader.feed(bytes);
+        reader.end();
+        let mut decoder: Option<RecordDecoder> = None;
+        while let Step::Block(block) = reader.next()? {
+            let decoder = match &decoder {
+                Some(decoder) => decoder,
+                None => decoder.insert(self.decoder(reader.header(), format, table)?),
+            };
+            decoded.push(decoder.decode(&block)?);
+        }
+        Ok(())
     }
 
     /// The columns of a csv object whose slice begins behind its header, read from the object's start.
@@ -191,18 +216,15 @@ impl Reader {
 }
 
 /// Takes what blocks the reader has, a few at most. Blocks found before an error come back with it: they are whole.
-fn visit(mut reader: TextReader) -> Visited {
+fn visit(mut reader: TextReader) -> (TextReader, Vec<Block>, Result<Visit, DecodeError>) {
     let mut blocks = Vec::new();
-    let ended = loop {
-        if blocks.len() == BLOCKS_A_VISIT {
-            break Ok(Visit::Full);
-        }
+    while blocks.len() < BLOCKS_A_VISIT {
         match reader.next() {
             Ok(Step::Block(block)) => blocks.push(block),
-            Ok(Step::NeedsData) => break Ok(Visit::Hungry),
-            Ok(Step::Finished) => break Ok(Visit::Finished),
-            Err(error) => break Err(error),
+            Ok(Step::NeedsData) => return (reader, blocks, Ok(Visit::Hungry)),
+            Ok(Step::Finished) => return (reader, blocks, Ok(Visit::Finished)),
+            Err(error) => return (reader, blocks, Err(error)),
         }
-    };
-    Visited { reader, blocks, ended }
+    }
+    (reader, blocks, Ok(Visit::Full))
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl, ServerSideEncryption, StorageClass};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -43,12 +43,12 @@ impl S3Store {
         const OP: &str = "UploadPart";
         let unhashed = self.inner.clients.plan.skips_payload_hash();
         // What is hashed has to be in one piece.
-        let body = if unhashed || body.len() == 1 { body } else { vec![Bytes::from(body.concat())] };
+        let body = if unhashed { body } else { vec![put_together(body)] };
         let output = self
             .attempt(OP, key, |current| {
                 let call = current.client.upload_part().bucket(&self.inner.bucket).key(key).upload_id(upload);
                 // Cloning `Bytes` copies nothing.
-                let call = call.part_number(number.cast_signed()).body(one_after_another(body.clone())).customize();
+                let call = call.part_number(number.cast_signed()).body(one_after_another(&body)).customize();
                 if unhashed { call.disable_payload_signing() } else { call }.send()
             })
             .await?;
@@ -118,14 +118,24 @@ impl S3Store {
     }
 }
 
+/// One piece of several, each given up once it is copied.
+fn put_together(mut pieces: Vec<Bytes>) -> Bytes {
+    if let [whole] = pieces.as_mut_slice() {
+        return std::mem::take(whole);
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    whole.freeze()
+}
+
 /// A request's body of several pieces, which are not put together.
-fn one_after_another(mut pieces: Vec<Bytes>) -> ByteStream {
-    match pieces.pop() {
-        Some(whole) if pieces.is_empty() => ByteStream::from(whole),
-        last => {
-            pieces.extend(last);
-            ByteStream::from_body_1_x(Pieces { left: pieces.into_iter() })
-        }
+fn one_after_another(pieces: &[Bytes]) -> ByteStream {
+    match pieces {
+        // A body that may be hashed has to be known as bytes.
+        [whole] => ByteStream::from(whole.clone()),
+        _ => ByteStream::from_body_1_x(Pieces { left: Vec::from(pieces).into_iter() }),
     }
 }
 
