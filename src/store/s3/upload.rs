@@ -176,4 +176,17 @@ mod tests {
         assert_eq!(tagging(&tags).as_deref(), Some("team=data%20%26%20ml&a%3Db=%C3%BC&empty="));
         assert_eq!(tagging(&[]), None);
     }
+
+    #[tokio::test]
+    async fn pieces_are_one_body() {
+        let pieces: Vec<Bytes> = ["one", "", "two", "three"].map(Bytes::from).into();
+        for count in 0..=pieces.len() {
+            let some = pieces[..count].to_vec();
+            let whole = some.concat();
+            let body = one_after_another(&some);
+            assert_eq!(body.size_hint(), (whole.len() as u64, Some(whole.len() as u64)), "its length is known before it is sent");
+            assert_eq!(body.collect().await.unwrap().into_bytes(), whole);
+            assert_eq!(put_together(some), whole);
+        }
+    }
 }
