@@ -41,9 +41,19 @@ pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), Run
                 reloads += 1;
                 tracing::info!(sync = %context.settings.id, "another worker moved the cursor: reading it again");
             }
+            Err(error) if context.cancel.is_cancelled() => return Err(stopped(context.interrupted(), error)),
             ended => return ended.map(|_| ()),
         }
     }
+}
+
+/// The outcome of a run that was told to stop and failed: a server that went on not answering is what it was stopped in, and no failure.
+fn stopped(interrupted: RunError, error: RunError) -> RunError {
+    if error.kind != RunErrorKind::Failed {
+        return error;
+    }
+    tracing::warn!("while it stopped: {error}");
+    interrupted
 }
 
 /// How a look at the cursor ended.
@@ -84,7 +94,7 @@ impl Lead<'_> {
             self.sweep().await?;
             self.context.progress.enter(Step::Plan);
             let listed_whole = self.cursor.listed_to.is_none();
-            if self.plan().await?.is_some() {
+            if self.plan().await? {
                 self.work().await?;
                 // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut.
                 if !listed_whole || self.cursor.listed_to.is_some() {
@@ -100,8 +110,8 @@ impl Lead<'_> {
         Ok(Progressed::Ended)
     }
 
-    /// Plans the next epoch and names it in the cursor; `None` when the pass has ended and found nothing more.
-    async fn plan(&mut self) -> Result<Option<()>, RunError> {
+    /// Plans the next epoch and names it in the cursor; `false` when the pass has ended and found nothing more.
+    async fn plan(&mut self) -> Result<bool, RunError> {
         let seed = (self.context.ids)();
         let run = self.this_run();
         let sampler = SourceSampler::new(self.context);
@@ -118,7 +128,7 @@ impl Lead<'_> {
         })
         .await?;
         let (key, plan) = match planned {
-            Planned::Nothing => return Ok(None),
+            Planned::Nothing => return Ok(false),
             Planned::Epoch(key, plan) => (key, plan),
         };
         let mut next = self.cursor.clone();
@@ -130,7 +140,7 @@ impl Lead<'_> {
         let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
         let bytes: u64 = plan.tables.iter().map(|table| table.bytes).sum();
         tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, objects, bytes, shards = plan.shards.len(), tables = plan.tables.len(), "planned");
-        Ok(Some(()))
+        Ok(true)
     }
 
     /// The run that the cursor names, or a new one.
@@ -223,5 +233,17 @@ impl Lead<'_> {
 
     async fn update_claim(&mut self) -> Result<(), RunError> {
         self.held.update(self.context.destination.as_ref(), &self.context.owner, self.cursor.epoch).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_told_to_stop_was_interrupted_whatever_does_not_answer() {
+        let outcome = |kind| stopped(RunError::new(RunErrorKind::Interrupted, "safe to repeat"), RunError::new(kind, "why")).kind;
+        assert_eq!(outcome(RunErrorKind::Failed), RunErrorKind::Interrupted, "the network");
+        assert_eq!(outcome(RunErrorKind::BadData), RunErrorKind::BadData, "what the next run meets again is said");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::pipeline::context::Context;
-use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::error::RunError;
 use crate::pipeline::run::{RunSummary, follow, lead};
 
 /// How long a run that was told to stop may take to its next safe place, before it is left where it is: that is safe at any point, and only
@@ -33,35 +33,11 @@ pub async fn run(context: &Context, workers: u32, summary: &mut RunSummary) -> R
             tracing::debug!(sync = %context.settings.id, "a following worker stopped: {error}");
         }
     }
-    match result {
-        Err(error) if context.cancel.is_cancelled() => Err(stopped(context.interrupted(), error)),
-        result => result,
-    }
-}
-
-/// The outcome of a run that was told to stop and failed: a server that went on not answering is what it was stopped in, and no failure.
-fn stopped(interrupted: RunError, error: RunError) -> RunError {
-    if error.kind != RunErrorKind::Failed {
-        return error;
-    }
-    tracing::warn!("while it stopped: {error}");
-    interrupted
+    result
 }
 
 /// Returns when the run was told to stop a while ago.
 async fn out_of_patience(context: &Context) {
     context.cancel.cancelled().await;
     tokio::time::sleep(PATIENCE).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_that_was_told_to_stop_was_interrupted_whatever_does_not_answer() {
-        let outcome = |kind| stopped(RunError::new(RunErrorKind::Interrupted, "safe to repeat"), RunError::new(kind, "why")).kind;
-        assert_eq!(outcome(RunErrorKind::Failed), RunErrorKind::Interrupted, "the network");
-        assert_eq!(outcome(RunErrorKind::BadData), RunErrorKind::BadData, "what the next run meets again is said");
-    }
 }
