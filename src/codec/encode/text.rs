@@ -162,9 +162,8 @@ impl TextEncoder {
             Compression::None => self.texts.drain(..).filter(|text| !text.is_empty()).collect(),
             codec => self.full_blocks(end).par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?,
         };
-        let texts = texts.into_iter().map(fitted).collect::<Vec<_>>();
         self.ready_bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
-        self.ready.extend(texts.into_iter().map(Bytes::from));
+        self.ready.extend(texts.into_iter().map(fitted).map(Bytes::from));
         Ok(())
     }
 

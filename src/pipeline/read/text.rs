@@ -16,7 +16,7 @@ use crate::codec::{Block, DecodeError, Decoded};
 use crate::model::format::{Compression, Format};
 use crate::model::plan::{PlannedObject, Slice};
 use crate::model::schema::TableSchema;
-use crate::pipeline::fetch::{Fetch, get_whole};
+use crate::pipeline::fetch::Fetch;
 
 /// Blocks cut in one visit to the pool: enough to be worth the way, few enough to bound what a small input can grow to.
 const BLOCKS_A_VISIT: usize = 4;
@@ -63,10 +63,9 @@ impl Reader {
         let range = options.first_byte()..planned.object.size;
         let elsewhere = self.columns_before(planned, format).await?;
         let mut fetch = if planned.slice.is_none() && planned.object.size <= SMALL_BYTES_MAX {
-            let bytes = get_whole(self.source.as_ref(), &planned.object, None).await;
-            let bytes = bytes.map_err(|error| ReadError::of_store(planned, error))?;
+            let bytes = self.get(planned, None).await?;
             if detect(self.settings.source.compression, &bytes) == Compression::None {
-                return self.read_small(planned, format, table, bytes, output).await;
+                return self.read_small(planned, options, table, bytes, output).await;
             }
             Fetch::done(bytes)
         } else {
@@ -123,14 +122,14 @@ impl Reader {
     async fn read_small(
         &self,
         planned: &PlannedObject,
-        format: Format,
+        options: TextOptions,
         table: Arc<TableSchema>,
         bytes: Bytes,
         output: &mut Output,
     ) -> Result<(), ReadError> {
         self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let in_place = bytes.len() <= DECODED_IN_PLACE_BYTES_MAX;
-        let (this, options) = (self.clone(), self.text_options(planned, format));
+        let this = self.clone();
         let decode = move || {
             let mut decoded = Vec::new();
             let ended = this.decode_all(options, bytes, &table, &mut decoded);

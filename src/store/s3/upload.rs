@@ -133,6 +133,7 @@ fn put_together(mut pieces: Vec<Bytes>) -> Bytes {
 /// A request's body of several pieces, which are not put together.
 fn one_after_another(pieces: &[Bytes]) -> ByteStream {
     match pieces {
+        [] => ByteStream::default(),
         // A body that may be hashed has to be known as bytes.
         [whole] => ByteStream::from(whole.clone()),
         _ => ByteStream::from_body_1_x(Pieces { left: Vec::from(pieces).into_iter() }),
