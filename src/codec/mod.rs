@@ -4,8 +4,10 @@ mod caught;
 pub mod compression;
 pub mod decode;
 pub mod encode;
+mod source_group;
 
 pub use caught::catching;
+pub use source_group::{GroupRows, SourceGroup};
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -44,6 +46,8 @@ pub struct Decoded {
     pub bad: Vec<BadRecord>,
     /// What this block alone would be, when the table's schema cannot hold it.
     pub surprise: Option<TableSchema>,
+    /// The stored rows that the batch's are, where it is one batch and a file could take them over.
+    pub stored: Option<GroupRows>,
 }
 
 /// A record that cannot become a row.

@@ -284,6 +284,11 @@ pub struct ParquetSettings {
     pub level: i32,
 }
 
+impl ParquetSettings {
+    /// The level of whoever names none: zstd's own default.
+    pub const LEVEL_DEFAULT: i32 = 3;
+}
+
 /// Codecs of parquet pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

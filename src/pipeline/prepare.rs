@@ -164,7 +164,7 @@ impl Shard<'_> {
                     rows += more;
                     table.rows += more;
                     self.context.progress.rows.fetch_add(more, Ordering::Relaxed);
-                    if active.push(read.index, first_row, decoded.batches).await.is_err() {
+                    if active.push(read.index, first_row, decoded).await.is_err() {
                         let failed = writer.take().expect("it was just used");
                         return Err(failed.failure().await);
                     }

@@ -104,6 +104,12 @@ impl WindowedObject {
         Self { inner: Arc::new(Inner { store, object, handle, wanted: Mutex::new(wanted), failure: Mutex::new(None) }) }
     }
 
+    /// Whether all that is wanted is held at once.
+    pub fn is_held(&self) -> bool {
+        let wanted = self.inner.wanted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        matches!(*wanted, Wanted::Pieces(_))
+    }
+
     /// The store's error behind the last failed read, once.
     pub fn take_failure(&self) -> Option<StoreError> {
         self.inner.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()

@@ -383,3 +383,40 @@ fn json_array_output_is_one_array_a_file() {
     assert_eq!(site.keys().len(), 3);
     assert_eq!(call("rows", json!({"dir": site.output()})), json!([{"id": 1}, {"id": 2}, {"id": 3}, {"id": 4}, {"id": 5}]));
 }
+
+/// Row groups that are as ours would be keep their chunks, whoever wrote them: the rows are the same, and nothing is compressed again.
+#[test]
+fn row_groups_of_parquet_are_taken_over() {
+    let write = r#"
+import random
+random.seed(7)
+rows = 2 * 40960
+pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+events = pa.table({
+    "id": pa.array(range(rows), pa.int64()),
+    "text": pa.array([None if n % 11 == 0 else random.randbytes(130).hex() for n in range(rows)], pa.string()),
+    "price": pa.array([n / 7 for n in range(rows)], pa.float64()),
+})
+if writer == "duckdb":
+    duckdb.sql(f"copy events to '{path}' (format parquet, compression zstd, row_group_size 40960)")
+else:
+    pq.write_table(events, path, compression="zstd", row_group_size=40960, data_page_version=writer, write_page_checksum=True)
+"#;
+    let compare = r#"
+out = [os.path.join(dir, name) for name in files(dir)]
+def chunks(paths):
+    groups = [pq.ParquetFile(p).metadata.row_group(g) for p in paths for g in range(pq.ParquetFile(p).metadata.num_row_groups)]
+    return [[g.num_rows, g.column(1).total_compressed_size, g.column(1).statistics.null_count, g.column(1).statistics.max] for g in groups]
+def rows(paths):
+    return duckdb.sql(f"select count(*), sum(id), count(text), md5(string_agg(text, '' order by id)), sum(price) from read_parquet({paths})").fetchall()
+result = [chunks([path]) == chunks(out), rows([path]) == rows(out), len(chunks(out))]
+"#;
+    for writer in ["1.0", "2.0", "duckdb"] {
+        let site = Site::directory();
+        site.only(json!({"destination": {"format": "parquet"}}));
+        let object = json!({"path": site.path("data/raw/t/a.parquet"), "writer": writer, "dir": site.output()});
+        python(write, object.clone());
+        site.run_ok();
+        assert_eq!(python(compare, object), json!([true, true, 2]), "{writer}");
+    }
+}

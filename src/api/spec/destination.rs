@@ -226,7 +226,7 @@ fn row_group_rows() -> i64 {
 }
 
 fn level() -> i32 {
-    3
+    settings::ParquetSettings::LEVEL_DEFAULT
 }
 
 impl Default for ParquetSpec {

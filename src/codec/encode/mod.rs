@@ -9,14 +9,18 @@ mod compress;
 mod csv;
 mod json;
 mod parquet;
+mod take_over;
 mod text;
 pub(crate) mod time_text;
 pub(crate) mod value;
+
+use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
+use super::SourceGroup;
 use crate::model::format::{Compression, Format};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
@@ -124,6 +128,22 @@ impl FileEncoder {
         match &mut self.0 {
             Encoder::Parquet(encoder) => encoder.write(batch),
             Encoder::Text(encoder) => encoder.write(batch),
+        }
+    }
+
+    /// Lets the file take over what it can of a stored row group whose rows are the next, all of them: see [`FileEncoder::takes_over`].
+    pub fn take_over(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Encoder::Parquet(encoder) => encoder.take_over(group),
+            Encoder::Text(_) => Ok(()),
+        }
+    }
+
+    /// Whether rows of a stored row group have still to come before the file may end.
+    pub fn takes_over(&self) -> bool {
+        match &self.0 {
+            Encoder::Parquet(encoder) => encoder.takes_over(),
+            Encoder::Text(_) => false,
         }
     }
 

@@ -14,26 +14,32 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use rayon::prelude::*;
 
 use super::cardinality::outgrows;
+use super::take_over::{self, TakenOver};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
+use crate::codec::source_group::SourceGroup;
 use crate::model::format::Format;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// One parquet file being written.
 pub(super) struct ParquetEncoder {
     schema: SchemaRef,
+    descriptor: SchemaDescriptor,
+    options: EncodeOptions,
     /// Properties that do not depend on the rows.
     properties: WriterPropertiesBuilder,
     /// Begun with the first rows, which decide how columns are encoded.
     file: Option<File>,
     /// Row groups that are encoded and not given out, each as its leaves' chunks.
-    closed: Vec<Vec<ArrowColumnChunk>>,
-    /// The open row group: the leaf writers of each column.
+    closed: Vec<Vec<Chunk>>,
+    /// The open row group: the leaf writers of each column, none of those that are taken over.
     columns: Vec<Vec<ArrowColumnWriter>>,
+    /// What the open row group takes over.
+    taken: Option<TakenOver>,
     /// Rows that the open row group's writers have taken.
     group_rows: usize,
     /// Rows that wait to be encoded together, see [`EncodeOptions::gather_bytes`].
@@ -43,6 +49,22 @@ pub(super) struct ParquetEncoder {
     /// Whether the last row group is closed.
     finished: bool,
     limits: Limits,
+}
+
+/// One leaf of a closed row group.
+enum Chunk {
+    Encoded(Box<ArrowColumnChunk>),
+    /// A leaf of a stored row group, as it is.
+    Stored(Arc<SourceGroup>, usize),
+}
+
+impl Chunk {
+    fn bytes(&self) -> u64 {
+        match self {
+            Chunk::Encoded(chunk) => chunk.close().bytes_written,
+            Chunk::Stored(group, leaf) => group.chunk(*leaf).compressed_size().unsigned_abs(),
+        }
+    }
 }
 
 struct File {
@@ -75,10 +97,13 @@ impl ParquetEncoder {
         let clamp = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         Ok(Self {
             schema: Arc::clone(schema),
+            descriptor: ArrowSchemaConverter::new().convert(schema)?,
+            options: options.clone(),
             properties: properties(options)?,
             file: None,
             closed: Vec::new(),
             columns: Vec::new(),
+            taken: None,
             group_rows: 0,
             gathered: Vec::new(),
             gathered_rows: 0,
@@ -93,16 +118,50 @@ impl ParquetEncoder {
         })
     }
 
+    /// Closes the open row group and begins one of these stored rows, if anything of them can be taken over. The next batches are theirs, all of
+    /// them.
+    pub(super) fn take_over(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
+        if let Some(taken) = TakenOver::new(group, &self.schema, &self.descriptor, &self.options) {
+            self.encode_gathered()?;
+            self.close_group()?;
+            self.taken = Some(taken);
+        }
+        Ok(())
+    }
+
+    pub(super) fn takes_over(&self) -> bool {
+        self.taken.is_some()
+    }
+
+    fn write_taken(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        let taken = self.taken.as_mut().expect("the caller has seen it");
+        assert!(batch.num_rows() <= taken.rows_left, "a row group has as many rows as its batches");
+        taken.rows_left -= batch.num_rows();
+        let ends = taken.rows_left == 0;
+        self.gather(batch.clone());
+        if ends || self.gathered_bytes >= self.limits.gather_bytes {
+            self.encode_gathered()?;
+        }
+        if ends { self.close_group() } else { Ok(()) }
+    }
+
+    fn gather(&mut self, batch: RecordBatch) {
+        self.gathered_bytes += batch_bytes(&batch);
+        self.gathered_rows += batch.num_rows();
+        self.gathered.push(batch);
+    }
+
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        if self.takes_over() {
+            return self.write_taken(batch);
+        }
         let mut start = 0;
         while start < batch.num_rows() {
             let room = self.limits.group_rows - self.group_rows - self.gathered_rows;
             let rows = room.min(batch.num_rows() - start);
             let slice = batch.slice(start, rows);
             start += rows;
-            self.gathered_bytes += batch_bytes(&slice);
-            self.gathered_rows += rows;
-            self.gathered.push(slice);
+            self.gather(slice);
             if rows == room || self.gathered_bytes >= self.limits.gather_bytes {
                 self.encode_gathered()?;
                 self.close_full_group()?;
@@ -112,7 +171,8 @@ impl ParquetEncoder {
     }
 
     pub(super) fn gathers(&self, batch: &RecordBatch) -> bool {
-        self.group_rows + self.gathered_rows + batch.num_rows() < self.limits.group_rows
+        self.taken.is_none()
+            && self.group_rows + self.gathered_rows + batch.num_rows() < self.limits.group_rows
             && self.gathered_bytes + batch_bytes(batch) < self.limits.gather_bytes
     }
 
@@ -129,8 +189,12 @@ impl ParquetEncoder {
         let Some(file) = &mut self.file else { return Ok(()) };
         for chunks in self.closed.drain(..) {
             let mut group = file.writer.next_row_group().map_err(EncodeError::from)?;
-            for chunk in chunks {
-                chunk.append_to_row_group(&mut group).map_err(EncodeError::from)?;
+            for (at, chunk) in chunks.into_iter().enumerate() {
+                match chunk {
+                    Chunk::Encoded(chunk) => chunk.append_to_row_group(&mut group),
+                    Chunk::Stored(stored, leaf) => take_over::append(&mut group, stored, leaf, self.descriptor.column(at)),
+                }
+                .map_err(EncodeError::from)?;
                 file.pieces.try_iter().try_for_each(&mut take)?;
             }
             group.close().map_err(EncodeError::from)?;
@@ -153,7 +217,7 @@ impl ParquetEncoder {
     }
 
     fn closed_bytes(&self) -> u64 {
-        self.closed.iter().flatten().map(|chunk| chunk.close().bytes_written).sum()
+        self.closed.iter().flatten().map(Chunk::bytes).sum()
     }
 
     /// The file, begun for the rows that are gathered.
@@ -171,8 +235,7 @@ impl ParquetEncoder {
             .into_par_iter()
             .map(|at| outgrows(gathered.iter().map(|batch| batch.column(at)), DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT))
             .collect();
-        let descriptor = ArrowSchemaConverter::new().convert(&self.schema)?;
-        let mut properties = self.properties.clone().set_data_page_row_count_limit(page_rows(descriptor.num_columns()));
+        let mut properties = self.properties.clone().set_data_page_row_count_limit(page_rows(self.descriptor.num_columns()));
         for (field, _) in self.schema.fields().iter().zip(outgrown).filter(|(_, outgrown)| *outgrown) {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
@@ -185,7 +248,7 @@ impl ParquetEncoder {
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
         let (done, pieces) = mpsc::channel();
-        let writer = SerializedFileWriter::new(Pieces { done, open: Vec::new() }, descriptor.root_schema_ptr(), Arc::new(properties))?;
+        let writer = SerializedFileWriter::new(Pieces { done, open: Vec::new() }, self.descriptor.root_schema_ptr(), Arc::new(properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
         Ok(File { writer, pieces, factory, groups: 0 })
     }
@@ -205,9 +268,14 @@ impl ParquetEncoder {
         }
         if self.columns.is_empty() {
             self.columns = self.file()?.open_columns()?;
+            if let Some(taken) = &self.taken {
+                let leaves = self.columns.iter_mut().zip(&taken.columns);
+                leaves.filter(|(_, taken)| taken.is_some()).for_each(|(writers, _)| writers.clear());
+            }
         }
         let (schema, gathered) = (&self.schema, &self.gathered);
-        let mut columns: Vec<(usize, &mut Vec<ArrowColumnWriter>)> = self.columns.iter_mut().enumerate().collect();
+        let mut columns: Vec<(usize, &mut Vec<ArrowColumnWriter>)> =
+            self.columns.iter_mut().enumerate().filter(|(_, writers)| !writers.is_empty()).collect();
         columns.sort_by_cached_key(|(at, _)| Reverse(gathered.iter().map(|batch| array_bytes(batch.column(*at))).sum::<usize>()));
         heaviest_first(columns, |(at, writers)| {
             let field = schema.field(at);
@@ -234,8 +302,21 @@ impl ParquetEncoder {
         if self.group_rows == 0 {
             return Ok(());
         }
-        let writers: Vec<ArrowColumnWriter> = self.columns.drain(..).flatten().collect();
-        self.closed.push(writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?);
+        let writers: Vec<ArrowColumnWriter> = self.columns.iter_mut().flat_map(|writers| writers.drain(..)).collect();
+        let encoded = writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, ParquetError>>()?;
+        let mut encoded = encoded.into_iter().map(|chunk| Chunk::Encoded(Box::new(chunk)));
+        self.closed.push(match self.taken.take() {
+            None => encoded.collect(),
+            Some(taken) => {
+                let leaves = taken.leaves(&self.descriptor).into_iter();
+                let chunk = |stored: Option<usize>| match stored {
+                    Some(leaf) => Chunk::Stored(Arc::clone(&taken.group), leaf),
+                    None => encoded.next().expect("a leaf that is not taken over has a writer"),
+                };
+                leaves.map(chunk).collect()
+            }
+        });
+        self.columns.clear();
         self.group_rows = 0;
         Ok(())
     }
@@ -300,7 +381,7 @@ fn properties(options: &EncodeOptions) -> Result<WriterPropertiesBuilder, Parque
         .set_max_row_group_row_count(None))
 }
 
-fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> {
+pub(super) fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> {
     Ok(match settings.codec {
         ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(settings.level)?),
         ParquetCodec::Gzip => Compression::GZIP(GzipLevel::try_new(u32::try_from(settings.level).unwrap_or(0))?),

@@ -21,6 +21,7 @@ use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 
 use super::cpu::CpuPool;
 use super::error::RunErrorKind;
+use crate::codec::GroupRows;
 use crate::codec::encode::{EncodeError, EncodeOptions};
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
@@ -232,8 +233,16 @@ impl<S: FileSink> Layout<S> {
     }
 
     /// Takes the next batch, in [`crate::model::schema::TableSchema::arrow`]'s schema. Objects come in the shard's order, so tables do
-    /// too. `first_row` is the number of the batch's first row among the rows of its object, from 1 (bad records are not counted).
-    pub fn push(&mut self, index: u32, object: &PlannedObject, first_row: u64, batch: &RecordBatch) -> Result<(), LayoutError> {
+    /// too. `first_row` is the number of the batch's first row among the rows of its object, from 1 (bad records are not counted). `stored` says
+    /// which stored rows they are, where the object's whole row group comes batch by batch.
+    pub fn push(
+        &mut self,
+        index: u32,
+        object: &PlannedObject,
+        first_row: u64,
+        batch: &RecordBatch,
+        stored: Option<&GroupRows>,
+    ) -> Result<(), LayoutError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -252,7 +261,7 @@ impl<S: FileSink> Layout<S> {
             }
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let origin = Origin { objects: (index, index), key: &object.object.key };
+        let origin = Origin { objects: (index, index), key: &object.object.key, stored };
         match &open.lineage {
             Some(schema) => {
                 let batch = lineage::add(batch, schema, &object.object, first_row)?;

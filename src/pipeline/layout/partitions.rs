@@ -165,7 +165,7 @@ impl Partitions {
             for start in range.clone().step_by(Self::GATHER_ROWS) {
                 let some = start..(start + Self::GATHER_ROWS).min(range.end);
                 let (batch, objects) = shared.pool.install(|| grouped.gather(&waiting, some))?;
-                series.write(shared, sink, &batch, Origin { objects, key: &self.source_key })?;
+                series.write(shared, sink, &batch, Origin { objects, key: &self.source_key, stored: None })?;
             }
             series.close(shared, sink)?;
         }
@@ -199,7 +199,7 @@ impl Partitions {
                 };
                 ahead = pieces.next().transpose()?.map(begin);
                 for (batch, objects) in stored {
-                    series.write(shared, sink, &batch, Origin { objects, key: &self.source_key })?;
+                    series.write(shared, sink, &batch, Origin { objects, key: &self.source_key, stored: None })?;
                 }
             }
             series.close(shared, sink)?;

@@ -5,6 +5,7 @@ use arrow_schema::SchemaRef;
 
 use super::sink::{FileEnd, FileSink, NewFile};
 use super::{LayoutError, Shared};
+use crate::codec::GroupRows;
 use crate::codec::encode::{EncodeOptions, FileEncoder, batch_bytes};
 use crate::model::identity::{FileIdentity, FilePurpose};
 use crate::model::manifest::{FileKind, StagedFile};
@@ -53,11 +54,20 @@ pub(super) struct OpenFile {
     recorded: bool,
 }
 
+impl OpenFile {
+    /// Rows that it still takes.
+    fn rows_left(&self) -> u64 {
+        self.rows_max - self.rows
+    }
+}
+
 /// The objects that a batch's rows come from: first and last, and the key of the one that names files where templates ask for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
     pub objects: (u32, u32),
     pub key: &'a str,
+    /// The stored rows that they are, all in one batch, where a file may take them over.
+    pub stored: Option<&'a GroupRows>,
 }
 
 impl Series<'_> {
@@ -76,7 +86,13 @@ impl Series<'_> {
                 }
             }
             let Some(file) = self.open.as_mut() else { continue };
-            let room = usize::try_from(file.rows_max - file.rows).unwrap_or(usize::MAX);
+            if let Some(stored) = origin.stored.filter(|stored| stored.first == 0 && start == 0 && stored.group.rows() <= file.rows_left())
+            {
+                shared.pool.install(|| file.encoder.take_over(&stored.group))?;
+            }
+            // Rows that are taken over end together, in one file: its size is looked at again when they have.
+            let step = if file.encoder.takes_over() { usize::MAX } else { step };
+            let room = usize::try_from(file.rows_left()).unwrap_or(usize::MAX);
             let rows = (batch.num_rows() - start).min(step).min(room);
             let slice = batch.slice(start, rows);
             if file.encoder.gathers(&slice) {
@@ -91,7 +107,7 @@ impl Series<'_> {
             self.position.next_row += rows as u64;
             let verdict = if file.rows == file.rows_max {
                 Verdict::Full
-            } else if file.recorded {
+            } else if file.recorded || file.encoder.takes_over() {
                 Verdict::Open
             } else {
                 shared.rotation.verdict(file.rows, file.encoder.encoded_bytes())

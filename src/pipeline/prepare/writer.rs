@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::Shard;
 use crate::codec::encode::EncodeError;
+use crate::codec::{Decoded, GroupRows};
 use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
 use crate::pipeline::error::RunError;
@@ -28,6 +29,8 @@ struct Item {
     /// Number of the first row among the object's, from 1.
     first_row: u64,
     batches: Vec<RecordBatch>,
+    /// The stored rows that they are, see [`crate::codec::Decoded::stored`].
+    stored: Option<GroupRows>,
 }
 
 /// One attempt's output.
@@ -70,9 +73,10 @@ impl Writer {
     }
 
     /// Hands rows over; waits while the layout is behind.
-    pub(super) async fn push(&mut self, index: u32, first_row: u64, batches: Vec<RecordBatch>) -> Result<(), SinkClosed> {
+    pub(super) async fn push(&mut self, index: u32, first_row: u64, decoded: Decoded) -> Result<(), SinkClosed> {
+        let Decoded { batches, stored, .. } = decoded;
         self.gathered_bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        self.gathered.push(Item { index, first_row, batches });
+        self.gathered.push(Item { index, first_row, batches, stored });
         if self.gathered_bytes < HANDOVER_BYTES {
             return Ok(());
         }
@@ -137,10 +141,12 @@ fn lay_out(
         key => format!("{key} or an object read before it"),
     };
     while let Some(gathered) = items.blocking_recv() {
-        for Item { index, mut first_row, batches } in gathered {
+        for Item { index, mut first_row, batches, stored } in gathered {
             near = Some((near.map_or(index, |(first, _)| first), index));
             for batch in batches {
-                layout.push(index, &objects[index as usize], first_row, &batch).map_err(|error| (error, near.map(name)))?;
+                layout
+                    .push(index, &objects[index as usize], first_row, &batch, stored.as_ref())
+                    .map_err(|error| (error, near.map(name)))?;
                 first_row += batch.num_rows() as u64;
             }
         }

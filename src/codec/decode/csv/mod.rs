@@ -164,7 +164,7 @@ impl CsvDecoder {
         }
         bad.sort_by_key(|bad| bad.record);
         number_lines(block, &mut bad);
-        Ok(Ok(Decoded { batches, records: cells.records() as u64, bad, surprise: None }))
+        Ok(Ok(Decoded { batches, records: cells.records() as u64, bad, ..Decoded::default() }))
     }
 
     /// The rows `first..first + rows`, less those with a misfit that makes a bad record.

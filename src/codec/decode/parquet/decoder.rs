@@ -19,6 +19,7 @@ use super::pages::{OpenGroup, PageLimit};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
+use crate::codec::source_group::{GroupRows, SourceGroup};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
 
@@ -38,6 +39,8 @@ pub struct ParquetDecoder<R: ChunkReader + 'static> {
     limit: Arc<PageLimit>,
     rows_per_batch: usize,
     groups: VecDeque<usize>,
+    /// Whether batches say which stored rows they are.
+    names_stored: bool,
     current: Option<Current>,
     ended: bool,
 }
@@ -49,6 +52,7 @@ struct Current {
     rows: u64,
     rows_read: u64,
     offset: u64,
+    stored: Option<Arc<SourceGroup>>,
 }
 
 impl<R: ChunkReader + 'static> ParquetDecoder<R> {
@@ -87,9 +91,16 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             limit: PageLimit::new(page_bytes_max),
             rows_per_batch: rows_per_batch.max(1),
             groups: row_groups.into(),
+            names_stored: false,
             current: None,
             ended: false,
         })
+    }
+
+    /// Lets batches say which stored rows they are, for a file that may take them over. The object's bytes live as long as they do.
+    pub fn naming_stored(mut self, names_stored: bool) -> Self {
+        self.names_stored = names_stored;
+        self
     }
 
     /// The next batch and its bad records. A table that cannot hold the object's columns gets one surprise and nothing else; one that
@@ -132,7 +143,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
                     let first = current.rows_read;
                     current.rows_read += batch.num_rows() as u64;
                     let (ordinal, offset) = (current.ordinal, current.offset);
-                    return self.table_batch(&batch, ordinal, first, offset).map(Some);
+                    let stored = current.stored.clone().map(|group| GroupRows { group, first });
+                    return self.table_batch(&batch, ordinal, first, offset).map(|decoded| Some(Decoded { stored, ..decoded }));
                 }
                 Some(Err(error)) => return Err(unreadable(error.to_string())),
                 None if current.rows_read != current.rows => {
@@ -163,7 +175,27 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;
-        Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset }))
+        let stored = self.names_stored.then(|| self.stored(ordinal)).flatten();
+        Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset, stored }))
+    }
+
+    /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that are not.
+    fn stored(&self, ordinal: usize) -> Option<Arc<SourceGroup>> {
+        let Plan::Read(sources) = &self.plan else { return None };
+        if self.table.rescued {
+            return None;
+        }
+        let columns = self.table.columns.iter().zip(sources).map(|(column, source)| match source {
+            Source::Absent => Some(None),
+            Source::Column { at, .. } => {
+                let root = &self.read[*at];
+                (root.carried == column.written_type()).then(|| Some(root.leaves.clone()))
+            }
+        });
+        let columns = columns.collect::<Option<Vec<_>>>()?;
+        let reader = Arc::clone(&self.reader);
+        let read = Box::new(move |start, length| reader.get_bytes(start, length));
+        Some(Arc::new(SourceGroup::new(Arc::clone(&self.metadata), ordinal, columns, read)))
     }
 
     /// One batch as it was read, in the table's schema.
@@ -209,7 +241,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             .map_err(|error| bad(format!("row group {ordinal} contradicts the table: {error}")))?;
         let (batch, bad) = misfits.split(batch, ordinal, first, offset)?;
         let batches = if batch.num_rows() == 0 { Vec::new() } else { vec![batch] };
-        Ok(Decoded { batches, records, bad, surprise: None })
+        Ok(Decoded { batches, records, bad, ..Decoded::default() })
     }
 
     /// The columns that were read, in the types they are carried in.

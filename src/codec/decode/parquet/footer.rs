@@ -19,6 +19,9 @@ pub const FOOTER_BYTES: u64 = 64 << 10;
 /// Magic at both ends, and the length of the metadata: nothing shorter is parquet.
 const OBJECT_BYTES_MIN: u64 = 12;
 
+/// Footers up to this size keep their statistics: those of some thousand column chunks, and a few megabytes in memory.
+const STATISTICS_FOOTER_BYTES: u64 = 1 << 20;
+
 /// What an object's last bytes give.
 #[derive(Clone, Debug)]
 pub enum Footer {
@@ -30,7 +33,8 @@ pub enum Footer {
 
 /// Parses the footer of an object of `size` bytes from its last bytes, `tail` (at least 8, or all of a shorter object).
 ///
-/// Statistics and page indexes are left out: nothing here reads them, and they can be most of a footer.
+/// Statistics are kept of footers up to [`STATISTICS_FOOTER_BYTES`], where they can be read: files that take column chunks over need them, nothing
+/// here reads them, and they can be most of a large footer. Page indexes are left out.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the object is not parquet, is encrypted or corrupt, or points outside of itself;
@@ -61,17 +65,24 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
     if (tail.len() as u64) < needed {
         return Ok(Footer::NeedsTail(needed));
     }
-    let metadata = caught(|| decode(tail, size))?;
+    let with_statistics = match length <= STATISTICS_FOOTER_BYTES {
+        true => caught(|| decode(tail.clone(), size, ParquetStatisticsPolicy::KeepAll)).ok(),
+        false => None,
+    };
+    let metadata = match with_statistics {
+        Some(metadata) => metadata,
+        None => caught(|| decode(tail, size, ParquetStatisticsPolicy::SkipAll))?,
+    };
     check(&metadata, end - length)?;
     Ok(Footer::Done(Arc::new(metadata)))
 }
 
-fn decode(tail: Bytes, size: u64) -> Result<ParquetMetaData, DecodeError> {
+fn decode(tail: Bytes, size: u64, statistics: ParquetStatisticsPolicy) -> Result<ParquetMetaData, DecodeError> {
     let corrupt = |error: parquet::errors::ParquetError| bad(format!("its footer is corrupt: {error}"));
     let options = ParquetMetaDataOptions::new()
         // They tell how many pages a column chunk has.
         .with_encoding_stats_as_mask(false)
-        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_column_stats_policy(statistics)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let mut decoder = ParquetMetaDataPushDecoder::try_new(size)
         .map_err(corrupt)?

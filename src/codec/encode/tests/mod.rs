@@ -1,4 +1,5 @@
 mod parquet;
+mod take_over;
 mod text;
 
 use std::sync::Arc;

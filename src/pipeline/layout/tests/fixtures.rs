@@ -110,15 +110,17 @@ pub fn object(key: &str, table: u32) -> PlannedObject {
 }
 
 /// One push.
+#[derive(Clone)]
 pub struct Input {
     pub index: u32,
     pub object: PlannedObject,
     pub first_row: u64,
     pub batch: RecordBatch,
+    pub stored: Option<GroupRows>,
 }
 
 pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
-    Input { index, object, first_row: 1, batch }
+    Input { index, object, first_row: 1, batch, stored: None }
 }
 
 /// Lays everything out on so many threads.
@@ -128,7 +130,7 @@ pub fn lay_out(plan: &Arc<Plan>, inputs: &[Input], threads: usize, cuts: Option<
         LayoutContext { plan: Arc::clone(plan), shard: 3, scratch: scratch.path().to_owned(), pool: CpuPool::new(threads).unwrap(), cuts };
     let mut layout = Layout::new(context, Kept::default());
     for input in inputs {
-        layout.push(input.index, &input.object, input.first_row, &input.batch)?;
+        layout.push(input.index, &input.object, input.first_row, &input.batch, input.stored.as_ref())?;
     }
     let made = layout.finish()?.made;
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is left behind");

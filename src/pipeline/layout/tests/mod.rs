@@ -1,3 +1,4 @@
 mod fixtures;
 mod partitioned;
 mod plain;
+mod taken_over;

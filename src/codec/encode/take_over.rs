@@ -1,0 +1,128 @@
+//! Which column chunks of a stored row group a file takes over as they are.
+//!
+//! What comes from parquet and goes to parquet with the same codec is most often encoded as we would encode it, and compressing it again is most
+//! of the work. Its rows are decoded and verified all the same; only the chunk's bytes are not made again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, SchemaRef};
+use parquet::basic::{Compression, Encoding};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::writer::SerializedRowGroupWriter;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
+
+use super::EncodeOptions;
+use super::parquet::compression;
+use crate::codec::source_group::{GroupBytes, SourceGroup};
+use crate::model::settings::{ParquetCodec, ParquetSettings};
+
+/// A row group that is taken over, while its rows come in.
+pub(super) struct TakenOver {
+    pub group: Arc<SourceGroup>,
+    /// Rows that have not come yet.
+    pub rows_left: usize,
+    /// By column: the leaves that are taken as they are; `None` for a column that is encoded.
+    pub columns: Vec<Option<Range<usize>>>,
+}
+
+impl TakenOver {
+    /// `None` where nothing of the row group can be taken, or the file would not be what the options ask for.
+    ///
+    /// It has to be large, because small row groups are better joined, and small beside a file, because a file ends behind it.
+    pub fn new(group: &Arc<SourceGroup>, schema: &SchemaRef, descriptor: &SchemaDescriptor, options: &EncodeOptions) -> Option<Self> {
+        /// Of what a row group of ours takes in memory, and of a file.
+        const PART: u64 = 8;
+        let parquet = &options.parquet;
+        let (rows, bytes) = (group.rows(), group.stored_bytes());
+        let file_bytes = if options.file_bytes == 0 { u64::MAX } else { options.file_bytes };
+        let fits = rows <= parquet.row_group_rows && bytes <= parquet.row_group_bytes.min(file_bytes / PART);
+        if !fits || bytes < options.buffer_bytes_max as u64 / PART || !any_level(parquet) {
+            return None;
+        }
+        let codec = compression(parquet).ok()?;
+        let mut columns = vec![Vec::new(); schema.fields().len()];
+        for leaf in 0..descriptor.num_columns() {
+            columns[descriptor.get_column_root_idx(leaf)].push(leaf);
+        }
+        let taken = |(at, ours): (usize, Vec<usize>)| {
+            let theirs =
+                group.leaves(at).filter(|theirs| theirs.len() == ours.len() && !is_small_when_encoded(schema.field(at).data_type()))?;
+            let mut leaves = theirs.clone().zip(ours);
+            leaves.all(|(theirs, ours)| is_as_ours(group.chunk(theirs), &descriptor.column(ours), codec)).then_some(theirs)
+        };
+        let columns: Vec<_> = columns.into_iter().enumerate().map(taken).collect();
+        let any = columns.iter().any(Option::is_some);
+        any.then(|| Self { group: Arc::clone(group), rows_left: usize::try_from(rows).unwrap_or(usize::MAX), columns })
+    }
+
+    /// For each leaf of the file, the leaf of the stored row group that becomes it, or `None` where it is encoded.
+    pub fn leaves(&self, descriptor: &SchemaDescriptor) -> Vec<Option<usize>> {
+        let mut columns = self.columns.clone();
+        (0..descriptor.num_columns()).map(|leaf| columns[descriptor.get_column_root_idx(leaf)].as_mut().and_then(Iterator::next)).collect()
+    }
+}
+
+/// Whether any level of the codec will do: a chunk does not say at which it was compressed.
+fn any_level(settings: &ParquetSettings) -> bool {
+    matches!(settings.codec, ParquetCodec::Snappy | ParquetCodec::None) || settings.level == ParquetSettings::LEVEL_DEFAULT
+}
+
+/// Ordinals and times: our encoding of them is fast, and often a fraction of what others write.
+fn is_small_when_encoded(data_type: &DataType) -> bool {
+    data_type.is_integer() || matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
+}
+
+/// Whether a chunk is what we could have written: values stored in the same way, with statistics, in encodings that every reader knows. What the values
+/// mean is the same already: the column has the table's type without a cast ([`SourceGroup`]). Names and older annotations need not be.
+fn is_as_ours(chunk: &ColumnChunkMetaData, ours: &ColumnDescriptor, codec: Compression) -> bool {
+    let known = |encoding| {
+        use Encoding::{DELTA_BINARY_PACKED, PLAIN, RLE, RLE_DICTIONARY};
+        #[expect(deprecated, reason = "older writers name them so")]
+        let old = matches!(encoding, Encoding::PLAIN_DICTIONARY | Encoding::BIT_PACKED);
+        old || matches!(encoding, PLAIN | RLE | RLE_DICTIONARY | DELTA_BINARY_PACKED)
+    };
+    let layout = |descriptor: &ColumnDescriptor| {
+        (descriptor.physical_type(), descriptor.type_length(), descriptor.max_def_level(), descriptor.max_rep_level())
+    };
+    layout(chunk.column_descr()) == layout(ours)
+        && std::mem::discriminant(&chunk.compression()) == std::mem::discriminant(&codec)
+        && chunk.statistics().is_some()
+        && chunk.encodings().all(known)
+}
+
+/// Copies a stored chunk into the row group that is being written, as a leaf of the file, with its statistics. It has no page index: that of its
+/// object is not read.
+pub(super) fn append<W: std::io::Write + Send>(
+    to: &mut SerializedRowGroupWriter<'_, W>,
+    group: Arc<SourceGroup>,
+    leaf: usize,
+    ours: ColumnDescPtr,
+) -> Result<(), ParquetError> {
+    let stored = group.chunk(leaf);
+    let mut metadata = ColumnChunkMetaData::builder(ours)
+        .set_compression_codec(stored.compression_codec())
+        .set_encodings_mask(*stored.encodings_mask())
+        .set_num_values(stored.num_values())
+        .set_total_compressed_size(stored.compressed_size())
+        .set_total_uncompressed_size(stored.uncompressed_size())
+        .set_data_page_offset(stored.data_page_offset())
+        .set_dictionary_page_offset(stored.dictionary_page_offset());
+    if let Some(statistics) = stored.statistics() {
+        metadata = metadata.set_statistics(statistics.clone());
+    }
+    if let Some(pages) = stored.page_encoding_stats() {
+        metadata = metadata.set_page_encoding_stats(pages.clone());
+    }
+    let closed = ColumnCloseResult {
+        bytes_written: stored.compressed_size().unsigned_abs(),
+        rows_written: group.rows(),
+        metadata: metadata.build()?,
+        bloom_filter: None,
+        column_index: None,
+        offset_index: None,
+    };
+    to.append_column(&GroupBytes(group), closed)
+}
