@@ -129,11 +129,12 @@ impl Partitions {
         let touched: Vec<u32> = grouped.touched().filter(|d| shared.wants(files.table, self.directories.name(*d))).collect();
         // A few at a time: frames of all partitions together would need as much memory as the rows.
         for some in touched.chunks(Self::FRAMES_AT_ONCE) {
+            let compress = scratch.compresses();
             let frames: Vec<Frame> = shared.pool.install(|| {
                 some.par_iter()
                     .map(|directory| {
                         let (batch, objects) = grouped.gather(&waiting, grouped.range(*directory))?;
-                        Ok(Frame::new(&batch, objects)?)
+                        Ok(Frame::new(&batch, objects, compress)?)
                     })
                     .collect::<Result<_, LayoutError>>()
             })?;
