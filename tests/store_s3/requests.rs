@@ -53,6 +53,9 @@ async fn every_request_is_signed_and_plain() {
         assert!(request.path.starts_with("/bucket"), "path style: {request:?}");
         let unwanted = |name: &str| name.contains("checksum") || name == "x-amz-trailer" || name == "x-amz-request-payer";
         assert!(!request.headers.iter().any(|(name, _)| unwanted(name)), "third-party servers know no checksums: {request:?}");
+        let chatter = |name: &str| name.starts_with("amz-sdk-") || name == "x-amz-user-agent";
+        assert!(!request.headers.iter().any(|(name, _)| chatter(name)), "nobody has to read what nobody needs: {request:?}");
+        assert!(request.header("user-agent").is_some_and(|agent| agent.contains("app/s3sync")), "{request:?}");
         assert_eq!(request.header("accept-encoding"), None, "nobody may compress what we store: {request:?}");
         assert_eq!(request.header("content-encoding"), None, "a body is sent as it is: {request:?}");
     }
