@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use parquet::basic::Compression;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
@@ -60,6 +61,11 @@ impl fmt::Debug for SourceGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceGroup").field("ordinal", &self.ordinal).field("columns", &self.columns).finish_non_exhaustive()
     }
+}
+
+/// Whether a chunk has this codec, at whatever level.
+pub(super) fn is_of_codec(chunk: &ColumnChunkMetaData, codec: Compression) -> bool {
+    std::mem::discriminant(&chunk.compression()) == std::mem::discriminant(&codec)
 }
 
 /// The row group's bytes by their offset in the object.

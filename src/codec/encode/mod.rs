@@ -24,6 +24,7 @@ use super::SourceGroup;
 use crate::model::format::{Compression, Format};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
+pub use parquet::parquet_codec;
 use text::TextEncoder;
 
 /// How files are written.

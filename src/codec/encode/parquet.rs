@@ -374,14 +374,18 @@ fn is_unknown(data_type: &DataType) -> bool {
 fn properties(options: &EncodeOptions) -> Result<WriterPropertiesBuilder, ParquetError> {
     let metadata = options.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     Ok(WriterProperties::builder()
-        .set_compression(compression(&options.parquet)?)
+        .set_compression(parquet_codec(&options.parquet)?)
         .set_created_by(concat!("s3sync ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata))
         // Row groups are closed here, by the encoder.
         .set_max_row_group_row_count(None))
 }
 
-pub(super) fn compression(settings: &ParquetSettings) -> Result<Compression, ParquetError> {
+/// The codec of pages, with its level.
+///
+/// # Errors
+/// A level that the codec does not have.
+pub fn parquet_codec(settings: &ParquetSettings) -> Result<Compression, ParquetError> {
     Ok(match settings.codec {
         ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(settings.level)?),
         ParquetCodec::Gzip => Compression::GZIP(GzipLevel::try_new(u32::try_from(settings.level).unwrap_or(0))?),

@@ -15,8 +15,8 @@ use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 
 use super::EncodeOptions;
-use super::parquet::compression;
-use crate::codec::source_group::{GroupBytes, SourceGroup};
+use super::parquet::parquet_codec;
+use crate::codec::source_group::{GroupBytes, SourceGroup, is_of_codec};
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// A row group that is taken over, while its rows come in.
@@ -42,7 +42,7 @@ impl TakenOver {
         if !fits || bytes < options.buffer_bytes_max as u64 / PART || !any_level(parquet) {
             return None;
         }
-        let codec = compression(parquet).ok()?;
+        let codec = parquet_codec(parquet).ok()?;
         let mut columns = vec![Vec::new(); schema.fields().len()];
         for leaf in 0..descriptor.num_columns() {
             columns[descriptor.get_column_root_idx(leaf)].push(leaf);
@@ -88,7 +88,7 @@ fn is_as_ours(chunk: &ColumnChunkMetaData, ours: &ColumnDescriptor, codec: Compr
         (descriptor.physical_type(), descriptor.type_length(), descriptor.max_def_level(), descriptor.max_rep_level())
     };
     layout(chunk.column_descr()) == layout(ours)
-        && std::mem::discriminant(&chunk.compression()) == std::mem::discriminant(&codec)
+        && is_of_codec(chunk, codec)
         && chunk.statistics().is_some()
         && chunk.encodings().all(known)
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
 use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches};
+use crate::codec::encode::parquet_codec;
 use crate::codec::{DecodeError, Decoded};
 use crate::model::format::Format;
 use crate::model::plan::PlannedObject;
@@ -162,12 +163,13 @@ impl Reader {
         // Only what is in memory can be taken over: behind a window it would have to be fetched again.
         let is_held = object.as_ref().is_none_or(WindowedObject::is_held);
         let destination = &settings.destination;
-        let names_stored = is_held && destination.format == Format::Parquet && destination.partition_by.is_empty();
+        let takes_over = is_held && destination.format == Format::Parquet && destination.partition_by.is_empty();
+        let codec = takes_over.then(|| parquet_codec(&destination.parquet).ok()).flatten();
         let thread = tokio::task::spawn_blocking(move || {
             let rows = settings.worker.rows_per_batch;
             let decoder = ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
             let mut decoder = match decoder {
-                Ok(decoder) => decoder.naming_stored(names_stored),
+                Ok(decoder) => decoder.naming_stored(codec),
                 Err(error) => {
                     // Whoever no longer listens has its own reason.
                     let _ = sender.blocking_send(Err(error));

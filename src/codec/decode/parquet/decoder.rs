@@ -8,6 +8,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Fields, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 
@@ -19,7 +20,7 @@ use super::pages::{OpenGroup, PageLimit};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
-use crate::codec::source_group::{GroupRows, SourceGroup};
+use crate::codec::source_group::{GroupRows, SourceGroup, is_of_codec};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
 
@@ -39,8 +40,8 @@ pub struct ParquetDecoder<R: ChunkReader + 'static> {
     limit: Arc<PageLimit>,
     rows_per_batch: usize,
     groups: VecDeque<usize>,
-    /// Whether batches say which stored rows they are.
-    names_stored: bool,
+    /// The codec of row groups whose batches say which stored rows they are.
+    names_stored: Option<Compression>,
     current: Option<Current>,
     ended: bool,
 }
@@ -91,15 +92,15 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             limit: PageLimit::new(page_bytes_max),
             rows_per_batch: rows_per_batch.max(1),
             groups: row_groups.into(),
-            names_stored: false,
+            names_stored: None,
             current: None,
             ended: false,
         })
     }
 
-    /// Lets batches say which stored rows they are, for a file that may take them over. The object's bytes live as long as they do.
-    pub fn naming_stored(mut self, names_stored: bool) -> Self {
-        self.names_stored = names_stored;
+    /// Lets batches say which stored rows they are, for a file of this codec that may take them over. The object's bytes live as long as they do.
+    pub fn naming_stored(mut self, codec: Option<Compression>) -> Self {
+        self.names_stored = codec;
         self
     }
 
@@ -175,7 +176,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;
-        let stored = self.names_stored.then(|| self.stored(ordinal)).flatten();
+        let stored = self.names_stored.filter(|codec| group.columns().iter().any(|chunk| is_of_codec(chunk, *codec)));
+        let stored = stored.and_then(|_| self.stored(ordinal));
         Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset, stored }))
     }
 

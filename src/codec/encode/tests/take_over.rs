@@ -55,7 +55,7 @@ fn rewrite(object: &Bytes, table: &TableSchema, options: &EncodeOptions) -> Resu
     let Footer::Done(metadata) = parse_footer(object.clone(), size, size)? else { panic!("all of it is there") };
     let (groups, table) = (row_groups(&metadata, None), Arc::new(table.clone()));
     let decoder = ParquetDecoder::new(object.clone(), metadata, Arc::clone(&table), &[], groups, 300, 1 << 20)?;
-    let mut decoder = decoder.naming_stored(true);
+    let mut decoder = decoder.naming_stored(parquet_codec(&options.parquet).ok());
     let mut encoder = FileEncoder::new(options, &table.arrow()).unwrap();
     let mut out = Vec::new();
     while let Some(decoded) = decoder.next()? {

@@ -28,7 +28,7 @@ fn stored() -> (Bytes, Vec<Input>) {
     let Footer::Done(metadata) = parse_footer(bytes.clone(), size, size).unwrap() else { panic!("all of it is there") };
     let groups = row_groups(&metadata, None);
     let table = Arc::new(table_schema());
-    let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20).unwrap().naming_stored(true);
+    let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20).unwrap().naming_stored(Some(zstd));
     let mut inputs: Vec<Input> = Vec::new();
     while let Some(decoded) = decoder.next().unwrap() {
         let [batch] = decoded.batches.as_slice() else { panic!("one batch at a time") };
