@@ -93,8 +93,8 @@ fn is_as_ours(chunk: &ColumnChunkMetaData, ours: &ColumnDescriptor, codec: Compr
         && chunk.encodings().all(known)
 }
 
-/// Copies a stored chunk into the row group that is being written, as a leaf of the file, with its statistics. It has no page index: that of its
-/// object is not read.
+/// Copies a stored chunk into the row group that is being written, as a leaf of the file, with the statistics that its writer gave it. It has no
+/// page index: that of its object is not read.
 pub(super) fn append<W: std::io::Write + Send>(
     to: &mut SerializedRowGroupWriter<'_, W>,
     group: Arc<SourceGroup>,
