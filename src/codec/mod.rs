@@ -7,7 +7,7 @@ pub mod encode;
 mod source_group;
 
 pub use caught::catching;
-pub use source_group::{GroupRows, SourceGroup};
+pub use source_group::{GroupRows, SourceGroup, Worth};
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Buf, Bytes};
 use parquet::basic::Compression;
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, ParquetMetaData};
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
+
+use super::decode::parquet::PagePlaces;
 
 /// Reads bytes of the object: offset and length.
 pub(super) type ReadBytes = Box<dyn Fn(u64, usize) -> ParquetResult<Bytes> + Send + Sync>;
@@ -20,7 +23,25 @@ pub struct SourceGroup {
     ordinal: usize,
     /// By column of the table: the leaves that hold it; `None` for one that the object does not have.
     columns: Vec<Option<Range<usize>>>,
+    /// By leaf, complete when all of its rows have been decoded.
+    places: Vec<PagePlaces>,
     read: ReadBytes,
+}
+
+/// Which row groups are worth keeping until a file has decided about them.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth {
+    /// The codec of the file.
+    pub codec: Compression,
+    /// What the columns of the table have stored bytes, at the least: smaller row groups are joined, and many of their objects wait at once.
+    pub bytes_min: u64,
+}
+
+impl Worth {
+    pub(super) fn keeping(self, group: &SourceGroup) -> bool {
+        let leaves = || group.columns.iter().flatten().cloned().flatten();
+        group.stored_bytes() >= self.bytes_min && leaves().all(|leaf| is_of_codec(group.chunk(leaf), self.codec))
+    }
 }
 
 /// Which rows of a row group a batch has: from `first` on.
@@ -33,8 +54,14 @@ pub struct GroupRows {
 }
 
 impl SourceGroup {
-    pub(super) fn new(metadata: Arc<ParquetMetaData>, ordinal: usize, columns: Vec<Option<Range<usize>>>, read: ReadBytes) -> Self {
-        Self { metadata, ordinal, columns, read }
+    pub(super) fn new(
+        metadata: Arc<ParquetMetaData>,
+        ordinal: usize,
+        columns: Vec<Option<Range<usize>>>,
+        places: Vec<PagePlaces>,
+        read: ReadBytes,
+    ) -> Self {
+        Self { metadata, ordinal, columns, places, read }
     }
 
     /// Rows, as the footer says and as many as its batches have.
@@ -47,6 +74,11 @@ impl SourceGroup {
         self.columns.iter().flatten().cloned().flatten().map(|leaf| self.chunk(leaf).compressed_size().unsigned_abs()).sum()
     }
 
+    /// Whether the file says by which order its statistics compare.
+    pub(super) fn has_column_orders(&self) -> bool {
+        self.metadata.file_metadata().column_orders().is_some()
+    }
+
     /// The leaves of a column of the table, where the object has it.
     pub(super) fn leaves(&self, column: usize) -> Option<Range<usize>> {
         self.columns.get(column).cloned().flatten()
@@ -54,6 +86,23 @@ impl SourceGroup {
 
     pub(super) fn chunk(&self, leaf: usize) -> &ColumnChunkMetaData {
         self.metadata.row_group(self.ordinal).column(leaf)
+    }
+
+    /// Where the pages of a leaf without repetition lie, by offsets in the object, once all of its rows have been decoded.
+    pub(super) fn offset_index(&self, leaf: usize) -> OffsetIndexMetaData {
+        let mut index = OffsetIndexBuilder::new();
+        for (start, bytes, rows) in self.places[leaf].lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // Every page has been read: it lies inside the object, and its header's sizes are 32-bit integers.
+            index.append_offset_and_size(start.cast_signed(), i32::try_from(*bytes).unwrap_or(i32::MAX));
+            index.append_row_count(rows.cast_signed());
+        }
+        index.build()
+    }
+
+    /// The end of a leaf's chunk in the object.
+    fn end(&self, leaf: usize) -> u64 {
+        let (start, length) = self.chunk(leaf).byte_range();
+        start + length
     }
 }
 
@@ -68,45 +117,50 @@ pub(super) fn is_of_codec(chunk: &ColumnChunkMetaData, codec: Compression) -> bo
     std::mem::discriminant(&chunk.compression()) == std::mem::discriminant(&codec)
 }
 
-/// The row group's bytes by their offset in the object.
-pub(super) struct GroupBytes(pub Arc<SourceGroup>);
+/// The bytes of one leaf's chunk by their offset in the object.
+pub(super) struct ChunkBytes {
+    pub group: Arc<SourceGroup>,
+    pub leaf: usize,
+}
 
-impl GroupBytes {
+impl ChunkBytes {
     /// Bytes read in one step: so few that they need not be put together from several requests.
     const STEP_BYTES: u64 = 256 << 10;
 }
 
-impl Length for GroupBytes {
+impl Length for ChunkBytes {
     fn len(&self) -> u64 {
-        let chunks = self.0.metadata.row_group(self.0.ordinal).columns().iter();
-        chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start + length).max().unwrap_or(0)
+        self.group.end(self.leaf)
     }
 }
 
-impl ChunkReader for GroupBytes {
-    type T = GroupRead;
+impl ChunkReader for ChunkBytes {
+    type T = ChunkRead;
 
-    fn get_read(&self, start: u64) -> ParquetResult<GroupRead> {
-        Ok(GroupRead { group: Self(Arc::clone(&self.0)), offset: start, bytes: Bytes::new() })
+    fn get_read(&self, start: u64) -> ParquetResult<ChunkRead> {
+        Ok(ChunkRead { chunk: Self { group: Arc::clone(&self.group), leaf: self.leaf }, offset: start, bytes: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        (self.0.read)(start, length)
+        (self.group.read)(start, length)
     }
 }
 
-/// A sequential read of a row group's bytes.
-pub(super) struct GroupRead {
-    group: GroupBytes,
+/// A sequential read to the end of a chunk, and not behind it: what follows may not be in memory.
+pub(super) struct ChunkRead {
+    chunk: ChunkBytes,
     offset: u64,
     bytes: Bytes,
 }
 
-impl Read for GroupRead {
+impl Read for ChunkRead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.bytes.is_empty() {
-            let left = self.group.len().saturating_sub(self.offset).min(GroupBytes::STEP_BYTES);
-            self.bytes = self.group.get_bytes(self.offset, left as usize).map_err(io::Error::other)?;
+            let left = self.chunk.len().saturating_sub(self.offset).min(ChunkBytes::STEP_BYTES);
+            if left == 0 {
+                return Ok(0);
+            }
+            self.bytes = self.chunk.get_bytes(self.offset, left as usize).map_err(io::Error::other)?;
         }
         let taken = buffer.len().min(self.bytes.len());
         self.bytes.copy_to_slice(&mut buffer[..taken]);

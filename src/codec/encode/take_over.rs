@@ -11,12 +11,13 @@ use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 
 use super::EncodeOptions;
 use super::parquet::parquet_codec;
-use crate::codec::source_group::{GroupBytes, SourceGroup, is_of_codec};
+use crate::codec::source_group::{ChunkBytes, SourceGroup, is_of_codec};
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// A row group that is taken over, while its rows come in.
@@ -35,6 +36,7 @@ impl TakenOver {
     pub fn new(group: &Arc<SourceGroup>, schema: &SchemaRef, descriptor: &SchemaDescriptor, options: &EncodeOptions) -> Option<Self> {
         /// Of what a row group of ours takes in memory, and of a file.
         const PART: u64 = 8;
+        const ORDINAL_BYTES: u64 = 8;
         let parquet = &options.parquet;
         let (rows, bytes) = (group.rows(), group.stored_bytes());
         let file_bytes = if options.file_bytes == 0 { u64::MAX } else { options.file_bytes };
@@ -47,15 +49,28 @@ impl TakenOver {
         for leaf in 0..descriptor.num_columns() {
             columns[descriptor.get_column_root_idx(leaf)].push(leaf);
         }
-        let taken = |(at, ours): (usize, Vec<usize>)| {
-            let theirs =
-                group.leaves(at).filter(|theirs| theirs.len() == ours.len() && !is_small_when_encoded(schema.field(at).data_type()))?;
-            let mut leaves = theirs.clone().zip(ours);
-            leaves.all(|(theirs, ours)| is_as_ours(group.chunk(theirs), &descriptor.column(ours), codec)).then_some(theirs)
-        };
-        let columns: Vec<_> = columns.into_iter().enumerate().map(taken).collect();
-        let any = columns.iter().any(Option::is_some);
-        any.then(|| Self { group: Arc::clone(group), rows_left: usize::try_from(rows).unwrap_or(usize::MAX), columns })
+        let mut encoded_bytes = 0;
+        let mut taken = Vec::with_capacity(columns.len());
+        for (at, ours) in columns.into_iter().enumerate() {
+            taken.push(match group.leaves(at) {
+                // Nulls.
+                None => None,
+                // Our encoding of these is fast, and often a fraction of what others write.
+                Some(_) if is_ordinal(schema.field(at).data_type()) => {
+                    encoded_bytes += rows * ORDINAL_BYTES;
+                    None
+                }
+                // All others, or none: what is encoded beside them is in memory until the row group ends.
+                Some(theirs) => {
+                    let mut leaves = theirs.clone().zip(&ours);
+                    let fits = theirs.len() == ours.len()
+                        && leaves.all(|(theirs, ours)| is_as_ours(group, theirs, &descriptor.column(*ours), codec));
+                    Some(fits.then_some(theirs)?)
+                }
+            });
+        }
+        let any = taken.iter().any(Option::is_some) && encoded_bytes <= options.buffer_bytes_max as u64;
+        any.then(|| Self { group: Arc::clone(group), rows_left: usize::try_from(rows).unwrap_or(usize::MAX), columns: taken })
     }
 
     /// For each leaf of the file, the leaf of the stored row group that becomes it, or `None` where it is encoded.
@@ -70,31 +85,54 @@ fn any_level(settings: &ParquetSettings) -> bool {
     matches!(settings.codec, ParquetCodec::Snappy | ParquetCodec::None) || settings.level == ParquetSettings::LEVEL_DEFAULT
 }
 
-/// Ordinals and times: our encoding of them is fast, and often a fraction of what others write.
-fn is_small_when_encoded(data_type: &DataType) -> bool {
+/// Integers, dates and times.
+fn is_ordinal(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
-/// Whether a chunk is what we could have written: values stored in the same way, with statistics, in encodings that every reader knows. What the values
-/// mean is the same already: the column has the table's type without a cast ([`SourceGroup`]). Names and older annotations need not be.
-fn is_as_ours(chunk: &ColumnChunkMetaData, ours: &ColumnDescriptor, codec: Compression) -> bool {
+/// Whether a chunk is what we could have written: values stored in the same way, with statistics, in encodings that every reader knows. What the
+/// values mean is the same already: the column has the table's type without a cast ([`SourceGroup`]). Names and older annotations need not be.
+fn is_as_ours(group: &SourceGroup, leaf: usize, ours: &ColumnDescriptor, codec: Compression) -> bool {
+    let chunk = group.chunk(leaf);
     let known = |encoding| {
         use Encoding::{DELTA_BINARY_PACKED, PLAIN, RLE, RLE_DICTIONARY};
         #[expect(deprecated, reason = "older writers name them so")]
         let old = matches!(encoding, Encoding::PLAIN_DICTIONARY | Encoding::BIT_PACKED);
         old || matches!(encoding, PLAIN | RLE | RLE_DICTIONARY | DELTA_BINARY_PACKED)
     };
-    let layout = |descriptor: &ColumnDescriptor| {
-        (descriptor.physical_type(), descriptor.type_length(), descriptor.max_def_level(), descriptor.max_rep_level())
-    };
-    layout(chunk.column_descr()) == layout(ours)
+    let layout = |descriptor: &ColumnDescriptor| (descriptor.physical_type(), descriptor.type_length(), descriptor.max_def_level());
+    // Where values repeat, the rows of a page are not known from its header, and the file's page index needs them.
+    let flat = chunk.column_descr().max_rep_level() == 0 && ours.max_rep_level() == 0;
+    let comparable = chunk.statistics().is_some_and(|statistics| {
+        let nan = match statistics {
+            Statistics::Float(values) => [values.min_opt(), values.max_opt()].into_iter().flatten().any(|value| value.is_nan()),
+            Statistics::Double(values) => [values.min_opt(), values.max_opt()].into_iter().flatten().any(|value| value.is_nan()),
+            _ => false,
+        };
+        // Without an order only the deprecated ones may be believed, and they stay what they are.
+        !nan && (group.has_column_orders() || statistics.is_min_max_deprecated())
+    });
+    flat && comparable
+        && layout(chunk.column_descr()) == layout(ours)
         && is_of_codec(chunk, codec)
-        && chunk.statistics().is_some()
+        && is_consistent(chunk, group.rows())
         && chunk.encodings().all(known)
 }
 
+/// Whether the footer says of a chunk without repetition what its pages say. Reading them in order does not ask for all of it, readers of the file will.
+fn is_consistent(chunk: &ColumnChunkMetaData, rows: u64) -> bool {
+    let (start, bytes) = chunk.byte_range();
+    let inside = |offset: i64| u64::try_from(offset).is_ok_and(|offset| (start..start + bytes).contains(&offset));
+    let data = chunk.data_page_offset();
+    inside(data)
+        && chunk.dictionary_page_offset().is_none_or(|dictionary| dictionary > 0 && dictionary < data)
+        && u64::try_from(chunk.num_values()).is_ok_and(|values| values == rows)
+        && (0..=1 << 40).contains(&chunk.uncompressed_size())
+        && chunk.statistics().and_then(Statistics::null_count_opt).is_none_or(|nulls| nulls <= rows)
+}
+
 /// Copies a stored chunk into the row group that is being written, as a leaf of the file, with the statistics that its writer gave it. It has no
-/// page index: that of its object is not read.
+/// column index: that of its object is not read.
 pub(super) fn append<W: std::io::Write + Send>(
     to: &mut SerializedRowGroupWriter<'_, W>,
     group: Arc<SourceGroup>,
@@ -122,7 +160,7 @@ pub(super) fn append<W: std::io::Write + Send>(
         metadata: metadata.build()?,
         bloom_filter: None,
         column_index: None,
-        offset_index: None,
+        offset_index: Some(group.offset_index(leaf)),
     };
-    to.append_column(&GroupBytes(group), closed)
+    to.append_column(&ChunkBytes { group, leaf }, closed)
 }

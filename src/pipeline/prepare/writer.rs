@@ -76,6 +76,8 @@ impl Writer {
     pub(super) async fn push(&mut self, index: u32, first_row: u64, decoded: Decoded) -> Result<(), SinkClosed> {
         let Decoded { batches, stored, .. } = decoded;
         self.gathered_bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        // They keep what they were decoded from.
+        self.gathered_bytes += stored.as_ref().map_or(0, |stored| usize::try_from(stored.group.stored_bytes()).unwrap_or(usize::MAX));
         self.gathered.push(Item { index, first_row, batches, stored });
         if self.gathered_bytes < HANDOVER_BYTES {
             return Ok(());

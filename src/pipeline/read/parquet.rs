@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
 use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches};
 use crate::codec::encode::parquet_codec;
-use crate::codec::{DecodeError, Decoded};
+use crate::codec::{DecodeError, Decoded, Worth};
 use crate::model::format::Format;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
+use crate::model::shard::LAYOUT_BYTES;
 use crate::pipeline::fetch::get_whole;
 use crate::pipeline::windows::WindowedObject;
 
@@ -164,12 +165,14 @@ impl Reader {
         let is_held = object.as_ref().is_none_or(WindowedObject::is_held);
         let destination = &settings.destination;
         let takes_over = is_held && destination.format == Format::Parquet && destination.partition_by.is_empty();
-        let codec = takes_over.then(|| parquet_codec(&destination.parquet).ok()).flatten();
+        // An eighth of what a layout gives a row group: below it none is taken over.
+        let worth = |codec| Worth { codec, bytes_min: LAYOUT_BYTES / 16 };
+        let worth = takes_over.then(|| parquet_codec(&destination.parquet).ok().map(worth)).flatten();
         let thread = tokio::task::spawn_blocking(move || {
             let rows = settings.worker.rows_per_batch;
             let decoder = ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
             let mut decoder = match decoder {
-                Ok(decoder) => decoder.naming_stored(codec),
+                Ok(decoder) => decoder.naming_stored(worth),
                 Err(error) => {
                     // Whoever no longer listens has its own reason.
                     let _ = sender.blocking_send(Err(error));

@@ -8,7 +8,6 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Fields, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
-use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 
@@ -16,11 +15,11 @@ use super::bad;
 use super::cast::{Strictness, cast, check_text};
 use super::groups::{range_of, wanted};
 use super::misfits::Misfits;
-use super::pages::{OpenGroup, PageLimit};
+use super::pages::{OpenGroup, PageLimit, PagePlaces};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
-use crate::codec::source_group::{GroupRows, SourceGroup, is_of_codec};
+use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
 
@@ -40,8 +39,8 @@ pub struct ParquetDecoder<R: ChunkReader + 'static> {
     limit: Arc<PageLimit>,
     rows_per_batch: usize,
     groups: VecDeque<usize>,
-    /// The codec of row groups whose batches say which stored rows they are.
-    names_stored: Option<Compression>,
+    /// Of which row groups batches say which stored rows they are.
+    names_stored: Option<Worth>,
     current: Option<Current>,
     ended: bool,
 }
@@ -98,9 +97,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         })
     }
 
-    /// Lets batches say which stored rows they are, for a file of this codec that may take them over. The object's bytes live as long as they do.
-    pub fn naming_stored(mut self, codec: Option<Compression>) -> Self {
-        self.names_stored = codec;
+    /// Lets batches say which stored rows they are, where a file may take them over. The object's bytes live as long as they do.
+    pub fn naming_stored(mut self, worth: Option<Worth>) -> Self {
+        self.names_stored = worth;
         self
     }
 
@@ -143,6 +142,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
                 Some(Ok(batch)) => {
                     let first = current.rows_read;
                     current.rows_read += batch.num_rows() as u64;
+                    if current.rows_read > current.rows {
+                        return Err(unreadable(format!("it has more rows than the {} that the footer says", current.rows)));
+                    }
                     let (ordinal, offset) = (current.ordinal, current.offset);
                     let stored = current.stored.clone().map(|group| GroupRows { group, first });
                     return self.table_batch(&batch, ordinal, first, offset).map(|decoded| Some(Decoded { stored, ..decoded }));
@@ -176,13 +178,12 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;
-        let stored = self.names_stored.filter(|codec| group.columns().iter().any(|chunk| is_of_codec(chunk, *codec)));
-        let stored = stored.and_then(|_| self.stored(ordinal));
+        let stored = self.names_stored.and_then(|worth| self.stored(ordinal, &open.places).filter(|group| worth.keeping(group)));
         Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset, stored }))
     }
 
     /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that are not.
-    fn stored(&self, ordinal: usize) -> Option<Arc<SourceGroup>> {
+    fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<SourceGroup>> {
         let Plan::Read(sources) = &self.plan else { return None };
         if self.table.rescued {
             return None;
@@ -197,7 +198,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let columns = columns.collect::<Option<Vec<_>>>()?;
         let reader = Arc::clone(&self.reader);
         let read = Box::new(move |start, length| reader.get_bytes(start, length));
-        Some(Arc::new(SourceGroup::new(Arc::clone(&self.metadata), ordinal, columns, read)))
+        Some(Arc::new(SourceGroup::new(Arc::clone(&self.metadata), ordinal, columns, places.to_vec(), read)))
     }
 
     /// One batch as it was read, in the table's schema.

@@ -25,6 +25,7 @@ mod tests;
 pub use decoder::{BATCH_BYTES, ParquetDecoder};
 pub use footer::{FOOTER_BYTES, Footer, parse_footer};
 pub use groups::{open_page_bytes, row_groups, stretches};
+pub(in crate::codec) use pages::PagePlaces;
 pub use types::schema;
 
 use super::super::DecodeError;

@@ -32,14 +32,27 @@ impl PageLimit {
     }
 }
 
+/// Where the data pages of a chunk lie, as they are read: offset of the header, bytes with it, values.
+pub(in crate::codec) type PagePlaces = Arc<Mutex<Vec<(u64, u64, u64)>>>;
+
 /// One column chunk of an object, whose pages are held to the limit.
 struct Chunk<R> {
     reader: Arc<R>,
     column: String,
     limit: Arc<PageLimit>,
+    /// The page that was read last: where its header begins, and where it ends.
+    last: Mutex<(u64, u64)>,
 }
 
 impl<R> Chunk<R> {
+    fn new(reader: &Arc<R>, column: &str, limit: &Arc<PageLimit>) -> Self {
+        Self { reader: Arc::clone(reader), column: column.to_owned(), limit: Arc::clone(limit), last: Mutex::default() }
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, (u64, u64)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn allow(&self, offset: u64, needed: u64) -> Result<(), String> {
         let allowed = self.limit.page_bytes_max;
         if needed <= allowed {
@@ -63,12 +76,14 @@ impl<R: ChunkReader> ChunkReader for Chunk<R> {
     type T = HeaderRead<R>;
 
     fn get_read(&self, start: u64) -> ParquetResult<HeaderRead<R>> {
-        let chunk = Chunk { reader: Arc::clone(&self.reader), column: self.column.clone(), limit: Arc::clone(&self.limit) };
+        self.last().0 = start;
+        let chunk = Chunk::new(&self.reader, &self.column, &self.limit);
         Ok(HeaderRead { inner: self.reader.get_read(start)?, chunk, start, read: 0, fields: Fields::default() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
         self.allow(start, length as u64).map_err(ParquetError::General)?;
+        self.last().1 = start + length as u64;
         self.reader.get_bytes(start, length)
     }
 }
@@ -141,6 +156,8 @@ pub(super) struct OpenGroup {
     ordinal: usize,
     /// By leaf; taken once.
     pages: Mutex<Vec<Option<Box<dyn PageReader>>>>,
+    /// By leaf; empty for those that are not read.
+    pub places: Vec<PagePlaces>,
     /// Bytes of an average row once it is decoded: an estimate, see [`OpenGroup::open`].
     pub row_bytes: u64,
 }
@@ -159,20 +176,21 @@ impl OpenGroup {
         let rows = u64::try_from(group.num_rows())?.max(1);
         let mut pages: Vec<Option<Box<dyn PageReader>>> = Vec::new();
         pages.resize_with(group.num_columns(), || None);
+        let places: Vec<PagePlaces> = (0..group.num_columns()).map(|_| PagePlaces::default()).collect();
         let mut row_bytes: u64 = 0;
         for leaf in leaves {
             let column = group.column(leaf);
-            let chunk = Chunk { reader: Arc::clone(reader), column: column.column_path().string(), limit: Arc::clone(limit) };
-            let mut inner = SerializedPageReader::new(Arc::new(chunk), column, usize::try_from(rows)?, None)?;
+            let chunk = Arc::new(Chunk::new(reader, &column.column_path().string(), limit));
+            let mut inner = SerializedPageReader::new(Arc::clone(&chunk), column, usize::try_from(rows)?, None)?;
             let dictionary = match inner.peek_next_page()? {
                 Some(page) if page.is_dict => inner.get_next_page()?,
                 _ => None,
             };
             let width = value_bytes(column, dictionary.as_ref());
             row_bytes = row_bytes.saturating_add(width.saturating_mul(column.num_values().unsigned_abs()) / rows);
-            pages[leaf] = Some(Box::new(Pages { dictionary, inner }));
+            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, places: Arc::clone(&places[leaf]) }));
         }
-        Ok(Self { metadata: Arc::clone(metadata), ordinal, pages: Mutex::new(pages), row_bytes })
+        Ok(Self { metadata: Arc::clone(metadata), ordinal, pages: Mutex::new(pages), places, row_bytes })
     }
 }
 
@@ -235,9 +253,11 @@ impl Iterator for OneChunk {
 impl PageIterator for OneChunk {}
 
 /// A chunk's pages, the dictionary already read.
-struct Pages<R: ChunkReader> {
+struct Pages<R: ChunkReader + 'static> {
     dictionary: Option<Page>,
-    inner: SerializedPageReader<R>,
+    inner: SerializedPageReader<Chunk<R>>,
+    chunk: Arc<Chunk<R>>,
+    places: PagePlaces,
 }
 
 impl<R: ChunkReader + 'static> Iterator for Pages<R> {
@@ -252,7 +272,14 @@ impl<R: ChunkReader + 'static> PageReader for Pages<R> {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
         match self.dictionary.take() {
             Some(page) => Ok(Some(page)),
-            None => self.inner.get_next_page(),
+            None => {
+                let page = self.inner.get_next_page()?;
+                if let Some(page) = page.as_ref().filter(|page| page.is_data_page()) {
+                    let (start, end) = *self.chunk.last();
+                    self.places.lock().unwrap_or_else(PoisonError::into_inner).push((start, end - start, u64::from(page.num_values())));
+                }
+                Ok(page)
+            }
         }
     }
 

@@ -14,15 +14,16 @@ use crate::model::schema::{Column, TableSchema};
 const ROWS: i64 = 3000;
 const GROUP_ROWS: usize = 1000;
 
-/// Columns id, text, price and tags (a list), with nulls.
+/// Columns id, text, price and place (a struct of two), with nulls.
 fn rows() -> RecordBatch {
     let ids = Int64Array::from_iter((0..ROWS).map(|id| (id % 97 != 0).then_some(id)));
     let texts =
         StringArray::from_iter((0..ROWS).map(|id| (id % 5 != 0).then(|| format!("text {}", id.wrapping_mul(2_654_435_761) % 9_973))));
     let prices = Float64Array::from_iter_values((0..ROWS).map(|id| id as f64 / 7.0));
-    let tags = ListArray::from_iter_primitive::<Int32Type, _, _>((0..ROWS).map(|id| (id % 3 != 0).then(|| vec![Some(id as i32), None])));
+    let fields = Fields::from(vec![Field::new("x", DataType::Float64, true), Field::new("y", DataType::Utf8, true)]);
+    let place = StructArray::new(fields, vec![Arc::new(prices.clone()), Arc::new(texts.clone())], None);
     let columns: [(&str, ArrayRef, bool); 4] =
-        [("id", Arc::new(ids), true), ("text", Arc::new(texts), true), ("price", Arc::new(prices), true), ("tags", Arc::new(tags), true)];
+        [("id", Arc::new(ids), true), ("text", Arc::new(texts), true), ("price", Arc::new(prices), true), ("place", Arc::new(place), true)];
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
@@ -55,7 +56,8 @@ fn rewrite(object: &Bytes, table: &TableSchema, options: &EncodeOptions) -> Resu
     let Footer::Done(metadata) = parse_footer(object.clone(), size, size)? else { panic!("all of it is there") };
     let (groups, table) = (row_groups(&metadata, None), Arc::new(table.clone()));
     let decoder = ParquetDecoder::new(object.clone(), metadata, Arc::clone(&table), &[], groups, 300, 1 << 20)?;
-    let mut decoder = decoder.naming_stored(parquet_codec(&options.parquet).ok());
+    let worth = |codec| crate::codec::Worth { codec, bytes_min: 1 };
+    let mut decoder = decoder.naming_stored(parquet_codec(&options.parquet).ok().map(worth));
     let mut encoder = FileEncoder::new(options, &table.arrow()).unwrap();
     let mut out = Vec::new();
     while let Some(decoded) = decoder.next()? {
@@ -98,7 +100,7 @@ fn chunks_of_the_same_type_are_taken_and_ordinals_are_encoded() {
     let object = stored(&rows(), zstd());
     let file = rewrite(&object, &table(&rows()), &taking()).unwrap();
     assert_eq!(read(&file), rows());
-    for leaf in 1..4 {
+    for leaf in 1..5 {
         assert_eq!(chunks(&file, leaf), chunks(&object, leaf), "leaf {leaf}");
         let statistics =
             |bytes: &Bytes| -> Vec<_> { footer(bytes).row_groups().iter().map(|group| group.column(leaf).statistics().cloned()).collect() };
@@ -159,6 +161,41 @@ fn nothing_is_taken_where_the_file_would_be_another() {
         let written = read(&file);
         assert_eq!(written.num_rows(), ROWS as usize, "{why}");
         assert_eq!(written.column(1), rows().column(1), "{why}");
+    }
+}
+
+/// A list has several values a row: its chunk's pages do not say where rows begin.
+#[test]
+fn a_list_keeps_its_row_group_from_being_taken() {
+    let tags = ListArray::from_iter_primitive::<Float64Type, _, _>((0..ROWS).map(|id| Some(vec![Some(id as f64), None])));
+    let batch = RecordBatch::try_from_iter([("text", Arc::clone(rows().column(1))), ("tags", Arc::new(tags) as ArrayRef)]).unwrap();
+    let object = stored(&batch, zstd());
+    let file = rewrite(&object, &table(&batch), &taking()).unwrap();
+    assert_ne!(chunks(&file, 0), chunks(&object, 0));
+    assert_eq!(read(&file).column(0), batch.column(0));
+}
+
+/// Readers that ask for a page index find every page of every column.
+#[test]
+fn the_page_index_knows_pages_that_were_taken() {
+    let object = stored(&rows(), zstd().set_data_page_row_count_limit(128).set_write_batch_size(64));
+    let file = rewrite(&object, &table(&rows()), &taking()).unwrap();
+    assert_eq!(chunks(&file, 1), chunks(&object, 1));
+    let policy = ::parquet::file::metadata::PageIndexPolicy::Required;
+    // Offset in the chunk, bytes and first row of each page of the text.
+    let pages = |bytes: &Bytes, group: usize| -> Vec<_> {
+        let metadata = ParquetMetaDataReader::new().with_offset_index_policy(policy).parse_and_finish(bytes).unwrap();
+        let index = metadata.page_index_for_row_group(group);
+        assert!((0..5).all(|leaf| index.page_locations(leaf).is_some()), "every leaf has one");
+        let start = metadata.row_group(group).column(1).byte_range().0 as i64;
+        let place = |page: &::parquet::file::page_index::offset_index::PageLocation| {
+            (page.offset - start, page.compressed_page_size, page.first_row_index)
+        };
+        index.page_locations(1).unwrap().iter().map(place).collect()
+    };
+    for group in 0..3 {
+        assert_eq!(pages(&file, group), pages(&object, group));
+        assert!(pages(&file, group).len() > 5);
     }
 }
 

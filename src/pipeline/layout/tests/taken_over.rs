@@ -9,6 +9,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 
 use super::fixtures::*;
+use crate::codec::Worth;
 use crate::codec::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups};
 use crate::pipeline::layout::*;
 
@@ -28,7 +29,9 @@ fn stored() -> (Bytes, Vec<Input>) {
     let Footer::Done(metadata) = parse_footer(bytes.clone(), size, size).unwrap() else { panic!("all of it is there") };
     let groups = row_groups(&metadata, None);
     let table = Arc::new(table_schema());
-    let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20).unwrap().naming_stored(Some(zstd));
+    let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20)
+        .unwrap()
+        .naming_stored(Some(Worth { codec: zstd, bytes_min: 1 }));
     let mut inputs: Vec<Input> = Vec::new();
     while let Some(decoded) = decoder.next().unwrap() {
         let [batch] = decoded.batches.as_slice() else { panic!("one batch at a time") };

@@ -170,3 +170,18 @@ fn more_rows_than_there_are_is_an_error() {
     let error = read_from(object, Arc::new(claims.build()), &table, &[], 100).unwrap_err().to_string();
     assert!(error.contains("it has 3 rows, and the footer says 1000"), "{error}");
 }
+
+/// A row group that has more rows than its footer says is bad before a row too many is given out: whoever counts on the footer's number has it kept.
+#[test]
+fn more_rows_than_the_footer_says_are_refused_where_they_begin() {
+    let column: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..100));
+    let object = object(vec![("n", column)], plainly());
+    let honest = footer(&object).unwrap();
+    let fewer = honest.row_group(0).clone().into_builder().set_num_rows(50).build().unwrap();
+    let metadata = Arc::new(ParquetMetaData::new(honest.file_metadata().clone(), vec![fewer]));
+    let table = Arc::new(schema(&metadata).unwrap());
+    let mut decoder = ParquetDecoder::new(object, metadata, table, &[], vec![0], 40, PAGE_BYTES_MAX).unwrap();
+    assert_eq!(decoder.next().unwrap().unwrap().records, 40);
+    let error = decoder.next().unwrap_err().to_string();
+    assert!(error.contains("it has more rows than the 50 that the footer says"), "{error}");
+}
