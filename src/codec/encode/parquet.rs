@@ -240,8 +240,7 @@ impl ParquetEncoder {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
             // What is near its neighbours, as ordinals and times are, takes a byte or two instead of eight, and zstd has less to do.
-            if field.data_type().is_integer() || matches!(field.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
-            {
+            if is_ordinal(field.data_type()) {
                 properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
         }
@@ -364,6 +363,11 @@ fn heaviest_first<T: Send>(items: Vec<T>, work: impl Fn(T) -> Result<(), Parquet
         }
     });
     results.into_iter().collect()
+}
+
+/// Integers, dates and times.
+pub(super) fn is_ordinal(data_type: &DataType) -> bool {
+    data_type.is_integer() || matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
 /// Types that parquet's own converter does not refuse by an error, and cannot write.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -16,7 +16,7 @@ use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 
 use super::EncodeOptions;
-use super::parquet::parquet_codec;
+use super::parquet::{is_ordinal, parquet_codec};
 use crate::codec::source_group::{ChunkBytes, SourceGroup, is_of_codec};
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
@@ -83,11 +83,6 @@ impl TakenOver {
 /// Whether any level of the codec will do: a chunk does not say at which it was compressed.
 fn any_level(settings: &ParquetSettings) -> bool {
     matches!(settings.codec, ParquetCodec::Snappy | ParquetCodec::None) || settings.level == ParquetSettings::LEVEL_DEFAULT
-}
-
-/// Integers, dates and times.
-fn is_ordinal(data_type: &DataType) -> bool {
-    data_type.is_integer() || matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
 /// Whether a chunk is what we could have written: values stored in the same way, with statistics, in encodings that every reader knows. What the
