@@ -174,7 +174,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             position: Some(Position { line: None, offset }),
         };
         let leaves = self.read.iter().flat_map(|root| root.leaves.clone());
-        let open = OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit).map_err(unreadable)?;
+        let open =
+            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.names_stored.is_some()).map_err(unreadable)?;
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;

@@ -156,7 +156,7 @@ pub(super) struct OpenGroup {
     ordinal: usize,
     /// By leaf; taken once.
     pages: Mutex<Vec<Option<Box<dyn PageReader>>>>,
-    /// By leaf; empty for those that are not read.
+    /// By leaf; empty for those that are not read, and unless they are located: their number is bounded by what is held of the row group alone.
     pub places: Vec<PagePlaces>,
     /// Bytes of an average row once it is decoded: an estimate, see [`OpenGroup::open`].
     pub row_bytes: u64,
@@ -171,6 +171,7 @@ impl OpenGroup {
         ordinal: usize,
         leaves: impl Iterator<Item = usize>,
         limit: &Arc<PageLimit>,
+        locates: bool,
     ) -> ParquetResult<Self> {
         let group = metadata.row_group(ordinal);
         let rows = u64::try_from(group.num_rows())?.max(1);
@@ -188,7 +189,7 @@ impl OpenGroup {
             };
             let width = value_bytes(column, dictionary.as_ref());
             row_bytes = row_bytes.saturating_add(width.saturating_mul(column.num_values().unsigned_abs()) / rows);
-            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, places: Arc::clone(&places[leaf]) }));
+            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, places: locates.then(|| Arc::clone(&places[leaf])) }));
         }
         Ok(Self { metadata: Arc::clone(metadata), ordinal, pages: Mutex::new(pages), places, row_bytes })
     }
@@ -257,7 +258,7 @@ struct Pages<R: ChunkReader + 'static> {
     dictionary: Option<Page>,
     inner: SerializedPageReader<Chunk<R>>,
     chunk: Arc<Chunk<R>>,
-    places: PagePlaces,
+    places: Option<PagePlaces>,
 }
 
 impl<R: ChunkReader + 'static> Iterator for Pages<R> {
@@ -274,9 +275,9 @@ impl<R: ChunkReader + 'static> PageReader for Pages<R> {
             Some(page) => Ok(Some(page)),
             None => {
                 let page = self.inner.get_next_page()?;
-                if let Some(page) = page.as_ref().filter(|page| page.is_data_page()) {
+                if let (Some(places), Some(page)) = (&self.places, page.as_ref().filter(|page| page.is_data_page())) {
                     let (start, end) = *self.chunk.last();
-                    self.places.lock().unwrap_or_else(PoisonError::into_inner).push((start, end - start, u64::from(page.num_values())));
+                    places.lock().unwrap_or_else(PoisonError::into_inner).push((start, end - start, u64::from(page.num_values())));
                 }
                 Ok(page)
             }
