@@ -45,6 +45,20 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// A value as messages show it: in quotes, unless it looks as if it held credentials, as uris and endpoints of other tools do.
+pub fn shown(value: &str) -> String {
+    if holds_credentials(value) { "a value that may hold credentials (it is not shown)".to_owned() } else { format!("{value:?}") }
+}
+
+/// Whether a value may hold credentials: `user:password@` or a parameter with such a name.
+fn holds_credentials(value: &str) -> bool {
+    const NAMES: [&str; 7] = ["secret", "password", "passwd", "token", "access_key", "accesskey", "x-amz-"];
+    let authority = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let user = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    let lower = value.to_ascii_lowercase();
+    user || (value.contains('=') && NAMES.iter().any(|name| lower.contains(name)))
+}
+
 /// The name most like the written one; `None` when none is like it. Case and `_` and `-` count least.
 pub fn nearest<'a>(written: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let bare = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
@@ -62,6 +76,23 @@ pub fn nearest<'a>(written: &str, allowed: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_hold_credentials_is_not_shown() {
+        for (value, is_shown) in [
+            ("s3://lake/x", true),
+            ("orders@2024", true),
+            ("http://minio:9000/a@b", false),
+            ("http://me:hunter2@minio:9000", false),
+            ("s3://AKIA:s3cr3t/x@lake/", false),
+            ("s3://lake/x?secret_access_key=hunter2", false),
+            ("x/AWS_SESSION_TOKEN=hunter2", false),
+            ("https://lake.s3.amazonaws.com/a?X-Amz-Signature=0", false),
+        ] {
+            assert_eq!(shown(value) == format!("{value:?}"), is_shown, "{value}");
+            assert!(is_shown || !shown(value).contains("hunter2"));
+        }
+    }
 
     #[test]
     fn the_nearest_name_is_found_or_none() {

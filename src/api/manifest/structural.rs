@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 use super::document::{Node, Value};
-use crate::api::error::FieldError;
+use crate::api::error::{FieldError, shown};
 use crate::api::scalar::{DURATION_PATTERN, SIZE_PATTERN};
 
 /// The value of a document, complete with defaults, and what is wrong with it. With errors the value lacks what was wrong.
@@ -128,10 +128,11 @@ impl Checker {
     }
 
     fn text(&mut self, schema: &Json, text: &str, path: &str) -> Option<Json> {
+        let shown = shown(text);
         if let Some(values) = schema.get("enum").and_then(Json::as_array) {
             let allowed: Vec<&str> = values.iter().filter_map(Json::as_str).collect();
             if !allowed.contains(&text) {
-                let error = FieldError::new(path, format!("is {text:?}, which is none of {}", allowed.join(", ")));
+                let error = FieldError::new(path, format!("is {shown}, which is none of {}", allowed.join(", ")));
                 self.errors.push(error.nearest(text, allowed.iter().copied()));
                 return None;
             }
@@ -144,13 +145,13 @@ impl Checker {
         {
             let message = match pattern {
                 SIZE_PATTERN => format!(
-                    "is {text:?}, which is no size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi"
+                    "is {shown}, which is no size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi"
                 ),
-                DURATION_PATTERN => format!("is {text:?}, which is no duration; write numbers with s, m or h such as 90s or 1h30m"),
-                _ if path.ends_with(".uri") => format!("is {text:?}, which is not like s3://bucket/key"),
-                _ if path.ends_with(".endpoint") => format!("is {text:?}, which is neither like http://minio.minio:9000 nor like file:DIR"),
-                _ if path.contains(".csv.") => format!("is {text:?}, which is not one ASCII character"),
-                _ => format!("is {text:?}, which does not match {pattern}"),
+                DURATION_PATTERN => format!("is {shown}, which is no duration; write numbers with s, m or h such as 90s or 1h30m"),
+                _ if path.ends_with(".uri") => format!("is {shown}, which is not like s3://bucket/key"),
+                _ if path.ends_with(".endpoint") => format!("is {shown}, which is neither like http://minio.minio:9000 nor like file:DIR"),
+                _ if path.contains(".csv.") => format!("is {shown}, which is not one ASCII character"),
+                _ => format!("is {shown}, which does not match {pattern}"),
             };
             return self.wrong(path, message);
         }

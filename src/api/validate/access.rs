@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{FieldError, Problems};
+use crate::api::error::shown;
 use crate::api::spec::ConnectionSpec;
 use crate::model::connection::{Connection, Credentials, Endpoint, Protection, Role};
 
@@ -138,11 +139,17 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
             }
             None => {
                 let url = text.trim_end_matches('/');
+                if url.contains(['@', '?', '#']) {
+                    problems.add(
+                        FieldError::new(format!("{path}.endpoint"), "has a user, parameters or a fragment, which no endpoint takes")
+                            .suggest("write scheme, host and port alone, and credentials into a Secret that secretRef names"),
+                    );
+                }
                 if !(url.starts_with("http://") || url.starts_with("https://")) {
                     problems.add(
                         FieldError::new(
                             format!("{path}.endpoint"),
-                            format!("is {text:?}, which is no http:// or https:// URL and no file:DIR"),
+                            format!("is {}, which is no http:// or https:// URL and no file:DIR", shown(text)),
                         )
                         .suggest("write it like http://minio.minio:9000"),
                     );

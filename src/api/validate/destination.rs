@@ -119,6 +119,7 @@ fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
             .add(FieldError::new(field, "begins with /, and a key does not").suggest(format!("write {}", path.trim_start_matches('/'))));
         return None;
     }
+    problems.check(field, uri::no_parameters(&path).and_then(|()| uri::no_credentials(&path)))?;
     let template = problems.check(field, Template::parse(&path))?;
     Some(Target { bucket, template, field, named })
 }

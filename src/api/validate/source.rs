@@ -82,6 +82,7 @@ fn selection(spec: &SourceSpec, problems: &mut Problems) -> Option<Selection> {
                 problems.add(FieldError::new("spec.source.bucket", message));
             }
             let prefix = spec.prefix.clone().unwrap_or_default();
+            problems.check("spec.source.prefix", uri::no_parameters(&prefix).and_then(|()| uri::no_credentials(&prefix)));
             if prefix.starts_with('/') {
                 problems.add(FieldError::new("spec.source.prefix", "begins with /, which few keys do").suggest(format!(
                     "write {}, or uri: s3://{bucket}/{prefix} where the keys really begin so",
@@ -109,7 +110,9 @@ fn globs(texts: &[String], path: &str, problems: &mut Problems) -> Vec<Glob> {
             );
             return None;
         }
-        problems.check(&format!("{path}[{i}]"), Glob::new(text))
+        let path = format!("{path}[{i}]");
+        problems.check(&path, uri::no_credentials(text))?;
+        problems.check(&path, Glob::new(text))
     };
     texts.iter().enumerate().filter_map(glob).collect()
 }
