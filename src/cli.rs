@@ -153,7 +153,7 @@ pub struct RunArgs {
     /// Prints what a run would read and write, and writes nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Goes on under a changed source, table rule or destination; a new destination starts with an empty ledger
+    /// Goes on under a changed source, table rule, destination or path; a new destination or path starts with an empty ledger
     #[arg(long)]
     pub accept_spec_change: bool,
 }

@@ -19,6 +19,7 @@ use crate::model::cursor::{Cursor, Phase};
 use crate::model::format::Format;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
+use crate::model::passed_over::Extensions;
 use crate::model::schema::{TableSchema, frozen, type_name};
 use crate::model::settings::{SchemaMode, Settings, SyncId, WriteMode};
 use crate::model::shard::format_of;
@@ -27,7 +28,8 @@ use crate::pipeline::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::layout::file_columns;
-use crate::pipeline::planner::{Sampler, Survey, Surveyed, Treatment, Visitor, nothing_selected};
+use crate::pipeline::planner::{Remarks, Sampler, Survey, Surveyed, Treatment, Visitor, nothing_selected};
+use crate::pipeline::run::changed;
 use crate::pipeline::sample::SourceSampler;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
@@ -47,6 +49,8 @@ pub struct Look {
     pub tables: BTreeMap<String, TableLook>,
     /// Says that nothing is selected, when nothing is.
     pub nothing: Option<String>,
+    /// What a person should know of a run beside what it reads.
+    pub remarks: Remarks,
     /// Two objects whose outputs would have one key.
     clash: Option<String>,
 }
@@ -62,6 +66,8 @@ pub struct TableLook {
     pub last_modified: Option<Timestamp>,
     /// Their formats.
     pub formats: BTreeSet<Format>,
+    /// The extensions of their keys.
+    pub extensions: Extensions,
     /// Those that a run would read.
     pub read: Reading,
     /// Overwritten ones that go into the ledger unread.
@@ -170,6 +176,7 @@ impl TableLook {
         self.bytes += object.size;
         self.last_modified = self.last_modified.max(Some(object.last_modified));
         self.formats.extend(format);
+        self.extensions.add(&object.key);
         self.ignored += u64::from(treatment == Treatment::Ignore);
         if treatment == Treatment::Leave && standing == Standing::Quarantined {
             self.quarantined.objects += 1;
@@ -269,12 +276,13 @@ impl Look {
             source: context.source.as_ref(),
             blobs: &blobs,
             ledger: root,
+            manifest: cursor.as_ref().and_then(|cursor| cursor.manifest.as_ref()),
             run: run.map(|run| run.id.as_str()),
             settings,
             scratch: &context.scratch,
         };
         let mut gather = Gather { settings, tables: BTreeMap::new(), stop: None, outputs: Outputs::of(settings), clash: None };
-        survey.run(&mut gather).await?;
+        let remarks = survey.run(&mut gather).await?;
         let Gather { tables, stop, clash, .. } = gather;
         if let Some((key, why)) = stop {
             return Err(RunError::new(RunErrorKind::BadData, format!("{}: {}/{key}: {why}", settings.id, context.source.place())));
@@ -287,7 +295,7 @@ impl Look {
             true => nothing(&context, root.is_some()).await?,
             false => None,
         };
-        Ok(Look { context, cursor, ledger, tables, nothing, clash })
+        Ok(Look { context, cursor, ledger, tables, nothing, remarks, clash })
     }
 
     /// The schema that rows of a table would be verified against now.
@@ -335,6 +343,17 @@ impl Look {
     }
 }
 
+/// The extensions of a table whose objects are all read in one format, whatever their keys say, where there are several: a stray object
+/// among them is read too.
+pub fn mixed_extensions<'a>(settings: &Settings, table: &'a TableLook) -> Option<&'a Extensions> {
+    (settings.source.format.is_some() && table.extensions.len() > 1).then_some(&table.extensions)
+}
+
+/// Counted extensions as a part of a sentence.
+pub fn extensions_text(counts: &BTreeMap<String, u64>) -> String {
+    counts.iter().map(|(extension, count)| format!("{extension} ({count})")).collect::<Vec<_>>().join(", ")
+}
+
 /// One column of a schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ColumnLook {
@@ -364,18 +383,14 @@ pub fn columns_text(columns: &[ColumnLook]) -> String {
 async fn allowed(context: &Context, cursor: &mut Option<Cursor>) -> Result<(), RunError> {
     let settings = &context.settings;
     if let Some(cursor) = cursor
-        && cursor.spec_hash != context.spec_hash
         && cursor.phase != Phase::Committing
+        && !cursor.is_untouched()
+        && let Some(change) = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(&context.spec_hash))
     {
         if !context.accept_spec_change {
-            let message = format!(
-                "{}: source, table rule or destination changed since the last run, so a run would stop; go back, or accept it with \
-                 `s3sync run --accept-spec-change` (with --dry-run to see what it would do)",
-                settings.id
-            );
-            return Err(RunError::new(RunErrorKind::SpecChanged, message));
+            return Err(changed(settings, change));
         }
-        if SpecHash::parse(&cursor.spec_hash).destination != SpecHash::parse(&context.spec_hash).destination {
+        if change.begins_anew() {
             cursor.ledger = None;
             cursor.manifest = None;
         }

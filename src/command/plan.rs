@@ -1,5 +1,7 @@
 //! `s3sync plan`, and `run --dry-run`: what a run would read and write, and why. Nothing is written anywhere.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::look::{self, ColumnLook, Failed, KEYS_MAX, Look, QuarantinedKey, ReadKey, TableLook, Why};
@@ -9,6 +11,7 @@ use super::render::{self, Align, bytes, count, counted, printable};
 use super::syncs::{self, Sync};
 use super::{CommandError, print, runtime};
 use crate::cli::PlanArgs;
+use crate::model::passed_over::PassedOver;
 use crate::model::settings::WriteMode;
 use crate::pipeline::error::RunError;
 
@@ -75,6 +78,12 @@ struct SyncPlan {
     /// Why there is nothing at all to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     nothing: Option<String>,
+    /// Objects that are not read, by reason.
+    #[serde(skip_serializing_if = "PassedOver::is_empty")]
+    passed_over: PassedOver,
+    /// What a person should know beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +100,9 @@ struct TablePlan {
     schema: Vec<ColumnLook>,
     /// The keys of the files, with the bucket.
     writes: String,
+    /// The extensions of the table's keys, where source.format reads all of them alike and they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<BTreeMap<String, u64>>,
 }
 
 impl SyncPlan {
@@ -118,6 +130,8 @@ impl SyncPlan {
             quarantined: look.tables.values().map(|table| table.quarantined.objects).sum(),
             quarantined_objects: look.tables.values().flat_map(|table| table.quarantined.keys.clone()).take(KEYS_MAX).collect(),
             nothing: look.nothing,
+            passed_over: look.remarks.passed_over,
+            remarks: look.remarks.notes,
         })
     }
 }
@@ -139,6 +153,7 @@ impl TablePlan {
             keys: table.read.keys.clone(),
             schema: look::columns(&schema),
             writes: format!("{}/{shape}", look.context.destination.place()),
+            extensions: look::mixed_extensions(&look.context.settings, table).map(|extensions| extensions.counts().clone()),
         })
     }
 }
@@ -215,6 +230,12 @@ impl SyncPlan {
             notes.push(format!("{} overwritten and ignored", counted(self.ignored, "object")));
         }
         notes.extend(look::quarantined_lines(&self.quarantined_objects, self.quarantined).iter().map(|line| printable(line).to_string()));
+        notes.extend(self.remarks.iter().map(|remark| printable(remark).to_string()));
+        notes.extend(self.tables.iter().filter_map(|table| {
+            let extensions = look::extensions_text(table.extensions.as_ref()?);
+            Some(format!("table {}: source.format reads all of {}", table.name, printable(&extensions)))
+        }));
+        notes.extend(self.passed_over.text().map(|passed| format!("passed over: {}", printable(&passed))));
         notes
     }
 }
@@ -239,6 +260,7 @@ mod tests {
             keys: vec![key("orders/a.csv", Why::New), key("orders/b.csv", Why::Overwritten)],
             schema: vec![column("id", "int64"), column("amount", "decimal(12,2)")],
             writes: "s3://lake/orders/{{UUID}}.parquet".into(),
+            extensions: None,
         };
         let sync = |name: &str, tables: Vec<TablePlan>, quarantined| SyncPlan {
             namespace: "data".into(),
@@ -255,6 +277,8 @@ mod tests {
                 _ => vec![QuarantinedKey { key: "orders/bad.csv".into(), reason: "orders/bad.csv line 2: 3 fields, not 2".into() }],
             },
             nothing: None,
+            passed_over: PassedOver::default(),
+            remarks: vec![],
         };
         let denied = RunError::new(RunErrorKind::Denied, "data/locked: access denied");
         let locked = Failed::of(&SyncId { namespace: "data".into(), name: "locked".into() }, &denied);

@@ -1,5 +1,7 @@
 //! `s3sync tables`: the tables that the syncs find, with what there is of each, how far the cursor is, and the schema.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -10,6 +12,7 @@ use super::syncs::{self, Sync};
 use super::{CommandError, print, runtime};
 use crate::cli::TablesArgs;
 use crate::model::cursor::TableMark;
+use crate::model::passed_over::PassedOver;
 use crate::pipeline::error::RunError;
 
 /// Prints the tables of every sync.
@@ -54,6 +57,9 @@ struct SyncTables {
     /// Why there is no table.
     #[serde(skip_serializing_if = "Option::is_none")]
     nothing: Option<String>,
+    /// Objects that are not read, by reason.
+    #[serde(rename = "passedOver", skip_serializing_if = "PassedOver::is_empty")]
+    passed_over: PassedOver,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +69,9 @@ struct Table {
     objects: u64,
     bytes: u64,
     formats: Vec<&'static str>,
+    /// The extensions of its keys, where source.format reads all of them alike and they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<BTreeMap<String, u64>>,
     last_modified: Option<Timestamp>,
     /// Objects that a run would read.
     unread: u64,
@@ -85,6 +94,7 @@ impl SyncTables {
                 objects: table.objects,
                 bytes: table.bytes,
                 formats: table.formats.iter().map(|format| format.name()).collect(),
+                extensions: look::mixed_extensions(&look.context.settings, table).map(|extensions| extensions.counts().clone()),
                 last_modified: table.last_modified,
                 unread: table.read.objects,
                 quarantined: table.quarantined.objects,
@@ -94,7 +104,13 @@ impl SyncTables {
             });
         }
         let id = &sync.loaded.id;
-        Ok(SyncTables { namespace: id.namespace.clone(), name: id.name.clone(), tables, nothing: look.nothing })
+        Ok(SyncTables {
+            namespace: id.namespace.clone(),
+            name: id.name.clone(),
+            tables,
+            nothing: look.nothing,
+            passed_over: look.remarks.passed_over,
+        })
     }
 }
 
@@ -143,9 +159,16 @@ impl Tables {
             let id = format!("{}/{}", sync.namespace, sync.name);
             for table in &sync.tables {
                 text.push_str(&format!("\n{id} {}\n{}", table.name, look::columns_text(&table.schema)));
+                if let Some(extensions) = &table.extensions {
+                    let extensions = look::extensions_text(extensions);
+                    text.push_str(&format!("  source.format reads all of {}\n", printable(&extensions)));
+                }
                 for line in look::quarantined_lines(&table.quarantined_objects, table.quarantined) {
                     text.push_str(&format!("  {}\n", printable(&line)));
                 }
+            }
+            if let Some(passed) = sync.passed_over.text() {
+                text.push_str(&format!("\n{id}: passed over: {}\n", printable(&passed)));
             }
             if let Some(nothing) = sync.nothing.as_deref() {
                 text.push_str(&format!("{id}: {}\n", printable(nothing)));
@@ -167,6 +190,7 @@ mod tests {
             objects: 4,
             bytes: 2048,
             formats: vec!["csv", "jsonl"],
+            extensions: None,
             last_modified: modified,
             unread: 1,
             quarantined: 2,
@@ -176,7 +200,7 @@ mod tests {
         };
         let tables = vec![table("items", None), table("orders", Some(mark))];
         let (namespace, name) = ("data".to_owned(), "shop".to_owned());
-        Tables { syncs: vec![Shown::Found(SyncTables { namespace, name, tables, nothing: None })] }
+        Tables { syncs: vec![Shown::Found(SyncTables { namespace, name, tables, nothing: None, passed_over: PassedOver::default() })] }
     }
 
     #[test]
@@ -198,7 +222,8 @@ data/shop orders
 ";
         assert_eq!(tables().text(), expected);
         let nothing = Some("no object is selected".to_owned());
-        let empty = SyncTables { namespace: "data".into(), name: "shop".into(), tables: vec![], nothing };
+        let empty =
+            SyncTables { namespace: "data".into(), name: "shop".into(), tables: vec![], nothing, passed_over: PassedOver::default() };
         assert_eq!(Tables { syncs: vec![Shown::Found(empty)] }.text(), "data/shop: no object is selected\n");
         assert_eq!(Tables { syncs: vec![] }.text(), "", "a sync that failed is said on stderr");
     }

@@ -84,18 +84,17 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
             );
             return no("CursorInvalid", message, Gate::Shut);
         }
-        Some(Position::At { identity: Some(identity), .. }) if *identity != checked.identity && !accepted(seen) => {
-            let what = match (identity.source != checked.identity.source, identity.destination != checked.identity.destination) {
-                (true, true) => "source and destination",
-                (_, true) => "destination",
-                _ => "source or table rule",
-            };
-            let message = format!(
-                "the {what} changed since the last run; accept it with the annotation {ACCEPT_SPEC_CHANGE}: \"{}\", or start over with \
-                 `s3sync state reset {name} --yes`",
-                seen.sync.metadata.generation.unwrap_or_default()
-            );
-            return no("SpecChanged", message, Gate::CommittingOnly);
+        Some(Position::At { identity: Some(identity), .. }) if !accepted(seen) => {
+            if let Some(change) = identity.change_to(&checked.identity) {
+                let message = format!(
+                    "the {} changed since the last run; {}; accept it with the annotation {ACCEPT_SPEC_CHANGE}: \"{}\", or start over with \
+                     `kubectl s3sync state reset {name} --yes`",
+                    change.what(),
+                    change.effect(),
+                    seen.sync.metadata.generation.unwrap_or_default()
+                );
+                return no("SpecChanged", message, Gate::CommittingOnly);
+            }
         }
         _ => {}
     }

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn positions() {
-        let identity = SpecHash { source: "aa".into(), destination: "bb".into() };
+        let identity = SpecHash::parse("aa-bb");
         let at = |phase| Position::At { phase, garbage: false, identity: Some(identity.clone()) };
         for (data, expected) in [
             (json!(null), Position::Untouched),

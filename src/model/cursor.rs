@@ -35,6 +35,10 @@ pub struct Cursor {
     pub listed_to: Option<String>,
     /// Identity of source and destination, see [`super::settings`].
     pub spec_hash: String,
+    /// The claim that this cursor holds, so that it is given back when another one takes its place. `None` before the first epoch, and in
+    /// cursors of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<BlobKey>,
     /// For people: a mark for each table, at most [`Cursor::TABLES_MAX`]; the rest stand in the ledger's root.
     #[serde(default)]
     pub tables: BTreeMap<String, TableMark>,
@@ -61,6 +65,7 @@ impl Cursor {
             garbage: None,
             listed_to: None,
             spec_hash,
+            claim: None,
             tables: BTreeMap::new(),
         }
     }

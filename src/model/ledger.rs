@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cursor::TableMark;
+use super::layout::Layout;
 use super::object::{Etag, Object};
 use super::plan::SegmentRef;
 use super::schema::TableSchema;
@@ -137,6 +138,9 @@ pub struct LedgerHead {
     pub settings: String,
     /// Sorted runs, oldest first. Segments of one run are in key order and do not overlap; where two runs hold a key, the newer counts.
     pub runs: Vec<Vec<SegmentRef>>,
+    /// How the files of this epoch are laid out; `None` in ledgers of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
 }
 
 impl LedgerHead {

@@ -233,7 +233,7 @@ pub enum WriteMode {
 }
 
 /// One entry of `spec.destination.partitionBy`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRule {
     /// The output column it is taken from.
     pub column: String,
@@ -259,7 +259,7 @@ pub enum PartitionTransform {
 }
 
 /// `spec.destination.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsvWriteSettings {
     /// `None`: comma for csv, tab for tsv.
     pub delimiter: Option<u8>,

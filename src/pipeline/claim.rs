@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -50,9 +51,12 @@ pub fn claim_key(settings: &Settings) -> String {
         "tableInclude": source.table_include,
         "path": settings.destination.template,
     });
-    let digest = Sha256::digest(identity.to_string().as_bytes());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}/claims/{hex}.s3sync", settings.state_prefix)
+    format!("{}/claims/{}.s3sync", settings.state_prefix, digest(&identity.to_string()))
+}
+
+/// What names a claim, of what it is about: 32 hexadecimal digits.
+pub(super) fn digest(identity: &str) -> String {
+    Sha256::digest(identity.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes or confirms the claim for `cursor`.
@@ -97,8 +101,9 @@ pub fn conflict(store: &dyn Store, settings: &Settings, cursor: Option<(&str, u6
         return Some(RunError::new(
             RunErrorKind::Claimed,
             format!(
-                "{}: this source and destination are already synced by the cursor of {} (claim {place}); run it there, or take it over with \
-                 `s3sync state adopt`",
+                "{}: this source and destination are already synced by the cursor of {} (claim {place}); run it there; or, where that is this \
+                 sync before it, its state directory or its host got another name, go on from what was published with `s3sync state adopt`; \
+                 or give one of the two another destination.path",
                 settings.id, found.owner,
             ),
         ));
@@ -129,6 +134,22 @@ async fn confirm(store: &dyn Store, settings: &Settings, key: String, claim: Cla
 
 /// Reads a claim; `None` when there is none.
 pub async fn read(store: &dyn Store, key: &str) -> Result<Option<(Claim, Etag)>, RunError> {
+    let Some((claim, etag)) = read_small(store, key).await? else { return Ok(None) };
+    let claim = claim.map_err(|error| {
+        RunError::because(
+            RunErrorKind::CursorInvalid,
+            format!("the claim {}/{key} makes no sense; look at it, and take it over with `s3sync state adopt`", store.place()),
+            error,
+        )
+    })?;
+    Ok(Some((claim, etag)))
+}
+
+/// A claim of any kind, or why it is none.
+type Small<C> = (Result<C, serde_json::Error>, Etag);
+
+/// Reads an object of [`CLAIM_BYTES_MAX`] at most; `None` when there is none.
+pub(super) async fn read_small<C: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<Small<C>>, RunError> {
     let mut body = match store.get(key, None, None).await {
         Ok(body) => body,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
@@ -141,14 +162,19 @@ pub async fn read(store: &dyn Store, key: &str) -> Result<Option<(Claim, Etag)>,
             break;
         }
     }
-    let claim = serde_json::from_slice(&text).map_err(|error| {
-        RunError::because(
-            RunErrorKind::CursorInvalid,
-            format!("the claim {}/{key} makes no sense; look at it, and take it over with `s3sync state adopt`", store.place()),
-            error,
-        )
-    })?;
-    Ok(Some((claim, body.etag)))
+    Ok(Some((serde_json::from_slice(&text), body.etag)))
+}
+
+/// Gives a claim back, where it is still that of this cursor. One that is not there is no error.
+pub async fn give_back(store: &dyn Store, key: &str, state_id: &str) -> Result<(), RunError> {
+    let Some((Ok(claim), etag)) = read_small::<Claim>(store, key).await? else { return Ok(()) };
+    if claim.state_id != state_id {
+        return Ok(());
+    }
+    match store.delete(key, Some(&etag)).await {
+        Err(error) if !matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the claim whatever stands there: `state adopt`.
@@ -159,6 +185,11 @@ pub async fn adopt(store: &dyn Store, settings: &Settings, cursor: &Cursor, owne
 }
 
 impl Held {
+    /// The claim's key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Moves the claim to `epoch`. A claim that somebody else moved meanwhile is an error.
     pub async fn update(&mut self, store: &dyn Store, owner: &str, epoch: u64) -> Result<(), RunError> {
         let claim = Claim { owner: owner.to_owned(), epoch, ..self.claim.clone() };
@@ -169,6 +200,8 @@ impl Held {
             Err(error) if error.kind == ErrorKind::Precondition => match read(store, &self.key).await? {
                 // Our own write whose answer was lost, or the other worker 0 of the same cursor.
                 Some((found, etag)) if found.state_id == claim.state_id && found.epoch >= epoch => etag,
+                // Given back by another process of this cursor, which had published nothing when it ended.
+                None if let Ok(etag) = store.put(&self.key, body(&claim), Condition::Absent).await => etag,
                 _ => {
                     return Err(RunError::new(
                         RunErrorKind::Claimed,

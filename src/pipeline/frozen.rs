@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::model::cursor::{Cursor, Phase, Run, TableMark};
 use crate::model::fixtures::{object, settings};
 use crate::model::glob::Glob;
+use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome};
 use crate::model::manifest::*;
 use crate::model::plan::*;
@@ -21,6 +22,7 @@ use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
 use crate::model::settings::*;
 use crate::pipeline::claim::Claim;
 use crate::pipeline::open_log::OpenUpload;
+use crate::pipeline::outputs::OutputClaim;
 use crate::pipeline::sweep::{Garbage, GarbageFile};
 
 #[track_caller]
@@ -113,6 +115,7 @@ fn the_cursor() {
         ..Cursor::empty("abc".into(), 6, "00ff-11ee".into())
     };
     check("cursor", &cursor);
+    check("cursor-claim", &Cursor { claim: Some(BlobKey("_s3sync/claims/0123.s3sync".into())), ..cursor });
     check("cursor-empty", &Cursor::empty("abc".into(), 0, "00ff-11ee".into()));
 }
 
@@ -150,7 +153,9 @@ fn the_ledger() {
         "objects",
         &vec![entry(Outcome::Published), entry(Outcome::Ignored), entry(Outcome::quarantined("line 4: the quote never closes"))],
     );
-    check("ledger-head", &LedgerHead { run: "run1".into(), epoch: 7, settings: "00ff".into(), runs: vec![vec![segment()], vec![]] });
+    let head = LedgerHead { run: "run1".into(), epoch: 7, settings: "00ff".into(), runs: vec![vec![segment()], vec![]], layout: None };
+    check("ledger-head", &head);
+    check("ledger-head-layout", &LedgerHead { layout: Some(Layout::of(&full().destination)), ..head });
     let mark = TableMark { key: "a/9.csv".into(), ..TableMark::default() };
     check("ledger-table", &LedgerTable { name: "orders".into(), source: "orders/".into(), schema: schema(), mark });
 }
@@ -214,5 +219,6 @@ fn what_was_committed_and_what_goes() {
         blobs: vec![blob("plan").0],
     };
     check("garbage", &garbage);
+    check("output-claim", &OutputClaim { holder: "_s3sync/claims/0123.s3sync".into(), owner: "host:/var/lib/x".into() });
     check("claim", &Claim { state_id: "abc".into(), owner: "host:/var/lib/x".into(), epoch: 7 });
 }

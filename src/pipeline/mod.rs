@@ -12,6 +12,7 @@ pub mod fetch;
 mod frozen;
 pub mod layout;
 pub mod open_log;
+pub mod outputs;
 pub mod planner;
 pub mod prepare;
 pub mod progress;

@@ -10,13 +10,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::follow::follow;
+pub use self::open::changed;
 pub use self::summary::{RunSummary, TableSummary};
 
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::Excluded;
-use crate::pipeline::claim::Held;
+use crate::pipeline::claim::{self, Held};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::outputs;
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
@@ -35,7 +37,10 @@ const RELOADS_MAX: u32 = 32;
 pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), RunError> {
     let mut reloads = 0;
     loop {
-        match Lead::open(context, summary).await?.run().await {
+        let mut lead = Lead::open(context, summary).await?;
+        let ended = lead.run().await;
+        lead.give_back().await;
+        match ended {
             Ok(Progressed::Reopen) => {}
             Err(error) if error.kind == RunErrorKind::Superseded && reloads < RELOADS_MAX => {
                 reloads += 1;
@@ -115,7 +120,7 @@ impl Lead<'_> {
         let seed = (self.context.ids)();
         let run = self.this_run();
         let sampler = SourceSampler::new(self.context);
-        let planned = plan_epoch(&PlanContext {
+        let context = PlanContext {
             source: Arc::clone(&self.context.source),
             blobs: &self.blobs,
             settings: &self.context.settings,
@@ -125,12 +130,15 @@ impl Lead<'_> {
             now: (self.context.clock)(),
             sampler: &sampler,
             scratch: self.context.scratch.clone(),
-        })
-        .await?;
+        };
+        let planned = plan_epoch(&context, &mut self.summary.remarks).await?;
         let (key, plan) = match planned {
             Planned::Nothing => return Ok(false),
             Planned::Epoch(key, plan) => (key, plan),
         };
+        let tables: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
+        let (store, holder, owner) = (self.context.destination.as_ref(), self.held.key(), &self.context.owner);
+        outputs::take(store, &plan.settings, &tables, holder, owner).await?;
         let mut next = self.cursor.clone();
         next.phase = Phase::Running;
         next.run = Some(run);
@@ -229,6 +237,23 @@ impl Lead<'_> {
         let mut next = self.cursor.clone();
         next.garbage = None;
         self.swap(next).await
+    }
+
+    /// Gives the claim back when nothing was published under this cursor, so that a slip of the pen does not keep the place from others.
+    /// A failure leaves it, as a process that was killed does.
+    async fn give_back(&self) {
+        if !self.cursor.is_untouched() {
+            return;
+        }
+        // Another process of this cursor may be further than we know.
+        let untouched = match self.context.cursor.load().await {
+            Ok(Some((cursor, _))) => cursor.is_untouched() && cursor.state_id == self.cursor.state_id,
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if untouched && let Err(error) = claim::give_back(self.context.destination.as_ref(), self.held.key(), &self.cursor.state_id).await {
+            tracing::debug!("the claim of a run that published nothing is left: {error}");
+        }
     }
 
     async fn update_claim(&mut self) -> Result<(), RunError> {

@@ -5,6 +5,7 @@ mod bad_input;
 mod chart;
 mod cli;
 mod crash;
+mod destination;
 mod examples;
 mod formats;
 mod layout;

@@ -176,6 +176,7 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
             }
         }
     }
+    errors.extend(common_outputs(&manifests.syncs));
     if !found && errors.is_empty() {
         let names: Vec<String> =
             files.iter().map(|file| if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }).collect();
@@ -183,6 +184,30 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
         errors.push(ManifestError { kind: ManifestErrorKind::Invalid, file: String::new(), line: None, sync: None, message });
     }
     if errors.is_empty() { Ok(manifests) } else { Err(errors) }
+}
+
+/// Syncs that would write each other's keys. Each is told once, beside the first that it meets.
+fn common_outputs(syncs: &[CheckedSync]) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    for (at, sync) in syncs.iter().enumerate() {
+        let common = |earlier: &CheckedSync| Some((earlier.clone(), validate::common_output(&sync.resolved, &earlier.resolved)?));
+        let Some((earlier, keys)) = syncs[..at].iter().find_map(common) else { continue };
+        let path = if sync.sync.spec.destination.uri.is_some() { "spec.destination.uri" } else { "spec.destination.path" };
+        let bucket = &sync.resolved.settings.destination.bucket;
+        let message = format!(
+            "{path} gives {bucket}/{keys}, which {} at {}:{} writes too: each run of one would replace the files of the other; give one of them \
+             another path",
+            earlier.resolved.settings.id, earlier.file, earlier.line
+        );
+        errors.push(ManifestError {
+            kind: ManifestErrorKind::Invalid,
+            file: sync.file.clone(),
+            line: Some(sync.document.place_of(path).line),
+            sync: Some(sync.resolved.settings.id.to_string()),
+            message,
+        });
+    }
+    errors
 }
 
 fn error_at(text: &Text, line: usize, sync: Option<String>, message: impl Into<String>) -> ManifestError {

@@ -155,7 +155,7 @@ fn the_spec_hash_is_about_the_two_ends_alone() {
     let same = hash(MINIMAL);
     for spec in [
         "source: {bucket: raw, include: ['*.csv']}\ndestination: {bucket: lake, format: csv}",
-        "source: {bucket: raw, region: eu-west-1}\ndestination: {bucket: lake, path: 'x/', format: parquet}\nworker: {replicas: 4}",
+        "source: {bucket: raw, region: eu-west-1}\ndestination: {bucket: lake, format: parquet}\nworker: {replicas: 4}",
     ] {
         assert_eq!(hash(spec), same, "{spec}");
     }
@@ -167,6 +167,7 @@ fn the_spec_hash_is_about_the_two_ends_alone() {
         "source: {bucket: raw}\ndestination: {bucket: lake2, format: parquet}",
         "source: {bucket: raw}\ndestination: {bucket: lake, format: parquet, endpoint: 'http://m:9000'}",
         "source: {bucket: raw}\ndestination: {bucket: lake, format: parquet}\nstate: {prefix: s}",
+        "source: {bucket: raw}\ndestination: {bucket: lake, path: 'x/', format: parquet}",
     ] {
         assert_ne!(hash(spec), same, "{spec}");
     }

@@ -12,12 +12,14 @@ mod access;
 mod collision;
 mod columns;
 mod destination;
+mod outputs;
 mod partition;
 mod schedule;
 mod source;
 mod uri;
 
 pub use access::{Access, AccessCredentials, SecretError};
+pub use outputs::common_output;
 
 /// A valid spec.
 #[derive(Clone, Debug)]
@@ -137,6 +139,7 @@ fn rest(spec: &S3SyncSpec, problems: &mut Problems) -> Option<Rest> {
 
 /// A prefix that is used as a directory, without its trailing `/`.
 fn directory(text: &str, path: &str, problems: &mut Problems) -> Option<String> {
+    problems.check(path, uri::no_credentials(text))?;
     let bare = text.strip_suffix('/').unwrap_or(text);
     let wrong = bare.is_empty() || bare.split('/').any(|segment| matches!(segment, "" | "." | ".."));
     if wrong {

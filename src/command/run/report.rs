@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::command::look::{QuarantinedKey, quarantined_lines};
 use crate::command::places::Places;
 use crate::command::render::{self, Align, bytes, count, counted, printable};
+use crate::model::passed_over::PassedOver;
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::RunSummary;
@@ -36,6 +37,12 @@ pub struct SyncReport {
     pub quarantined: u64,
     /// Records that were set aside.
     pub bad_records: u64,
+    /// Objects that were not read, by reason; absent when there were none.
+    #[serde(skip_serializing_if = "PassedOver::is_empty")]
+    pub passed_over: PassedOver,
+    /// What a person should know beside it, a sentence each; absent when there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// Lines for people below the table: where to look, and what was left out.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -79,6 +86,8 @@ impl SyncReport {
             tables: tables.collect(),
             quarantined: summary.quarantined,
             bad_records: summary.bad_records,
+            passed_over: summary.remarks.passed_over.clone(),
+            remarks: summary.remarks.notes.clone(),
             ..error.map_or_else(|| SyncReport::empty(sync), |error| SyncReport::failed(sync, error))
         };
         if error.is_none() {
@@ -107,6 +116,8 @@ impl SyncReport {
             tables: Vec::new(),
             quarantined: 0,
             bad_records: 0,
+            passed_over: PassedOver::default(),
+            remarks: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -173,8 +184,11 @@ impl Report {
                 // The sentence itself goes to stderr.
                 Outcome::Failed => format!("{}/{}: failed: {}\n", sync.namespace, sync.name, sync.reason),
             });
-            for note in &sync.notes {
+            for note in sync.notes.iter().chain(&sync.remarks) {
                 text.push_str(&format!("  {}\n", printable(note)));
+            }
+            if let Some(passed) = sync.passed_over.text() {
+                text.push_str(&format!("  passed over: {}\n", printable(&passed)));
             }
         }
         text
@@ -185,8 +199,18 @@ impl Report {
 mod tests {
     use super::*;
     use crate::model::manifest::{Excluded, Exclusion};
+    use crate::model::passed_over::Reason;
     use crate::pipeline::error::RunErrorKind;
+    use crate::pipeline::planner::Remarks;
     use crate::pipeline::run::TableSummary;
+
+    fn remarks() -> Remarks {
+        let mut remarks = Remarks { notes: vec!["the layout changed".into()], ..Remarks::default() };
+        for key in ["orders/README.md", "orders/x.md"] {
+            remarks.passed_over.add(Reason::UnknownExtension, key);
+        }
+        remarks
+    }
 
     fn report() -> Report {
         let id = |name: &str| SyncId { namespace: "data".into(), name: name.into() };
@@ -206,6 +230,7 @@ mod tests {
                 message: "line 4: the quote never closes".into(),
             }],
             bad_records: 2,
+            remarks: remarks(),
         };
         let denied = RunError::new(RunErrorKind::Denied, "data/locked: GetObject s3://raw/a: access denied");
         let nothing = RunSummary::default();
@@ -230,6 +255,8 @@ data/orders: 12,352 rows of 4 objects in 5 files
   2 bad records set aside in s3://lake/rejects/
   quarantined until it changes: orders/b\\u{7}.csv: line 4: the quote never closes
   quarantined until they change: 2 objects more
+  the layout changed
+  passed over: 2 of no known extension (.md 2)
 data/still: nothing new, nothing written
 data/locked: failed: Denied
 ";
@@ -268,7 +295,7 @@ data/orders: failed: BadData
                     {"name": "items", "objects": 1, "rows": 7, "bytes": 900, "files": 1},
                     {"name": "orders", "objects": 3, "rows": 12_345, "bytes": 1_268_776, "files": 4},
                 ],
-                "quarantined": 3, "badRecords": 2,
+                "quarantined": 3, "badRecords": 2, "passedOver": {"unknownExtension": 2}, "remarks": ["the layout changed"],
             },
             {
                 "namespace": "data", "name": "still", "result": "Succeeded", "reason": "Succeeded",

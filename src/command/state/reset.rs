@@ -5,6 +5,8 @@ use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Place, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::plan::BlobKey;
+use crate::model::settings::WriteMode;
+use crate::model::spec_hash::SpecHash;
 use crate::pipeline::claim;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::configmap::content;
@@ -50,8 +52,20 @@ async fn forget(sync: &Sync, destination: &dyn Store, cursor: Cursor) -> Result<
             Err(error) => Err(error.into()),
         }
     };
-    let manifest = kept(cursor.manifest.clone(), "the list of published files").await?;
+    let settings = sync.settings();
+    let appends = settings.destination.write_mode == WriteMode::Append;
+    let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings));
+    // Under another path a new table begins, of which the files under the old one are no part.
+    let published = cursor.manifest.clone().filter(|_| !change.is_some_and(|change| change.path));
+    let manifest = kept(published, "the list of published files").await?;
     let garbage = kept(cursor.garbage.clone(), "the list of what is to be removed").await?;
+    if appends && manifest.is_some() {
+        done.push(
+            "published files stay, and the next run writes the rows of every object once more beside them: remove the files first, \
+             which `s3sync state export` lists, or give another destination.path"
+                .to_owned(),
+        );
+    }
     let next = Cursor {
         run: None,
         ledger: None,

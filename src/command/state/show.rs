@@ -128,7 +128,7 @@ impl State {
             epoch: cursor.epoch,
             phase: cursor.phase,
             state_id: cursor.state_id,
-            spec_changed: spec_hash.is_some_and(|spec_hash| spec_hash != cursor.spec_hash),
+            spec_changed: spec_hash.is_some_and(|now| SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(now)).is_some()),
             spec_hash: cursor.spec_hash,
             run: cursor.run,
             tables: tables.collect(),

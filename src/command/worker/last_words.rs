@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::pod::{self, Environment};
 use crate::api::report::RunReport;
-use crate::api::status::{RunCounts, RunOutcome};
+use crate::api::status::{PassedOverCounts, RunCounts, RunOutcome};
 use crate::command::run::report::{Outcome, SyncReport};
 use crate::pipeline::error::RunErrorKind;
 
@@ -52,6 +52,7 @@ pub fn report(sync: &SyncReport) -> RunReport {
             files: sum(|table| table.files),
             bad_records: count(sync.bad_records),
             quarantined: count(sync.quarantined),
+            passed_over: PassedOverCounts::of(&sync.passed_over),
         },
     }
 }
@@ -64,6 +65,13 @@ fn message(sync: &SyncReport) -> String {
             message.push_str("; ");
             message.push_str(note);
         }
+    }
+    for remark in &sync.remarks {
+        message.push_str("; ");
+        message.push_str(remark);
+    }
+    if let Some(passed) = sync.passed_over.text() {
+        message.push_str(&format!("; passed over: {passed}"));
     }
     message
 }

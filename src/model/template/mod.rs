@@ -97,6 +97,19 @@ impl Template {
         &self.text
     }
 
+    /// The template with this table's name for every placeholder of one. Names of tables hold letters, digits and `_` alone.
+    pub fn of_table(&self, table: &str) -> Template {
+        let mut text = self.text.clone();
+        for (written, placeholder) in Placeholder::NAMES {
+            text = match placeholder {
+                Placeholder::Table => text.replace(written, table),
+                Placeholder::TableHyphen => text.replace(written, &table.replace('_', "-")),
+                _ => text,
+            };
+        }
+        Template::parse(&text).expect("a table's name in the place of a placeholder leaves a template")
+    }
+
     /// Whether keys of different tables differ: a table placeholder, or both of SOURCE_DIR and SOURCE_STEM (an object has one table).
     pub fn has_table(&self) -> bool {
         self.has(Placeholder::Table)

@@ -90,6 +90,14 @@ impl KeyShape {
         }
     }
 
+    /// The one key that there is, where there is one.
+    pub fn only_key(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [ShapeToken::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether a key has this shape: true for every key that the template can give, and for more.
     pub fn matches(&self, key: &str) -> bool {
         // States are "tokens done": a set, advanced a byte at a time, so that the time is bounded by tokens times bytes.

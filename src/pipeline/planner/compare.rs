@@ -3,17 +3,19 @@
 use super::same_settings;
 use super::scan::{Flow, Found, Scan, Sink};
 use crate::model::ledger::{Entry, LedgerHead, Standing};
+use crate::model::passed_over::PassedOver;
 use crate::model::settings::Settings;
 use crate::pipeline::error::RunError;
 
-/// Whether the listing and the settings are as they were when the ledger was written. Reads the listing up to the first difference.
-pub(super) async fn is_same(scan: &Scan<'_>, head: &LedgerHead, settings: &Settings) -> Result<bool, RunError> {
+/// Whether the listing and the settings are as they were when the ledger was written, and if so, what was passed over. Reads the listing
+/// up to the first difference.
+pub(super) async fn is_same(scan: &Scan<'_>, head: &LedgerHead, settings: &Settings) -> Result<Option<PassedOver>, RunError> {
     if !same_settings(head, settings) {
-        return Ok(false);
+        return Ok(None);
     }
     let mut compare = Compare { scan, same: true };
-    Scan { ..*scan }.run(&mut compare).await?;
-    Ok(compare.same)
+    let passed = Scan { ..*scan }.run(&mut compare).await?;
+    Ok(compare.same.then(|| passed.unwrap_or_default()))
 }
 
 struct Compare<'a> {

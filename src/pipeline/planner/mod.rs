@@ -7,6 +7,8 @@
 mod compare;
 mod freeze;
 mod nothing;
+mod published;
+mod remarks;
 mod scan;
 mod selection;
 mod sort;
@@ -22,6 +24,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use self::nothing::nothing_selected;
+pub use self::remarks::Remarks;
 pub use self::scan::{Flow, Found, Scan, Sink};
 pub use self::selection::Selection;
 pub use self::survey::{Survey, Surveyed, Visitor};
@@ -78,18 +81,19 @@ pub enum Planned {
     Epoch(BlobKey, Box<Plan>),
 }
 
-/// Plans the next epoch of a run.
+/// Plans the next epoch of a run. `remarks` gets what a person should know of it, whatever comes of it.
 ///
 /// # Errors
 /// A spec that names one key where nothing was read before and nothing is. Bad data: a key without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of
 /// something by nothing. Whatever stores and sampler raise. An error leaves blobs at most, which a later sweep removes.
-pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> {
+pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Result<Planned, RunError> {
     let settings = context.settings;
     let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
     let head = match &context.cursor.ledger {
         Some(key) => LedgerRoot::load_head(context.blobs, key).await?,
         None => LedgerHead::default(),
     };
+    remarks.of_head(&head, settings, &context.run.id);
     let replaces = settings.destination.write_mode == WriteMode::Replace;
     let scan = Scan {
         source: context.source.as_ref(),
@@ -101,11 +105,12 @@ pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> 
     };
     // Replace has one epoch a run, so it never goes on in the middle of a listing.
     let scan = if replaces { Scan { after: None, ..scan } } else { scan };
-    if replaces && context.cursor.ledger.is_some() && compare::is_same(&scan, &head, settings).await? {
+    if replaces && context.cursor.ledger.is_some() && stands(&scan, &head, settings, context.cursor.manifest.as_ref(), remarks).await? {
         return Ok(Planned::Nothing);
     }
     let mut taker = Taker::new(context, &selection, replaces);
-    Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
+    let passed = Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
+    remarks.passed_over(passed);
     if context.cursor.ledger.is_none() && taker.seen == 0 && selection.only_key().is_some() {
         nothing::nothing_selected(context.source.as_ref(), settings).await?;
     }
@@ -118,6 +123,25 @@ pub async fn plan_epoch(context: &PlanContext<'_>) -> Result<Planned, RunError> 
         return Ok(Planned::Nothing);
     }
     freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
+}
+
+/// Whether what Replace would write stands there already: the listing and the spec are as they were, and so are the published files.
+async fn stands(
+    scan: &Scan<'_>,
+    head: &LedgerHead,
+    settings: &Settings,
+    manifest: Option<&BlobKey>,
+    remarks: &mut Remarks,
+) -> Result<bool, RunError> {
+    let Some(passed) = compare::is_same(scan, head, settings).await? else { return Ok(false) };
+    let stands = match manifest {
+        Some(manifest) => published::stands(scan.blobs, manifest, remarks).await?,
+        None => true,
+    };
+    if stands {
+        remarks.passed_over(Some(passed));
+    }
+    Ok(stands)
 }
 
 /// Replacing what is there by nothing is more often a wrong prefix than a wish.

@@ -10,6 +10,7 @@ use super::selection::Selection;
 use super::sort::{Sorted, Sorter};
 use crate::model::ledger::{Entry, Outcome, Standing, standing};
 use crate::model::object::Object;
+use crate::model::passed_over::PassedOver;
 use crate::model::plan::{PlannedObject, SegmentRef};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
@@ -68,14 +69,15 @@ pub trait Sink: Send {
 }
 
 impl Scan<'_> {
-    /// Shows `sink` every object, until it has seen enough.
-    pub async fn run(&self, sink: &mut impl Sink) -> Result<(), RunError> {
+    /// Shows `sink` every selected object, until it has seen enough. Gives what it passed over, where it saw the whole listing.
+    pub async fn run(&self, sink: &mut impl Sink) -> Result<Option<PassedOver>, RunError> {
         // Not tried in order first: an epoch that is full before the disorder shows would go on behind keys that it never saw.
         if self.selection.is_scattered() {
             return self.run_sorted(sink).await;
         }
-        match self.join(&mut Listed::Pages(Pages::new(self)), sink).await {
-            Ok(()) => Ok(()),
+        let mut listed = Listed::Pages(Pages::new(self));
+        match self.join(&mut listed, sink).await {
+            Ok(flow) => Ok(listed.passed_over().filter(|_| flow == Flow::Go && self.after.is_none())),
             Err(ScanError::Run(error)) => Err(error),
             Err(ScanError::Disorder(key)) => {
                 tracing::warn!(key, bucket = self.source.place(), "the listing is not in key order: sorting it first");
@@ -85,21 +87,23 @@ impl Scan<'_> {
         }
     }
 
-    async fn run_sorted(&self, sink: &mut impl Sink) -> Result<(), RunError> {
-        match self.join(&mut Listed::Sorted(self.sorted().await?), sink).await {
+    async fn run_sorted(&self, sink: &mut impl Sink) -> Result<Option<PassedOver>, RunError> {
+        let (sorted, passed) = self.sorted().await?;
+        match self.join(&mut Listed::Sorted(sorted), sink).await {
             Err(ScanError::Disorder(key)) => unreachable!("sorted, and yet {key:?} is out of order"),
             Err(ScanError::Run(error)) => Err(error),
-            Ok(()) => Ok(()),
+            Ok(flow) => Ok(Some(passed).filter(|_| flow == Flow::Go && self.after.is_none())),
         }
     }
 
-    async fn join(&self, listed: &mut Listed<'_>, sink: &mut impl Sink) -> Result<(), ScanError> {
+    /// [`Flow::Go`] when it came to the end.
+    async fn join(&self, listed: &mut Listed<'_>, sink: &mut impl Sink) -> Result<Flow, ScanError> {
         let mut ledger = LedgerStream::new(self.blobs, self.runs, self.after);
         let mut known = ledger.next().await?;
         while let Some(object) = listed.next(self).await? {
             while let Some(entry) = known.take_if(|entry| entry.object.key < object.key) {
                 if sink.vanished(entry) == Flow::Stop {
-                    return Ok(());
+                    return Ok(Flow::Stop);
                 }
                 known = ledger.next().await?;
             }
@@ -113,25 +117,28 @@ impl Scan<'_> {
                 known = ledger.next().await?;
             }
             if sink.found(Found { object, standing, reason }).await? == Flow::Stop {
-                return Ok(());
+                return Ok(Flow::Stop);
             }
         }
         while let Some(entry) = known {
             if sink.vanished(entry) == Flow::Stop {
-                return Ok(());
+                return Ok(Flow::Stop);
             }
             known = ledger.next().await?;
         }
-        Ok(())
+        Ok(Flow::Go)
     }
 
     /// The whole selection, sorted over scratch. Where keys are scattered the server does not know "after" either.
-    async fn sorted(&self) -> Result<Sorted, RunError> {
+    async fn sorted(&self) -> Result<(Sorted, PassedOver), RunError> {
         let mut sorter = Sorter::new(self.scratch);
+        let mut passed = PassedOver::default();
         let mut pages = self.source.list(self.selection.prefix(), None);
         while let Some(page) = pages.next().await {
             for object in page? {
-                if self.selection.takes(&object) && self.after.is_none_or(|after| object.key.as_str() > after) {
+                if let Some(reason) = self.selection.passes_over(&object) {
+                    passed.note(reason, &object.key);
+                } else if self.after.is_none_or(|after| object.key.as_str() > after) {
                     sorter
                         .push(PlannedObject { object, table: 0, slice: None })
                         .await
@@ -139,7 +146,8 @@ impl Scan<'_> {
                 }
             }
         }
-        sorter.finish().await.map_err(|error| scratch_error(self.scratch, error))
+        let sorted = sorter.finish().await.map_err(|error| scratch_error(self.scratch, error))?;
+        Ok((sorted, passed))
     }
 }
 
@@ -171,12 +179,13 @@ struct Pages<'a> {
     pages: BoxStream<'a, Result<Vec<Object>, StoreError>>,
     page: std::vec::IntoIter<Object>,
     last: Option<String>,
+    passed: PassedOver,
 }
 
 impl<'a> Pages<'a> {
     fn new(scan: &Scan<'a>) -> Self {
         let pages = scan.source.list(scan.selection.prefix(), scan.after);
-        Self { pages, page: Vec::new().into_iter(), last: scan.after.map(str::to_owned) }
+        Self { pages, page: Vec::new().into_iter(), last: scan.after.map(str::to_owned), passed: PassedOver::default() }
     }
 
     /// Whether all keys of a page follow each other and the page before.
@@ -194,6 +203,14 @@ impl<'a> Pages<'a> {
 }
 
 impl Listed<'_> {
+    /// What was passed over so far; sorting counts by itself.
+    fn passed_over(self) -> Option<PassedOver> {
+        match self {
+            Listed::Pages(pages) => Some(pages.passed),
+            Listed::Sorted(_) => None,
+        }
+    }
+
     async fn next(&mut self, scan: &Scan<'_>) -> Result<Option<Object>, ScanError> {
         match self {
             Listed::Sorted(sorted) => {
@@ -201,8 +218,11 @@ impl Listed<'_> {
                 Ok(next.map(|planned| planned.object))
             }
             Listed::Pages(pages) => loop {
-                if let Some(object) = pages.page.by_ref().find(|object| scan.selection.takes(object)) {
-                    return Ok(Some(object));
+                for object in pages.page.by_ref() {
+                    match scan.selection.passes_over(&object) {
+                        None => return Ok(Some(object)),
+                        Some(reason) => pages.passed.note(reason, &object.key),
+                    }
                 }
                 let Some(page) = pages.pages.next().await else { return Ok(None) };
                 let page = page?;

@@ -1,7 +1,8 @@
 //! What of a listing is read: prefix, globs, formats, tables.
 
-use crate::model::glob::common_literal_prefix;
+use crate::model::glob::{Glob, common_literal_prefix};
 use crate::model::object::Object;
+use crate::model::passed_over::Reason;
 use crate::model::settings::{Settings, TableRule};
 use crate::model::shard::format_of;
 use crate::model::table::{Named, TableError, TableNamer};
@@ -49,22 +50,36 @@ impl<'a> Selection<'a> {
         is_directory_bucket(self.settings)
     }
 
-    /// Whether an object is selected, its table aside.
+    /// Whether an object is selected.
     pub fn takes(&self, object: &Object) -> bool {
+        self.passes_over(object).is_none()
+    }
+
+    /// Why an object is not selected; `None` when it is. A key outside the prefix, which only a directory bucket lists, has no reason:
+    /// nobody asked for it.
+    pub fn passes_over(&self, object: &Object) -> Option<Option<Reason>> {
         let source = &self.settings.source;
         let key = object.key.as_str();
-        let directory_marker = object.size == 0 && key.ends_with('/');
-        let included = if source.include.is_empty() {
-            format_of(self.settings, key).is_some()
+        if !key.starts_with(&source.prefix) {
+            return Some(None);
+        }
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(key));
+        let reason = if key.ends_with(BLOB_EXTENSION) || key.starts_with(&self.state_prefix) {
+            Reason::State
+        } else if object.size == 0 && key.ends_with('/') {
+            Reason::DirectoryMarker
+        } else if matches(&source.exclude) {
+            Reason::Excluded
+        } else if source.include.is_empty() && format_of(self.settings, key).is_none() {
+            Reason::UnknownExtension
+        } else if !source.include.is_empty() && !matches(&source.include) {
+            Reason::NotIncluded
+        } else if !source.table_include.is_empty() && matches!(self.table(key), Ok(None)) {
+            Reason::OtherTable
         } else {
-            source.include.iter().any(|glob| glob.is_match(key))
+            return None;
         };
-        key.starts_with(&source.prefix)
-            && !directory_marker
-            && !key.ends_with(BLOB_EXTENSION)
-            && !key.starts_with(&self.state_prefix)
-            && included
-            && !source.exclude.iter().any(|glob| glob.is_match(key))
+        Some(Some(reason))
     }
 
     /// The table of a key; `None` when `tables.include` leaves it out.
@@ -135,20 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_selected() {
+    fn what_is_selected_and_why_the_rest_is_not() {
+        use Reason::*;
+        let csv = Some(crate::model::format::Format::Csv);
         for (prefix, include, exclude, format, key, size, expected) in [
-            ("", &[][..], &[][..], None, "a/b.csv.gz", 1, true),
-            ("", &[], &[], None, "a/README.md", 1, false),
-            ("", &[], &[], Some(crate::model::format::Format::Csv), "a/part-0000", 1, true),
-            ("", &["**/*.txt"], &[], None, "a/b.txt", 1, true),
-            ("", &["**/*.txt"], &[], None, "a/b.csv", 1, false),
-            ("", &[], &["a/**"], None, "a/b.csv", 1, false),
-            ("a/", &["**/*.csv"], &[], None, "b/b.csv", 1, false),
-            ("", &["**"], &[], None, "a/dir/", 0, false),
-            ("", &["**"], &[], None, "a/dir/", 1, true),
-            ("", &["**"], &[], None, "a/plan-00.s3sync", 1, false),
-            ("", &["**"], &[], None, "_s3sync/a.csv", 1, false),
-            ("", &["**"], &[], None, "_s3sync.csv", 1, true),
+            ("", &[][..], &[][..], None, "a/b.csv.gz", 1, None),
+            ("", &[], &[], None, "a/README.md", 1, Some(Some(UnknownExtension))),
+            ("", &[], &["**/*.md"], None, "a/README.md", 1, Some(Some(Excluded))),
+            ("", &[], &[], csv, "a/part-0000", 1, None),
+            ("", &["**/*.txt"], &[], None, "a/b.txt", 1, None),
+            ("", &["**/*.txt"], &[], None, "a/b.csv", 1, Some(Some(NotIncluded))),
+            ("", &[], &["a/**"], None, "a/b.csv", 1, Some(Some(Excluded))),
+            ("a/", &["**/*.csv"], &[], None, "b/b.csv", 1, Some(None)),
+            ("", &["**"], &[], None, "a/dir/", 0, Some(Some(DirectoryMarker))),
+            ("", &["**"], &[], None, "a/dir/", 1, None),
+            ("", &["**"], &[], None, "a/plan-00.s3sync", 1, Some(Some(State))),
+            ("", &["**"], &[], None, "_s3sync/a.csv", 1, Some(Some(State))),
+            ("", &["**"], &[], None, "_s3sync.csv", 1, None),
         ] {
             let settings = with(|settings| {
                 settings.source.prefix = prefix.into();
@@ -157,7 +175,9 @@ mod tests {
                 settings.source.format = format;
             });
             let object = Object { size, ..object(key, "e") };
-            assert_eq!(Selection::new(&settings).unwrap().takes(&object), expected, "{key} in {prefix} {include:?} but {exclude:?}");
+            let selection = Selection::new(&settings).unwrap();
+            assert_eq!(selection.passes_over(&object), expected, "{key} in {prefix} {include:?} but {exclude:?}");
+            assert_eq!(selection.takes(&object), expected.is_none());
         }
     }
 
@@ -167,5 +187,6 @@ mod tests {
         let selection = Selection::new(&settings).unwrap();
         assert_eq!(selection.table("orders/1.csv").unwrap().unwrap().table, "orders");
         assert_eq!(selection.table("users/1.csv").unwrap(), None);
+        assert_eq!(selection.passes_over(&object("users/1.csv", "e")), Some(Some(Reason::OtherTable)));
     }
 }

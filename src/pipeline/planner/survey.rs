@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::compare;
 use super::scan::{Flow, Found, Scan, Sink};
 use super::selection::Selection;
 use super::take::{Treatment, treatment};
-use super::{second_table, table_error, takes_one_table};
+use super::{Remarks, second_table, stands, table_error, takes_one_table};
 use crate::model::ledger::{LedgerHead, Standing};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
@@ -25,6 +24,8 @@ pub struct Survey<'a> {
     pub blobs: &'a Blobs,
     /// The ledger's root, as the cursor names it.
     pub ledger: Option<&'a BlobKey>,
+    /// The last committed manifest, as the cursor names it.
+    pub manifest: Option<&'a BlobKey>,
     /// The run under way, when one is: a ledger that is kept for the length of a run counts for that run only.
     pub run: Option<&'a str>,
     /// The spec.
@@ -58,11 +59,11 @@ pub trait Visitor: Send {
 }
 
 impl Survey<'_> {
-    /// Shows every selected object to `visitor`.
+    /// Shows every selected object to `visitor`, and gives what a person should know of a run.
     ///
     /// # Errors
     /// Those of [`plan_epoch`](super::plan_epoch) that concern keys and tables, and those of the stores.
-    pub async fn run(&self, visitor: &mut impl Visitor) -> Result<(), RunError> {
+    pub async fn run(&self, visitor: &mut impl Visitor) -> Result<Remarks, RunError> {
         let settings = self.settings;
         let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
         let head = match self.ledger {
@@ -71,12 +72,15 @@ impl Survey<'_> {
         };
         let all =
             Scan { source: self.source, selection: &selection, blobs: self.blobs, runs: &head.runs, after: None, scratch: self.scratch };
+        let mut remarks = Remarks::default();
+        remarks.of_head(&head, settings, self.run.unwrap_or_default());
         let replaces = settings.destination.write_mode == WriteMode::Replace;
-        let everything = replaces && !(self.ledger.is_some() && compare::is_same(&all, &head, settings).await?);
+        let everything = replaces && !(self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?);
         let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
         let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
         let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), only: None, visitor };
-        Scan { runs, ..all }.run(&mut look).await
+        remarks.passed_over(Scan { runs, ..all }.run(&mut look).await?);
+        Ok(remarks)
     }
 }
 

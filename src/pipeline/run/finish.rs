@@ -8,13 +8,14 @@ use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
 use crate::model::plan::{BlobKey, Plan, load_id};
 use crate::model::settings::WriteMode;
+use crate::model::spec_hash::SpecHash;
 use crate::pipeline::attempts;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::progress::Step;
 use crate::pipeline::publish::{Published, publish_shard};
 use crate::pipeline::rebuild::rebuild;
 use crate::pipeline::sweep::{Garbage, GarbageFile};
-use crate::state::blobs::Blobs;
+use crate::state::blobs::{BlobError, Blobs};
 use crate::state::ledger::{self, TableUpdate};
 use crate::state::wire::Kind;
 
@@ -96,6 +97,8 @@ impl Lead<'_> {
             manifest: Some(manifest),
             garbage: None,
             listed_to: plan.listed_to.clone(),
+            // Of where these files lie, whatever the spec says by now.
+            spec_hash: SpecHash::of(&plan.settings).to_string(),
             tables: recorded.marks,
             ..self.cursor.clone()
         };
@@ -115,14 +118,22 @@ impl Lead<'_> {
     async fn garbage(&self, plan: &Plan, epoch: &Epoch, referenced: &BTreeSet<BlobKey>, replaces: bool) -> Result<Garbage, RunError> {
         let mut garbage = Garbage::default();
         let store = self.context.destination.as_ref();
-        if replaces && let Some(previous) = &self.cursor.manifest {
+        if replaces {
             let current: BTreeSet<&str> = epoch.files.iter().map(|file| file.key.as_str()).collect();
-            let (_, files) = self.blobs.get_manifest(previous).await?;
-            garbage.files = files
-                .into_iter()
-                .filter(|file| !current.contains(file.key.as_str()))
-                .map(|file| GarbageFile { key: file.key, etag: file.etag })
-                .collect();
+            // Back to the last epoch that replaced: after Append, everything that it published.
+            let mut next = self.cursor.manifest.clone();
+            while let Some(previous) = next.take() {
+                let (header, files) = match self.blobs.get_manifest(&previous).await {
+                    Err(BlobError::Missing { .. }) if Some(&previous) != self.cursor.manifest.as_ref() => {
+                        tracing::warn!(manifest = previous.0, "the files that it lists are not removed: it is not there any more");
+                        break;
+                    }
+                    found => found?,
+                };
+                let old = files.into_iter().filter(|file| !current.contains(file.key.as_str()));
+                garbage.files.extend(old.map(|file| GarbageFile { key: file.key, etag: file.etag }));
+                next = header.previous.filter(|_| !header.replaces);
+            }
         }
         let left = attempts::leavings(store, &self.blobs, plan.epoch).await?;
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();

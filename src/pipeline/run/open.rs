@@ -5,22 +5,48 @@ use std::sync::Arc;
 
 use super::{Lead, RunSummary};
 use crate::model::cursor::{Cursor, Phase};
-use crate::model::spec_hash::SpecHash;
+use crate::model::plan::BlobKey;
+use crate::model::settings::Settings;
+use crate::model::spec_hash::{Change, SpecHash};
 use crate::pipeline::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
 use crate::state::{StateError, Version};
+use crate::store::Store;
 
 impl<'a> Lead<'a> {
     /// Everything that must hold before anything is read.
     pub(super) async fn open(context: &'a Context, summary: &'a mut RunSummary) -> Result<Lead<'a>, RunError> {
         let (cursor, version) = load_or_create(context).await?;
         let (cursor, version) = accept_spec(context, cursor, version).await?;
-        let held = claim::hold(context.destination.as_ref(), &context.settings, &cursor, &context.owner).await?;
-        let blobs = blobs(context, &cursor);
+        let (store, blobs) = (context.destination.as_ref(), blobs(context, &cursor));
+        let settings = settings_in_force(context, &cursor, &blobs).await?;
+        let held = claim::hold(store, &settings, &cursor, &context.owner).await?;
+        let cursor = take_place(store, cursor, held.key()).await;
         Ok(Lead { context, summary, blobs, cursor, version, held, changed: BTreeSet::new() })
     }
+}
+
+/// The spec; or, where an epoch is decided under another identity, what it is finished by.
+async fn settings_in_force(context: &Context, cursor: &Cursor, blobs: &Blobs) -> Result<Arc<Settings>, RunError> {
+    let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(&context.spec_hash));
+    match &cursor.plan {
+        Some(plan) if cursor.phase == Phase::Committing && change.is_some() => Ok(Arc::new(blobs.get_plan(plan).await?.settings)),
+        _ => Ok(Arc::clone(&context.settings)),
+    }
+}
+
+/// The cursor with the claim that it holds now; one that it held before (of another path, or of other globs) is given back. A failure
+/// leaves an old claim behind, which its sentence tells how to take over, and no run should fail for it.
+async fn take_place(store: &dyn Store, cursor: Cursor, key: &str) -> Cursor {
+    if let Some(BlobKey(before)) = cursor.claim.as_ref().filter(|before| before.0 != key)
+        && let Err(error) = claim::give_back(store, before, &cursor.state_id).await
+    {
+        tracing::warn!(claim = before, "a claim of before cannot be given back: {error}");
+        return cursor;
+    }
+    Cursor { claim: Some(BlobKey(key.to_owned())), ..cursor }
 }
 
 /// The blobs of a cursor.
@@ -46,18 +72,24 @@ pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
 
 /// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first, by its own settings.
 async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
-    if cursor.spec_hash == context.spec_hash {
+    let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
+    if before == now {
         return Ok((cursor, version));
     }
     if cursor.is_untouched() {
-        let next = Cursor::empty(cursor.state_id, 0, context.spec_hash.clone());
-        let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error))?;
-        return Ok((next, version));
+        let next = Cursor { claim: cursor.claim, ..Cursor::empty(cursor.state_id, 0, context.spec_hash.clone()) };
+        return swapped(context, &version, next).await;
     }
-    let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
-    let moved = before.destination != now.destination;
+    let Some(change) = before.change_to(&now) else {
+        // A cursor of a release that kept no path: from here on it knows the one that its files lie under. Any other difference is
+        // written with the next epoch.
+        if before.path.is_none() && cursor.phase == Phase::Idle {
+            return swapped(context, &version, Cursor { spec_hash: context.spec_hash.clone(), ..cursor }).await;
+        }
+        return Ok((cursor, version));
+    };
     if cursor.phase == Phase::Committing {
-        if !moved {
+        if !change.destination {
             return Ok((cursor, version));
         }
         return Err(RunError::new(
@@ -70,40 +102,36 @@ async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Res
             ),
         ));
     }
-    let what = match (before.source != now.source, moved) {
-        (true, true) => "source and destination",
-        (_, true) => "destination",
-        _ => "source or table rule",
-    };
     if !context.accept_spec_change {
-        let effect = if moved {
-            "a new destination or state prefix starts with an empty ledger, so everything is read again"
-        } else {
-            "the ledger stays, so objects that it knows by key, etag and size are not read again"
-        };
-        return Err(RunError::new(
-            RunErrorKind::SpecChanged,
-            format!(
-                "{}: the {what} changed since the last run; {effect}; accept it with --accept-spec-change (in a cluster: annotation \
-                 s3sync.dev/accept-spec-change), or start over with `s3sync state reset --yes`",
-                context.settings.id
-            ),
-        ));
+        return Err(changed(&context.settings, change));
     }
     let mut next = Cursor { spec_hash: context.spec_hash.clone(), listed_to: None, ..cursor };
-    if moved {
-        tracing::warn!(sync = %context.settings.id, "the destination changed: starting with an empty ledger");
-        next = Cursor {
-            phase: Phase::Idle,
-            run: None,
-            plan: None,
-            ledger: None,
-            manifest: None,
-            garbage: None,
-            tables: Default::default(),
-            ..next
-        };
+    if change.begins_anew() {
+        tracing::warn!(sync = %context.settings.id, "the {} changed: starting with an empty ledger", change.what());
+        next = Cursor { ledger: None, manifest: None, tables: Default::default(), ..next };
     }
-    let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error))?;
+    if change.destination {
+        // What they name lies where the destination was.
+        next = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..next };
+    }
+    swapped(context, &version, next).await
+}
+
+async fn swapped(context: &Context, version: &Version, next: Cursor) -> Result<(Cursor, Version), RunError> {
+    let version = context.cursor.swap(version, &next).await.map_err(|error| state_error(context, error))?;
     Ok((next, version))
+}
+
+/// What a run, or a look at what it would do, says of a changed identity that nobody accepted.
+pub fn changed(settings: &Settings, change: Change) -> RunError {
+    RunError::new(
+        RunErrorKind::SpecChanged,
+        format!(
+            "{}: the {} changed since the last run; {}; go back, or accept it with `s3sync run --accept-spec-change` (first with --dry-run, \
+             to see what it would do; in a cluster: annotation s3sync.dev/accept-spec-change), or start over with `s3sync state reset --yes`",
+            settings.id,
+            change.what(),
+            change.effect()
+        ),
+    )
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::manifest::Excluded;
+use crate::pipeline::planner::Remarks;
 
 /// Quarantined objects that are named; the rest are counted.
 const NAMED_MAX: usize = 100;
@@ -20,6 +21,8 @@ pub struct RunSummary {
     pub quarantined_objects: Vec<Excluded>,
     /// Bad records set aside.
     pub bad_records: u64,
+    /// What a person should know beside it.
+    pub remarks: Remarks,
 }
 
 /// What a run published of one table.

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use super::segments::SegmentWriter;
 use super::stream::{LedgerStream, Piece};
 use crate::model::cursor::{Cursor, TableMark};
+use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome, cut, merge_from};
 use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::plan::{BlobKey, Plan, PlannedTable, SegmentRef};
@@ -65,7 +66,13 @@ pub async fn record(
         Err(newer) if newer.is_empty() => {}
         Err(newer) => runs.push(merged(SegmentWriter::new(blobs, plan.epoch), LedgerStream::new(blobs, &newer, None)).await?),
     }
-    let head = LedgerHead { run: plan.run.clone(), epoch: plan.epoch, settings: output_digest(&plan.settings), runs };
+    let head = LedgerHead {
+        run: plan.run.clone(),
+        epoch: plan.epoch,
+        settings: output_digest(&plan.settings),
+        runs,
+        layout: Some(Layout::of(&plan.settings.destination)),
+    };
     let (root, marks) = write_root(blobs, plan, &head, old_tables, updates).await?;
     let mut referenced = blobs_of(&head);
     referenced.insert(root.clone());

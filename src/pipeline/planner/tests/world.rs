@@ -11,7 +11,7 @@ use crate::model::plan::Plan;
 use crate::model::schema::TableSchema;
 use crate::model::settings::Settings;
 use crate::pipeline::error::RunError;
-use crate::pipeline::planner::{PlanContext, Planned, Sampler, Survey, Surveyed, Visitor, plan_epoch};
+use crate::pipeline::planner::{PlanContext, Planned, Remarks, Sampler, Survey, Surveyed, Visitor, plan_epoch};
 use crate::state::blobs::Blobs;
 use crate::state::ledger::{LedgerRoot, LedgerStream, record};
 use crate::store::faulty::{Faults, FaultyStore, never};
@@ -150,7 +150,7 @@ impl World {
             sampler: &self.sampler,
             scratch: self.scratch.path().to_owned(),
         };
-        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context))? else { return Ok(None) };
+        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else { return Ok(None) };
         assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
         let recorded = block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
         self.cursor.epoch = plan.epoch;
@@ -176,6 +176,7 @@ impl World {
             source: &self.source,
             blobs: &self.blobs(),
             ledger: self.cursor.ledger.as_ref(),
+            manifest: self.cursor.manifest.as_ref(),
             run: None,
             settings: &self.settings,
             scratch: self.scratch.path(),

@@ -1,0 +1,156 @@
+//! Who writes an output key. A path without a unique placeholder gives the same keys in every run, so that two syncs of different sources
+//! would take turns at replacing each other's files. A small object for each table's path names the one that writes there.
+//!
+//! It names the sync by its claim (see [`super::claim`]), and counts as long as that claim stands: whoever gave it back, or moved to another
+//! path, holds no output.
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::claim::{digest, read_small};
+use crate::model::settings::Settings;
+use crate::model::template::extension;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::store::{Condition, ErrorKind, Store};
+
+/// Claims looked at side by side, one for each table.
+const CLAIMS_AT_ONCE: usize = 16;
+
+/// What stands at an output's claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputClaim {
+    /// Key of the claim of the sync that writes there.
+    pub holder: String,
+    /// Where its cursor lives, for people.
+    pub owner: String,
+}
+
+/// Takes the outputs of these tables for the sync that holds the claim `holder`. Paths whose keys are unique, or follow from the sources,
+/// need none.
+///
+/// # Errors
+/// [`RunErrorKind::Claimed`] when another sync writes there.
+pub async fn take(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, owner: &str) -> Result<(), RunError> {
+    let to = &settings.destination;
+    if to.template.is_unique() || to.template.per_source() {
+        return Ok(());
+    }
+    let mut shapes: Vec<String> = tables.iter().map(|table| shape(settings, table)).collect();
+    shapes.dedup();
+    let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
+    let claims = stream::iter(shapes).map(|shape| take_one(store, settings, shape, &ours));
+    claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
+}
+
+/// The keys that a table's files can have, as text.
+fn shape(settings: &Settings, table: &str) -> String {
+    let to = &settings.destination;
+    let extension = extension(to.format, to.compression);
+    to.template.of_table(table).possible_keys(&settings.id.name, &extension, &to.partition_by).to_string()
+}
+
+async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &OutputClaim) -> Result<(), RunError> {
+    let key = format!("{}/claims/output-{}.s3sync", settings.state_prefix, digest(&shape));
+    loop {
+        let found = read_small::<OutputClaim>(store, &key).await?;
+        let condition = match &found {
+            None => Condition::Absent,
+            Some((Ok(claim), _)) if claim == ours => return Ok(()),
+            Some((claim, etag)) => {
+                refuse(store, settings, &shape, &key, claim.as_ref().ok(), ours).await?;
+                Condition::Match(etag)
+            }
+        };
+        match store.put(&key, body(ours), condition).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == ErrorKind::Unsupported => {
+                store.put(&key, body(ours), Condition::Any).await?;
+                return Ok(());
+            }
+            // Somebody was faster: what stands there now decides, and each turn somebody has made progress.
+            Err(error) if error.kind == ErrorKind::Precondition => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Refuses an output that another sync holds. One that nobody holds any more, or that makes no sense, is free.
+async fn refuse(
+    store: &dyn Store,
+    settings: &Settings,
+    shape: &str,
+    key: &str,
+    found: Option<&OutputClaim>,
+    ours: &OutputClaim,
+) -> Result<(), RunError> {
+    let Some(found) = found.filter(|found| found.holder != ours.holder) else { return Ok(()) };
+    match store.head(&found.holder).await {
+        Ok(_) => {}
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let place = store.place();
+    Err(RunError::new(
+        RunErrorKind::Claimed,
+        format!(
+            "{}: {place}/{shape} is written by another sync already, whose cursor is {}: each run of one would replace the files of the \
+             other; give one of them another destination.path, or, where that sync is no more, delete its claim {place}/{key}",
+            settings.id, found.owner
+        ),
+    ))
+}
+
+fn body(claim: &OutputClaim) -> Bytes {
+    Bytes::from(serde_json::to_vec(claim).expect("plain strings always serialise"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::settings;
+    use crate::model::template::Template;
+    use crate::store::memory::MemoryStore;
+
+    fn with(path: &str) -> Settings {
+        let mut settings = settings();
+        settings.destination.template = Template::parse(path).unwrap();
+        settings
+    }
+
+    #[tokio::test]
+    async fn one_sync_writes_a_key() {
+        let store = MemoryStore::new("lake");
+        for holder in ["a", "b"] {
+            store.insert(holder, "{}");
+        }
+        let take = async |path: &str, tables: &[&str], holder: &str| take(&store, &with(path), tables, holder, "host:/x").await;
+        take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
+        take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
+        let refused = take("all.parquet", &["u"], "b").await.unwrap_err();
+        assert_eq!(refused.kind, RunErrorKind::Claimed);
+        assert!(refused.message.contains("/all.parquet is written by another sync already, whose cursor is host:/x"), "{refused}");
+        // Tables of one template are told apart, and so are files of their own.
+        take("{{TABLE}}.parquet", &["orders", "users"], "a").await.unwrap();
+        take("{table_name}.parquet", &["items"], "b").await.unwrap();
+        assert!(take("{{TABLE_HYPHEN}}.parquet", &["users"], "b").await.is_err());
+        assert!(take("users.parquet", &["x"], "b").await.is_err());
+        for path in ["x/{{UUID}}.parquet", "{{SOURCE_DIR}}/{{SOURCE_STEM}}.parquet"] {
+            for holder in ["a", "b"] {
+                take(path, &["t"], holder).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_output_is_free_once_its_holder_gave_its_claim_back() {
+        let store = MemoryStore::new("lake");
+        store.insert("a", "{}");
+        let settings = with("all.parquet");
+        take(&store, &settings, &["t"], "a", "x").await.unwrap();
+        assert!(take(&store, &settings, &["t"], "b", "y").await.is_err());
+        store.remove("a");
+        take(&store, &settings, &["t"], "b", "y").await.unwrap();
+    }
+}
