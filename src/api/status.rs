@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scalar::wire_enum;
+use crate::model::passed_over::{PassedOver, Reason};
 
 /// What the operator says.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +157,57 @@ pub struct RunCounts {
     /// Objects set aside.
     #[serde(default)]
     pub quarantined: i64,
+    /// Objects under the source's prefix that are not read, by reason. Absent when there are none.
+    #[serde(default, skip_serializing_if = "PassedOverCounts::is_empty")]
+    pub passed_over: PassedOverCounts,
+}
+
+/// Objects that are not read, by reason.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassedOverCounts {
+    /// Their extension names no format, and source.format is not set.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown_extension: i64,
+    /// No glob of source.include matches.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_included: i64,
+    /// A glob of source.exclude matches.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: i64,
+    /// Of tables that are not in source.tables.include.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub other_table: i64,
+    /// Empty objects whose keys end in /.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub directory_marker: i64,
+    /// State of a sync.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub state: i64,
+}
+
+impl PassedOverCounts {
+    /// The counts of a run.
+    pub fn of(passed: &PassedOver) -> Self {
+        let count = |reason| i64::try_from(passed.count(reason)).unwrap_or(i64::MAX);
+        Self {
+            unknown_extension: count(Reason::UnknownExtension),
+            not_included: count(Reason::NotIncluded),
+            excluded: count(Reason::Excluded),
+            other_table: count(Reason::OtherTable),
+            directory_marker: count(Reason::DirectoryMarker),
+            state: count(Reason::State),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 /// A run that ended.
