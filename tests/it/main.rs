@@ -12,6 +12,7 @@ mod layout;
 mod memory;
 mod messages;
 mod others;
+mod parquet;
 mod publish;
 mod quickstart;
 mod requests;

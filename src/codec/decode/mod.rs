@@ -4,6 +4,7 @@
 //! records: serial, and as cheap as it can be. [`RecordDecoder`] turns blocks into batches: all the parsing, on as many threads
 //! as there are blocks, in any order.
 
+mod cast;
 mod csv;
 mod json;
 pub mod parquet;

@@ -4,7 +4,7 @@
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use super::value::{Raw, Write, Writers, writer};
+use super::value::{Json, Raw, Write, Writers, writer};
 use super::{EncodeError, EncodeOptions};
 use crate::model::format::Format;
 
@@ -139,6 +139,8 @@ impl Dialect {
 }
 
 impl<'a> Writers<'a> for Dialect {
+    type Inside = Json;
+
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
         if self.odd { self.checked(write) } else { Box::new(write) }
     }

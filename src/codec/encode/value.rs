@@ -18,6 +18,9 @@ pub(crate) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + Send + Sync + 'a>;
 
 /// What a text format does with each kind of value. Each gives the closure that writes a row's value, which is not null.
 pub(crate) trait Writers<'a> {
+    /// The JSON of what is inside a struct, list or map.
+    type Inside: Writers<'a> + Default;
+
     /// Numbers and booleans: text that is a JSON literal too.
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
     /// Floating point: the value may be NaN or infinite.
@@ -101,7 +104,7 @@ fn bytes<'a>(value: impl Fn(usize) -> &'a [u8] + Send + Sync + 'a, writers: &imp
     })
 }
 
-fn of_type<'a>(array: &'a dyn Array, writers: &impl Writers<'a>) -> Write<'a> {
+fn of_type<'a, W: Writers<'a>>(array: &'a dyn Array, writers: &W) -> Write<'a> {
     match array.data_type() {
         DataType::Null => {
             let null = writers.null();
@@ -207,7 +210,7 @@ fn of_type<'a>(array: &'a dyn Array, writers: &impl Writers<'a>) -> Write<'a> {
             let (keys, values) = (dictionary.normalized_keys(), writer(dictionary.values().as_ref(), writers));
             Box::new(move |row, out| values(keys[row], out))
         }
-        _ => writers.nested(json_of_nested(array)),
+        _ => writers.nested(json_of_nested(array, &W::Inside::default())),
     }
 }
 
@@ -228,9 +231,12 @@ fn push_float<F: ryu::Float + Into<f64> + Copy>(value: F, out: &mut Vec<u8>) {
 }
 
 /// JSON values (RFC 8259). NaN and infinities, which JSON has no text for, are null, as in JavaScript's `JSON.stringify`.
+#[derive(Default)]
 pub(crate) struct Json;
 
 impl<'a> Writers<'a> for Json {
+    type Inside = Json;
+
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
         Box::new(write)
     }
@@ -257,6 +263,43 @@ impl<'a> Writers<'a> for Json {
 
     fn null(&self) -> Vec<u8> {
         b"null".to_vec()
+    }
+}
+
+/// JSON that gives every value back: what is not finite is its name as a string.
+#[derive(Default)]
+pub(crate) struct WholeJson;
+
+impl<'a> Writers<'a> for WholeJson {
+    type Inside = WholeJson;
+
+    fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+        Json.literal(write)
+    }
+
+    fn float(&self, value: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+        Box::new(move |row, out| {
+            let quote = if value(row).is_finite() { "" } else { "\"" };
+            out.extend_from_slice(quote.as_bytes());
+            write(row, out);
+            out.extend_from_slice(quote.as_bytes());
+        })
+    }
+
+    fn plain(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+        Json.plain(write)
+    }
+
+    fn text(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
+        Json.text(value)
+    }
+
+    fn nested(&self, json: Write<'a>) -> Write<'a> {
+        json
+    }
+
+    fn null(&self) -> Vec<u8> {
+        Json.null()
     }
 }
 
@@ -292,7 +335,7 @@ pub(crate) fn push_json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The JSON text of structs (objects), lists (arrays) and maps (objects, keys as text).
-fn json_of_nested<'a>(array: &'a dyn Array) -> Write<'a> {
+fn json_of_nested<'a>(array: &'a dyn Array, json: &impl Writers<'a>) -> Write<'a> {
     match array.data_type() {
         DataType::Struct(fields) => {
             let names = fields.iter().enumerate().map(|(at, field)| {
@@ -301,7 +344,7 @@ fn json_of_nested<'a>(array: &'a dyn Array) -> Write<'a> {
                 name.push(b':');
                 name
             });
-            let columns = array.as_struct().columns().iter().map(|column| writer(column.as_ref(), &Json));
+            let columns = array.as_struct().columns().iter().map(|column| writer(column.as_ref(), json));
             let members: Vec<(Vec<u8>, Write<'a>)> = names.zip(columns).collect();
             Box::new(move |row, out| {
                 out.push(b'{');
@@ -312,17 +355,17 @@ fn json_of_nested<'a>(array: &'a dyn Array) -> Write<'a> {
                 out.push(b'}');
             })
         }
-        DataType::List(_) => json_of_list(array.as_list::<i32>().value_offsets(), array.as_list::<i32>().values()),
-        DataType::LargeList(_) => json_of_list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values()),
+        DataType::List(_) => json_of_list(array.as_list::<i32>().value_offsets(), array.as_list::<i32>().values(), json),
+        DataType::LargeList(_) => json_of_list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values(), json),
         DataType::FixedSizeList(_, length) => {
             let length = usize::try_from(*length).unwrap_or(0);
-            let item = writer(array.as_fixed_size_list().values().as_ref(), &Json);
+            let item = writer(array.as_fixed_size_list().values().as_ref(), json);
             Box::new(move |row, out| push_items(row * length..(row + 1) * length, &item, out))
         }
         _ => {
             let map = array.as_map();
             let offsets = map.value_offsets();
-            let value = writer(map.values().as_ref(), &Json);
+            let value = writer(map.values().as_ref(), json);
             let key = writer(map.keys().as_ref(), &Raw);
             Box::new(move |row, out| {
                 out.push(b'{');
@@ -343,8 +386,8 @@ fn json_of_nested<'a>(array: &'a dyn Array) -> Write<'a> {
     }
 }
 
-fn json_of_list<'a, O: OffsetSizeTrait>(offsets: &'a [O], values: &'a ArrayRef) -> Write<'a> {
-    let item = writer(values.as_ref(), &Json);
+fn json_of_list<'a, O: OffsetSizeTrait>(offsets: &'a [O], values: &'a ArrayRef, json: &impl Writers<'a>) -> Write<'a> {
+    let item = writer(values.as_ref(), json);
     Box::new(move |row, out| push_items(offsets[row].as_usize()..offsets[row + 1].as_usize(), &item, out))
 }
 
@@ -363,6 +406,8 @@ fn push_items(rows: std::ops::Range<usize>, item: &Write<'_>, out: &mut Vec<u8>)
 pub(crate) struct Raw;
 
 impl<'a> Writers<'a> for Raw {
+    type Inside = Json;
+
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
         Box::new(write)
     }

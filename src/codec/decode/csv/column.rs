@@ -8,9 +8,9 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
-use base64::Engine;
 
-use super::super::{SHORT, append, value};
+use super::super::value::{Parsing, parsing};
+use super::super::{SHORT, append};
 use super::scan::{Cell, Dialect};
 use crate::model::settings::CsvReadSettings;
 
@@ -104,105 +104,9 @@ impl<'a> Source<'a> {
         (new_null_array(data_type, self.rows()), misfits.collect())
     }
 
-    /// The column in a type. `exact`: numbers have to survive as they are written (inferred types); otherwise (declared types) a
-    /// float is the nearest one, and binary is base64 text.
+    /// The column in a type, see [`parsing`].
     pub(super) fn array(&self, data_type: &DataType, exact: bool) -> Parsed {
-        use DataType::*;
-        match data_type {
-            Utf8 => self.strings(),
-            Int64 => self.numbers::<Int64Type>(data_type, exact, value::integer),
-            Float64 => self.numbers::<Float64Type>(data_type, exact, |text| value::float64(text, exact)),
-            Boolean => self.booleans(),
-            Date32 => self.primitive::<Date32Type>(data_type, value::date),
-            Timestamp(unit, zone) => self.timestamps(data_type, *unit, zone.is_some()),
-            Int8 => self.integers::<Int8Type>(data_type, exact),
-            Int16 => self.integers::<Int16Type>(data_type, exact),
-            Int32 => self.integers::<Int32Type>(data_type, exact),
-            UInt8 => self.integers::<UInt8Type>(data_type, exact),
-            UInt16 => self.integers::<UInt16Type>(data_type, exact),
-            UInt32 => self.integers::<UInt32Type>(data_type, exact),
-            UInt64 => self.numbers::<UInt64Type>(data_type, exact, value::unsigned_integer),
-            Float32 => self.numbers::<Float32Type>(data_type, exact, |text| value::float32(text, exact)),
-            Decimal32(p, s) => self.decimals::<Decimal32Type>(data_type, exact, *p, *s, |value| value.to_i128()?.try_into().ok()),
-            Decimal64(p, s) => self.decimals::<Decimal64Type>(data_type, exact, *p, *s, |value| value.to_i128()?.try_into().ok()),
-            Decimal128(p, s) => self.decimals::<Decimal128Type>(data_type, exact, *p, *s, i256::to_i128),
-            Decimal256(p, s) => self.decimals::<Decimal256Type>(data_type, exact, *p, *s, Some),
-            Binary if !exact => self.binaries(),
-            // Other types come from parquet objects of the same table: no text is one, so the column widens to utf8.
-            other => self.nulls(other),
-        }
-    }
-
-    #[inline]
-    fn primitive<T: ArrowPrimitiveType>(self, data_type: &DataType, parse: impl Fn(&[u8]) -> Option<T::Native>) -> Parsed {
-        let mut values: Vec<T::Native> = Vec::with_capacity(self.rows());
-        let mut valid = NullBufferBuilder::new(self.rows());
-        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
-        for (row, cell) in self.iter().enumerate() {
-            if self.nulls.is_null(self.data, cell) {
-                values.push(T::Native::default());
-                valid.append_null();
-            } else if let Some(value) = parse(text(self.data, cell, self.dialect, &mut scratch)) {
-                values.push(value);
-                valid.append_non_null();
-            } else {
-                values.push(T::Native::default());
-                valid.append_null();
-                misfits.push(row);
-            }
-        }
-        let array = PrimitiveArray::<T>::new(values.into(), valid.finish()).with_data_type(data_type.clone());
-        (Arc::new(array), misfits)
-    }
-
-    /// See [`value::number`].
-    #[inline]
-    fn numbers<T: ArrowPrimitiveType>(self, data_type: &DataType, exact: bool, parse: impl Fn(&[u8]) -> Option<T::Native>) -> Parsed {
-        self.primitive::<T>(data_type, |text| value::number(text, exact, &parse))
-    }
-
-    fn integers<T: ArrowPrimitiveType>(self, data_type: &DataType, exact: bool) -> Parsed
-    where
-        T::Native: TryFrom<i64>,
-    {
-        self.numbers::<T>(data_type, exact, |text| T::Native::try_from(value::integer(text)?).ok())
-    }
-
-    fn decimals<T: DecimalType>(
-        self,
-        data_type: &DataType,
-        exact: bool,
-        precision: u8,
-        scale: i8,
-        native: impl Fn(i256) -> Option<T::Native>,
-    ) -> Parsed {
-        self.numbers::<T>(data_type, exact, |text| native(value::decimal(text, precision, scale)?))
-    }
-
-    fn timestamps(self, data_type: &DataType, unit: TimeUnit, zoned: bool) -> Parsed {
-        let parse = |text: &[u8]| value::instant(text, zoned)?.in_unit(unit);
-        match unit {
-            TimeUnit::Second => self.primitive::<TimestampSecondType>(data_type, parse),
-            TimeUnit::Millisecond => self.primitive::<TimestampMillisecondType>(data_type, parse),
-            TimeUnit::Microsecond => self.primitive::<TimestampMicrosecondType>(data_type, parse),
-            TimeUnit::Nanosecond => self.primitive::<TimestampNanosecondType>(data_type, parse),
-        }
-    }
-
-    fn booleans(self) -> Parsed {
-        let mut values = BooleanBufferBuilder::new(self.rows());
-        let mut valid = NullBufferBuilder::new(self.rows());
-        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
-        for (row, cell) in self.iter().enumerate() {
-            let null = self.nulls.is_null(self.data, cell);
-            let value = if null { None } else { value::boolean(text(self.data, cell, self.dialect, &mut scratch)) };
-            if !null && value.is_none() {
-                misfits.push(row);
-            }
-            values.append(value.unwrap_or_default());
-            valid.append(value.is_some());
-        }
-        (Arc::new(BooleanArray::new(values.finish(), valid.finish())), misfits)
+        parsing(data_type, exact, Typed { source: *self, data_type })
     }
 
     fn strings(self) -> Parsed {
@@ -232,23 +136,80 @@ impl<'a> Source<'a> {
             Err(_) => (new_null_array(&DataType::Utf8, self.rows()), (0..self.rows()).collect()),
         }
     }
+}
 
-    fn binaries(self) -> Parsed {
-        let mut values = BinaryBuilder::new();
+/// Cells on their way into a type.
+struct Typed<'a> {
+    source: Source<'a>,
+    data_type: &'a DataType,
+}
+
+impl Parsing for Typed<'_> {
+    type Output = Parsed;
+
+    #[inline]
+    fn primitive<T: ArrowPrimitiveType>(self, parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static) -> Parsed {
+        let Source { data, dialect, nulls, .. } = self.source;
+        let mut values: Vec<T::Native> = Vec::with_capacity(self.source.rows());
+        let mut valid = NullBufferBuilder::new(self.source.rows());
         let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
-        for (row, cell) in self.iter().enumerate() {
-            if self.nulls.is_null(self.data, cell) {
-                values.append_null();
-                continue;
+        for (row, cell) in self.source.iter().enumerate() {
+            if nulls.is_null(data, cell) {
+                values.push(T::Native::default());
+                valid.append_null();
+            } else if let Some(value) = parse(text(data, cell, dialect, &mut scratch)) {
+                values.push(value);
+                valid.append_non_null();
+            } else {
+                values.push(T::Native::default());
+                valid.append_null();
+                misfits.push(row);
             }
-            match base64::engine::general_purpose::STANDARD.decode(text(self.data, cell, self.dialect, &mut scratch)) {
-                Ok(value) => values.append_value(value),
-                Err(_) => {
-                    values.append_null();
-                    misfits.push(row);
-                }
+        }
+        let array = PrimitiveArray::<T>::new(values.into(), valid.finish()).with_data_type(self.data_type.clone());
+        (Arc::new(array), misfits)
+    }
+
+    fn boolean(self, parse: fn(&[u8]) -> Option<bool>) -> Parsed {
+        let Source { data, dialect, nulls, .. } = self.source;
+        let mut values = BooleanBufferBuilder::new(self.source.rows());
+        let mut valid = NullBufferBuilder::new(self.source.rows());
+        let (mut misfits, mut scratch) = (Vec::new(), Vec::new());
+        for (row, cell) in self.source.iter().enumerate() {
+            let null = nulls.is_null(data, cell);
+            let value = if null { None } else { parse(text(data, cell, dialect, &mut scratch)) };
+            if !null && value.is_none() {
+                misfits.push(row);
+            }
+            values.append(value.unwrap_or_default());
+            valid.append(value.is_some());
+        }
+        (Arc::new(BooleanArray::new(values.finish(), valid.finish())), misfits)
+    }
+
+    fn binary(self, parse: fn(&[u8], &mut Vec<u8>) -> bool) -> Parsed {
+        let Source { data, dialect, nulls, .. } = self.source;
+        let mut values = BinaryBuilder::new();
+        let (mut misfits, mut scratch, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, cell) in self.source.iter().enumerate() {
+            bytes.clear();
+            if nulls.is_null(data, cell) {
+                values.append_null();
+            } else if parse(text(data, cell, dialect, &mut scratch), &mut bytes) {
+                values.append_value(&bytes);
+            } else {
+                values.append_null();
+                misfits.push(row);
             }
         }
         (Arc::new(values.finish()), misfits)
+    }
+
+    fn text(self) -> Parsed {
+        self.source.strings()
+    }
+
+    fn nothing(self) -> Parsed {
+        self.source.nulls(self.data_type)
     }
 }

@@ -179,7 +179,7 @@ fn declared_types_make_bad_records() {
     check(UInt64, "18446744073709551615", Some("18446744073709551615"));
     check(Float32, "0.1", Some("0.1"));
     check(Float32, "1e39", None);
-    check(Float64, "9007199254740993", Some("9007199254740992.0"));
+    check(Float64, "9007199254740993", None);
     check(Boolean, "yes", None);
     check(Decimal128(5, 2), "123.45", Some("123.45"));
     check(Decimal128(5, 2), "123.456", None);

@@ -55,7 +55,11 @@ enum Kind {
         values: Vec<u8>,
         offsets: Vec<i32>,
     },
-    Boolean(Vec<bool>),
+    /// `lenient` as below.
+    Boolean {
+        values: Vec<bool>,
+        lenient: bool,
+    },
     Int64(Vec<i64>),
     Float64(Vec<f64>),
     /// `lenient`: strings are read as their content (declared types).
@@ -97,7 +101,7 @@ impl Builder {
                 let DataType::List(field) = settle(data_type) else { return Builder::new(&DataType::Null, exact) };
                 Kind::List { field, offsets: vec![0], item: Box::new(Builder::new(item.data_type(), exact)) }
             }
-            DataType::Boolean => Kind::Boolean(Vec::new()),
+            DataType::Boolean => Kind::Boolean { values: Vec::new(), lenient: !exact },
             DataType::Int64 if exact => Kind::Int64(Vec::new()),
             DataType::Float64 if exact => Kind::Float64(Vec::new()),
             other => match scalars(other, exact) {
@@ -118,7 +122,7 @@ impl Builder {
         match &mut self.kind {
             Kind::Nothing(_) => {}
             Kind::Text { values, offsets } => offsets.push(values.len() as i32),
-            Kind::Boolean(values) => values.push(false),
+            Kind::Boolean { values, .. } => values.push(false),
             Kind::Int64(values) => values.push(0),
             Kind::Float64(values) => values.push(0.0),
             Kind::Scalars { column, .. } => column.push_null(),
@@ -136,7 +140,7 @@ impl Builder {
                 offsets.truncate(len + 1);
                 values.truncate(offsets.last().map_or(0, |end| *end as usize));
             }
-            Kind::Boolean(values) => values.truncate(len),
+            Kind::Boolean { values, .. } => values.truncate(len),
             Kind::Int64(values) => values.truncate(len),
             Kind::Float64(values) => values.truncate(len),
             Kind::Scalars { column, .. } => column.truncate(len),
@@ -178,7 +182,7 @@ impl Builder {
             Kind::Float64(values) => {
                 values.push(value::float64(parser_number(parser, first)?, true).ok_or(Fault::Misfit)?);
             }
-            Kind::Boolean(values) => match first {
+            Kind::Boolean { values, lenient } => match first {
                 b't' => {
                     parser.word(b"true")?;
                     values.push(true);
@@ -186,6 +190,10 @@ impl Builder {
                 b'f' => {
                     parser.word(b"false")?;
                     values.push(false);
+                }
+                b'"' if *lenient => {
+                    let text = parser.string()?;
+                    values.push(value::boolean(&parser.content(text)?).ok_or(Fault::Misfit)?);
                 }
                 _ => return Err(Fault::Misfit),
             },
@@ -203,13 +211,7 @@ impl Builder {
                 let taken = match first {
                     b'"' if *lenient => {
                         let text = parser.string()?;
-                        let mut scratch = Vec::new();
-                        if text.escaped {
-                            parser.unescape(text, &mut scratch)?;
-                            column.push(&scratch)
-                        } else {
-                            column.push(&parser.data[text.range()])
-                        }
+                        column.push(&parser.content(text)?)
                     }
                     b'-' | b'0'..=b'9' => column.push(parser.number()?),
                     _ => false,
@@ -235,7 +237,7 @@ impl Builder {
                 let values = std::mem::take(values);
                 Arc::new(StringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
             }
-            Kind::Boolean(values) => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build())),
+            Kind::Boolean { values, .. } => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build())),
             Kind::Int64(values) => Arc::new(PrimitiveArray::<Int64Type>::new(std::mem::take(values).into(), valid.build())),
             Kind::Float64(values) => Arc::new(PrimitiveArray::<Float64Type>::new(std::mem::take(values).into(), valid.build())),
             Kind::Scalars { column, .. } => column.finish(valid),

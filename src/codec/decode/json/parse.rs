@@ -1,5 +1,6 @@
 //! The tokens of JSON (RFC 8259).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use wide::u8x16;
@@ -225,6 +226,16 @@ impl<'a> Parser<'a> {
             }
             _ => self.fault(what),
         }
+    }
+
+    /// A string's characters.
+    pub(super) fn content(&self, text: Text) -> Result<Cow<'a, [u8]>, Fault> {
+        if !text.escaped {
+            return Ok(Cow::Borrowed(&self.data[text.range()]));
+        }
+        let mut content = Vec::new();
+        self.unescape(text, &mut content)?;
+        Ok(Cow::Owned(content))
     }
 
     /// Appends a string's characters, its escapes resolved.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, NullBufferBuilder, PrimitiveArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
-use base64::Engine;
 
-use super::super::value;
+use super::super::value::{Parsing, parsing};
 
 /// Values of one type, read from the texts of numbers or strings.
 pub(super) trait Scalars: Send {
@@ -18,60 +17,36 @@ pub(super) trait Scalars: Send {
     fn finish(&mut self, valid: NullBufferBuilder) -> ArrayRef;
 }
 
-/// The column of a type; `None` for a type that no text is. `exact` as for [`value::float64`].
+/// The column of a type, see [`parsing`]; `None` for a type that no text is, and for those that have a builder of their own.
 pub(super) fn scalars(data_type: &DataType, exact: bool) -> Option<Box<dyn Scalars>> {
-    use DataType::*;
-    fn of<T: ArrowPrimitiveType>(
-        data_type: &DataType,
-        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
-    ) -> Option<Box<dyn Scalars>> {
-        let parse = Box::new(parse);
-        Some(Box::new(Primitives::<T> { data_type: data_type.clone(), values: Vec::new(), parse }))
+    parsing(data_type, exact, Boxed { data_type })
+}
+
+struct Boxed<'a> {
+    data_type: &'a DataType,
+}
+
+impl Parsing for Boxed<'_> {
+    type Output = Option<Box<dyn Scalars>>;
+
+    fn primitive<T: ArrowPrimitiveType>(self, parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static) -> Self::Output {
+        Some(Box::new(Primitives::<T> { data_type: self.data_type.clone(), values: Vec::new(), parse: Box::new(parse) }))
     }
-    fn numbers<T: ArrowPrimitiveType>(
-        data_type: &DataType,
-        exact: bool,
-        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
-    ) -> Option<Box<dyn Scalars>> {
-        of::<T>(data_type, move |text| value::number(text, exact, &parse))
+
+    fn boolean(self, _: fn(&[u8]) -> Option<bool>) -> Self::Output {
+        None
     }
-    fn integer<N: TryFrom<i64>>(text: &[u8]) -> Option<N> {
-        N::try_from(value::integer(text)?).ok()
+
+    fn binary(self, parse: fn(&[u8], &mut Vec<u8>) -> bool) -> Self::Output {
+        Some(Box::new(Binaries { values: Vec::new(), ends: Vec::new(), parse }))
     }
-    match data_type {
-        Int8 => numbers::<Int8Type>(data_type, exact, integer),
-        Int16 => numbers::<Int16Type>(data_type, exact, integer),
-        Int32 => numbers::<Int32Type>(data_type, exact, integer),
-        Int64 => numbers::<Int64Type>(data_type, exact, integer),
-        UInt8 => numbers::<UInt8Type>(data_type, exact, integer),
-        UInt16 => numbers::<UInt16Type>(data_type, exact, integer),
-        UInt32 => numbers::<UInt32Type>(data_type, exact, integer),
-        UInt64 => numbers::<UInt64Type>(data_type, exact, value::unsigned_integer),
-        Float32 => numbers::<Float32Type>(data_type, exact, move |text| value::float32(text, exact)),
-        Float64 => numbers::<Float64Type>(data_type, exact, move |text| value::float64(text, exact)),
-        Date32 => of::<Date32Type>(data_type, value::date),
-        Timestamp(unit, zone) => {
-            let (unit, zoned) = (*unit, zone.is_some());
-            let parse = move |text: &[u8]| value::instant(text, zoned)?.in_unit(unit);
-            match unit {
-                TimeUnit::Second => of::<TimestampSecondType>(data_type, parse),
-                TimeUnit::Millisecond => of::<TimestampMillisecondType>(data_type, parse),
-                TimeUnit::Microsecond => of::<TimestampMicrosecondType>(data_type, parse),
-                TimeUnit::Nanosecond => of::<TimestampNanosecondType>(data_type, parse),
-            }
-        }
-        Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => {
-            let (p, s) = (*p, *s);
-            let narrow = move |text: &[u8]| value::decimal(text, p, s)?.to_i128();
-            match data_type {
-                Decimal32(..) => numbers::<Decimal32Type>(data_type, exact, move |text| narrow(text)?.try_into().ok()),
-                Decimal64(..) => numbers::<Decimal64Type>(data_type, exact, move |text| narrow(text)?.try_into().ok()),
-                Decimal128(..) => numbers::<Decimal128Type>(data_type, exact, narrow),
-                _ => numbers::<Decimal256Type>(data_type, exact, move |text| value::decimal(text, p, s)),
-            }
-        }
-        Binary if !exact => Some(Box::new(Binaries::default())),
-        _ => None,
+
+    fn text(self) -> Self::Output {
+        None
+    }
+
+    fn nothing(self) -> Self::Output {
+        None
     }
 }
 
@@ -105,22 +80,20 @@ impl<T: ArrowPrimitiveType> Scalars for Primitives<T> {
     }
 }
 
-/// Base64 text (RFC 4648 4).
-#[derive(Default)]
+/// Bytes of any length.
 struct Binaries {
     values: Vec<u8>,
     ends: Vec<i32>,
+    parse: fn(&[u8], &mut Vec<u8>) -> bool,
 }
 
 impl Scalars for Binaries {
     fn push(&mut self, text: &[u8]) -> bool {
-        let kept = self.values.len();
-        let decoded = base64::engine::general_purpose::STANDARD.decode_vec(text, &mut self.values);
-        match decoded {
-            Ok(()) => self.push_null(),
-            Err(_) => self.values.truncate(kept),
+        let taken = (self.parse)(text, &mut self.values);
+        if taken {
+            self.push_null();
         }
-        decoded.is_ok()
+        taken
     }
 
     fn push_null(&mut self) {

@@ -205,7 +205,7 @@ fn declared_types_read_strings_and_numbers() {
         (Date32, "\"2024-02-29\"", Some("\"2024-02-29\"")),
         (Date32, "\"2023-02-29\"", None),
         (utc(TimeUnit::Second), "\"2024-01-01 00:00:00\"", Some("\"2024-01-01T00:00:00Z\"")),
-        (utc(TimeUnit::Second), "1704067200", None),
+        (utc(TimeUnit::Second), "1704067200", Some("\"2024-01-01T00:00:00Z\"")),
         (Decimal128(10, 2), "12.5", Some("12.50")),
         (Decimal128(10, 2), "\"12.5\"", Some("12.50")),
         (Decimal128(3, 2), "12.5", None),

@@ -12,13 +12,13 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 
 use super::bad;
-use super::cast::{Strictness, cast, check_text};
 use super::groups::{range_of, wanted};
 use super::misfits::Misfits;
 use super::pages::{OpenGroup, PageLimit, PagePlaces};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
+use crate::codec::decode::cast::{Strictness, cast, check_text};
 use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
@@ -191,7 +191,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         }
         let columns = self.table.columns.iter().zip(sources).map(|(column, source)| match source {
             Source::Absent => Some(None),
-            Source::Column { at, .. } => {
+            Source::Column { at } => {
                 let root = &self.read[*at];
                 (root.carried == column.written_type()).then(|| Some(root.leaves.clone()))
             }
@@ -212,15 +212,14 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let mut misfits = Misfits::new(rows);
         for (column, source) in self.table.columns.iter().zip(sources) {
             let target = column.written_type();
-            let Source::Column { at, holds } = source else {
+            let Source::Column { at } = source else {
                 columns.push(new_null_array(&target, rows));
                 continue;
             };
             let array = &carried[*at];
             let strictness = match column.misfit {
-                Misfit::Widen => Strictness::Lossless,
-                Misfit::Rescue if *holds => Strictness::Lossless,
-                Misfit::Rescue | Misfit::BadRecord => Strictness::Declared,
+                Misfit::Widen | Misfit::Rescue => Strictness::Same,
+                Misfit::BadRecord => Strictness::Declared,
             };
             let cast = cast(array, &target, strictness)?;
             columns.push(match (cast.wider, column.misfit) {

@@ -7,11 +7,11 @@ use arrow::compute::{nullif, take};
 use arrow::record_batch::RecordBatch;
 
 use super::bad;
-use super::cast::{Strictness, cast};
 use super::plan::misfit_reason;
+use crate::codec::decode::cast::{Strictness, cast};
 use crate::codec::decode::rescue::Rescued;
 use crate::codec::decode::{cut_raw, without_rows};
-use crate::codec::encode::value::{Json, push_json_string, writer};
+use crate::codec::encode::value::{WholeJson, push_json_string, writer};
 use crate::codec::{BadRecord, DecodeError, Position};
 use crate::model::schema::{Column, Misfit};
 
@@ -30,7 +30,7 @@ impl Misfits {
 
     /// Notes the rows of `array` that `column` cannot hold, `cast` being what became of it; gives `cast` with these rows null.
     pub fn note(&mut self, column: &Column, array: &ArrayRef, cast: &ArrayRef, strictness: Strictness) -> Result<ArrayRef, DecodeError> {
-        let write = writer(array.as_ref(), &Json);
+        let write = writer(array.as_ref(), &WholeJson);
         let lost: BooleanArray = (0..array.len()).map(|row| lost(array, cast, strictness, row).map(Some)).collect::<Result<_, _>>()?;
         for row in lost.values().set_indices() {
             let mut value = Vec::new();

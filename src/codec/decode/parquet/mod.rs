@@ -10,7 +10,6 @@
 //! The parquet crate takes much for granted that corrupt objects do not give. Offsets, sizes and counts are checked first;
 //! where it panics all the same, the panic is caught and the object is bad.
 
-mod cast;
 mod decoder;
 mod footer;
 mod groups;

@@ -18,8 +18,6 @@ pub(super) enum Source {
     Column {
         /// Its ordinal among the columns that are read.
         at: usize,
-        /// Whether the table's type holds every value of it, or all but a few (a large int64 in float64).
-        holds: bool,
     },
 }
 
@@ -62,7 +60,7 @@ pub(super) fn plan(roots: &[Root], wanted: &[usize], table: &TableSchema, drop: 
             );
             return Err(bad(reason));
         }
-        Ok(Source::Column { at, holds: holds(column, carried) })
+        Ok(Source::Column { at })
     };
     Ok(Plan::Read(table.columns.iter().map(source).collect::<Result<_, _>>()?))
 }

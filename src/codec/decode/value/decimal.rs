@@ -2,32 +2,51 @@
 
 use arrow::datatypes::i256;
 
+/// The value of a number's text: digits times a power of ten. The first and the last digit are not 0, so that equal values are equal here; zero has
+/// no digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::codec::decode) struct Literal {
+    negative: bool,
+    digits: Vec<u8>,
+    power: i64,
+}
+
+impl Literal {
+    /// The value of a text of the float grammar.
+    pub(in crate::codec::decode) fn new(text: &[u8]) -> Option<Literal> {
+        // The grammar; its value is not needed, and a number that overflows float64 is none of any type.
+        super::float(text)?;
+        let (negative, rest) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let end = rest.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(rest.len());
+        let exponent: i64 = match rest.get(end + 1..) {
+            Some(exponent) if end < rest.len() => std::str::from_utf8(exponent).ok()?.parse().ok()?,
+            _ => 0,
+        };
+        let point = rest[..end].iter().position(|byte| *byte == b'.');
+        let fraction = point.map_or(0, |point| end - point - 1);
+        let mut digits: Vec<u8> = rest[..end].iter().filter(|byte| **byte != b'.').copied().collect();
+        let Some(first) = digits.iter().position(|digit| *digit != b'0') else {
+            return Some(Literal { negative: false, digits: Vec::new(), power: 0 });
+        };
+        let last = digits.iter().rposition(|digit| *digit != b'0')?;
+        let power = exponent.checked_sub(i64::try_from(fraction).ok()?)?.checked_add(i64::try_from(digits.len() - 1 - last).ok()?)?;
+        digits.truncate(last + 1);
+        digits.drain(..first);
+        Some(Literal { negative, digits, power })
+    }
+}
+
 /// A number as an integer of units of `10^-scale`, when that is exact and fits: the float grammar, without rounding.
 pub(in crate::codec::decode) fn decimal(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
-    // The grammar; its value is not needed, and a number that overflows float64 has more than 76 digits.
-    super::float(text)?;
-    let (negative, rest) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        rest => (false, rest),
-    };
-    let end = rest.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(rest.len());
-    let exponent: i64 = match rest.get(end + 1..) {
-        Some(exponent) if end < rest.len() => std::str::from_utf8(exponent).ok()?.parse().ok()?,
-        _ => 0,
-    };
-    let point = rest[..end].iter().position(|byte| *byte == b'.');
-    let fraction = point.map_or(0, |point| end - point - 1);
-    let digits: Vec<u8> = rest[..end].iter().filter(|byte| **byte != b'.').copied().collect();
-    let first = digits.iter().position(|digit| *digit != b'0');
-    let Some(first) = first else {
+    let Literal { negative, digits, power } = Literal::new(text)?;
+    if digits.is_empty() {
         return Some(i256::ZERO);
-    };
-    let last = digits.iter().rposition(|digit| *digit != b'0')?;
-    // The value is digits[first..=last] times ten to this power.
-    let power = exponent - i64::try_from(fraction).ok()? + i64::try_from(digits.len() - 1 - last).ok()?;
-    let zeros = usize::try_from(power + i64::from(scale)).ok()?;
-    let digits = &digits[first..=last];
-    if digits.len() + zeros > usize::from(precision).min(76) {
+    }
+    let zeros = usize::try_from(power.checked_add(i64::from(scale))?).ok()?;
+    if digits.len().saturating_add(zeros) > usize::from(precision).min(76) {
         return None;
     }
     let mut value = i256::ZERO;

@@ -16,13 +16,21 @@
 
 mod decimal;
 mod number;
+mod parsing;
 mod seen;
 mod time;
 
 pub(super) use decimal::decimal;
-pub(super) use number::{exact_in_float64, float, integer, unsigned_integer};
+pub(super) use number::{
+    EXACT_POWERS, equal_float32, exact_in_float64, float, float32_of, float64_says, integer, shortest_float32, unsigned_integer,
+};
+pub(super) use parsing::{Parsing, parsing};
 pub(super) use seen::{Seen, classify};
-pub(super) use time::{Instant, date, timestamp};
+pub(super) use time::{DAY_SECONDS, date};
+
+use arrow::datatypes::{TimeUnit, i256};
+
+use time::{Instant, timestamp};
 
 /// A number by one of the grammars above. `exact` as for [`float64`]: without it, a plus and leading zeros are passed over.
 #[inline]
@@ -59,28 +67,77 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// A number as float64. `exact`: an integer has to be one that float64 holds.
+/// A number as float64. `exact`: an integer has to be one that float64 holds. Otherwise the float's shortest text has to give the number back, unless it
+/// has an exponent, a float's own notation.
 #[inline]
 pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
     let (value, whole) = float(text)?;
-    // 15 digits are below 2^53 whatever they are.
-    (!exact || !whole || text.len() <= 15 || exact_in_float64(text)).then_some(value)
+    // 15 digits are below 2^53 whatever they are, and float64 gives them back.
+    let kept = text.len() <= 15
+        || match exact {
+            true => !whole || exact_in_float64(text),
+            false => text.iter().any(|byte| matches!(byte, b'e' | b'E')) || float64_says(value, text),
+        };
+    kept.then_some(value)
 }
 
-/// A number as float32. `exact`: as float64 it has to be the same.
+/// A number as float32. `exact`: as float64 it has to be the same; otherwise as [`float32_of`].
 pub(super) fn float32(text: &[u8], exact: bool) -> Option<f32> {
-    let (value, _) = float(text)?;
-    let narrow = value as f32;
-    (narrow.is_finite() && (!exact || f64::from(narrow) == value)).then_some(narrow)
+    let wide = float64(text, exact)?;
+    if exact { equal_float32(wide) } else { float32_of(wide) }
 }
 
-/// A timestamp, or the start of a day. A column without a zone holds no text that names an offset.
+/// An integer. Not `exact`: whatever number is a whole one, `5.0` and `1e3` too.
 #[inline]
-pub(super) fn instant(text: &[u8], zoned: bool) -> Option<Instant> {
-    match timestamp(text) {
-        Some(instant) => (zoned || !instant.zoned).then_some(instant),
-        None => Some(Instant::midnight(date(text)?)),
+pub(super) fn whole<N: TryFrom<i64> + TryFrom<i128>>(text: &[u8], exact: bool) -> Option<N> {
+    match integer(text) {
+        Some(value) => N::try_from(value).ok(),
+        None if exact => None,
+        None => N::try_from(whole_decimal(text)?.to_i128()?).ok(),
     }
+}
+
+/// A uint64, as [`whole`].
+#[inline]
+pub(super) fn unsigned_whole(text: &[u8], exact: bool) -> Option<u64> {
+    match unsigned_integer(text) {
+        None if !exact => u64::try_from(whole_decimal(text)?.to_i128()?).ok(),
+        found => found,
+    }
+}
+
+#[cold]
+fn whole_decimal(text: &[u8]) -> Option<i256> {
+    /// Of the largest integers there are, uint64's.
+    const DIGITS: u8 = 20;
+    number(text, false, |text| decimal(text, DIGITS, 0))
+}
+
+/// A day. Not `exact`: also a timestamp at the start of one, in UTC.
+#[inline]
+pub(super) fn day(text: &[u8], exact: bool) -> Option<i32> {
+    match date(text) {
+        None if !exact => {
+            let instant = timestamp(text).filter(|instant| instant.nanos == 0 && instant.seconds % DAY_SECONDS == 0)?;
+            i32::try_from(instant.seconds / DAY_SECONDS).ok()
+        }
+        found => found,
+    }
+}
+
+/// Units since 1970: a timestamp, or the start of a day. A column without a zone holds no text that names an offset. Not `exact`: a
+/// whole number counts the units.
+#[inline]
+pub(super) fn instant(text: &[u8], unit: TimeUnit, zoned: bool, exact: bool) -> Option<i64> {
+    let instant = match timestamp(text) {
+        Some(instant) => instant,
+        None => match date(text) {
+            Some(days) => Instant::midnight(days),
+            None if exact => return None,
+            None => return whole(text, false),
+        },
+    };
+    if instant.zoned && !zoned { None } else { instant.in_unit(unit) }
 }
 
 #[cfg(test)]
@@ -105,9 +162,9 @@ mod tests {
             (" 7", None),
             ("00000000000000000000000000007", Some(7)),
         ] {
-            assert_eq!(number(text.as_bytes(), false, integer), expected, "{text:?}");
+            assert_eq!(whole::<i64>(text.as_bytes(), false), expected, "{text:?}");
         }
-        assert_eq!(number(b"007", true, integer), None);
+        assert_eq!(whole::<i64>(b"007", true), None);
         assert_eq!(number(b"+01.50", false, |text| float64(text, false)), Some(1.5));
         assert_eq!(number(b"-00.5e1", false, |text| float64(text, false)), Some(-5.0));
         assert_eq!(number(b"001.5", false, |text| decimal(text, 3, 1)?.to_i128()), Some(15));

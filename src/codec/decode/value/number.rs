@@ -1,5 +1,6 @@
 //! Integers and floats.
 
+use super::decimal::Literal;
 use crate::model::schema::FLOAT64_INTEGER_MAX;
 
 /// An int64: `0|-?[1-9][0-9]*` within 64 bits.
@@ -77,7 +78,7 @@ pub(super) fn all_digits(word: u64) -> bool {
 }
 
 /// Powers of ten that float64 holds exactly.
-const EXACT_POWERS: [f64; 23] =
+pub(in crate::codec::decode) const EXACT_POWERS: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
 /// A finite float64 and whether its text is an integer's. The nearest float is taken, as everywhere; but an integer that float64
@@ -124,6 +125,33 @@ pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<(f64, bool)> {
         lexical_core::parse::<f64>(text).ok().filter(|value| value.is_finite())?
     };
     Some((value, plain && fraction == 0 && !(negative && rest == b"0")))
+}
+
+/// Whether a float's shortest text has the value of this one: then no digit of it is lost.
+#[cold]
+pub(in crate::codec::decode) fn float64_says(value: f64, text: &[u8]) -> bool {
+    value.is_finite() && Literal::new(text) == Literal::new(ryu::Buffer::new().format_finite(value).as_bytes())
+}
+
+/// A float64 as the float32 that is equal to it; NaN and infinities stay.
+#[inline]
+pub(in crate::codec::decode) fn equal_float32(value: f64) -> Option<f32> {
+    let narrow = value as f32;
+    (f64::from(narrow) == value || !value.is_finite()).then_some(narrow)
+}
+
+/// A float64 as the float32 of the same shortest text.
+#[cold]
+pub(in crate::codec::decode) fn shortest_float32(value: f64) -> Option<f32> {
+    let (narrow, literal) = (value as f32, |text: &str| Literal::new(text.as_bytes()));
+    let (mut short, mut long) = (ryu::Buffer::new(), ryu::Buffer::new());
+    (narrow.is_finite() && literal(short.format_finite(narrow)) == literal(long.format_finite(value))).then_some(narrow)
+}
+
+/// A float64 as the float32 that is equal to it, or has the same shortest text (0.1).
+#[inline]
+pub(in crate::codec::decode) fn float32_of(value: f64) -> Option<f32> {
+    equal_float32(value).or_else(|| shortest_float32(value))
 }
 
 #[inline]

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::{boolean, date, exact_in_float64, float, integer, timestamp};
+use super::time::timestamp;
+use super::{boolean, date, exact_in_float64, float, integer};
 
 /// The kind of one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,9 @@ use arrow::datatypes::TimeUnit;
 
 use super::number::all_digits;
 
+/// Every zone here is UTC, which has no shorter and longer days.
+pub(in crate::codec::decode) const DAY_SECONDS: i64 = 86_400;
+
 /// A point in time: seconds since 1970-01-01T00:00:00Z and nanoseconds after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::codec::decode) struct Instant {
@@ -17,7 +20,7 @@ impl Instant {
     /// The start of a day (days since 1970-01-01) in UTC.
     #[inline]
     pub(in crate::codec::decode) fn midnight(days: i32) -> Instant {
-        Instant { seconds: i64::from(days) * 86_400, nanos: 0, zoned: false }
+        Instant { seconds: i64::from(days) * DAY_SECONDS, nanos: 0, zoned: false }
     }
 
     /// Units since the epoch; `None` when the unit cannot hold it exactly.
@@ -32,7 +35,12 @@ impl Instant {
         if !self.nanos.is_multiple_of(nanos_per_unit) {
             return None;
         }
-        self.seconds.checked_mul(per_second)?.checked_add(i64::from(self.nanos / nanos_per_unit))
+        let units = i64::from(self.nanos / nanos_per_unit);
+        match self.seconds.checked_mul(per_second) {
+            Some(seconds) => seconds.checked_add(units),
+            // The first second that 64 bits hold begins before them.
+            None => i64::try_from(i128::from(self.seconds) * i128::from(per_second) + i128::from(units)).ok(),
+        }
     }
 }
 
@@ -109,7 +117,7 @@ pub(in crate::codec::decode) fn timestamp(text: &[u8]) -> Option<Instant> {
         [b'Z' | b'z'] => (0, true),
         rest => (offset_seconds(rest)?, true),
     };
-    let seconds = i64::from(days) * 86_400 + i64::from(hour * 3600 + minute * 60 + second) - offset;
+    let seconds = i64::from(days) * DAY_SECONDS + i64::from(hour * 3600 + minute * 60 + second) - offset;
     Some(Instant { seconds, nanos, zoned })
 }
 
@@ -209,6 +217,8 @@ mod tests {
         }
         let nanos = timestamp(b"2262-04-11T23:47:16.854775807Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
         assert_eq!(nanos, Some(i64::MAX));
+        let first = timestamp(b"1677-09-21T00:12:43.145224192Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
+        assert_eq!(first, Some(i64::MIN));
         assert_eq!(timestamp(b"2262-04-11T23:47:16.854775808Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)), None);
     }
 

@@ -140,7 +140,7 @@ fn a_declared_type_takes_what_it_can_and_the_rest_is_bad() {
         Int32Array::from(vec![2]),
         &[
             (1, "row 1 of row group 0: column x: 2.5 is not int32"),
-            (2, "row 2 of row group 0: column x: null is not int32"),
+            (2, "row 2 of row group 0: column x: \"NaN\" is not int32"),
             (3, "row 3 of row group 0: column x: 1e300 is not int32"),
         ],
     );
@@ -155,13 +155,21 @@ fn a_declared_type_takes_what_it_can_and_the_rest_is_bad() {
         TimestampSecondArray::from(vec![1_704_604_143, 0]).with_timezone("UTC"),
         &[(1, "row 1 of row group 0: column x: \"soon\" is not timestamp(s)")],
     );
-    declared(TimestampSecondArray::from(vec![86_399]).with_timezone("UTC"), Date32Array::from(vec![0]), &[]);
-    declared(Int64Array::from(vec![(1 << 53) + 1]), Float64Array::from(vec![9_007_199_254_740_992.0]), &[]);
+    declared(
+        TimestampSecondArray::from(vec![86_399, 86_400]).with_timezone("UTC"),
+        Date32Array::from(vec![1]),
+        &[(0, "row 0 of row group 0: column x: \"1970-01-01T23:59:59.000000Z\" is not date32")],
+    );
+    declared(
+        Int64Array::from(vec![(1 << 53) + 1, 1 << 53]),
+        Float64Array::from(vec![9_007_199_254_740_992.0]),
+        &[(0, "row 0 of row group 0: column x: 9007199254740993 is not float64")],
+    );
     declared(BinaryArray::from_vec(vec![b"abc"]), StringArray::from(vec!["abc"]), &[]);
     declared(
-        TimestampMicrosecondArray::from(vec![1_999_999]).with_timezone("UTC"),
-        TimestampSecondArray::from(vec![1]).with_timezone("UTC"),
-        &[],
+        TimestampMicrosecondArray::from(vec![1_999_999, 2_000_000]).with_timezone("UTC"),
+        TimestampSecondArray::from(vec![2]).with_timezone("UTC"),
+        &[(0, "row 0 of row group 0: column x: \"1970-01-01T00:00:01.999999Z\" is not timestamp(s)")],
     );
     declared(
         ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1)]), None]),
@@ -188,8 +196,110 @@ fn a_bad_row_leaves_with_all_its_columns() {
     assert_eq!(all.rows.unwrap().column(1).as_ref(), &StringArray::from(vec!["a", "c"]));
 }
 
+/// What is read of one column under `Rescue`, and the rescued values.
+#[track_caller]
+fn rescued(array: impl Array + 'static, expected: impl Array + 'static, texts: &[Option<&str>]) {
+    let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
+    let table = TableSchema { rescued: true, ..one(expected.data_type().clone(), Misfit::Rescue) };
+    let rows = read(&object, &table).unwrap().rows.unwrap();
+    assert_eq!(rows.column(0).as_ref(), &expected as &dyn Array);
+    assert_eq!(rows.column(1).as_ref(), &StringArray::from(texts.to_vec()));
+}
+
+/// Every value is in its column as it was, or in the rescued one with all its digits.
 #[test]
-fn rescued_values_go_to_their_column() {
+fn what_is_rescued_is_not_cut() {
+    let nanos = || TimestampNanosecondArray::from(vec![Some(1_704_604_143_042_000_009), Some(1_704_604_143_042_000_000), None]);
+    rescued(
+        nanos().with_timezone("UTC"),
+        TimestampMicrosecondArray::from(vec![None, Some(1_704_604_143_042_000), None]).with_timezone("UTC"),
+        &[Some(r#"{"x":"2024-01-07T05:09:03.042000009Z"}"#), None, None],
+    );
+    rescued(
+        TimestampMicrosecondArray::from(vec![1_500, 2_000]),
+        TimestampMillisecondArray::from(vec![None, Some(2)]),
+        &[Some(r#"{"x":"1970-01-01T00:00:00.001500"}"#), None],
+    );
+    rescued(
+        TimestampMicrosecondArray::from(vec![1, 86_400_000_000]),
+        Date32Array::from(vec![None, Some(1)]),
+        &[Some(r#"{"x":"1970-01-01T00:00:00.000001"}"#), None],
+    );
+    rescued(
+        TimestampMicrosecondArray::from(vec![1]),
+        TimestampMicrosecondArray::from(vec![None]).with_timezone("UTC"),
+        &[Some(r#"{"x":"1970-01-01T00:00:00.000001"}"#)],
+    );
+    rescued(
+        Decimal128Array::from(vec![12_345_678_901_234_567_891, 150]).with_precision_and_scale(20, 2).unwrap(),
+        Float64Array::from(vec![None, Some(1.5)]),
+        &[Some(r#"{"x":123456789012345678.91}"#), None],
+    );
+    rescued(StringArray::from(vec!["007", "7"]), Int64Array::from(vec![None, None]), &[Some(r#"{"x":"007"}"#), Some(r#"{"x":"7"}"#)]);
+    rescued(Int64Array::from(vec![1]), BooleanArray::from(vec![None]), &[Some(r#"{"x":1}"#)]);
+    rescued(BooleanArray::from(vec![true]), Int64Array::from(vec![None]), &[Some(r#"{"x":true}"#)]);
+    rescued(
+        Float64Array::from(vec![1.0, 2.5, f64::NAN, f64::NEG_INFINITY, -0.0]),
+        Int64Array::from(vec![Some(1), None, None, None, None]),
+        &[None, Some(r#"{"x":2.5}"#), Some(r#"{"x":"NaN"}"#), Some(r#"{"x":"-Infinity"}"#), Some(r#"{"x":-0.0}"#)],
+    );
+    rescued(Float64Array::from(vec![0.5, 0.1]), Float32Array::from(vec![Some(0.5), None]), &[None, Some(r#"{"x":0.1}"#)]);
+    rescued(Int64Array::from(vec![1_700_000_000]), TimestampSecondArray::from(vec![None]), &[Some(r#"{"x":1700000000}"#)]);
+    rescued(BinaryArray::from_vec(vec![b"abc"]), Int64Array::from(vec![None]), &[Some(r#"{"x":"YWJj"}"#)]);
+    rescued(StringArray::from(vec!["YWJj"]), BinaryArray::from_opt_vec(vec![None]), &[Some(r#"{"x":"YWJj"}"#)]);
+    rescued(
+        Time64NanosecondArray::from(vec![1, 2_000]),
+        Time64MicrosecondArray::from(vec![None, Some(2)]),
+        &[Some(r#"{"x":"00:00:00.000000001"}"#), None],
+    );
+}
+
+#[test]
+fn nested_values_are_rescued_whole() {
+    rescued(
+        ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(vec![Some(vec![Some(1_000)]), Some(vec![Some(1_000), Some(1)])]),
+        ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(vec![Some(vec![Some(1)]), None]),
+        &[None, Some(r#"{"x":["1970-01-01T00:00:00.000001000","1970-01-01T00:00:00.000000001"]}"#)],
+    );
+    let field = |name: &str, array: ArrayRef| (Arc::new(Field::new(name, array.data_type().clone(), true)), array);
+    let numbers = |numbers: Vec<Option<i64>>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
+    let texts = |texts: Vec<Option<&str>>| Arc::new(StringArray::from(texts)) as ArrayRef;
+    let of = |fields: Vec<(Arc<Field>, ArrayRef)>, valid: Vec<bool>| {
+        let (fields, arrays): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+        StructArray::new(fields.into(), arrays, Some(valid.into()))
+    };
+    // A field that the column has no place for, beside one of another type: null there is nothing that is lost.
+    rescued(
+        of(vec![field("a", texts(vec![None, Some("1"), None])), field("b", numbers(vec![None, None, Some(2)]))], vec![true; 3]),
+        of(vec![field("a", numbers(vec![None; 3]))], vec![true, false, false]),
+        &[None, Some(r#"{"x":{"a":"1","b":null}}"#), Some(r#"{"x":{"a":null,"b":2}}"#)],
+    );
+    let map = |keys: Vec<&str>| {
+        let mut builder = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        for key in keys {
+            builder.keys().append_value(key);
+            builder.values().append_value(1);
+            builder.append(true).unwrap();
+        }
+        builder.finish()
+    };
+    let keyed = DataType::Map(
+        Arc::new(Field::new(
+            "entries",
+            DataType::Struct(vec![Field::new("key", DataType::Int64, false), Field::new("value", DataType::Int64, true)].into()),
+            false,
+        )),
+        false,
+    );
+    let expected = new_null_array(&keyed, 1);
+    let object = object(vec![("x", Arc::new(map(vec!["k"])) as ArrayRef)], plainly());
+    let rows = read(&object, &TableSchema { rescued: true, ..one(keyed, Misfit::Rescue) }).unwrap().rows.unwrap();
+    assert_eq!(rows.column(0), &expected);
+    assert_eq!(rows.column(1).as_ref(), &StringArray::from(vec![r#"{"x":{"k":1}}"#]));
+}
+
+#[test]
+fn the_values_of_a_row_are_rescued_together() {
     let object = object(
         vec![
             ("x", Arc::new(StringArray::from(vec![Some("1"), Some("two"), None])) as ArrayRef),
@@ -200,9 +310,9 @@ fn rescued_values_go_to_their_column() {
     let rescue = |name: &str| Column { misfit: Misfit::Rescue, ..Column::inferred(name, DataType::Int64) };
     let table = TableSchema { rescued: true, ..table(vec![rescue("x"), rescue("y")]) };
     let all = read(&object, &table).unwrap().rows.unwrap();
-    assert_eq!(all.column(0).as_ref(), &Int64Array::from(vec![Some(1), None, None]));
+    assert_eq!(all.column(0).as_ref(), &Int64Array::from(vec![None, None, None]));
     assert_eq!(all.column(1).as_ref(), &Int64Array::from(vec![Some(1), None, Some(3)]));
-    assert_eq!(all.column(2).as_ref(), &StringArray::from(vec![None, Some(r#"{"x":"two","y":2.5}"#), None]));
+    assert_eq!(all.column(2).as_ref(), &StringArray::from(vec![Some(r#"{"x":"1"}"#), Some(r#"{"x":"two","y":2.5}"#), None]));
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! Parquet beside the other formats: the same values, the same answers; and what other writers write.
+
+use serde_json::{Value, json};
+
+use crate::support::{Site, python};
+
+/// Writes columns given as Python text (a dict of name to `pa.array`) with pyarrow.
+fn write(site: &Site, key: &str, columns: &str) {
+    let code = format!(
+        "D = decimal.Decimal\npathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n\
+         at = lambda text: dt.datetime.fromisoformat(text)\npq.write_table(pa.table({columns}), path)"
+    );
+    python(&code, json!({"path": site.path("data/raw").join(key)}));
+}
+
+/// One value, one cast, three formats: the value, or exit code 4, from all of them.
+#[test]
+fn a_cast_gives_the_same_from_every_format() {
+    let cases: &[(&str, &str, &str, &str, Option<Value>)] = &[
+        ("1e300", "1e300", "pa.array([1e300])", "float32", None),
+        ("0.1", "0.1", "pa.array([0.1])", "float32", Some(json!(0.1f32))),
+        ("9007199254740993", "9007199254740993", "pa.array([2**53 + 1])", "float64", None),
+        (
+            "2019-06-15T00:00:12.868214001Z",
+            "\"2019-06-15T00:00:12.868214001Z\"",
+            "pa.array([1560556812868214001], pa.timestamp('ns', 'UTC'))",
+            "timestamp(us)",
+            None,
+        ),
+        ("2019-06-15T00:00:12Z", "\"2019-06-15T00:00:12Z\"", "pa.array([1560556812], pa.timestamp('s', 'UTC'))", "date32", None),
+        ("1700000000123", "1700000000123", "pa.array([1700000000123])", "timestamp(ms)", Some(json!("2023-11-14T22:13:20.123000Z"))),
+        ("1700000000.5", "1700000000.5", "pa.array([1700000000.5])", "timestamp(us)", None),
+        ("5.0", "5.0", "pa.array([5.0])", "int64", Some(json!(5))),
+        ("true", "true", "pa.array([True])", "int64", None),
+        ("1", "1", "pa.array([1])", "boolean", None),
+        (" 5", "\" 5\"", "pa.array([' 5'])", "int64", None),
+        ("0.123456789012345678", "0.123456789012345678", "pa.array([D('0.123456789012345678')], pa.decimal128(38, 18))", "float64", None),
+    ];
+    for (csv, jsonl, parquet, target, expected) in cases {
+        for format in ["csv", "jsonl", "parquet"] {
+            let site = Site::directory();
+            site.only(json!({"schema": {"columns": [{"name": "v", "type": target}]}, "destination": {"format": "parquet"}}));
+            match format {
+                "csv" => site.put("t/a.csv", format!("v\n{csv}\n")),
+                "jsonl" => site.put("t/a.jsonl", format!("{{\"v\":{jsonl}}}\n")),
+                _ => write(&site, "t/a.parquet", &format!("{{'v': {parquet}}}")),
+            }
+            match expected {
+                Some(value) => {
+                    site.run_ok();
+                    assert_eq!(site.rows("t/"), json!([{"v": value}]), "{csv} as {target} from {format}");
+                }
+                None => {
+                    site.run_fails(4).says(&["column", "v", target]);
+                }
+            }
+        }
+    }
+}
+
+/// The second run brings another type: each value is there as it was, or in `_rescued_data` with all its digits.
+#[test]
+fn rescue_cuts_nothing() {
+    let cases = [
+        (
+            "pa.array([at('2024-01-01')], pa.timestamp('us'))",
+            "pa.array([1560556812868214001], pa.timestamp('ns'))",
+            "2019-06-15T00:00:12.868214001",
+        ),
+        (
+            "pa.array([at('2024-01-01')], pa.timestamp('ms'))",
+            "pa.array([1560556812868214], pa.timestamp('us'))",
+            "2019-06-15T00:00:12.868214",
+        ),
+        ("pa.array([dt.date(2024, 1, 1)])", "pa.array([1560556812868214], pa.timestamp('us'))", "2019-06-15T00:00:12.868214"),
+        ("pa.array([0.5])", "pa.array([D('123456789012345678.91')], pa.decimal128(20, 2))", "123456789012345678.91"),
+        ("pa.array([1])", "pa.array(['007'])", "007"),
+        ("pa.array([True])", "pa.array([1])", "1"),
+        (
+            "pa.array([[at('2024-01-01')]], pa.list_(pa.timestamp('us')))",
+            "pa.array([[1560556812868214001]], pa.list_(pa.timestamp('ns')))",
+            "2019-06-15T00:00:12.868214001",
+        ),
+        (
+            "pa.array([{'a': at('2024-01-01')}], pa.struct([('a', pa.timestamp('us'))]))",
+            "pa.array([{'a': 1560556812868214001}], pa.struct([('a', pa.timestamp('ns'))]))",
+            "2019-06-15T00:00:12.868214001",
+        ),
+    ];
+    for (first, second, rescued) in cases {
+        let site = Site::directory();
+        site.only(json!({"schema": {"evolution": "Rescue"}, "destination": {"format": "parquet"}}));
+        write(&site, "t/a.parquet", &format!("{{'id': pa.array([1]), 'v': {first}}}"));
+        site.run_ok();
+        write(&site, "t/b.parquet", &format!("{{'id': pa.array([2]), 'v': {second}}}"));
+        site.run_ok();
+        let rows = site.sql("t/", "select id, v is null, _rescued_data from read_parquet(FILES, union_by_name = true) order by id");
+        let text = rows[1][2].as_str().unwrap_or_default();
+        assert!(text.contains(rescued), "{first} then {second}: {rows}");
+        assert_eq!((&rows[0][1], &rows[0][2], &rows[1][1]), (&json!(false), &Value::Null, &json!(true)), "{first} then {second}");
+    }
+}
