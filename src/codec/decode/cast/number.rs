@@ -40,14 +40,10 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
         (source, Float32) if source.is_integer() => {
             Ok(mapped::<Int64Type, Float32Type>(&checked(array, &Int64)?, target, |value| nearest(float64_of(value)?)))
         }
-        (Float64, UInt64) => Ok(mapped::<Float64Type, UInt64Type>(array, target, |value| integer_of(value))),
-        (Float32, UInt64) => Ok(mapped::<Float32Type, UInt64Type>(array, target, |value| integer_of(value))),
-        (Float64, target) if target.is_integer() => {
-            checked(&mapped::<Float64Type, Int64Type>(array, &Int64, |value| integer_of(value)), target)
-        }
-        (Float32, target) if target.is_integer() => {
-            checked(&mapped::<Float32Type, Int64Type>(array, &Int64, |value| integer_of(value)), target)
-        }
+        (Float64, UInt64) => Ok(mapped::<Float64Type, UInt64Type>(array, target, integer_of)),
+        (Float32, UInt64) => Ok(mapped::<Float32Type, UInt64Type>(array, target, integer_of)),
+        (Float64, target) if target.is_integer() => checked(&mapped::<Float64Type, Int64Type>(array, &Int64, integer_of), target),
+        (Float32, target) if target.is_integer() => checked(&mapped::<Float32Type, Int64Type>(array, &Int64, integer_of), target),
         (Float32, Decimal128(p, s)) => {
             Ok(mapped::<Float32Type, Decimal128Type>(array, target, |value| shortest_decimal(value, *p, *s)?.to_i128()))
         }
