@@ -100,3 +100,45 @@ fn rescue_cuts_nothing() {
         assert_eq!((&rows[0][1], &rows[0][2], &rows[1][1]), (&json!(false), &Value::Null, &json!(true)), "{first} then {second}");
     }
 }
+
+/// An object without rows comes first, in between or last: it decides no type, adds no column, and stops no run.
+#[test]
+fn an_object_without_rows_constrains_nothing() {
+    let rows = "{'id': pa.array([7]), 'amt': pa.array([D('1.1')], pa.decimal128(28, 9))}";
+    let expected = json!([{"id": 7, "amt": "1.100000000"}]);
+    let empty = |site: &Site, key: &str| match key.rsplit('.').next() {
+        Some("csv") => site.put(key, "id,amt,more\n"),
+        Some("json") => site.put(key, "[]"),
+        Some("jsonl") => site.put(key, "\n"),
+        _ => {
+            let kind = ["null", "float64", "string"].into_iter().find(|kind| key.contains(kind)).expect("a kind");
+            write(site, key, &format!("{{name: pa.array([], pa.{kind}()) for name in ['id', 'amt', 'more']}}"));
+        }
+    };
+    for name in ["null.parquet", "float64.parquet", "string.parquet", "0.csv", "0.json", "0.jsonl"] {
+        for evolution in ["AddColumns", "Fail", "Rescue"] {
+            let site = Site::directory();
+            site.only(json!({"schema": {"evolution": evolution}, "destination": {"format": "parquet"}}));
+            empty(&site, &format!("t/a-{name}"));
+            site.run_ok();
+            assert!(site.keys().is_empty(), "{name}");
+            write(&site, "t/b.parquet", rows);
+            site.run_ok();
+            empty(&site, &format!("t/c-{name}"));
+            site.run_ok();
+            let seen = site.sql("t/", "select id, amt, typeof(amt) from read_parquet(FILES)");
+            assert_eq!(seen, json!([[7, "1.100000000", "DECIMAL(28,9)"]]), "{name} {evolution}");
+            assert!(site.types("t/").get("more").is_none(), "{name} {evolution}");
+            // All at once, more of them than are sampled.
+            let site = Site::directory();
+            site.only(json!({"schema": {"evolution": evolution}, "destination": {"format": "parquet"}}));
+            for place in ["a", "b", "d", "e", "f"] {
+                empty(&site, &format!("t/{place}-{name}"));
+            }
+            write(&site, "t/c.parquet", rows);
+            site.run_ok();
+            let rows = site.rows("t/");
+            assert_eq!((&rows[0]["id"], &rows[0]["amt"]), (&expected[0]["id"], &expected[0]["amt"]), "{name} {evolution}: {rows}");
+        }
+    }
+}

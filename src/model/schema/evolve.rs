@@ -64,6 +64,7 @@ pub enum SchemaError {
 ///   that a rename, `drop` or `Declared` takes away leaves.
 /// - `AddColumns` adds columns (also fields of structs) and widens numbers; `Fail` allows no change; `Rescue` is AddColumns, and
 ///   a column whose values would need another type keeps it: what does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
+/// - A schema in force without columns is that of objects without rows, and binds nothing.
 /// - Applied to its own result it changes nothing, so a surprise may be merged either into what was inferred or into what was frozen.
 ///
 /// # Errors
@@ -74,7 +75,7 @@ pub fn frozen(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&
         SchemaMode::Declared => declared(&rules.columns)?,
         SchemaMode::Infer | SchemaMode::Strings => ruled(rules, &by_source, inferred),
     };
-    let mut columns = match in_force {
+    let mut columns = match in_force.filter(|in_force| !in_force.columns.is_empty()) {
         Some(in_force) => evolved(rules, &by_source, in_force, wanted)?,
         None => wanted,
     };
@@ -325,6 +326,14 @@ mod tests {
             "column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out, or write \
              everything anew under another destination.path",
         );
+    }
+
+    #[test]
+    fn a_schema_without_columns_binds_nothing() {
+        for evolution in [AddColumns, Fail, Rescue] {
+            check(&rules(Infer, evolution, &[], &[]), &table(&[("a", Int64)]), Some(&table(&[])), "a<-a:int64");
+            check(&rules(Infer, evolution, &[], &[]), &table(&[]), Some(&table(&[("a", Int64)])), "a<-a:int64");
+        }
     }
 
     #[test]

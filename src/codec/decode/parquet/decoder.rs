@@ -72,7 +72,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     ) -> Result<Self, DecodeError> {
         let all = roots(&metadata)?;
         let wanted = wanted(&metadata, &all, &table, drop);
-        let plan = plan(&all, &wanted, &table, drop)?;
+        let is_empty = |group: &usize| metadata.row_groups().get(*group).is_some_and(|group| group.num_rows() == 0);
+        let plan = plan(&all, &wanted, &table, drop, row_groups.iter().all(is_empty))?;
         let descriptor = metadata.file_metadata().schema_descr();
         let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
         let hint: Fields = all.iter().map(Root::read_field).collect();

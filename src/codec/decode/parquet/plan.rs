@@ -30,11 +30,17 @@ pub(super) enum Plan {
     Surprise(TableSchema),
 }
 
-/// Compares an object with a table. `wanted` are the roots that will be read, in order.
-pub(super) fn plan(roots: &[Root], wanted: &[usize], table: &TableSchema, drop: &[String]) -> Result<Plan, DecodeError> {
+/// Compares an object with a table. `wanted` are the roots that will be read, in order. Columns `without_rows` surprise nobody.
+pub(super) fn plan(
+    roots: &[Root],
+    wanted: &[usize],
+    table: &TableSchema,
+    drop: &[String],
+    without_rows: bool,
+) -> Result<Plan, DecodeError> {
     let by_source: HashMap<&str, &Column> = table.columns.iter().map(|column| (column.source.as_str(), column)).collect();
     let mut surprised = false;
-    for root in roots.iter().filter(|root| !drop.contains(&root.name)) {
+    for root in roots.iter().filter(|root| !without_rows && !drop.contains(&root.name)) {
         let fits = match by_source.get(root.name.as_str()) {
             Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried),
             // Our own files, read again, bring the rescued column along: it is no input column.

@@ -31,12 +31,14 @@ use crate::codec::DecodeError;
 use crate::codec::caught::caught;
 use crate::model::schema::{Column, DEPTH_MAX, TableSchema, Unknown, depth};
 
-/// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that it holds nulls only.
+/// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that it holds nulls only. One
+/// without rows has no columns: writers that infer types (pandas) have nothing to go by there, and what they wrote would bind the rows of others.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the object's types contradict each other, or two columns have one name.
 pub fn schema(metadata: &ParquetMetaData) -> Result<TableSchema, DecodeError> {
-    let columns = roots(metadata)?.into_iter().map(|root| Column::inferred(root.name, root.carried)).collect();
+    let has_rows = metadata.row_groups().iter().any(|group| group.num_rows() > 0);
+    let columns = roots(metadata)?.into_iter().filter(|_| has_rows).map(|root| Column::inferred(root.name, root.carried)).collect();
     Ok(TableSchema { columns, rescued: false, unknown: Unknown::Widen })
 }
 

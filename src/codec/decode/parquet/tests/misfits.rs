@@ -103,6 +103,19 @@ fn an_unknown_column_surprises_unless_it_is_dropped_or_ignored() {
     assert!(read(&object, &TableSchema { unknown: Unknown::Ignore, ..known }).unwrap().rows.is_some());
 }
 
+/// pandas writes an empty frame with columns of null, float or text, whatever they are elsewhere.
+#[test]
+fn an_object_without_rows_constrains_nothing() {
+    for array in [Arc::new(NullArray::new(0)) as ArrayRef, Arc::new(StringArray::new_null(0)), Arc::new(Float64Array::new_null(0))] {
+        let object = object(vec![("x", array.clone()), ("more", array)], plainly());
+        assert!(schema(&footer(&object).unwrap()).unwrap().columns.is_empty());
+        for misfit in [Misfit::Widen, Misfit::Rescue, Misfit::BadRecord] {
+            let all = read(&object, &one(DataType::Int64, misfit)).unwrap();
+            assert!(all.decoded.iter().all(|decoded| decoded.surprise.is_none() && decoded.records == 0), "{:?}", all.decoded);
+        }
+    }
+}
+
 #[test]
 fn a_table_names_columns_by_its_rules() {
     let object = object(vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)], plainly());
