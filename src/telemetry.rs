@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::{LogArgs, LogFormat};
+use crate::store::secrets;
 
 /// A filter in the syntax of `tracing_subscriber::EnvFilter`; it wins over `-v`.
 pub const FILTER_VARIABLE: &str = "S3SYNC_LOG";
@@ -23,16 +24,16 @@ pub fn screen() -> &'static MultiProgress {
     SCREEN.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
 }
 
-/// Stderr, with the bars taken off while a line is written.
+/// Stderr, with the bars taken off while a line is written, and without credentials: libraries log what they like.
 struct Screen;
 
 impl Write for Screen {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        screen().suspend(|| io::stderr().lock().write(line))
+        self.write_all(line).map(|()| line.len())
     }
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        screen().suspend(|| io::stderr().lock().write_all(line))
+        screen().suspend(|| io::stderr().lock().write_all(secrets::hide(&String::from_utf8_lossy(line)).as_bytes()))
     }
 
     fn flush(&mut self) -> io::Result<()> {

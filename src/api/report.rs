@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::{RunCounts, RunOutcome};
-use super::text::{MESSAGE_BYTES_MAX, cut};
+use super::text;
 
 /// What the kubelet keeps of a termination message, in bytes.
 pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 4096;
@@ -33,18 +33,11 @@ impl RunReport {
         RunReport { result: RunOutcome::Failed, reason: reason.into(), message: message.into(), counts: RunCounts::default() }
     }
 
-    /// The report as one line of JSON, at most [`TERMINATION_MESSAGE_BYTES_MAX`] long. The message is cut at [`MESSAGE_BYTES_MAX`], and
-    /// further where escapes make it longer: a control character takes six bytes.
+    /// The report as one line of JSON. The message is cut at [`text::MESSAGE_BYTES_MAX`] and holds no control characters, so that the line is
+    /// shorter than [`TERMINATION_MESSAGE_BYTES_MAX`] also where each of its bytes needs an escape.
     pub fn to_termination_message(&self) -> String {
-        let mut bytes_max = MESSAGE_BYTES_MAX;
-        loop {
-            let report = RunReport { message: cut(&self.message, bytes_max), reason: cut(&self.reason, 64), ..self.clone() };
-            let text = serde_json::to_string(&report).expect("plain texts and numbers always serialise");
-            if text.len() <= TERMINATION_MESSAGE_BYTES_MAX {
-                return text;
-            }
-            bytes_max /= 2;
-        }
+        let report = RunReport { message: text::message(&self.message), reason: text::cut(&self.reason, 64), ..self.clone() };
+        serde_json::to_string(&report).expect("plain texts and numbers always serialise")
     }
 
     /// Reads what [`RunReport::to_termination_message`] wrote; `None` for anything else, such as the last lines of a log.
@@ -75,14 +68,19 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_and_stay_json() {
-        for (message, length) in [("x".repeat(1024), 1024), ("x".repeat(5000), 1024), ("é".repeat(600), 1023), ("\u{1}".repeat(5000), 512)]
-        {
+        for (message, length) in [("x".repeat(1024), 1024), ("x".repeat(5000), 1024), ("é".repeat(600), 1023), ("\"".repeat(5000), 1024)] {
             let text = report(&message).to_termination_message();
             assert!(text.len() <= TERMINATION_MESSAGE_BYTES_MAX, "{}", text.len());
             let read = RunReport::from_termination_message(&text).unwrap();
             assert_eq!(read.message.len(), length, "{}", &message[..4]);
             assert_eq!(RunReport { message: String::new(), ..read }, report(""));
         }
+    }
+
+    #[test]
+    fn what_a_server_said_commands_no_terminal() {
+        let text = report("PutObject s3://lake/a: \u{1b}]0;owned\u{7}\r\nno").to_termination_message();
+        assert_eq!(RunReport::from_termination_message(&text).unwrap().message, "PutObject s3://lake/a: ]0;owned  no");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{CommandError, Kind};
 use crate::api::S3Sync;
+use crate::api::text;
 use crate::cli::ClusterArgs;
 
 /// A cluster and a namespace of it.
@@ -92,7 +93,7 @@ fn meaning(what: &str, error: &kube::Error) -> (Kind, String) {
 }
 
 fn said(status: &kube::core::Status) -> String {
-    if status.message.is_empty() { format!("status {}", status.code) } else { status.message.clone() }
+    if status.message.is_empty() { format!("status {}", status.code) } else { text::message(&status.message) }
 }
 
 /// The cause below all: kube's own text repeats it with each layer.

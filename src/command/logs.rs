@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use futures::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::cluster::Cluster;
 use super::{CommandError, Kind, note, print, runtime};
 use crate::cli::LogsArgs;
+use crate::store::secrets;
 
 /// The label that names a pod's Job, and the one with its index.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/>
@@ -22,6 +23,9 @@ const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
 
 /// The worker's container: others in its pod are not ours.
 const CONTAINER: &str = "worker";
+
+/// The most of a line that is read: longer than any of ours, of which a message is the longest part. Another image may log one without end.
+const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// How often a following command looks for pods that came meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -148,9 +152,9 @@ async fn stream(cluster: &Cluster, pod: &Pod, params: &LogParams) -> Result<(), 
     let name = pod.name_any();
     let what = format!("the log of pod {}/{name}", cluster.namespace);
     let log = cluster.api::<Pod>().log_stream(&name, params).await;
-    let mut lines = log.map_err(|error| cluster.failed(&what, error))?.lines().boxed();
+    let mut log = std::pin::pin!(log.map_err(|error| cluster.failed(&what, error))?);
     loop {
-        match lines.try_next().await {
+        match line(&mut log).await {
             Ok(Some(line)) => print(&format!("[{}] {line}\n", index(pod)))?,
             Ok(None) => return Ok(()),
             // The pod went while it was read: what it said is printed.
@@ -162,6 +166,24 @@ async fn stream(cluster: &Cluster, pod: &Pod, params: &LogParams) -> Result<(), 
     }
 }
 
+/// The next line, as it may be shown; `None` at the end.
+async fn line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    (&mut *log).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut bytes).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut more = bytes.len() == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
+    let text = secrets::clean(&String::from_utf8_lossy(&bytes), LINE_BYTES_MAX);
+    let cut = if more { "…" } else { "" };
+    while more {
+        bytes.clear();
+        (&mut *log).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut bytes).await?;
+        more = !bytes.is_empty() && bytes.last() != Some(&b'\n');
+    }
+    Ok(Some(format!("{text}{cut}")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -171,6 +193,17 @@ mod tests {
     fn check(status: serde_json::Value, expected: Option<&str>) {
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "orders-1-0-x"}, "status": status})).unwrap();
         assert_eq!(not_started(&pod).as_deref(), expected, "{status}");
+    }
+
+    #[tokio::test]
+    async fn lines_are_fit_for_a_terminal() {
+        let endless = "y".repeat(3 * LINE_BYTES_MAX);
+        let log = format!("one\u{1b}[2J\r\n\n{endless}\nlast");
+        let (mut reader, mut lines) = (futures::io::BufReader::new(log.as_bytes()), Vec::new());
+        while let Some(line) = line(&mut reader).await.unwrap() {
+            lines.push(line);
+        }
+        assert_eq!(lines, ["one[2J", "", &format!("{}…", &endless[..LINE_BYTES_MAX]), "last"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 
 use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
+use crate::store::secrets;
 use crate::{codec, telemetry};
 
 pub mod cluster;
@@ -168,7 +169,7 @@ pub fn print(text: &str) -> Result<(), CommandError> {
 
 /// Says something on stderr that is no result. Nobody is left to be told when it is closed.
 fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", render::printable(text));
+    let _ = writeln!(std::io::stderr().lock(), "{}", render::printable(&secrets::hide(text)));
 }
 
 /// A result as one document, with its newline. A table has no one document: ask only for JSON or YAML.
@@ -183,15 +184,15 @@ pub fn document<T: Serialize>(result: &T, output: Output) -> Result<String, Comm
 /// Says on stderr what went wrong: one line an error, with `-v` its causes below it.
 pub fn report(error: &CommandError, logging: &LogArgs) {
     for error in &error.errors {
-        let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        let mut causes: Vec<String> = error.chain().map(|cause| secrets::hide(&cause.to_string()).into_owned()).collect();
         // An error that passes on its cause's own sentence has said it.
         causes.dedup();
-        causes.remove(0);
+        let error = causes.remove(0);
         match logging.log_format {
             LogFormat::Json if logging.verbose > 0 => tracing::error!(?causes, "{error}"),
             LogFormat::Json => tracing::error!("{error}"),
             LogFormat::Text => {
-                let mut text = format!("error: {}\n", render::printable(&error.to_string()));
+                let mut text = format!("error: {}\n", render::printable(&error));
                 for cause in causes.iter().filter(|_| logging.verbose > 0) {
                     text.push_str(&format!("  caused by: {}\n", render::printable(cause)));
                 }
@@ -227,6 +228,7 @@ fn install_panic_hook() {
         let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("no message");
         let text = format!("s3sync has a bug{place}: {what}; nothing is lost, run again, and please report this line");
+        let text = secrets::hide(&text);
         let _ = std::io::stderr().lock().write_all(format!("error: {text}\n").as_bytes());
         if let Some(last_words) = LAST_WORDS.get() {
             last_words(&text);

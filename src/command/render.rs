@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use crate::cli::Output;
+use crate::model::shown::is_unseen;
 
 /// How a column of a table stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +72,12 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Text from outside (keys, messages of servers) on one line, with control characters escaped: a key may hold a terminal's commands.
+/// Text from outside (keys) on one line, with control characters escaped: a key may hold a terminal's commands, and is still to be told from
+/// its neighbour.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if is_unseen(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);

@@ -11,7 +11,7 @@ use super::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
 use super::run::Run;
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
-use crate::api::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::text;
 
 /// How long a started Job may be without a pod: its controller says that it is started once it has tried to make one.
 const POD_WAIT: SignedDuration = SignedDuration::from_secs(15);
@@ -172,7 +172,7 @@ fn condition(
         type_: kind.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
-        message: cut(message, MESSAGE_BYTES_MAX),
+        message: text::message(message),
         observed_generation: generation,
         // Kubernetes' own rule: the time of the last change of status, not of reason or message.
         last_transition_time: same.map_or(Time(super::decide::whole_seconds(now)), |condition| condition.last_transition_time.clone()),

@@ -4,7 +4,7 @@ use super::decide::Why;
 use super::record::News;
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
-use crate::api::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::text;
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Note {
 impl Note {
     /// Something that went as it should.
     pub fn normal(reason: &str, message: impl AsRef<str>) -> Note {
-        Note { warning: false, reason: reason.to_owned(), message: cut(message.as_ref(), MESSAGE_BYTES_MAX) }
+        Note { warning: false, reason: reason.to_owned(), message: text::message(message.as_ref()) }
     }
 
     /// Something that somebody should look at.

@@ -11,7 +11,7 @@ use super::run::{End, Ended, Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
-use crate::api::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::text;
 
 /// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
 const HISTORY_MAX: usize = 10;
@@ -130,7 +130,7 @@ fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
         completion_time: Some(Time(end.at)),
         result: if end.succeeded { RunOutcome::Succeeded } else { RunOutcome::Failed },
         reason: Some(reason),
-        message: Some(cut(&message, MESSAGE_BYTES_MAX)).filter(|message| !message.is_empty()),
+        message: Some(text::message(&message)).filter(|message| !message.is_empty()),
         counts: report.map(|report| report.counts).unwrap_or_default(),
     }
 }

@@ -20,6 +20,7 @@ pub mod rotation;
 pub mod schema;
 pub mod settings;
 pub mod shard;
+pub mod shown;
 pub mod size;
 pub mod spec_hash;
 pub mod table;

@@ -6,6 +6,7 @@ pub mod faulty;
 pub mod local;
 pub mod memory;
 pub mod s3;
+pub mod secrets;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,10 +77,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// The most bytes of a message: our own sentence, a server's words, and a key or two.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
 impl StoreError {
-    /// An error of our own making, without a client's error behind it.
-    pub fn new(kind: ErrorKind, op: &'static str, place: &str, key: &str, message: impl Into<String>) -> Self {
-        Self { kind, op, place: place.to_owned(), key: key.to_owned(), message: message.into(), source: None }
+    /// An error of our own making, without a client's error behind it. What a server put into the message (its words, an etag) is made fit to
+    /// be shown.
+    pub fn new(kind: ErrorKind, op: &'static str, place: &str, key: &str, message: impl AsRef<str>) -> Self {
+        let message = secrets::clean(message.as_ref(), MESSAGE_BYTES_MAX);
+        Self { kind, op, place: place.to_owned(), key: key.to_owned(), message, source: None }
     }
 
     /// The same with the client's error behind it.

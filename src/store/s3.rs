@@ -179,7 +179,7 @@ impl S3Store {
         }
     }
 
-    fn refused(&self, kind: ErrorKind, op: &'static str, key: &str, message: impl Into<String>) -> StoreError {
+    fn refused(&self, kind: ErrorKind, op: &'static str, key: &str, message: impl AsRef<str>) -> StoreError {
         StoreError::new(kind, op, &self.inner.place, key, message)
     }
 }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use s3sync::model::connection::Credentials;
 use s3sync::model::object::Etag;
 use s3sync::store::{Body, Condition, ErrorKind, Store, StoreError};
 
 use crate::server::{Answer, Request, Server};
-use crate::support::{PATIENT, connection, impatient, open, store};
+use crate::support::{PATIENT, SECRET, connection, impatient, open, store};
 
 async fn whole(body: Result<Body, StoreError>) -> Result<Vec<u8>, StoreError> {
     Ok(body?.bytes.try_collect::<Vec<_>>().await?.concat())
@@ -331,4 +332,54 @@ async fn uploads_under_way_are_those_of_exactly_the_key() {
     .await;
     assert_eq!(store(&server).await.list_uploads("a b").await.unwrap(), ["1", "2"]);
     assert_eq!(server.lines().len(), 2, "behind the key's uploads nothing is asked for");
+}
+
+/// What a server was sent it may send back, with a terminal's commands and at any length.
+#[tokio::test]
+async fn what_a_server_says_shows_no_credential_and_commands_no_terminal() {
+    const TOKEN: &str = "a-session/token+of==an-hour";
+    let connection = |url: &str| {
+        let mut connection = connection(url);
+        connection.credentials = Credentials::Static {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret_access_key: SECRET.to_owned(),
+            session_token: Some(TOKEN.to_owned()),
+        };
+        connection
+    };
+    let chain = |error: &dyn std::error::Error| {
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (status, code) in
+        [(400, "Hostile"), (501, "NotImplemented"), (400, "Host&#27;[2Jile"), (301, "PermanentRedirect"), (503, "SlowDown")]
+    {
+        let server = Server::start(move |_, request| {
+            let sent = |name: &str| request.header(name).unwrap_or_default().to_owned();
+            let said = format!(
+                "{} {} {SECRET} a%2Dsession%2Ftoken%2Bof%3D%3Dan-hour a-session%2Ftoken%2Bof%3D%3Dan-hour &#27;]0;owned&#7;&#10;error: forged {}",
+                sent("authorization"),
+                sent("x-amz-security-token"),
+                "and on ".repeat(100_000),
+            );
+            Answer::new(status, format!("<Error><Code>{code}</Code><Message>expecting '{said}'</Message></Error>"))
+        })
+        .await;
+        let error = open(&connection(&server.url)).await.put("key", Bytes::new(), Condition::Any).await.unwrap_err();
+        assert!(server.requests()[0].header("x-amz-security-token") == Some(TOKEN));
+        for text in chain(&error) {
+            for secret in [SECRET, TOKEN, "AKIAIOSFODNN7EXAMPLE", "token%2Bof"] {
+                assert!(!text.contains(secret), "{code}: {text}");
+            }
+            assert!(text.len() < 800 && !text.contains(char::is_control), "{code}: {text:?}");
+        }
+        assert!(error.to_string().starts_with("PutObject s3://bucket/key: ") && error.to_string().contains("(endpoint") == (status != 501));
+    }
+}
+
+/// An etag is the server's too, and stands in messages.
+#[tokio::test]
+async fn an_etag_is_no_message() {
+    let server = Server::start(|_, _| Answer::object(&format!("\"{SECRET}{}\"", "e".repeat(6000)), "bytes")).await;
+    let error = whole(store(&server).await.get("key", None, Some(&Etag::new("pinned"))).await).await.unwrap_err();
+    assert!(error.to_string().len() < 4200 && !error.to_string().contains(SECRET), "{error}");
 }

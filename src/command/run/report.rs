@@ -9,6 +9,7 @@ use crate::model::passed_over::PassedOver;
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::RunSummary;
+use crate::store::secrets;
 
 /// What became of every sync, in the order of the manifests. Serialised, it is the result of `run -o json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -103,7 +104,7 @@ impl SyncReport {
 
     /// The report of a run that did not begin.
     pub fn failed(sync: &SyncId, error: &RunError) -> SyncReport {
-        SyncReport { reason: error.kind.reason(), message: error.to_string(), ..SyncReport::empty(sync) }
+        SyncReport { reason: error.kind.reason(), message: secrets::hide(&error.to_string()).into_owned(), ..SyncReport::empty(sync) }
     }
 
     fn empty(sync: &SyncId) -> SyncReport {

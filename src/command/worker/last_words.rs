@@ -7,6 +7,7 @@ use crate::api::report::RunReport;
 use crate::api::status::{PassedOverCounts, RunCounts, RunOutcome};
 use crate::command::run::report::{Outcome, SyncReport};
 use crate::pipeline::error::RunErrorKind;
+use crate::store::secrets;
 
 /// Where a worker leaves its last words. Followers have none.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ impl LastWords {
     /// Leaves a report. What cannot be written is logged, and changes nothing: the exit code says the most important.
     pub fn leave(&self, report: &RunReport) {
         let Some(path) = &self.path else { return };
+        // The kubelet puts it into the pod's status, where whoever may see pods reads it.
+        let report = RunReport { message: secrets::hide(&report.message).into_owned(), ..report.clone() };
         if let Err(error) = std::fs::write(path, report.to_termination_message()) {
             tracing::warn!(path = %path.display(), "the termination message cannot be written: {error}");
         }

@@ -17,7 +17,7 @@ use super::rights::ensure_rights;
 use super::{Context, LookError, asked, key, tell};
 use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
-use crate::api::text::{MESSAGE_BYTES_MAX, cut};
+use crate::api::text;
 use crate::api::{S3Sync, S3SyncStatus};
 use crate::controller::check::{Checked, check};
 use crate::controller::conditions::accepted;
@@ -108,7 +108,7 @@ fn refusal(error: &LookError) -> Option<Refused> {
     let kube::Error::Api(status) = source.as_ref() else { return None };
     // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at the next try.
     let lasting = (400..500).contains(&status.code) && ![404, 409, 429].contains(&status.code);
-    Some(Refused { answer: cut(&status.message, MESSAGE_BYTES_MAX), lasting })
+    Some(Refused { answer: text::message(&status.message), lasting })
 }
 
 pub(super) enum Made {
@@ -282,7 +282,7 @@ async fn cursor_policy(seen: &Observed, key: &Key, context: &Context) -> Result<
 /// A resource that this build cannot read, written by another version of the definition: it says so, once, and the others go on.
 pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Result<Action, LookError> {
     let key = key(guarded.meta());
-    let message = cut(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"), MESSAGE_BYTES_MAX);
+    let message = text::message(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"));
     if context.memory.is_news(&key, &message) {
         tracing::warn!(namespace = key.0, name = key.1, "{message}");
         let condition = json!({

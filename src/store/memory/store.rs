@@ -13,7 +13,7 @@ use crate::model::settings::ObjectAttributes;
 use crate::store::{Body, Condition, ErrorKind, Head, Store, StoreError};
 
 impl MemoryStore {
-    fn error(&self, kind: ErrorKind, op: &'static str, key: &str, message: impl Into<String>) -> StoreError {
+    fn error(&self, kind: ErrorKind, op: &'static str, key: &str, message: impl AsRef<str>) -> StoreError {
         StoreError::new(kind, op, &self.shared.place, key, message)
     }
 

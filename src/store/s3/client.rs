@@ -8,6 +8,7 @@ use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvi
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -18,6 +19,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::BoxError;
 
 use crate::model::connection::{Connection, Credentials, Endpoint, Role};
+use crate::store::secrets;
 
 /// Where nothing else names a region. AWS answers there for every bucket, if only with its true region; others take any.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -62,7 +64,7 @@ impl Plan {
             Some(region) => region.to_owned(),
             None => self.default_region().await,
         };
-        let shared = self.shared(Region::new(region.clone())).await;
+        let shared = unshown(self.shared(Region::new(region.clone())).await);
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             .force_path_style(self.connection.path_style)
             // Retries and timeouts are ours alone: two loops around each other multiply.
@@ -103,7 +105,10 @@ impl Plan {
             loader = loader.app_name(name);
         }
         let loader = match &self.connection.credentials {
-            Credentials::Default => loader,
+            Credentials::Default => {
+                secrets::add_environment(&|name| std::env::var(name).ok());
+                loader
+            }
             Credentials::Profile(name) => {
                 // Not through the default chain, where the environment would win over the profile that was named.
                 let provider = ProviderConfig::without_region().with_region(Some(region)).with_http_client(self.http.clone());
@@ -117,7 +122,7 @@ impl Plan {
         };
         let shared = loader.load().await;
         match &self.connection.role {
-            Some(role) => self.assume(role, shared).await,
+            Some(role) => self.assume(role, unshown(shared)).await,
             None => shared,
         }
     }
@@ -143,6 +148,37 @@ impl Plan {
         let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
         let aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
         (!named && !aws).then(|| url.clone())
+    }
+}
+
+/// The same, and no text shows the credentials that its provider finds.
+fn unshown(shared: SdkConfig) -> SdkConfig {
+    match shared.credentials_provider() {
+        Some(provider) => shared.to_builder().credentials_provider(SharedCredentialsProvider::new(Unshown(provider))).build(),
+        None => shared,
+    }
+}
+
+/// A provider whose credentials no text shows.
+#[derive(Debug)]
+struct Unshown(SharedCredentialsProvider);
+
+impl ProvideCredentials for Unshown {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let keys = self.0.provide_credentials().await?;
+            secrets::add_id(keys.access_key_id());
+            secrets::add(keys.secret_access_key());
+            keys.session_token().iter().for_each(|token| secrets::add(token));
+            Ok(keys)
+        })
+    }
+
+    fn fallback_on_interrupt(&self) -> Option<Keys> {
+        self.0.fallback_on_interrupt()
     }
 }
 

@@ -1,5 +1,6 @@
-//! What an error of the SDK means: for the caller, for the next try, and in words. No text here comes from a request, so none holds a
-//! secret; of the SDK's errors only their sentences are kept, not their contents.
+//! What an error of the SDK means: for the caller, for the next try, and in words. No text here comes from a request; of the SDK's errors
+//! only their sentences are kept, not their contents. A server may say anything, also what it was sent: its words go through
+//! [`secrets::words`].
 
 use std::error::Error;
 
@@ -8,7 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::client::Change;
-use crate::store::ErrorKind;
+use crate::store::{ErrorKind, secrets};
 
 /// A failed call.
 pub(super) struct Failure {
@@ -38,7 +39,10 @@ pub(super) struct Cause {
 
 impl Cause {
     fn of(error: &(dyn Error + 'static)) -> Self {
-        Self { text: error.to_string(), source: below(error).map(|source| Box::new(Self::of(source))) }
+        // What is below says which value of the configuration is not as it should be, and that may be a key.
+        let ends = matches!(error.downcast_ref(), Some(CredentialsError::InvalidConfiguration(_)));
+        let source = below(error).filter(|_| !ends).map(|source| Box::new(Self::of(source)));
+        Self { text: secrets::words(&error.to_string()), source }
     }
 }
 
@@ -102,15 +106,19 @@ fn unsent(error: &(dyn Error + 'static), sendable: bool) -> Failure {
             return match tls {
                 rustls::Error::InvalidCertificate(why) => failure(
                     ErrorKind::Other,
-                    format!("the server's certificate is not accepted ({why}): set caSecretRef to its CA, or insecureSkipVerify"),
+                    format!(
+                        "the server's certificate is not accepted ({}): set caSecretRef to its CA, or insecureSkipVerify",
+                        secrets::words(&why.to_string())
+                    ),
                 ),
                 other => {
-                    failure(ErrorKind::Other, format!("TLS failed ({other}): check that the endpoint's scheme and port belong together"))
+                    let why = secrets::words(&other.to_string());
+                    failure(ErrorKind::Other, format!("TLS failed ({why}): check that the endpoint's scheme and port belong together"))
                 }
             };
         }
     }
-    let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    let last = secrets::words(&chain(error).last().map(ToString::to_string).unwrap_or_default());
     if sendable {
         unavailable(format!("the endpoint does not answer ({last}): check endpoint and network"))
     } else {
@@ -132,10 +140,11 @@ fn no_credentials(error: &CredentialsError) -> Failure {
             ErrorKind::Denied,
             "no credentials were found: set secretRef, profile or anonymous, or give the environment or the service account some",
         ),
-        CredentialsError::InvalidConfiguration(_) => {
-            let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
-            failure(ErrorKind::Denied, format!("the credentials' configuration is not valid ({last}): check the profile"))
-        }
+        // Not what is wrong with it: the SDK says that with the value, or the line of the file, that it stands in.
+        CredentialsError::InvalidConfiguration(_) => failure(
+            ErrorKind::Denied,
+            "the credentials' configuration is not valid: check the profile, the AWS_* variables, and the files that they name",
+        ),
         _ if closed => failure(
             ErrorKind::Denied,
             "no credentials were found, and the metadata service of this machine refuses to give any: set secretRef, profile or anonymous",
@@ -229,7 +238,7 @@ impl Answer<'_> {
             let (_, rest) = self.said?.split_once("expecting '")?;
             rest.split_once('\'').map(|(region, _)| region.to_owned())
         };
-        self.region.clone().or_else(in_words).filter(|region| !region.is_empty())
+        self.region.clone().or_else(in_words).filter(|region| is_region(region))
     }
 
     /// Status, code and the server's own words, as far as there are any.
@@ -241,13 +250,31 @@ impl Answer<'_> {
                 words.push_str(more.trim_end_matches('.'));
             }
         }
-        words
+        secrets::words(&words)
     }
+}
+
+/// Whether a server's text can be a region: it becomes part of a host name, and of messages.
+fn is_region(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The SDK's sentence below says which line of which file, or which variable, with what stands there.
+    #[test]
+    fn an_invalid_configuration_prints_no_value() {
+        let said = "error parsing ~/.aws/credentials on line 3: expected =, found `wJalrXUtnFEMI/K7MDENG`";
+        let error = || CredentialsError::invalid_configuration(said);
+        let failure = no_credentials(&error());
+        assert_eq!(failure.kind, ErrorKind::Denied);
+        assert!(failure.message.contains("check the profile") && !failure.message.contains("wJalr"), "{}", failure.message);
+        let cause = Cause::of(&std::io::Error::other(error()));
+        let causes: Vec<String> = chain(&cause).map(ToString::to_string).collect();
+        assert!(causes.len() == 2 && causes.iter().all(|cause| !cause.contains("wJalr")), "{causes:?}");
+    }
 
     #[test]
     fn a_metadata_service_that_refuses_is_not_asked_again() {
