@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::size::parse_size;
 
 mod cluster;
+mod tenancy;
 
 pub use cluster::{ClusterArgs, LogsArgs, StatusArgs, SuspendArgs, TriggerArgs};
+pub use tenancy::{TenancyArgs, WorkerEnvArg};
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
 #[derive(Debug, Parser)]
@@ -295,6 +297,9 @@ pub struct ControllerArgs {
     /// Operates without a Lease: there must be one replica
     #[arg(long, env = "S3SYNC_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,
+    /// What resources may ask for.
+    #[command(flatten)]
+    pub tenancy: TenancyArgs,
 }
 
 #[cfg(test)]

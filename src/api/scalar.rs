@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,14 @@ impl JsonSchema for Size {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PodQuantity(pub IntOrText);
+
+impl PodQuantity {
+    /// Whether a text is a quantity.
+    pub fn is_text(text: &str) -> bool {
+        static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(QUANTITY_PATTERN).expect("a pattern of ours"));
+        PATTERN.is_match(text)
+    }
+}
 
 impl JsonSchema for PodQuantity {
     fn inline_schema() -> bool {

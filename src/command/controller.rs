@@ -1,15 +1,20 @@
 //! `s3sync controller`: the operator.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::Api;
+use kube::api::PostParams;
 use tokio_util::sync::CancellationToken;
 
 use super::run::interrupt;
 use super::{CommandError, Kind};
-use crate::cli::ControllerArgs;
+use crate::cli::{ControllerArgs, TenancyArgs, WorkerEnvArg};
 use crate::controller::build::PodDefaults;
 use crate::controller::operate::{LeaseOptions, OperateError, Options, operate};
+use crate::controller::policy::{Policy, Rules, WorkerEnv};
 use crate::controller::stores::WATCH_SECONDS;
 
 /// A request without a byte of an answer for longer than a watch lasts is dead.
@@ -20,6 +25,9 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Operates until it is told to stop.
 pub fn execute(args: ControllerArgs) -> Result<(), CommandError> {
+    let tenancy = args.tenancy.clone();
+    // Said before anything is waited for.
+    policy(tenancy.clone(), None)?;
     let options = options(args)?;
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
@@ -31,8 +39,9 @@ pub fn execute(args: ControllerArgs) -> Result<(), CommandError> {
                 anyhow::Error::new(error).context("no cluster is configured; give a kubeconfig, or run in a pod"),
             )
         })?;
-        let client = |read_timeout| client(&config, read_timeout);
-        operate(client(READ_TIMEOUT)?, client(LEASE_TIMEOUT)?, options, stop).boxed().await.map_err(failed)
+        let (watching, leases) = (client(&config, READ_TIMEOUT)?, client(&config, LEASE_TIMEOUT)?);
+        let policy = policy(tenancy, own_account(&leases).boxed().await?)?;
+        operate(watching, leases, Options { policy: Arc::new(policy), ..options }, stop).boxed().await.map_err(failed)
     })
 }
 
@@ -63,9 +72,58 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
             image_pull_policy: args.image_pull_policy,
             image_pull_secrets: args.image_pull_secrets.into_iter().filter(|name| !name.is_empty()).collect(),
         },
+        policy: Arc::default(),
         listen: args.listen,
         lease,
     })
+}
+
+/// The rules for resources. `own_account`: the controller's own ServiceAccount.
+pub fn policy(args: TenancyArgs, own_account: Option<(String, String)>) -> Result<Policy, CommandError> {
+    // `--allowed-endpoint=` is an empty list.
+    let list = |values: Option<Vec<String>>| values.map(|values| values.into_iter().filter(|value| !value.is_empty()).collect());
+    let rules = Rules {
+        lockdown: args.lockdown,
+        service_accounts: list(args.service_accounts),
+        endpoints: list(args.endpoints),
+        worker_env: args.worker_env.map(|which| match which {
+            WorkerEnvArg::None => WorkerEnv::None,
+            WorkerEnvArg::Plain => WorkerEnv::Plain,
+            WorkerEnvArg::All => WorkerEnv::All,
+        }),
+        pod_labels: list(args.pod_labels),
+        pod_annotations: list(args.pod_annotations),
+        priority_classes: list(args.priority_classes),
+        max_replicas: args.max_replicas,
+        default_requests: list(args.default_requests),
+        default_limits: list(args.default_limits),
+        default_deadline_seconds: args.default_active_deadline_seconds,
+    };
+    Policy::new(rules, own_account).map_err(|error| CommandError::new(Kind::Usage, error))
+}
+
+/// Who the controller is to the API server, where that is a ServiceAccount: every client may ask for its own name.
+async fn own_account(client: &kube::Client) -> Result<Option<(String, String)>, CommandError> {
+    match Api::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await {
+        Ok(review) => Ok(review.status.and_then(|status| service_account(&status.user_info?.username?))),
+        // Somebody has taken a right away that all have by default; the rest works without it.
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+            tracing::warn!(
+                "the API server does not say who the controller is, so workers are not kept from its ServiceAccount: {}",
+                status.message
+            );
+            Ok(None)
+        }
+        Err(error) => {
+            Err(CommandError::new(Kind::Other, anyhow::Error::new(error).context("the API server does not say who the controller is")))
+        }
+    }
+}
+
+/// Namespace and name of a ServiceAccount, by its user name.
+fn service_account(user: &str) -> Option<(String, String)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    Some((namespace.to_owned(), name.to_owned()))
 }
 
 /// This replica's name in the Lease: the pod's, and its own for each start, since a container that was started again holds nothing.
@@ -96,6 +154,34 @@ mod tests {
             panic!()
         };
         options(ControllerArgs { lease_namespace: args.lease_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none()), ..args })
+    }
+
+    #[test]
+    fn flags_make_the_rules_for_resources() {
+        let of = |args: &[&str]| {
+            let Verb::Controller(args) = Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb else {
+                panic!()
+            };
+            policy(args.tenancy, None)
+        };
+        assert!(of(&["--lockdown", "--allowed-endpoint=", "--default-limit=memory=1Gi,cpu=2"]).is_ok());
+        let refused = of(&["--allowed-endpoint", "aws"]).unwrap_err();
+        assert_eq!((refused.kind, refused.to_string().starts_with("--allowed-endpoint needs")), (Kind::Usage, true));
+        let sync = crate::controller::fixtures::sync();
+        let none = of(&["--allowed-endpoint=", "--worker-env=none"]).unwrap().check(&sync).unwrap_err();
+        assert!(none.message.starts_with("spec.source.endpoint is not set and so aws"), "{}", none.message);
+        assert!(of(&["--allowed-endpoint=http://x,aws", "--worker-env=none"]).unwrap().check(&sync).is_ok());
+    }
+
+    #[test]
+    fn a_service_account_is_known_by_its_user_name() {
+        for (user, expected) in [
+            ("system:serviceaccount:s3sync-system:s3sync", Some(("s3sync-system", "s3sync"))),
+            ("kubernetes-admin", None),
+            ("system:node:a", None),
+        ] {
+            assert_eq!(service_account(user), expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())), "{user}");
+        }
     }
 
     #[test]

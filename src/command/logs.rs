@@ -174,7 +174,7 @@ async fn line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<S
         return Ok(None);
     }
     let mut more = bytes.len() == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
-    let text = secrets::clean(&String::from_utf8_lossy(&bytes), LINE_BYTES_MAX);
+    let text = secrets::clean(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']), LINE_BYTES_MAX);
     let cut = if more { "…" } else { "" };
     while more {
         bytes.clear();

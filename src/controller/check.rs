@@ -73,7 +73,8 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
     })
 }
 
-fn sentence(errors: &[FieldError]) -> String {
+/// The first few errors, and how many more there are.
+pub(super) fn sentence(errors: &[FieldError]) -> String {
     let mut text = errors.iter().take(NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join("; ");
     if errors.len() > NAMED_MAX {
         text.push_str(&format!("; and {} more", errors.len() - NAMED_MAX));

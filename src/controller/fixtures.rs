@@ -41,7 +41,17 @@ pub fn sync_with(spec: Value) -> S3Sync {
 
 /// Nothing but the resource, seen at a time.
 pub fn observed(sync: S3Sync, now: &str) -> Observed {
-    Observed { sync, runs: vec![], workers: vec![], cursor: None, taken: Default::default(), refused: None, capacity: true, now: at(now) }
+    Observed {
+        sync,
+        runs: vec![],
+        workers: vec![],
+        cursor: None,
+        taken: Default::default(),
+        refused: None,
+        capacity: true,
+        policy: Default::default(),
+        now: at(now),
+    }
 }
 
 /// A run in progress.

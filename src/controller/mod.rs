@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | [`schedule`] | slots, delay, what was missed | yes |
 //! | [`check`] | whether a resource can run in a cluster | yes |
+//! | [`policy`] | what the admin lets a resource ask for | yes |
 //! | [`run`], [`cursor`] | Jobs, pods and ConfigMaps as deciding needs them | yes |
 //! | [`record`] | the status brought up to date with the Jobs | yes |
 //! | [`decide`] | the decision | yes |
@@ -33,6 +34,7 @@ pub mod memory;
 pub mod metrics;
 pub mod names;
 pub mod operate;
+pub mod policy;
 pub mod reconcile;
 pub mod record;
 pub mod run;

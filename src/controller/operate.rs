@@ -22,6 +22,7 @@ use super::health::Health;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::policy::Policy;
 use super::reconcile::{Context, LookError, after_error, reconcile};
 use super::serve::{self, Served};
 use super::stores::{self, Guarded, Stores, Watches};
@@ -47,6 +48,8 @@ pub struct Options {
     pub max_concurrent_runs: usize,
     /// What is added to pods.
     pub defaults: PodDefaults,
+    /// What resources may ask for.
+    pub policy: Arc<Policy>,
     /// Where to serve.
     pub listen: SocketAddr,
     /// How to lead; `None`: there is no other replica.
@@ -143,6 +146,7 @@ fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Opti
         memory: Memory::default(),
         metrics,
         defaults: options.defaults.clone(),
+        policy: Arc::clone(&options.policy),
         max_concurrent_runs: options.max_concurrent_runs,
         clock: Timestamp::now,
     })

@@ -26,6 +26,7 @@ use super::events::Note;
 use super::memory::{Key, Memory};
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::policy::Policy;
 use super::stores::{Guarded, Stores};
 use crate::api::S3Sync;
 
@@ -47,6 +48,8 @@ pub struct Context {
     pub instance: String,
     /// What the controller adds to pods.
     pub defaults: PodDefaults,
+    /// What resources may ask for.
+    pub policy: Arc<Policy>,
     /// Runs at once in the cluster; 0: no cap.
     pub max_concurrent_runs: usize,
     /// The time.

@@ -88,7 +88,7 @@ pub fn shown(text: &str, secrets: &Secrets, bytes_max: usize) -> String {
             other => plain.push(other),
         }
     }
-    cut(&secrets.hide(plain.trim()), bytes_max)
+    cut(&secrets.hide(&plain), bytes_max)
 }
 
 /// Whether a character commands a terminal or turns the order of others, instead of being seen.

@@ -5,16 +5,18 @@ mod choose;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::choose::Why;
 
-use super::check::check;
+use super::check::{Checked, Refusal, check};
 use super::conditions::{self, Situation, readiness};
 use super::cursor::CursorView;
 use super::events::{self, Note};
+use super::policy::Policy;
 use super::record;
 use super::run::{Marks, Run, Worker};
 use crate::api::status::{CursorStatus, RunResult};
@@ -47,8 +49,19 @@ pub struct Observed {
     pub refused: Option<String>,
     /// Whether the cap on concurrent runs leaves room for one.
     pub capacity: bool,
+    /// What resources may ask for.
+    pub policy: Arc<Policy>,
     /// The time.
     pub now: Timestamp,
+}
+
+impl Observed {
+    /// Whether the resource can run, and may.
+    pub fn checked(&self) -> Result<Checked, Refusal> {
+        let checked = check(&self.sync)?;
+        self.policy.check(&self.sync)?;
+        Ok(checked)
+    }
 }
 
 /// A run to start.
@@ -113,7 +126,7 @@ pub fn decide(seen: &Observed) -> Desired {
         };
     }
     let news = record::bring_up_to_date(&mut status, seen);
-    let checked = check(&seen.sync);
+    let checked = seen.checked();
     let ready = readiness(&checked, seen, &status);
     let choice = choose::choose(seen, checked.as_ref().ok(), &status, &ready, &news);
     status.observed_generation = seen.sync.metadata.generation.unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
 use crate::api::text;
 use crate::api::{S3Sync, S3SyncStatus};
-use crate::controller::check::{Checked, check};
+use crate::controller::check::Checked;
 use crate::controller::conditions::accepted;
 use crate::controller::cursor::{CursorView, Position};
 use crate::controller::decide::{Desired, Named, Observed, Start};
@@ -61,7 +61,7 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
 
 /// Makes a run's Job, after what its pods need.
 async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key, context: &Context) -> Result<Action, LookError> {
-    let checked = check(&seen.sync).expect("a run is only started for a resource that was checked");
+    let checked = seen.checked().expect("a run is only started for a resource that was checked");
     if !context.memory.take_place(key, &start.job, &active_jobs(context), context.max_concurrent_runs) {
         return Ok(Action::requeue(PLACE_WAIT));
     }
@@ -131,7 +131,7 @@ async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, 
         return Ok(taken);
     }
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
-    let job = build::job(sync, checked, start, accepted(seen), &context.defaults);
+    let job = build::job(&context.policy.completed(sync), checked, start, accepted(seen), &context.defaults);
     match jobs.create(&post(), &job).await {
         Ok(mut job) => {
             lean::job(&mut job);

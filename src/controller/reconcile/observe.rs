@@ -2,6 +2,7 @@
 //! not seen any more.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::reflector::ObjectRef;
@@ -49,6 +50,7 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         taken: context.memory.taken(&key),
         refused: context.memory.refused(&key),
         capacity: !context.memory.holds_back(&key) && context.memory.has_place(&active_jobs(context), context.max_concurrent_runs),
+        policy: Arc::clone(&context.policy),
         now: (context.clock)(),
         sync,
     })

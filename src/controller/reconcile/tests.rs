@@ -62,6 +62,7 @@ impl Scene {
             stores,
             memory: Memory::default(),
             defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
+            policy: Arc::default(),
             max_concurrent_runs: 0,
             clock: || at("12:00:10"),
         });
