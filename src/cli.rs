@@ -91,7 +91,7 @@ pub enum Verb {
     /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
     Worker,
     /// Operates the S3Sync resources of a cluster: makes their runs' Jobs, and says in their status how they fare
-    Controller(ControllerArgs),
+    Controller(Box<ControllerArgs>),
     /// Prints the CustomResourceDefinition as YAML
     #[command(after_help = "Example:\n  s3sync crd | kubectl apply --server-side -f -")]
     Crd,

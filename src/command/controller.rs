@@ -153,7 +153,7 @@ mod tests {
         let Verb::Controller(args) = Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb else {
             panic!()
         };
-        options(ControllerArgs { lease_namespace: args.lease_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none()), ..args })
+        options(ControllerArgs { lease_namespace: args.lease_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none()), ..*args })
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Resume(args) => suspend::execute(&args, false),
         Verb::Logs(args) => logs::execute(&args),
         Verb::Worker => worker::execute(),
-        Verb::Controller(args) => controller::execute(args),
+        Verb::Controller(args) => controller::execute(*args),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
     }
