@@ -2,67 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use arrow_schema::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
+use arrow_schema::{DECIMAL256_MAX_PRECISION, DataType};
 
 use super::{FieldError, Problems};
 use crate::api::error::nearest;
 use crate::api::spec::{SchemaMode, SchemaSpec};
-use crate::model::schema::RESCUED_COLUMN;
+use crate::model::schema::{PLAIN_TYPES, RESCUED_COLUMN, TYPE_NAMES, TypeError, parse_type};
 use crate::model::settings::{ColumnRule, SchemaSettings};
-
-const PLAIN: [(&str, DataType); 14] = [
-    ("boolean", DataType::Boolean),
-    ("int8", DataType::Int8),
-    ("int16", DataType::Int16),
-    ("int32", DataType::Int32),
-    ("int64", DataType::Int64),
-    ("uint8", DataType::UInt8),
-    ("uint16", DataType::UInt16),
-    ("uint32", DataType::UInt32),
-    ("uint64", DataType::UInt64),
-    ("float32", DataType::Float32),
-    ("float64", DataType::Float64),
-    ("utf8", DataType::Utf8),
-    ("binary", DataType::Binary),
-    ("date32", DataType::Date32),
-];
 
 /// The Arrow type of a name, or what is wrong with it and what would be right.
 pub fn data_type(name: &str) -> Result<DataType, (String, Option<String>)> {
-    let (head, arguments) = match name.split_once('(') {
-        None => (name, None),
-        Some((head, rest)) => match rest.strip_suffix(')') {
-            Some(arguments) => (head, Some(arguments)),
-            None => return Err((format!("is {name:?}, whose bracket does not close"), None)),
-        },
-    };
-    match (head, arguments) {
-        ("decimal", Some(arguments)) => decimal(name, arguments),
-        ("timestamp", Some(unit)) => {
-            let unit = match unit.trim() {
-                "s" => TimeUnit::Second,
-                "ms" => TimeUnit::Millisecond,
-                "us" => TimeUnit::Microsecond,
-                "ns" => TimeUnit::Nanosecond,
-                other => {
-                    return Err((
-                        format!("is {name:?}, and {other:?} is no unit"),
-                        Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns)".to_owned()),
-                    ));
-                }
-            };
-            Ok(DataType::Timestamp(unit, Some("UTC".into())))
+    let write = |example: &str| Some(format!("write it like {example}"));
+    parse_type(name).map_err(|error| match error {
+        TypeError::Unclosed => (format!("is {name:?}, whose bracket does not close"), None),
+        TypeError::NoUnit(unit) if unit.is_empty() => {
+            ("is \"timestamp\", which needs a unit".to_owned(), Some("write timestamp(us)".to_owned()))
         }
-        ("timestamp", None) => Err(("is \"timestamp\", which needs a unit".to_owned(), Some("write timestamp(us)".to_owned()))),
-        ("decimal", None) => {
-            Err(("is \"decimal\", which needs precision and scale".to_owned(), Some("write it like decimal(18,2)".to_owned())))
-        }
-        (_, None) => match PLAIN.iter().find(|(plain, _)| *plain == head) {
-            Some((_, data_type)) => Ok(data_type.clone()),
-            None => Err(unknown(name)),
-        },
-        (_, Some(_)) => Err(unknown(name)),
-    }
+        TypeError::NoUnit(unit) => (
+            format!("is {name:?}, and {unit:?} is no unit"),
+            Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)".to_owned()),
+        ),
+        TypeError::NoScale if name == "decimal" => ("is \"decimal\", which needs precision and scale".to_owned(), write("decimal(18,2)")),
+        TypeError::NoScale => (format!("is {name:?}, which needs precision and scale"), write("decimal(18,2)")),
+        TypeError::NoNumbers => (format!("is {name:?}, whose precision and scale are no small whole numbers"), write("decimal(18,2)")),
+        TypeError::Precision => (format!("is {name:?}, and a decimal has 1 to {DECIMAL256_MAX_PRECISION} digits"), None),
+        TypeError::Scale => (format!("is {name:?}, and the scale is between 0 and the precision"), None),
+        TypeError::Unknown => unknown(name),
+    })
 }
 
 fn unknown(name: &str) -> (String, Option<String>) {
@@ -75,29 +41,12 @@ fn unknown(name: &str) -> (String, Option<String>) {
         "bool" => Some("boolean"),
         "date" => Some("date32"),
         "datetime" | "timestamptz" => Some("timestamp(us)"),
+        "timestamp_ntz" | "timestampntz" => Some("timestamp(us, no zone)"),
         "bytes" | "blob" | "bytea" => Some("binary"),
         "numeric" => Some("decimal(18,2)"),
-        _ => nearest(name, PLAIN.iter().map(|(name, _)| *name).chain(["timestamp"])),
+        _ => nearest(name, PLAIN_TYPES.iter().map(|(name, _)| *name).chain(["timestamp"])),
     };
-    let allowed = "boolean, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), utf8, binary, date32, timestamp(s|ms|us|ns)";
-    (format!("is {name:?}, which is none of {allowed}"), alias.map(|alias| format!("did you mean {alias}?")))
-}
-
-fn decimal(name: &str, arguments: &str) -> Result<DataType, (String, Option<String>)> {
-    let example = || Some("write it like decimal(18,2)".to_owned());
-    let Some((precision, scale)) = arguments.split_once(',') else {
-        return Err((format!("is {name:?}, which needs precision and scale"), example()));
-    };
-    let (Ok(precision), Ok(scale)) = (precision.trim().parse::<u8>(), scale.trim().parse::<i8>()) else {
-        return Err((format!("is {name:?}, whose precision and scale are no small whole numbers"), example()));
-    };
-    if precision == 0 || precision > DECIMAL256_MAX_PRECISION {
-        return Err((format!("is {name:?}, and a decimal has 1 to {DECIMAL256_MAX_PRECISION} digits"), None));
-    }
-    if scale < 0 || scale.unsigned_abs() > precision {
-        return Err((format!("is {name:?}, and the scale is between 0 and the precision"), None));
-    }
-    Ok(if precision <= DECIMAL128_MAX_PRECISION { DataType::Decimal128(precision, scale) } else { DataType::Decimal256(precision, scale) })
+    (format!("is {name:?}, which is none of {TYPE_NAMES}"), alias.map(|alias| format!("did you mean {alias}?")))
 }
 
 /// `spec.schema`.
@@ -144,6 +93,8 @@ pub(super) fn schema(spec: &SchemaSpec, problems: &mut Problems) -> SchemaSettin
 
 #[cfg(test)]
 mod tests {
+    use arrow_schema::TimeUnit;
+
     use super::*;
 
     #[test]
@@ -159,6 +110,8 @@ mod tests {
             ("decimal(50,0)", DataType::Decimal256(50, 0)),
             ("timestamp(us)", DataType::Timestamp(TimeUnit::Microsecond, utc())),
             ("timestamp(s)", DataType::Timestamp(TimeUnit::Second, utc())),
+            ("timestamp(us, no zone)", DataType::Timestamp(TimeUnit::Microsecond, None)),
+            ("timestamp(ns,no zone)", DataType::Timestamp(TimeUnit::Nanosecond, None)),
         ] {
             assert_eq!(data_type(name), Ok(expected), "{name}");
         }
@@ -171,7 +124,15 @@ mod tests {
             ("Int64", Some("did you mean int64?")),
             ("timestmap", Some("did you mean timestamp?")),
             ("timestamp", Some("write timestamp(us)")),
-            ("timestamp(µs)", Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns)")),
+            (
+                "timestamp(µs)",
+                Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)"),
+            ),
+            (
+                "timestamp(us, zone)",
+                Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)"),
+            ),
+            ("timestamp_ntz", Some("did you mean timestamp(us, no zone)?")),
             ("decimal", Some("write it like decimal(18,2)")),
             ("decimal(18)", Some("write it like decimal(18,2)")),
             ("decimal(a,b)", Some("write it like decimal(18,2)")),

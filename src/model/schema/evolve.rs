@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use arrow_schema::DataType;
 
 use super::merge::{Typed, float_bits, integer};
-use super::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, settle, type_name};
+use super::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, is_written, settle, type_name};
 use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 
 /// Why a table has no schema. The caller adds the key of the object that showed it.
@@ -13,7 +13,8 @@ use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 pub enum SchemaError {
     /// The type changed in a way that `evolution` does not allow.
     #[error(
-        "column {column} is {in_force} in earlier epochs and {now} now; {remedy}, or write everything anew under another destination.path"
+        "column {column} is {in_force} in earlier epochs and {now} now; {remedy}, or write everything anew under another destination.path, \
+         accepted with `s3sync run --accept-spec-change`"
     )]
     Changed {
         /// The output column.
@@ -192,8 +193,8 @@ fn continued(evolution: Evolution, old: &Column, new: Column) -> Result<Column, 
         return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, misfit: Misfit::Rescue, ..new });
     }
     let in_force = settle(&old.data_type);
-    let remedy = match (in_force.is_nested(), cast) {
-        // Only the type in force fits to what was published, whatever a cast asks for.
+    let remedy = match (!is_written(&in_force), cast) {
+        // Only the type in force fits to what was published, whatever a cast asks for; and advice names no type that cannot be written.
         (false, true) => format!("schema.columns must cast it to {} or leave its type out", type_name(&in_force)),
         (true, true) => "leave its type out of schema.columns".to_owned(),
         (false, false) => format!(
@@ -298,15 +299,18 @@ mod tests {
         );
     }
 
+    /// The last way out of every changed type.
+    const ANEW: &str = ", or write everything anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
+
     #[test]
     fn columns_evolve_across_epochs() {
         let force = table(&[("a", Int64), ("b", Utf8)]);
         let add = rules(Infer, AddColumns, &[], &[]);
         check(&add, &table(&[("c", Date32), ("a", Float64)]), Some(&force), "a<-a:float64 b<-b:utf8 c<-c:date32");
         check(&add, &table(&[("b", Int64)]), Some(&force), "a<-a:int64 b<-b:utf8");
-        let text = "column a is int64 in earlier epochs and utf8 now; cast it to int64 in schema.columns, so that values that do not fit are bad \
-                    records, or set schema.evolution to Rescue, or write everything anew under another destination.path";
-        check(&add, &table(&[("a", Utf8)]), Some(&force), text);
+        let cast = "cast it to int64 in schema.columns, so that values that do not fit are bad records, or set schema.evolution to Rescue";
+        let text = format!("column a is int64 in earlier epochs and utf8 now; {cast}{ANEW}");
+        check(&add, &table(&[("a", Utf8)]), Some(&force), &text);
         check(&rules(Infer, Rescue, &[], &[]), &table(&[("a", Utf8)]), Some(&force), "a<-a:int64? b<-b:utf8");
         let fail = rules(Infer, Fail, &[], &[]);
         check(&fail, &table(&[("a", Null)]), Some(&force), "a<-a:int64 b<-b:utf8");
@@ -315,16 +319,16 @@ mod tests {
             &fail,
             &table(&[("a", Float64)]),
             Some(&force),
-            "column a is int64 in earlier epochs and float64 now; cast it to int64 in schema.columns, so that values that do not fit are bad \
-             records, or set schema.evolution to Rescue, or write everything anew under another destination.path",
+            &format!("column a is int64 in earlier epochs and float64 now; {cast}{ANEW}"),
         );
         check(&rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]), &table(&[("a", Int64)]), Some(&force), "x<-a:int64");
         check(
             &rules(Infer, Rescue, &[("a", Some(Date32), None)], &[]),
             &table(&[("a", Int64)]),
             Some(&force),
-            "column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out, or write \
-             everything anew under another destination.path",
+            &format!(
+                "column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out{ANEW}"
+            ),
         );
     }
 
@@ -347,8 +351,23 @@ mod tests {
             &add,
             &table(&[("s", Utf8)]),
             Some(&force),
-            "column s is struct<a: int64> in earlier epochs and utf8 now; set schema.evolution to Rescue, or write everything anew under \
-             another destination.path",
+            &format!("column s is struct<a: int64> in earlier epochs and utf8 now; set schema.evolution to Rescue{ANEW}"),
         );
+    }
+
+    /// Advice names no type that users cannot write.
+    #[test]
+    fn a_type_in_force_is_named_where_it_can_be_written() {
+        use arrow_schema::TimeUnit::Microsecond;
+        let add = rules(Infer, AddColumns, &[], &[]);
+        for (in_force, advised) in [
+            (Timestamp(Microsecond, None), Some("cast it to timestamp(us, no zone) in schema.columns")),
+            (Decimal128(10, 2), Some("cast it to decimal(10,2) in schema.columns")),
+            (Time64(Microsecond), None),
+        ] {
+            let error = frozen(&add, &table(&[("a", Utf8)]), Some(&table(&[("a", in_force.clone())]))).unwrap_err().to_string();
+            assert_eq!(error.contains("cast it to"), advised.is_some(), "{error}");
+            assert!(error.contains(advised.unwrap_or("set schema.evolution to Rescue")), "{error}");
+        }
     }
 }

@@ -3,10 +3,12 @@
 mod evolve;
 mod merge;
 mod names;
+mod written;
 
 pub use evolve::{SchemaError, frozen};
 pub use merge::merge;
 pub use names::type_name;
+pub use written::{PLAIN_TYPES, TYPE_NAMES, TypeError, is_written, parse_type};
 
 use std::sync::Arc;
 

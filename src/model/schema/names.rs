@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, TimeUnit};
 
 /// A type as `columns[].type` spells it: `int64`, `decimal(10,2)`, `timestamp(us)`; nested ones as `struct<a: int64>` and `list<utf8>`.
-/// Timestamps are in UTC; one without a zone (parquet alone has those) is `timestamp(us, no zone)`.
+/// Timestamps are in UTC; one without a zone, the time of some clock on a wall, is `timestamp(us, no zone)`.
 pub fn type_name(data_type: &DataType) -> String {
     let unit = |unit: &TimeUnit| match unit {
         TimeUnit::Second => "s",
