@@ -32,7 +32,7 @@ pub fn show(args: &PlanArgs, accept_spec_change: bool) -> Result<(), CommandErro
             match SyncPlan::of(&machine, sync).await {
                 Ok(plan) => plans.syncs.push(Shown::Plan(plan)),
                 Err(error) => {
-                    let error = error.of(&sync.loaded.id);
+                    let error = sync.located(error);
                     plans.syncs.push(Shown::Failed(Failed::of(&sync.loaded.id, &error)));
                     failures.push(error);
                 }

@@ -55,7 +55,7 @@ async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Repor
     for (at, sync) in syncs.iter().enumerate() {
         let id = &sync.loaded.id;
         let title = if syncs.len() > 1 { format!("{id} ({} of {})", at + 1, syncs.len()) } else { id.to_string() };
-        match run_one(machine, sync, title, logging).await.map_err(|error| error.of(id)) {
+        match run_one(machine, sync, title, logging).await.map_err(|error| sync.located(error)) {
             Ok(ended) => {
                 let mut told = SyncReport::ended(id, &ended.summary, &ended.places, ended.result.as_ref().err());
                 if let Some(note) = ended.note {
@@ -95,7 +95,7 @@ async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArg
     let result = workers::run(&context, machine.replicas, &mut summary).await;
     shown.end().await;
     let places = Places::of(&context, &summary);
-    let result = result.map_err(|error| error.of(id));
+    let result = result.map_err(|error| sync.located(error));
     let note = if result.is_ok() && summary.tables.is_empty() { explained(&context, &summary, sync).await } else { None };
     Ok(Ended { summary, places, result, note })
 }

@@ -69,7 +69,7 @@ fn each(args: &CursorArgs, change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<St
                     let (namespace, name) = (sync.loaded.id.namespace.clone(), sync.loaded.id.name.clone());
                     changes.syncs.push(Change { namespace, name, done });
                 }
-                Err(error) => failures.push(error.of(&sync.loaded.id)),
+                Err(error) => failures.push(sync.located(error)),
             }
         }
         Ok::<(), CommandError>(())

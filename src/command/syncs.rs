@@ -8,6 +8,7 @@ use super::validate::manifest_errors;
 use super::{CommandError, Kind};
 use crate::api::manifest::{self, LoadedSync};
 use crate::cli::{FileArgs, StateDirArgs};
+use crate::model::connection::{Connection, Endpoint};
 use crate::model::cursor::Cursor;
 use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
@@ -15,7 +16,7 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::configmap::ConfigMapCursor;
 use crate::state::file::FileCursor;
 use crate::state::{CursorStore, StateError, Version};
-use crate::store::{self, Side, Store};
+use crate::store::{self, Side, Store, StoreError};
 
 /// The state directory beside a manifest.
 const STATE_DIR: &str = ".s3sync";
@@ -115,6 +116,49 @@ impl Sync {
     /// The cursor as it stands.
     pub async fn load(&self) -> Result<Option<(Cursor, Version)>, RunError> {
         self.cursor.store().load().await.map_err(|error| self.failed(error))
+    }
+
+    /// The error as one of this sync; what a store raised with the end that it is, and where the manifest describes that.
+    pub fn located(&self, error: RunError) -> RunError {
+        let mut error = error.of(&self.loaded.id);
+        let Some(end) = error.source.as_ref().and_then(|source| source.downcast_ref::<StoreError>()).and_then(|store| self.end(store))
+        else {
+            return error;
+        };
+        let (field, line) = match end {
+            Side::Source => ("spec.source", self.loaded.end_lines[0]),
+            Side::Destination => ("spec.destination", self.loaded.end_lines[1]),
+        };
+        let file = match self.loaded.file.as_str() {
+            // A resource of a cluster.
+            "" => String::new(),
+            "-" => format!(" at stdin:{line}"),
+            file => format!(" at {file}:{line}"),
+        };
+        error.message.push_str(&format!(" ({field}{file})"));
+        error
+    }
+
+    /// Which end a store's error is about.
+    fn end(&self, error: &StoreError) -> Option<Side> {
+        let settings = self.settings();
+        let place = |connection: &Connection, bucket: &str| match &connection.endpoint {
+            Endpoint::File(directory) => directory.join(bucket).display().to_string(),
+            _ => format!("s3://{bucket}"),
+        };
+        let source = place(&self.loaded.source, &settings.source.bucket) == error.place;
+        let destination = place(&self.loaded.destination, &settings.destination.bucket) == error.place;
+        match (source, destination) {
+            (true, false) => Some(Side::Source),
+            (false, true) => Some(Side::Destination),
+            // One bucket for both: the source is only read, and state lies at the destination.
+            (true, true) if matches!(error.op, "GetObject" | "HeadObject" | "ListObjectsV2") => {
+                let state = error.key.starts_with(&format!("{}/", settings.state_prefix));
+                Some(if state { Side::Destination } else { Side::Source })
+            }
+            (true, true) => Some(Side::Destination),
+            (false, false) => None,
+        }
     }
 
     /// What a failure of the cursor means.

@@ -26,7 +26,7 @@ pub fn execute(args: &TablesArgs) -> Result<(), CommandError> {
             match SyncTables::of(&machine, sync).await {
                 Ok(found) => tables.syncs.push(Shown::Found(found)),
                 Err(error) => {
-                    let error = error.of(&sync.loaded.id);
+                    let error = sync.located(error);
                     tables.syncs.push(Shown::Failed(Failed::of(&sync.loaded.id, &error)));
                     failures.push(error);
                 }

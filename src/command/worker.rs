@@ -78,9 +78,10 @@ async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     machine.finish_only = pod.finish_only;
     machine.cancel = cancel;
     // The others of the run are other pods.
-    let context = Context { index: pod.index, workers_here: 1, ..machine.context(&sync, sync.stores().await?) };
+    let context =
+        Context { index: pod.index, workers_here: 1, ..machine.context(&sync, sync.stores().await.map_err(|error| sync.located(error))?) };
     tracing::info!(sync = %id, index = pod.index, workers, memory = machine.memory_bytes, "working");
-    if pod.index == 0 { Ok(first(&context, cursor, workers).await) } else { other(&context, cursor, workers).await }
+    if pod.index == 0 { Ok(first(&sync, &context, cursor, workers).await) } else { other(&context, cursor, workers).await }
 }
 
 /// A client of the pod's own cluster.
@@ -94,12 +95,12 @@ async fn cursor(pod: &Pod) -> Result<ConfigMapCursor, RunError> {
 }
 
 /// Leads the run to its end.
-async fn first(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Ended {
+async fn first(sync: &Sync, context: &Context, cursor: ConfigMapCursor, workers: u32) -> Ended {
     // What an earlier run left, when it was ended before it could remove it.
     progress::forget(&cursor).await;
     let told = progress::tell(cursor.clone(), 0, workers, Arc::clone(&context.progress));
     let mut summary = RunSummary::default();
-    let failure = lead(context, &mut summary).await.err();
+    let failure = lead(context, &mut summary).await.err().map(|error| sync.located(error));
     drop(told);
     progress::forget(&cursor).await;
     let places = Places::of(context, &summary);

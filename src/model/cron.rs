@@ -13,6 +13,9 @@ use super::settings::SyncId;
 /// Least and greatest value of each field, as `H` takes them: day 29 and later do not come in every month, and 7 is Sunday once more.
 const FIELDS: [(u64, u64); 5] = [(0, 59), (0, 23), (1, 28), (1, 12), (0, 6)];
 
+/// What each field is, in messages.
+const FIELD_NAMES: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
+
 /// An instant from which every expression is asked once for its next time: what has none in a few thousand years has none at all.
 const SOME_DAY: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -40,7 +43,7 @@ impl Cron {
         let wrong = |reason: String| CronError::Expression(expression.to_owned(), reason);
         let plain = resolve_hashes(expression, id).map_err(wrong)?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&plain).map_err(|error| wrong(error.to_string()))?;
+        let cron = parser.parse(&plain).map_err(|error| wrong(culprit(&parser, &plain).unwrap_or_else(|| error.to_string())))?;
         let zone = match zone {
             None => TimeZone::UTC,
             Some(name) => TimeZone::get(name).map_err(|_| CronError::Zone(name.to_owned()))?,
@@ -59,6 +62,21 @@ impl Cron {
     }
 }
 
+/// Which field of an expression is wrong, and why; `None` where each is good by itself, or where the expression is a name.
+fn culprit(parser: &CronParser, plain: &str) -> Option<String> {
+    let fields: Vec<&str> = plain.split_whitespace().collect();
+    if fields.len() != FIELD_NAMES.len() {
+        let is_name = plain.trim_start().starts_with('@');
+        return (!is_name).then(|| format!("it has {} fields, not five ({})", fields.len(), FIELD_NAMES.join(", ")));
+    }
+    fields.iter().zip(FIELD_NAMES).enumerate().find_map(|(at, (field, name))| {
+        let mut alone = ["*"; FIELD_NAMES.len()];
+        alone[at] = field;
+        let error = parser.parse(&alone.join(" ")).err()?;
+        Some(format!("the {name} is {field:?}: {error}"))
+    })
+}
+
 /// A number that is this sync's own, for one `purpose`: below `bound`, which is at least 1.
 pub fn own_number(id: &SyncId, purpose: &str, bound: u64) -> u64 {
     let digest = Sha256::digest(format!("{purpose}\0{}\0{}", id.namespace, id.name));
@@ -74,7 +92,8 @@ fn resolve_hashes(expression: &str, id: &SyncId) -> Result<String, String> {
         let own = |bound| own_number(id, &format!("cron field {i}"), bound);
         let whole = FIELDS.get(i).copied().unwrap_or(FIELDS[0]);
         let items: Result<Vec<String>, String> = field.split(',').map(|item| resolve_hash(item, whole, &own)).collect();
-        fields.push(items?.join(","));
+        let name = FIELD_NAMES.get(i).copied().unwrap_or("sixth field");
+        fields.push(items.map_err(|error| format!("the {name} is {field:?}: {error}"))?.join(","));
     }
     Ok(fields.join(" "))
 }

@@ -30,7 +30,7 @@ use self::client::{Change, Clients, Current, Plan};
 use self::failure::{Failure, Remedy};
 use self::http::ServerClock;
 use super::{ErrorKind, StoreError};
-use crate::model::connection::{Connection, Endpoint};
+use crate::model::connection::{Connection, Credentials, Endpoint};
 use crate::model::retry::Schedule;
 
 pub use self::http::Timeouts;
@@ -165,6 +165,16 @@ impl S3Store {
     }
 
     fn error(&self, op: &'static str, key: &str, failure: Failure) -> StoreError {
+        let failure = match &self.inner.clients.plan.connection.credentials {
+            Credentials::Profile(name) if failure.unsigned && failure.kind == ErrorKind::Denied => Failure {
+                message: format!(
+                    "the profile {name:?} gives no credentials: look whether ~/.aws/config or ~/.aws/credentials has it (AWS_CONFIG_FILE and \
+                     AWS_SHARED_CREDENTIALS_FILE name other files), and what it refers to"
+                ),
+                ..failure
+            },
+            _ => failure,
+        };
         // Source and destination may be served by different endpoints, and a bucket's name does not say which.
         let message = match failure.kind {
             ErrorKind::NoSuchBucket | ErrorKind::Denied | ErrorKind::Unavailable | ErrorKind::Other => {

@@ -41,6 +41,8 @@ pub struct LoadedSync {
     pub folder: PathBuf,
     /// The line at which the document begins, from 1.
     pub line: usize,
+    /// The lines of `spec.source` and `spec.destination`.
+    pub end_lines: [usize; 2],
 }
 
 /// A sync whose spec is valid. Its Secrets need not be there: they may be in the cluster only.
@@ -266,21 +268,29 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
         located
     };
     let (value, errors) = structural::check(&root_schema(), &document, "");
-    if !errors.is_empty() {
-        return Err(located(errors));
-    }
-    let sync: S3Sync = serde_json::from_value(value.clone())
-        .map_err(|error| located(vec![FieldError::new("spec", format!("cannot be read: {error}"))]))?;
-    // What CEL says, validation says too, with a suggestion: CEL's sentence stands where validation has none for the field.
-    let rules = crd::check_rules(&value);
-    let resolved = match (validate::settings(&sync, &text.folder), rules.is_empty()) {
-        (Ok(resolved), true) => resolved,
-        (Ok(_), false) => return Err(located(rules)),
-        (Err(mut errors), _) => {
-            let covered =
-                |rule: &FieldError| errors.iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
-            let further: Vec<FieldError> = rules.into_iter().filter(|rule| !covered(rule)).collect();
-            errors.extend(further);
+    let sync: S3Sync = match serde_json::from_value(value.clone()) {
+        Ok(sync) => sync,
+        Err(error) if errors.is_empty() => return Err(located(vec![FieldError::new("spec", format!("cannot be read: {error}"))])),
+        Err(_) => return Err(located(errors)),
+    };
+    // What is wrong by the schema is left out of the value. The rest is checked all the same, so that everything is said at once.
+    let resolved = match (validate::settings(&sync, &text.folder), errors) {
+        (Ok(resolved), errors) if errors.is_empty() && crd::check_rules(&value).is_empty() => resolved,
+        (outcome, mut errors) => {
+            let structural = errors.len();
+            for error in outcome.err().unwrap_or_default() {
+                if !errors[..structural].iter().any(|cause| follows(&error, cause)) {
+                    errors.push(error);
+                }
+            }
+            // What CEL says, validation says too, with a suggestion: CEL's sentence stands where validation has none for the field.
+            let found = errors.len();
+            for rule in crd::check_rules(&value) {
+                let covered = errors[..found].iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
+                if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
+                    errors.push(rule);
+                }
+            }
             return Err(located(errors));
         }
     };
@@ -292,6 +302,14 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
         return Err(vec![error_at(text, line, Some(id), format!("is defined already at {earlier}; give one of them another name"))]);
     }
     Ok(CheckedSync { sync, resolved, file: text.file.clone(), folder: text.folder.clone(), line, document })
+}
+
+/// Whether an error may follow from another one, whose value was left out: it is about that field, about what holds it, or about something
+/// that is missing beside it.
+fn follows(error: &FieldError, cause: &FieldError) -> bool {
+    let parent = |path: &str| path.rsplit_once('.').map_or(String::new(), |(parent, _)| parent.to_owned());
+    let missing = ["is required", "needs ", "must "].iter().any(|words| error.message.starts_with(words));
+    error.path.starts_with(&cause.path) || cause.path.starts_with(&error.path) || (missing && parent(&error.path) == parent(&cause.path))
 }
 
 /// The CRD's schema with what Kubernetes itself knows of every resource. `status` is left alone: it is not the user's.
@@ -368,6 +386,7 @@ impl Manifests {
                     settings: settings.clone(),
                     source,
                     destination,
+                    end_lines: ["spec.source", "spec.destination"].map(|path| checked.document.place_of(path).line),
                     file: checked.file.clone(),
                     folder: checked.folder.clone(),
                     line: checked.line,

@@ -137,6 +137,14 @@ impl Checker {
                 return None;
             }
         }
+        if let Some(variable) = variable(text).filter(|_| names_a_place(path)) {
+            let error = FieldError::new(
+                path,
+                format!("holds {variable}, and variables of the environment work in the stringData of a Secret only"),
+            );
+            self.errors.push(error.suggest("write the value, or fill the file in before: envsubst < sync.yaml | s3sync run -f -"));
+            return None;
+        }
         let before = self.errors.len();
         self.bound(schema, ["minLength", "maxLength"], text.chars().count(), "characters", path);
         if let Some(pattern) = schema.get("pattern").and_then(Json::as_str)
@@ -180,6 +188,24 @@ impl Checker {
             self.wrong(path, format!("has {count} {what}, more than {}", schema[most]));
         }
     }
+}
+
+/// The first `${NAME}` of a text.
+fn variable(text: &str) -> Option<&str> {
+    let start = text.find("${")?;
+    let name = text[start + 2..].split('}').next().filter(|name| start + 2 + name.len() < text.len())?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+    is_name.then(|| &text[start..start + name.len() + 3])
+}
+
+/// Whether a field says where something is, so that `${NAME}` in it is a variable that nobody puts in. Other texts (expressions, what stands
+/// for null, metadata) may hold one for its own sake.
+fn names_a_place(path: &str) -> bool {
+    const FIELDS: [&str; 10] =
+        ["uri", "bucket", "endpoint", "region", "prefix", "path", "profile", "roleArn", "deadLetterPath", "externalId"];
+    let field = path.rsplit('.').next().unwrap_or_default();
+    let field = field.split('[').next().unwrap_or_default();
+    path.starts_with("spec.") && (FIELDS.contains(&field) || matches!(field, "include" | "exclude"))
 }
 
 fn allowed(path: &str, properties: &Map<String, Json>) -> String {

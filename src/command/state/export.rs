@@ -24,7 +24,7 @@ pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
         for sync in &super::open::open(args).await? {
             match export(sync, &mut printer).await {
                 Ok(()) => {}
-                Err(Failure::Run(error)) => failures.push(error.of(&sync.loaded.id)),
+                Err(Failure::Run(error)) => failures.push(sync.located(error)),
                 Err(Failure::Print(error)) => return Err(error),
             }
         }

@@ -16,6 +16,8 @@ pub(super) struct Failure {
     pub(super) kind: ErrorKind,
     pub(super) message: String,
     pub(super) remedy: Remedy,
+    /// Whether there were no credentials to sign it with.
+    pub(super) unsigned: bool,
     /// What the client said, for the chain of causes.
     pub(super) cause: Option<Cause>,
 }
@@ -89,7 +91,7 @@ impl Failure {
 }
 
 fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
-    Failure { kind, message: message.into(), remedy: Remedy::Nothing, cause: None }
+    Failure { kind, message: message.into(), remedy: Remedy::Nothing, unsigned: false, cause: None }
 }
 
 fn unavailable(message: impl Into<String>) -> Failure {
@@ -100,7 +102,7 @@ fn unavailable(message: impl Into<String>) -> Failure {
 fn unsent(error: &(dyn Error + 'static), sendable: bool) -> Failure {
     for cause in chain(error) {
         if let Some(credentials) = cause.downcast_ref::<CredentialsError>() {
-            return no_credentials(credentials);
+            return Failure { unsigned: true, ..no_credentials(credentials) };
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return match tls {

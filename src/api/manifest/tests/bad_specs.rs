@@ -226,3 +226,49 @@ fn the_meaning_of_a_spec_is_checked() {
         assert!(errors.iter().any(|error| error.starts_with(expected)), "{spec}\n{errors:#?}");
     }
 }
+
+/// What the schema finds hides nothing that only validation finds, and nothing is said that follows from it.
+#[test]
+fn everything_is_said_at_once() {
+    let spec = "source: {bucket: raw, prefix: /a}\nschedule: 61 * * * *\ndestination: {bucket: lake, fromat: csv, path: 'x.{{FORMT}}'}\n\
+                schema: {columns: [{name: a, type: string}]}\nworker: {replicas: 0}";
+    let errors = errors_of(spec);
+    for part in ["fromat", "prefix begins with /", "the minute is \"61\"", "{{FORMT}}", "did you mean utf8?", "replicas is 0"] {
+        assert_eq!(errors.iter().filter(|error| error.contains(part)).count(), 1, "{part}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 6, "{errors:#?}");
+}
+
+#[test]
+fn a_cron_field_is_named() {
+    for (schedule, part) in [
+        ("61 * * * *", "the minute is \"61\""),
+        ("0 25 * * *", "the hour is \"25\""),
+        ("0 0 32 * *", "the day of the month is \"32\""),
+        ("0 0 * 13 *", "the month is \"13\""),
+        ("0 0 * * x", "the day of the week is \"X\""),
+        ("H(90-99) * * * *", "the minute is \"H(90-99)\""),
+        ("* * * *", "it has 4 fields, not five (minute, hour, "),
+        ("0 0 31 2 *", "a day that never comes"),
+    ] {
+        let errors = errors_of(&format!("source: {{bucket: raw}}\ndestination: {{bucket: lake, format: csv}}\nschedule: '{schedule}'"));
+        assert!(errors.iter().any(|error| error.to_lowercase().contains(&part.to_lowercase())), "{schedule}: {errors:#?}");
+    }
+}
+
+#[test]
+fn variables_outside_a_secret_are_no_text() {
+    for (field, spec) in [
+        ("source.bucket", "source: {bucket: '${B}'}\ndestination: {bucket: lake, format: csv}"),
+        ("source.include[0]", "source: {bucket: raw, include: ['${B}/*']}\ndestination: {bucket: lake, format: csv}"),
+        ("destination.uri", "source: {bucket: raw}\ndestination: {uri: 's3://${B}/x.csv', writeMode: Replace}"),
+        ("destination.path", "source: {bucket: raw}\ndestination: {bucket: lake, format: csv, path: '${B}/'}"),
+        ("state.prefix", "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\nstate: {prefix: '${B}'}"),
+    ] {
+        let errors = errors_of(spec);
+        let expected = format!("spec.{field} holds ${{B}}, and variables of the environment work in the stringData of a Secret only");
+        assert!(errors.len() == 1 && errors[0].contains(&expected), "{errors:#?}");
+    }
+    let null = "source: {bucket: raw, csv: {nullValues: ['${NULL}']}}\ndestination: {bucket: lake, format: csv}";
+    assert_eq!(errors_of(null), Vec::<String>::new());
+}
