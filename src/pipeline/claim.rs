@@ -138,7 +138,11 @@ pub async fn read(store: &dyn Store, key: &str) -> Result<Option<(Claim, Etag)>,
     let claim = claim.map_err(|error| {
         RunError::because(
             RunErrorKind::CursorInvalid,
-            format!("the claim {}/{key} makes no sense; look at it, and take it over with `s3sync state adopt`", store.place()),
+            format!(
+                "the claim {}/{key} makes no sense; take it over with `s3sync state adopt`, or, where the cursor is lost too, delete it and run \
+                 the sync, which reads everything again",
+                store.place()
+            ),
             error,
         )
     })?;

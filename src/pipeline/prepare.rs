@@ -13,10 +13,11 @@ use self::dead_letters::DeadLetters;
 use self::objects::{Consumed, ReadAhead};
 use self::writer::Writer;
 use crate::codec::BadRecord;
+use crate::model::format::Format;
 use crate::model::manifest::{AttemptManifest, Excluded, Exclusion, StagedFile, Surprise, TableTotals};
 use crate::model::plan::{Plan, PlannedObject, Slice};
 use crate::model::schema::merge;
-use crate::model::settings::OnBadObject;
+use crate::model::settings::{OnBadObject, Settings};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenLog;
@@ -223,9 +224,10 @@ impl Shard<'_> {
                 return Err(RunError::new(
                     RunErrorKind::BadData,
                     format!(
-                        "{}: {}/{error}; mend or remove the object, or set errors.onBadObject: Quarantine",
+                        "{}: {}/{error}; {}mend or remove the object, or set errors.onBadObject: Quarantine",
                         self.plan.settings.id,
                         self.context.source.place(),
+                        stray(&self.plan.settings, &planned.object.key),
                     ),
                 ));
             }
@@ -250,14 +252,25 @@ impl Shard<'_> {
         RunError::new(
             RunErrorKind::BadData,
             format!(
-                "{}: {}/{}{}: {}; {advice}",
+                "{}: {}/{}{}: {}; {}{advice}",
                 self.plan.settings.id,
                 self.context.source.place(),
                 planned.object.key,
                 at(&Some(bad.position)),
                 bad.reason,
+                stray(&self.plan.settings, &planned.object.key),
             ),
         )
+    }
+}
+
+/// What may be wrong with an object that cannot be read in the format that the spec names, where its key says another one, or none.
+fn stray(settings: &Settings, key: &str) -> String {
+    match settings.source.format {
+        Some(format) if Format::of_key(key).is_none_or(|(named, _)| named != format) => {
+            format!("source.format reads every object as {format}, whatever its key says: leave it out with source.exclude, ")
+        }
+        _ => String::new(),
     }
 }
 

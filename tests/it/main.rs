@@ -1,6 +1,7 @@
 //! The binary from outside: manifests and objects in, files out, read back by engines that share no code with it.
 //! `tests/run` prepares what these tests need; without it they fail and say so.
 
+mod advice;
 mod bad_input;
 mod chart;
 mod cli;

@@ -21,10 +21,18 @@ use crate::store::Store;
 pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
     let _lock = RunLock::of(sync)?;
     let (settings, store) = (sync.settings(), stores.destination.as_ref());
-    let Some((claim, _)) = claim::read(store, &claim::claim_key(settings)).await? else {
+    let ours = sync.load().await?;
+    let found = match (claim::read(store, &claim::claim_key(settings)).await, &ours) {
+        // Whoever wrote that, no other cursor is known.
+        (Err(error), Some((cursor, _))) if error.kind == RunErrorKind::CursorInvalid && cursor.ledger.is_some() => {
+            claim::adopt(store, settings, cursor, &sync.owner()).await?;
+            return Ok(vec!["the claim made no sense, and was written anew for this cursor".to_owned()]);
+        }
+        (found, _) => found?,
+    };
+    let Some((claim, _)) = found else {
         return Ok(vec!["nobody holds this sync; the next run does".to_owned()]);
     };
-    let ours = sync.load().await?;
     let cursor = match &ours {
         Some((cursor, _)) if cursor.state_id == claim.state_id && cursor.epoch >= claim.epoch => {
             return Ok(vec!["this cursor holds the sync already".to_owned()]);
@@ -95,9 +103,11 @@ async fn the_one(sync: &Sync, blobs: &Blobs, epoch: u64, kind: Kind) -> Result<O
 
 fn lost(sync: &Sync, what: String) -> RunError {
     let message = format!(
-        "{}: what was published does not tell where the sync stood: {what}; put the lost cursor back from a copy, or read everything \
-         again after `s3sync state reset --yes`",
-        sync.loaded.id
+        "{}: what was published does not tell where the sync stood: {what}; put the lost cursor back from a copy, or delete the claim {} in \
+         bucket {} and run the sync, which reads everything again",
+        sync.loaded.id,
+        claim::claim_key(sync.settings()),
+        sync.settings().destination.bucket
     );
     RunError::new(RunErrorKind::CursorInvalid, message)
 }
