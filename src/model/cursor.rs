@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::plan::BlobKey;
+use super::server::Findings;
 
 /// The cursor. Everything large lies in blobs that it names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Cursor {
     /// cursors of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<BlobKey>,
+    /// What the destination's server was found to do otherwise than S3; `None` before it was looked at, and for a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Findings>,
     /// For people: a mark for each table, at most [`Cursor::TABLES_MAX`]; the rest stand in the ledger's root.
     #[serde(default)]
     pub tables: BTreeMap<String, TableMark>,
@@ -66,6 +70,7 @@ impl Cursor {
             listed_to: None,
             spec_hash,
             claim: None,
+            server: None,
             tables: BTreeMap::new(),
         }
     }

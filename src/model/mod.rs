@@ -18,6 +18,7 @@ pub mod plan;
 pub mod retry;
 pub mod rotation;
 pub mod schema;
+pub mod server;
 pub mod settings;
 pub mod shard;
 pub mod shown;

@@ -1,7 +1,7 @@
 //! One cursor a sync: the claim in the destination bucket says which.
 //!
-//! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). A second creation must fail; on
-//! a server where it does not, the claim only advises.
+//! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). It is read again before each
+//! decision: on a server without conditional writes, where it only advises, two cursors that began at the same moment are found out there.
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
@@ -67,29 +67,11 @@ pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner
         return confirm(store, settings, key, claim, found, etag).await;
     }
     match store.put(&key, body(&claim), Condition::Absent).await {
-        Ok(etag) => {
-            // The probe: a server that lets this through ignores conditions.
-            match store.put(&key, body(&claim), Condition::Absent).await {
-                Err(error) if error.kind == ErrorKind::Precondition => Ok(Held { key, etag, claim }),
-                Err(error) if error.kind != ErrorKind::Unsupported => Err(error.into()),
-                second => {
-                    tracing::warn!(
-                        place = store.place(),
-                        "the server ignores conditional writes: a second cursor on the same sync would not be noticed"
-                    );
-                    Ok(Held { key, etag: second.unwrap_or(etag), claim })
-                }
-            }
-        }
+        Ok(etag) => Ok(Held { key, etag, claim }),
         Err(error) if error.kind == ErrorKind::Precondition => match read(store, &key).await? {
             Some((found, etag)) => confirm(store, settings, key, claim, found, etag).await,
             None => Err(RunError::new(RunErrorKind::Failed, "the claim vanished while it was taken; run again")),
         },
-        Err(error) if error.kind == ErrorKind::Unsupported => {
-            let etag = store.put(&key, body(&claim), Condition::Any).await?;
-            tracing::warn!(place = store.place(), "the server refuses conditional writes: the claim only advises");
-            Ok(Held { key, etag, claim })
-        }
         Err(error) => Err(error.into()),
     }
 }
@@ -194,24 +176,43 @@ impl Held {
         &self.key
     }
 
+    /// Reads the claim again: an error when it is another cursor's by now.
+    pub async fn confirm(&mut self, store: &dyn Store, settings: &Settings) -> Result<(), RunError> {
+        match read(store, &self.key).await? {
+            Some((found, _)) if found.state_id != self.claim.state_id => Err(self.taken_over(store, &found).of(&settings.id)),
+            Some(_) => Ok(()),
+            // Deleted by somebody who meant it or not: it is made again, by one of us.
+            None => {
+                self.etag = store.put(&self.key, body(&self.claim), Condition::Absent).await?;
+                Ok(())
+            }
+        }
+    }
+
+    fn taken_over(&self, store: &dyn Store, found: &Claim) -> RunError {
+        let message = format!(
+            "the cursor of {} took over the claim {}/{} during this run; run the sync there, or take it over with `s3sync state adopt`",
+            found.owner,
+            store.place(),
+            self.key
+        );
+        RunError::new(RunErrorKind::Claimed, message)
+    }
+
     /// Moves the claim to `epoch`. A claim that somebody else moved meanwhile is an error.
     pub async fn update(&mut self, store: &dyn Store, owner: &str, epoch: u64) -> Result<(), RunError> {
         let claim = Claim { owner: owner.to_owned(), epoch, ..self.claim.clone() };
         let written = store.put(&self.key, body(&claim), Condition::Match(&self.etag)).await;
         self.etag = match written {
             Ok(etag) => etag,
-            Err(error) if error.kind == ErrorKind::Unsupported => store.put(&self.key, body(&claim), Condition::Any).await?,
             Err(error) if error.kind == ErrorKind::Precondition => match read(store, &self.key).await? {
                 // Our own write whose answer was lost, or the other worker 0 of the same cursor.
                 Some((found, etag)) if found.state_id == claim.state_id && found.epoch >= epoch => etag,
+                // As we left it: the server gives it another etag than it gave us.
+                Some((found, etag)) if found == self.claim => store.put(&self.key, body(&claim), Condition::Match(&etag)).await?,
+                Some((found, _)) => return Err(self.taken_over(store, &found)),
                 // Given back by another process of this cursor, which had published nothing when it ended.
-                None if let Ok(etag) = store.put(&self.key, body(&claim), Condition::Absent).await => etag,
-                _ => {
-                    return Err(RunError::new(
-                        RunErrorKind::Claimed,
-                        format!("another cursor took over the claim {}/{} during this run", store.place(), self.key),
-                    ));
-                }
+                None => store.put(&self.key, body(&claim), Condition::Absent).await?,
             },
             Err(error) => return Err(error.into()),
         };

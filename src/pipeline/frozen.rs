@@ -19,6 +19,7 @@ use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome};
 use crate::model::manifest::*;
 use crate::model::plan::*;
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
+use crate::model::server::{Findings, Lack};
 use crate::model::settings::*;
 use crate::pipeline::claim::Claim;
 use crate::pipeline::open_log::OpenUpload;
@@ -36,6 +37,14 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
     let frozen = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(&serde_json::from_str::<T>(&frozen).unwrap(), value, "{name} as it was written is read as something else");
     assert_eq!(text, frozen, "{name} is written in another form");
+}
+
+/// What an earlier version wrote is read as this value.
+#[track_caller]
+fn reads<T: DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipeline/frozen").join(format!("{name}.expected.json"));
+    let frozen = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(&serde_json::from_str::<T>(&frozen).unwrap(), value, "{name} as it was written is read as something else");
 }
 
 fn blob(name: &str) -> BlobKey {
@@ -116,6 +125,8 @@ fn the_cursor() {
     };
     check("cursor", &cursor);
     check("cursor-claim", &Cursor { claim: Some(BlobKey("_s3sync/claims/0123.s3sync".into())), ..cursor });
+    let server = Findings { probe: 1, place: "11ee".into(), lacks: [Lack::CompletionEtag, Lack::LongSegments].into() };
+    check("cursor-server", &Cursor { server: Some(server), ..Cursor::empty("abc".into(), 0, "00ff-11ee".into()) });
     check("cursor-empty", &Cursor::empty("abc".into(), 0, "00ff-11ee".into()));
 }
 
@@ -213,12 +224,16 @@ fn what_was_committed_and_what_goes() {
         objects: (0, 3),
     };
     check("manifest-file", &file);
-    let garbage = Garbage {
-        files: vec![GarbageFile { key: "orders/0.parquet".into(), etag: "e-0".into() }],
+    let by_etag = GarbageFile { key: "orders/0.parquet".into(), etag: "e-0".into(), id: None, bytes: None };
+    let first = Garbage {
+        version: 1,
+        files: vec![by_etag.clone()],
         uploads: vec![OpenUpload { key: "orders/1.parquet".into(), upload: "u-1".into() }],
         blobs: vec![blob("plan").0],
     };
-    check("garbage", &garbage);
+    reads("garbage", &first);
+    let files = vec![GarbageFile { id: Some("id-0".into()), bytes: Some(1234), ..by_etag }];
+    check("garbage-2", &Garbage { version: Garbage::VERSION, files, ..first });
     check("output-claim", &OutputClaim { holder: "_s3sync/claims/0123.s3sync".into(), owner: "host:/var/lib/x".into() });
     check("claim", &Claim { state_id: "abc".into(), owner: "host:/var/lib/x".into(), epoch: 7 });
 }

@@ -93,7 +93,6 @@ impl Lead<'_> {
             Phase::Running if self.plan_is_current().await? => self.work().await?,
             Phase::Running => self.drop_plan().await?,
         }
-        self.probe().await?;
         loop {
             self.context.go_on()?;
             self.sweep().await?;
@@ -216,24 +215,16 @@ impl Lead<'_> {
         }
     }
 
-    /// Each run starts and gives up an upload under the state prefix: whether we may write is known before anything is read.
-    async fn probe(&self) -> Result<(), RunError> {
-        let store = &self.context.destination;
-        let key = format!("{}/probe-{}.s3sync", self.context.settings.state_prefix, (self.context.ids)());
-        let denied = |error: crate::store::StoreError| {
-            let mut failed = RunError::from(error);
-            failed.message = format!("{}: the destination cannot be written: {}", self.context.settings.id, failed.message);
-            failed
-        };
-        let upload = store.create_upload(&key, "probe", &self.context.settings.destination.object).await.map_err(denied)?;
-        store.abort_upload(&key, &upload).await.map_err(denied)
-    }
-
     /// Empties the garbage that the cursor names, then forgets it.
     async fn sweep(&mut self) -> Result<(), RunError> {
         let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
         let garbage: Garbage = self.blobs.get_one(&key, Kind::Garbage).await?;
-        garbage.remove(self.context.destination.as_ref()).await?;
+        if garbage.version > Garbage::VERSION {
+            let (id, place) = (&self.context.settings.id, self.context.destination.place());
+            let message = format!("{id}: {place}/{} was written by a newer s3sync: run that one", key.0);
+            return Err(RunError::new(RunErrorKind::CursorInvalid, message));
+        }
+        garbage.remove(self.context.destination.as_ref(), &self.context.settings.id).await?;
         let mut next = self.cursor.clone();
         next.garbage = None;
         self.swap(next).await

@@ -6,7 +6,7 @@
 mod store;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::object::Etag;
+use crate::model::server::Lack;
 use crate::model::settings::ObjectAttributes;
 
 pub use watch::UploadUnderWay;
@@ -84,6 +85,8 @@ pub struct Behaviour {
     pub keeps_metadata: bool,
     /// Whether `staged_etag` knows the etag beforehand, as a directory does.
     pub staged_etags: bool,
+    /// What it does otherwise than S3 beside all that.
+    pub lacks: BTreeSet<Lack>,
 }
 
 impl Default for Behaviour {
@@ -97,6 +100,7 @@ impl Default for Behaviour {
             part_bytes_min: 0,
             keeps_metadata: true,
             staged_etags: false,
+            lacks: BTreeSet::new(),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Where objects are: one trait, and what any store can raise. S3 ([`s3`]), a directory, memory, and a store that fails on
 //! purpose implement it; `contract` is the suite they all pass.
 
+pub mod adapted;
 pub mod contract;
 pub mod faulty;
 pub mod local;
 pub mod memory;
+mod probe;
 pub mod s3;
 pub mod secrets;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use jiff::Timestamp;
 
 use crate::model::connection::{Connection, Endpoint};
 use crate::model::object::{Etag, Object};
+use crate::model::server::{Findings, Lack};
 use crate::model::settings::ObjectAttributes;
 
 /// A bucket. Every call names a key inside it; calls are safe to make side by side.
@@ -41,8 +45,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes a small object in one request. A failed condition is [`ErrorKind::Precondition`].
     async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError>;
 
-    /// Deletes; a missing key is no error. With `pin`, only that version (If-Match; where a server does not know it, HEAD first): another
-    /// one stays and is [`ErrorKind::Precondition`].
+    /// Deletes; a missing key is no error. With `pin`, only that version (If-Match): another one stays and is
+    /// [`ErrorKind::Precondition`]. Servers that do not know the condition are for [`adapted`] to tell.
     async fn delete(&self, key: &str, pin: Option<&Etag>) -> Result<(), StoreError>;
 
     /// Begins an upload that stays invisible until it is completed. `id` becomes the metadata `s3sync-id`.
@@ -75,6 +79,24 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn folds_case(&self) -> bool {
         false
     }
+
+    /// Whether `head` gives back the id of `create_upload`: a directory has no place for it.
+    fn keeps_metadata(&self) -> bool {
+        true
+    }
+
+    /// The longest segment of a key, in bytes of UTF-8, where there is a bound beside S3's own of the whole key.
+    fn segment_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Finds out by trying, under `prefix`, what the server does otherwise than S3; `None` where there is no server. See [`probe`].
+    async fn find_out(&self, _prefix: &str, _attributes: &ObjectAttributes) -> Result<Option<BTreeSet<Lack>>, StoreError> {
+        Ok(None)
+    }
+
+    /// From here on what was found is worked around.
+    fn adapt(&self, _findings: &Findings) {}
 }
 
 /// The most bytes of a message: our own sentence, a server's words, and a key or two.
@@ -107,7 +129,8 @@ pub enum Side {
 /// The store of a connection: S3, or a directory. Sends nothing to a server; a source directory must exist.
 pub async fn connect(connection: &Connection, bucket: &str, side: Side) -> Result<Arc<dyn Store>, StoreError> {
     let Endpoint::File(directory) = &connection.endpoint else {
-        return Ok(Arc::new(s3::S3Store::connect(connection, bucket).await?));
+        let store: Arc<dyn Store> = Arc::new(s3::S3Store::connect(connection, bucket).await?);
+        return Ok(if side == Side::Destination { Arc::new(adapted::Adapted::new(store)) } else { store });
     };
     let (directory, name) = (directory.clone(), bucket.to_owned());
     let opened = tokio::task::spawn_blocking(move || local::LocalStore::open(&directory, &name, side)).await;

@@ -80,6 +80,10 @@ fn at_every_request(spec: Value) {
     let whole = one_life(&spec, None);
     assert!(whole.len() > 10, "a run of {} requests: {whole:#?}", whole.len());
     for number in 1..=whole.len() {
+        // What is found out about the server comes first and is the same in every mode: its own test kills it at every call.
+        if whole[number - 1].contains("/probe/") {
+            continue;
+        }
         one_life(&spec, Some((number, Moment::Before)));
         // A read that was answered or not leaves the same; a write does not.
         if !whole[number - 1].starts_with("GET") && !whole[number - 1].starts_with("HEAD") {

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
+use s3sync::model::server::Lack;
 use s3sync::pipeline::error::RunErrorKind;
 use s3sync::pipeline::run::{RunSummary, follow, lead};
 use s3sync::store::ErrorKind;
@@ -91,6 +92,7 @@ impl History {
             conditions: [Conditions::Honoured, Conditions::Honoured, Conditions::Ignored, Conditions::Refused][dice.roll(4) as usize],
             keeps_metadata: !dice.one_in(4),
             staged_etags: true,
+            lacks: Lack::ALL.into_iter().filter(|lack| dice.one_in(8) && *lack != Lack::Metadata).collect(),
             ..Behaviour::default()
         };
         let world = World::new(seed, settings, behaviour);

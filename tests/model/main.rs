@@ -5,6 +5,7 @@
 
 mod history;
 mod reference;
+mod servers;
 mod world;
 
 use history::History;

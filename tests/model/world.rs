@@ -1,5 +1,6 @@
 //! The world of one history: two buckets and a cursor that outlive every process, and what a process is made of.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use s3sync::api::manifest::check_text;
 use s3sync::model::cursor::Cursor;
+use s3sync::model::server::Lack;
 use s3sync::model::settings::Settings;
 use s3sync::model::spec_hash::SpecHash;
 use s3sync::pipeline::context::{Context, Patience};
@@ -15,6 +17,7 @@ use s3sync::pipeline::progress::Progress;
 use s3sync::state::CursorStore;
 use s3sync::state::memory::MemoryCursor;
 use s3sync::store::Store;
+use s3sync::store::adapted::Adapted;
 use s3sync::store::faulty::{Faults, FaultyStore};
 use s3sync::store::memory::{Behaviour, ManualClock, MemoryStore};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,8 @@ pub struct World {
     pub cursor: MemoryCursor,
     pub clock: Arc<ManualClock>,
     pub settings: Settings,
+    /// What the destination's server does otherwise than S3.
+    pub lacks: BTreeSet<Lack>,
     ids: Arc<AtomicU64>,
     seed: u64,
 }
@@ -36,7 +41,9 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, settings: Settings, behaviour: Behaviour) -> Self {
         let clock = Arc::new(ManualClock::default());
+        let lacks = behaviour.lacks.clone();
         Self {
+            lacks,
             source: MemoryStore::with("raw", Behaviour { page_objects_max: 3, chunk_bytes: 7, ..Behaviour::default() }, Arc::clone(&clock)),
             destination: MemoryStore::with("lake", behaviour, Arc::clone(&clock)),
             cursor: MemoryCursor::default(),
@@ -53,7 +60,7 @@ impl World {
         let faulty = |store: &MemoryStore| -> Arc<dyn Store> { Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults))) };
         Context {
             source: faulty(&self.source),
-            destination: faulty(&self.destination),
+            destination: Arc::new(Adapted::new(faulty(&self.destination))),
             cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
             settings: Arc::new(self.settings.clone()),
             spec_hash: SpecHash::of(&self.settings).to_string(),

@@ -1,9 +1,12 @@
 //! What the store makes of servers that throttle, lie, break off, stall, or hide errors in a 200.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::TryStreamExt;
 use s3sync::model::connection::Credentials;
 use s3sync::model::object::Etag;
+use s3sync::store::adapted::Adapted;
 use s3sync::store::{Body, Condition, ErrorKind, Store, StoreError};
 
 use crate::server::{Answer, Request, Server};
@@ -222,6 +225,11 @@ async fn a_put_whose_answer_was_lost_knows_its_own_bytes() {
     assert_eq!(server.lines().len(), 1);
 }
 
+/// The store over this server, as a destination has it, before anything is known of the server.
+async fn unknown(server: &Server) -> Adapted {
+    Adapted::new(Arc::new(store(server).await))
+}
+
 #[tokio::test]
 async fn a_pinned_delete_looks_first() {
     let server = Server::start(|_, request| match request.method.as_str() {
@@ -229,12 +237,48 @@ async fn a_pinned_delete_looks_first() {
         _ => Answer::new(204, ""),
     })
     .await;
-    let store = store(&server).await;
+    let store = unknown(&server).await;
     assert_eq!(store.delete("key", Some(&Etag::new("pinned"))).await.unwrap_err().kind, ErrorKind::Precondition);
     assert_eq!(server.lines(), ["HEAD /bucket/key"], "a server that ignores If-Match must not be asked");
     store.delete("key", Some(&Etag::new("other"))).await.unwrap();
     assert_eq!(server.requests()[2].line(), "DELETE /bucket/key");
     assert_eq!(server.requests()[2].header("if-match"), Some("\"other\""));
+}
+
+/// Ceph 16 and S3Proxy.
+#[tokio::test]
+async fn a_delete_that_is_refused_under_the_right_etag_is_made_without_it() {
+    let server = Server::start(|_, request| match (request.method.as_str(), request.header("if-match")) {
+        ("HEAD", _) => Answer::object("\"v\"", "bytes"),
+        (_, Some(_)) => Answer::error(412, "PreconditionFailed"),
+        _ => Answer::new(204, ""),
+    })
+    .await;
+    unknown(&server).await.delete("key", Some(&Etag::new("v"))).await.unwrap();
+    let last = server.requests().pop().unwrap();
+    assert_eq!((last.line().as_str(), last.header("if-match")), ("DELETE /bucket/key", None));
+}
+
+/// Swift answers NoSuchKey, others with no code at all.
+#[tokio::test]
+async fn an_upload_that_is_not_there_needs_no_aborting_whatever_the_404_says() {
+    for answer in [Answer::error(404, "NoSuchUpload"), Answer::error(404, "NoSuchKey"), Answer::new(404, "")] {
+        let server = Server::start(move |_, _| answer.clone()).await;
+        store(&server).await.abort_upload("key", "upload").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_completion_without_an_etag_is_looked_at() {
+    for etag in ["", "<ETag></ETag>", "<ETag>\"\"</ETag>"] {
+        let server = Server::start(move |_, request| match request.method.as_str() {
+            "HEAD" => Answer::object("\"v\"", "bytes"),
+            _ => Answer::new(200, format!("<CompleteMultipartUploadResult>{etag}</CompleteMultipartUploadResult>")),
+        })
+        .await;
+        let completed = store(&server).await.complete_upload("key", "upload", &["part".to_owned()], true).await;
+        assert_eq!(completed.unwrap().as_str(), "v", "{etag}");
+    }
 }
 
 #[tokio::test]

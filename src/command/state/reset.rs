@@ -73,6 +73,8 @@ async fn forget(sync: &Sync, destination: &dyn Store, cursor: Cursor) -> Result<
         garbage,
         listed_to: None,
         spec_hash: sync.spec_hash(),
+        // It may be another by now, or do what it did not.
+        server: None,
         tables: Default::default(),
         ..cursor
     };

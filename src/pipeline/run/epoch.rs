@@ -73,6 +73,8 @@ impl Lead<'_> {
                     self.context.go_on()?;
                     next.phase = Phase::Committing;
                     next.decision = Some(self.blobs.put_decision(&decision).await?);
+                    // Last of all: where writes have no conditions, another cursor may have taken the claim at the same moment.
+                    self.held.confirm(self.context.destination.as_ref(), &self.context.settings).await?;
                     return self.swap(next).await;
                 }
                 Verdict::Replan(wider) => {
@@ -102,7 +104,7 @@ impl Lead<'_> {
     pub(super) async fn drop_plan(&mut self) -> Result<(), RunError> {
         let epoch = self.cursor.epoch + 1;
         let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch).await?;
-        let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, files: Vec::new() };
+        let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, ..Garbage::default() };
         let mut next = self.cursor.clone();
         next.garbage = Some(self.blobs.put_one(epoch, Kind::Garbage, &garbage).await?);
         next.phase = Phase::Idle;

@@ -131,7 +131,12 @@ impl Lead<'_> {
                     found => found?,
                 };
                 let old = files.into_iter().filter(|file| !current.contains(file.key.as_str()));
-                garbage.files.extend(old.map(|file| GarbageFile { key: file.key, etag: file.etag }));
+                garbage.files.extend(old.map(|file| GarbageFile {
+                    key: file.key,
+                    etag: file.etag,
+                    id: Some(file.id),
+                    bytes: Some(file.bytes),
+                }));
                 next = header.previous.filter(|_| !header.replaces);
             }
         }

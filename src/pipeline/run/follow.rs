@@ -17,6 +17,9 @@ pub async fn follow(context: &Context) -> Result<(), RunError> {
         let found = context.cursor.load().await.map_err(|error| state_error(context, error))?;
         let version = match &found {
             Some((cursor, version)) => {
+                if let Some(known) = &cursor.server {
+                    context.destination.adapt(known);
+                }
                 if cursor.phase == Phase::Running
                     && let Some(key) = &cursor.plan
                 {

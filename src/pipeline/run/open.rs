@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Lead, RunSummary};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::plan::BlobKey;
+use crate::model::server::{Findings, Lack};
 use crate::model::settings::Settings;
 use crate::model::spec_hash::{Change, SpecHash};
 use crate::pipeline::claim;
@@ -20,6 +21,7 @@ impl<'a> Lead<'a> {
     pub(super) async fn open(context: &'a Context, summary: &'a mut RunSummary) -> Result<Lead<'a>, RunError> {
         let (cursor, version) = load_or_create(context).await?;
         let (cursor, version) = accept_spec(context, cursor, version).await?;
+        let (cursor, version) = know_server(context, cursor, version).await?;
         let (store, blobs) = (context.destination.as_ref(), blobs(context, &cursor));
         let settings = settings_in_force(context, &cursor, &blobs).await?;
         let held = claim::hold(store, &settings, &cursor, &context.owner).await?;
@@ -63,6 +65,47 @@ pub(super) async fn load_or_create(context: &Context) -> Result<(Cursor, Version
     let cursor = Cursor::empty((context.ids)(), 0, context.spec_hash.clone());
     let version = context.cursor.create(&cursor).await.map_err(failed)?;
     Ok((cursor, version))
+}
+
+/// What the destination's server does otherwise than S3 is found out once in a cursor's life, and again where the destination is another
+/// or this build looks for more. It comes before everything that relies on it.
+async fn know_server(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
+    let store = context.destination.as_ref();
+    let place = SpecHash::parse(&context.spec_hash).destination;
+    if let Some(known) = cursor.server.as_ref().filter(|known| known.are_of(&place)) {
+        store.adapt(known);
+        return Ok((cursor, version));
+    }
+    let prefix = format!("{}/{}/probe/", context.settings.state_prefix, cursor.state_id);
+    let id = &context.settings.id;
+    let found = store.find_out(&prefix, &context.settings.destination.object).await.map_err(|error| {
+        let mut failed = RunError::from(error);
+        failed.message = format!("{id}: the destination cannot be written: {}", failed.message);
+        failed
+    })?;
+    let Some(lacks) = found else { return Ok((cursor, version)) };
+    if lacks.contains(&Lack::Metadata) {
+        let message = format!(
+            "{id}: the server of {} does not give the metadata of an object back (x-amz-meta-s3sync-id), by which a published file is known \
+             again; use one that keeps metadata, or a gateway that does in front of it",
+            store.place()
+        );
+        return Err(RunError::new(RunErrorKind::InvalidSpec, message));
+    }
+    let findings = Findings { probe: Findings::PROBE, place, lacks };
+    let (sync, place) = (id, store.place());
+    if findings.lacks.is_empty() {
+        tracing::debug!(%sync, place, "the server answers {findings}");
+    } else {
+        tracing::info!(%sync, place, "the server does not do all that S3 does, which is worked around: {findings}");
+    }
+    if findings.lacks.contains(&Lack::PutIfNoneMatchIgnored) || findings.lacks.contains(&Lack::PutIfMatchIgnored) {
+        tracing::warn!(%sync, place, "without conditional writes the claim only advises: do not run this sync from two places");
+    }
+    store.adapt(&findings);
+    let next = Cursor { server: Some(findings), ..cursor };
+    let version = context.cursor.swap(&version, &next).await.map_err(|error| state_error(context, error))?;
+    Ok((next, version))
 }
 
 /// What a failure of the cursor's store means.
@@ -111,6 +154,9 @@ async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Res
         next = Cursor { ledger: None, manifest: None, tables: Default::default(), ..next };
     }
     if change.destination {
+        if let Some(BlobKey(garbage)) = &next.garbage {
+            tracing::warn!(sync = %context.settings.id, garbage, "what was to be removed at the old destination stays: that blob names it");
+        }
         // What they name lies where the destination was.
         next = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..next };
     }

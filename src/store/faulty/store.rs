@@ -220,4 +220,12 @@ impl Store for FaultyStore {
     fn folds_case(&self) -> bool {
         self.inner.folds_case()
     }
+
+    fn keeps_metadata(&self) -> bool {
+        self.inner.keeps_metadata()
+    }
+
+    fn segment_bytes_max(&self) -> Option<usize> {
+        self.inner.segment_bytes_max()
+    }
 }

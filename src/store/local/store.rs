@@ -14,6 +14,9 @@ use crate::model::object::{Etag, Object};
 use crate::model::settings::ObjectAttributes;
 use crate::store::{Body, Condition, ErrorKind, Head, Store, StoreError};
 
+/// The longest name in a directory: NAME_MAX of Linux and of its file systems; APFS and NTFS count 255 characters, which are no fewer bytes.
+const NAME_BYTES_MAX: usize = 255;
+
 /// Objects on one page, as on S3.
 const PAGE_OBJECTS_MAX: usize = 1_000;
 
@@ -113,5 +116,13 @@ impl Store for LocalStore {
 
     fn folds_case(&self) -> bool {
         self.bucket.folds_case
+    }
+
+    fn keeps_metadata(&self) -> bool {
+        false
+    }
+
+    fn segment_bytes_max(&self) -> Option<usize> {
+        Some(NAME_BYTES_MAX)
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{Conditions, MemoryStore, Order, Part, State, Stored, Upload, content_etag, multipart_etag};
 use crate::model::object::{Etag, Object};
+use crate::model::server::Lack;
 use crate::model::settings::ObjectAttributes;
 use crate::store::{Body, Condition, ErrorKind, Head, Store, StoreError};
 
@@ -25,6 +26,16 @@ impl MemoryStore {
         self.error(ErrorKind::NoSuchUpload, op, key, format!("upload {upload} is not there"))
     }
 
+    fn lacks(&self, lack: Lack) -> bool {
+        self.shared.behaviour.lacks.contains(&lack)
+    }
+
+    /// An object as this server lists it.
+    fn listed(&self, key: &str, stored: &Stored) -> Object {
+        let listed = stored.listed(key);
+        if self.lacks(Lack::ListingEtag) { Object { etag: Etag::new(&format!("{}-listed", listed.etag)), ..listed } } else { listed }
+    }
+
     fn check(&self, op: &'static str, key: &str, condition: Condition<'_>, standing: Option<&Stored>) -> Result<(), StoreError> {
         if matches!(condition, Condition::Any) {
             return Ok(());
@@ -34,6 +45,9 @@ impl MemoryStore {
                 return Err(self.error(ErrorKind::Unsupported, op, key, "a server that has no conditional writes"));
             }
             (Conditions::Ignored, _) | (_, Condition::Any) => true,
+            (_, Condition::Absent) if self.lacks(Lack::PutIfNoneMatchIgnored) => true,
+            (_, Condition::Match(_)) if self.lacks(Lack::PutIfMatchIgnored) => true,
+            (_, Condition::Match(_)) if self.lacks(Lack::PutIfMatchRefused) => false,
             (_, Condition::Absent) => standing.is_none(),
             (_, Condition::Match(etag)) => standing.is_some_and(|stored| stored.etag == *etag),
         };
@@ -51,14 +65,19 @@ impl MemoryStore {
                     _ => Bound::Included(prefix),
                 };
                 let matching = state.objects.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
-                let page: Vec<Object> = matching.take(page_max).map(|(key, stored)| stored.listed(key)).collect();
+                let page: Vec<Object> = matching.take(page_max).map(|(key, stored)| self.listed(key, stored)).collect();
                 let last = page.last()?.key.clone();
                 Some((page, Cursor::Utf8(Some(last))))
             }
             Cursor::Scattered(skipped) => {
                 let mut keys: Vec<&String> = state.objects.keys().filter(|key| key.starts_with(prefix)).collect();
-                keys.sort_by_cached_key(|key| content_etag(key.as_bytes()));
-                let page: Vec<Object> = keys.iter().skip(skipped).take(page_max).map(|key| state.objects[*key].listed(key)).collect();
+                if self.lacks(Lack::ListingOrder) {
+                    keys.reverse();
+                } else {
+                    keys.sort_by_cached_key(|key| content_etag(key.as_bytes()));
+                }
+                let page: Vec<Object> =
+                    keys.iter().skip(skipped).take(page_max).map(|key| self.listed(key, &state.objects[*key])).collect();
                 let end = skipped + page.len();
                 (!page.is_empty()).then_some((page, Cursor::Scattered(end)))
             }
@@ -86,8 +105,8 @@ impl Store for MemoryStore {
 
     fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         let cursor = match self.shared.behaviour.order {
-            Order::Utf8 => Cursor::Utf8(start_after.map(str::to_owned)),
-            Order::Scattered => Cursor::Scattered(0),
+            Order::Utf8 if !self.lacks(Lack::ListingOrder) => Cursor::Utf8(start_after.map(str::to_owned)),
+            _ => Cursor::Scattered(0),
         };
         stream::unfold(cursor, move |cursor| async move { self.page(prefix, cursor).map(|(page, next)| (Ok(page), next)) }).boxed()
     }
@@ -112,12 +131,15 @@ impl Store for MemoryStore {
         Ok(Head {
             etag: stored.etag,
             size: stored.bytes.len() as u64,
-            id: stored.id.filter(|_| self.shared.behaviour.keeps_metadata),
+            id: stored.id.filter(|_| self.shared.behaviour.keeps_metadata && !self.lacks(Lack::Metadata)),
             last_modified: Some(stored.last_modified),
         })
     }
 
     async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError> {
+        if self.lacks(Lack::LongSegments) && key.split('/').any(|segment| segment.len() > 255) {
+            return Err(self.error(ErrorKind::Other, "PutObject", key, "the name is too long"));
+        }
         let now = self.shared.clock.now();
         let mut state = self.state();
         self.check("PutObject", key, condition, state.objects.get(key))?;
@@ -130,7 +152,13 @@ impl Store for MemoryStore {
     async fn delete(&self, key: &str, pin: Option<&Etag>) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(standing) = state.objects.get(key) else { return Ok(()) };
-        if pin.is_some_and(|pin| *pin != standing.etag) {
+        let holds = match pin {
+            None => true,
+            Some(_) if self.lacks(Lack::DeleteIfMatchIgnored) => true,
+            Some(_) if self.lacks(Lack::DeleteIfMatchRefused) => false,
+            Some(pin) => *pin == standing.etag,
+        };
+        if !holds {
             return Err(self.error(ErrorKind::Precondition, "DeleteObject", key, "another version stands there"));
         }
         state.objects.remove(key);
@@ -184,8 +212,12 @@ impl Store for MemoryStore {
             }
             bytes.extend_from_slice(&part.bytes);
         }
-        if if_none_match && self.shared.behaviour.conditions == Conditions::Honoured {
-            self.check(OP, key, Condition::Absent, state.objects.get(key))?;
+        if self.lacks(Lack::LongSegments) && key.split('/').any(|segment| segment.len() > 255) {
+            return refused("the name is too long".to_owned());
+        }
+        let honoured = self.shared.behaviour.conditions == Conditions::Honoured && !self.lacks(Lack::CompletionIfNoneMatchIgnored);
+        if if_none_match && honoured && state.objects.contains_key(key) {
+            return Err(self.error(ErrorKind::Precondition, OP, key, "another version stands there"));
         }
         let etag = multipart_etag(parts.iter().map(String::as_str));
         if let Some(upload) = state.uploads.remove(upload) {
@@ -198,13 +230,18 @@ impl Store for MemoryStore {
             };
             state.objects.insert(key.to_owned(), stored);
         }
-        Ok(etag)
+        Ok(if self.lacks(Lack::CompletionEtag) { Etag::new(&format!("{etag}-done")) } else { etag })
     }
 
     async fn abort_upload(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let mut state = self.state();
+        if self.lacks(Lack::AbortDeletesObject) {
+            state.objects.remove(key);
+        }
         if state.upload(key, upload).is_some() {
             state.uploads.remove(upload);
+        } else if self.lacks(Lack::AbortAfterCompletion) {
+            return Err(self.error(ErrorKind::Other, "AbortMultipartUpload", key, "the upload is done"));
         }
         Ok(())
     }
@@ -229,5 +266,9 @@ impl Store for MemoryStore {
 
     fn server_time(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    fn keeps_metadata(&self) -> bool {
+        self.shared.behaviour.keeps_metadata
     }
 }

@@ -53,8 +53,8 @@ impl S3Store {
             })
             .await;
         match written {
-            Ok(output) => match output.e_tag() {
-                Some(etag) => Ok(Etag::new(etag)),
+            Ok(output) => match output.e_tag().map(Etag::new).filter(|etag| !etag.as_str().is_empty()) {
+                Some(etag) => Ok(etag),
                 None => Ok(self.look(key).await?.etag),
             },
             // One of the tries whose answer was lost may be what stands in the way. What is there has the bytes that we meant to write.
@@ -82,26 +82,11 @@ impl S3Store {
 
     async fn remove(&self, key: &str, pin: Option<&Etag>) -> Result<(), StoreError> {
         const OP: &str = "DeleteObject";
-        if let Some(pin) = pin {
-            // Not every server knows If-Match here, and those that do not delete whatever stands there.
-            match self.look(key).await {
-                Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-                Ok(head) if head.etag != *pin => {
-                    return Err(self.refused(ErrorKind::Precondition, OP, key, "another version stands there"));
-                }
-                other => other.map(drop)?,
-            }
-        }
-        let delete = async |pin: Option<&Etag>| {
-            self.attempt(OP, key, |current| {
+        let deleted = self
+            .attempt(OP, key, |current| {
                 current.client.delete_object().bucket(&self.inner.bucket).key(key).set_if_match(pin.map(Etag::quoted)).send()
             })
-            .await
-        };
-        let deleted = match delete(pin).await {
-            Err(error) if pin.is_some() && error.kind == ErrorKind::Unsupported => delete(None).await,
-            other => other,
-        };
+            .await;
         match deleted {
             Err(error) if error.kind != ErrorKind::NotFound => Err(error),
             _ => Ok(()),

@@ -76,8 +76,8 @@ impl S3Store {
             Err(error) if if_none_match && error.kind == ErrorKind::Unsupported => complete(false).await,
             other => other,
         };
-        match completed?.e_tag() {
-            Some(etag) => Ok(Etag::new(etag)),
+        match completed?.e_tag().map(Etag::new).filter(|etag| !etag.as_str().is_empty()) {
+            Some(etag) => Ok(etag),
             None => Ok(self.look(key).await?.etag),
         }
     }
@@ -89,7 +89,8 @@ impl S3Store {
             })
             .await;
         match aborted {
-            Err(error) if error.kind != ErrorKind::NoSuchUpload => Err(error),
+            // Swift answers NoSuchKey to an upload that was completed.
+            Err(error) if !matches!(error.kind, ErrorKind::NoSuchUpload | ErrorKind::NotFound) => Err(error),
             _ => Ok(()),
         }
     }
