@@ -12,7 +12,8 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
 use crate::store::ErrorKind;
 
-/// Plans of one epoch: the lattice is at most five steps high and nested columns climb side by side, so 16 is never reached by data.
+/// Plans of one epoch: the lattice is at most five kinds of types high, decimals grow once or twice, because all values that do not fit are met
+/// in one pass, and nested columns climb side by side, so 16 is never reached by data.
 const PLANS_MAX: u32 = 16;
 
 /// Uploads older than this may have been dropped by the server (MinIO does after 24 hours), so they are looked at before they are decided on.

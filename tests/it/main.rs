@@ -20,4 +20,5 @@ mod requests;
 mod state;
 mod support;
 mod systems;
+mod text;
 mod tidy;

@@ -10,6 +10,8 @@ mod json;
 pub mod parquet;
 mod record;
 mod rescue;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod value;
 

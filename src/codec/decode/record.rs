@@ -102,8 +102,7 @@ fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -
             && merged.columns[i].wide == column.wide
             && let Some(inferred) = inferred.columns.iter_mut().find(|inferred| inferred.source == column.source)
         {
-            inferred.data_type = DataType::Utf8;
-            inferred.wide = false;
+            (inferred.data_type, inferred.wide, inferred.digits) = (DataType::Utf8, false, None);
         }
     }
     inferred

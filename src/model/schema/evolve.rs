@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use arrow_schema::DataType;
 
-use super::merge::{Typed, float_bits, integer};
+use super::merge::Typed;
+use super::numbers::{float_bits, integer};
 use super::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, is_written, settle, type_name};
 use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 
@@ -136,6 +137,7 @@ fn ruled(rules: &SchemaSettings, by_source: &HashMap<&str, &ColumnRule>, inferre
             name: rule.map_or(&seen.source, |rule| &rule.name).clone(),
             source: seen.source.clone(),
             wide: seen.wide && data_type == DataType::Int64,
+            digits: seen.digits.filter(|_| data_type == seen.data_type && misfit != Misfit::BadRecord),
             data_type,
             misfit,
         }
@@ -163,7 +165,7 @@ fn evolved(
                     || by_source.get(old.source.as_str()).is_some_and(|rule| rule.name != old.name)
                     || rules.mode == SchemaMode::Declared;
                 if !taken {
-                    columns.push(Column { misfit: Misfit::Widen, ..old.clone() });
+                    columns.push(Column { misfit: Misfit::Widen, digits: None, ..old.clone() });
                 }
             }
         }
@@ -180,17 +182,15 @@ fn evolved(
 /// One column from epoch to epoch.
 fn continued(evolution: Evolution, old: &Column, new: Column) -> Result<Column, SchemaError> {
     let cast = new.misfit == Misfit::BadRecord;
-    let to = if cast {
-        Typed::new(&new.data_type, false)
-    } else {
-        Typed::new(&old.data_type, old.wide).merge(&Typed::new(&new.data_type, new.wide))
-    };
+    // Of what was published nothing is known but its type.
+    let known = Typed { digits: None, ..Typed::of(old) };
+    let to = if cast { Typed::from(new.data_type.clone()) } else { known.merge(&Typed::of(&new)) };
     let same = settle(&to.data_type) == settle(&old.data_type);
     if same || (evolution != Evolution::Fail && widens(&old.data_type, &to.data_type)) {
-        return Ok(Column { data_type: to.data_type, wide: to.wide, ..new });
+        return Ok(Column { data_type: to.data_type, wide: to.wide, digits: to.digits, ..new });
     }
     if evolution == Evolution::Rescue && !cast {
-        return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, misfit: Misfit::Rescue, ..new });
+        return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, digits: None, misfit: Misfit::Rescue, ..new });
     }
     let in_force = settle(&old.data_type);
     let remedy = match (!is_written(&in_force), cast) {
@@ -218,7 +218,7 @@ fn widens(old: &DataType, new: &DataType) -> bool {
         }
         (DataType::List(old), DataType::List(new)) => widens(old.data_type(), new.data_type()),
         (DataType::Map(old, _), DataType::Map(new, _)) => widens(old.data_type(), new.data_type()),
-        (old, new) if number(old) && number(new) => Typed::new(old, false).merge(&Typed::new(new, false)).data_type == *new,
+        (old, new) if number(old) && number(new) => Typed::from(old.clone()).merge(&Typed::from(new.clone())).data_type == *new,
         _ => false,
     }
 }

@@ -6,25 +6,29 @@
 //! - `Null` (only nulls so far) is below everything, a struct without fields below every struct; utf8 is above everything.
 //! - Integers widen to the smallest that holds both; uint64 with a signed one becomes decimal(20, 0).
 //! - float16 < float32 < float64. Any integer up to 32 bits, and int64 as long as no value beyond ±2^53 was seen, with a float is
-//!   float64; an int64 beyond, or uint64, with a float is utf8, so that no digit is lost.
-//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 76 digits.
+//!   float64.
+//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 76 digits; up to 38
+//!   where one of them was read from text.
+//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`]) joins
+//!   decimals as one.
 //! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to utf8.
 //! - Times of day widen to the finer unit.
 //! - Structs merge field by field, lists by item, maps by value.
 //! - Every other mix is utf8. Boolean with a number is such a mix: neither can stand for the other without changing its text.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
-use super::{Column, Misfit, TableSchema, WIDE_INTEGER};
+use super::numbers::merge_numbers;
+use super::{Column, Digits, Misfit, NUMBER_DIGITS, TableSchema, WIDE_INTEGER};
 
 /// The schema that holds what two inputs of one table hold: columns of `a` in order, then those only in `b`, matched by their name in the
 /// input. Associative and commutative up to the order of columns (and of fields in structs).
 pub fn merge(a: &TableSchema, b: &TableSchema) -> TableSchema {
     let mut merged = a.clone();
-    let mut index: std::collections::HashMap<String, usize> =
-        merged.columns.iter().enumerate().map(|(i, column)| (column.source.clone(), i)).collect();
+    let mut index: HashMap<String, usize> = merged.columns.iter().enumerate().map(|(i, column)| (column.source.clone(), i)).collect();
     for column in &b.columns {
         match index.get(&column.source) {
             Some(&i) => merge_column(&mut merged.columns[i], column),
@@ -39,56 +43,73 @@ pub fn merge(a: &TableSchema, b: &TableSchema) -> TableSchema {
 }
 
 fn merge_column(into: &mut Column, from: &Column) {
-    let merged = Typed::new(&into.data_type, into.wide).merge(&Typed::new(&from.data_type, from.wide));
+    let merged = Typed::of(into).merge(&Typed::of(from));
     if from.misfit == Misfit::Rescue {
         into.misfit = Misfit::Rescue;
     }
-    into.data_type = merged.data_type;
-    into.wide = merged.wide;
+    (into.data_type, into.wide, into.digits) = (merged.data_type, merged.wide, merged.digits);
 }
 
-/// A type and whether its int64 is wide, see [`Column::wide`].
+/// A type, and what is known of its values: see [`Column::wide`] and [`Column::digits`].
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Typed {
-    pub(super) data_type: DataType,
-    pub(super) wide: bool,
+pub struct Typed {
+    /// The type.
+    pub data_type: DataType,
+    /// Whether an int64 beyond ±2^53 was seen.
+    pub wide: bool,
+    /// Digits of the numbers, where all were read from text.
+    pub digits: Option<Digits>,
+}
+
+impl From<DataType> for Typed {
+    fn from(data_type: DataType) -> Typed {
+        Typed { data_type, wide: false, digits: None }
+    }
 }
 
 impl Typed {
-    pub(super) fn new(data_type: &DataType, wide: bool) -> Typed {
-        Typed { data_type: data_type.clone(), wide: wide && *data_type == DataType::Int64 }
+    /// A column's.
+    pub fn of(column: &Column) -> Typed {
+        Typed { data_type: column.data_type.clone(), wide: column.wide, digits: column.digits }
     }
 
-    fn of_field(field: &Field) -> Typed {
-        Typed::new(field.data_type(), field.metadata().contains_key(WIDE_INTEGER))
+    /// A nested field's.
+    pub fn of_field(field: &Field) -> Typed {
+        let digits = field.metadata().get(NUMBER_DIGITS).and_then(|digits| digits.parse().ok());
+        Typed { data_type: field.data_type().clone(), wide: field.metadata().contains_key(WIDE_INTEGER), digits }
     }
 
-    fn into_field(self, name: &str) -> Field {
-        let field = Field::new(name, self.data_type, true);
-        if self.wide { field.with_metadata([(WIDE_INTEGER, "")]) } else { field }
+    /// An inferred column.
+    pub fn into_column(self, name: &str) -> Column {
+        Column { wide: self.wide, digits: self.digits, ..Column::inferred(name, self.data_type) }
+    }
+
+    /// A nested field.
+    pub fn into_field(self, name: &str) -> Field {
+        let mut metadata = HashMap::new();
+        if self.wide {
+            metadata.insert(WIDE_INTEGER.to_owned(), String::new());
+        }
+        if let Some(digits) = self.digits {
+            metadata.insert(NUMBER_DIGITS.to_owned(), digits.to_string());
+        }
+        Field::new(name, self.data_type, true).with_metadata(metadata)
     }
 
     /// The least type that holds the values of both.
-    pub(super) fn merge(&self, other: &Typed) -> Typed {
+    pub fn merge(&self, other: &Typed) -> Typed {
         use DataType::*;
-        let plain = |data_type| Typed { data_type, wide: false };
         let (a, b) = (&self.data_type, &other.data_type);
         match (a, b) {
             (Null, _) => other.clone(),
             (_, Null) => self.clone(),
-            (Struct(a), Struct(b)) => plain(Struct(merge_fields(a, b))),
-            (List(a), List(b)) => plain(List(Arc::new(Typed::of_field(a).merge(&Typed::of_field(b)).into_field(a.name())))),
+            (Struct(a), Struct(b)) => Struct(merge_fields(a, b)).into(),
+            (List(a), List(b)) => List(Arc::new(Typed::of_field(a).merge(&Typed::of_field(b)).into_field(a.name()))).into(),
             (Map(a, sorted_a), Map(b, sorted_b)) => match merge_entries(a, b) {
-                Some(entries) => plain(Map(entries, *sorted_a && *sorted_b)),
-                None => plain(Utf8),
+                Some(entries) => Map(entries, *sorted_a && *sorted_b).into(),
+                None => Utf8.into(),
             },
-            (Int64, Int64) => Typed { data_type: Int64, wide: self.wide || other.wide },
-            (a, b) if a == b => plain(a.clone()),
-            _ => {
-                let merged = merge_scalars(self, other);
-                let wide = merged == Int64 && (self.wide || other.wide);
-                Typed { data_type: merged, wide }
-            }
+            _ => merge_numbers(self, other).unwrap_or_else(|| if a == b { a.clone().into() } else { merge_scalars(a, b).into() }),
         }
     }
 }
@@ -123,24 +144,8 @@ fn merge_entries(a: &Arc<Field>, b: &Arc<Field>) -> Option<Arc<Field>> {
     Some(Arc::new(a.as_ref().clone().with_data_type(fields)))
 }
 
-fn merge_scalars(a: &Typed, b: &Typed) -> DataType {
+fn merge_scalars(left: &DataType, right: &DataType) -> DataType {
     use DataType::*;
-    let (left, right) = (&a.data_type, &b.data_type);
-    if let (Some(left), Some(right)) = (integer(left), integer(right)) {
-        return merge_integers(left, right);
-    }
-    if let (Some(left), Some(right)) = (float_bits(left), float_bits(right)) {
-        return float_of(left.max(right));
-    }
-    for (whole, typed, other) in [(left, a, right), (right, b, left)] {
-        if let (Some((bits, signed)), Some(_)) = (integer(whole), float_bits(other)) {
-            let exact = bits <= 32 || (signed && !typed.wide);
-            return if exact { Float64 } else { Utf8 };
-        }
-    }
-    if let (Some(left), Some(right)) = (digits(left), digits(right)) {
-        return decimal_of(left.0.max(right.0), left.1.max(right.1));
-    }
     match (left, right) {
         (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => Timestamp(*unit, zone.clone()),
         (Timestamp(left, left_zone), Timestamp(right, right_zone)) => {
@@ -160,81 +165,6 @@ fn merge_scalars(a: &Typed, b: &Typed) -> DataType {
             }
         }
         _ => Utf8,
-    }
-}
-
-/// Bits and sign of an integer type.
-pub(super) fn integer(data_type: &DataType) -> Option<(u8, bool)> {
-    Some(match data_type {
-        DataType::Int8 => (8, true),
-        DataType::Int16 => (16, true),
-        DataType::Int32 => (32, true),
-        DataType::Int64 => (64, true),
-        DataType::UInt8 => (8, false),
-        DataType::UInt16 => (16, false),
-        DataType::UInt32 => (32, false),
-        DataType::UInt64 => (64, false),
-        _ => return None,
-    })
-}
-
-fn merge_integers((left, left_signed): (u8, bool), (right, right_signed): (u8, bool)) -> DataType {
-    let (bits, signed) = match (left_signed, right_signed) {
-        (true, true) => (left.max(right), true),
-        (false, false) => (left.max(right), false),
-        // A signed type holds an unsigned one of half its bits.
-        (true, false) => (left.max(right.saturating_mul(2)), true),
-        (false, true) => (right.max(left.saturating_mul(2)), true),
-    };
-    match (bits, signed) {
-        (8, true) => DataType::Int8,
-        (16, true) => DataType::Int16,
-        (32, true) => DataType::Int32,
-        (64, true) => DataType::Int64,
-        (8, false) => DataType::UInt8,
-        (16, false) => DataType::UInt16,
-        (32, false) => DataType::UInt32,
-        (64, false) => DataType::UInt64,
-        // uint64 with a signed type: 20 digits hold both.
-        _ => DataType::Decimal128(20, 0),
-    }
-}
-
-pub(super) fn float_bits(data_type: &DataType) -> Option<u8> {
-    match data_type {
-        DataType::Float16 => Some(16),
-        DataType::Float32 => Some(32),
-        DataType::Float64 => Some(64),
-        _ => None,
-    }
-}
-
-fn float_of(bits: u8) -> DataType {
-    match bits {
-        16 => DataType::Float16,
-        32 => DataType::Float32,
-        _ => DataType::Float64,
-    }
-}
-
-/// Digits before and after the point that a type needs. Every integer counts as 20 digits, whatever its size: otherwise int8 with uint8
-/// (int16) with a small decimal would depend on the order of merging.
-fn digits(data_type: &DataType) -> Option<(i16, i16)> {
-    let (precision, scale) = match data_type {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => (*p, *s),
-        other => return integer(other).map(|_| (20, 0)),
-    };
-    Some((i16::from(precision) - i16::from(scale), i16::from(scale)))
-}
-
-/// Decimal128 up to 38 digits, Decimal256 up to 76, then utf8.
-fn decimal_of(before: i16, after: i16) -> DataType {
-    // A negative scale counts digits that are zeros before the point: at least one digit remains.
-    let precision = (before + after).max(1);
-    match (u8::try_from(precision), i8::try_from(after)) {
-        (Ok(precision), Ok(scale)) if precision <= 38 => DataType::Decimal128(precision, scale),
-        (Ok(precision), Ok(scale)) if precision <= 76 => DataType::Decimal256(precision, scale),
-        _ => DataType::Utf8,
     }
 }
 
@@ -267,7 +197,7 @@ mod tests {
     }
 
     fn check(a: DataType, b: DataType, expected: DataType) {
-        let merged = |a: &DataType, b: &DataType| Typed::new(a, false).merge(&Typed::new(b, false)).data_type;
+        let merged = |a: &DataType, b: &DataType| Typed::from(a.clone()).merge(&Typed::from(b.clone())).data_type;
         assert_eq!(merged(&a, &b), expected, "{a} with {b}");
         if !matches!(expected, Struct(_)) {
             assert_eq!(merged(&b, &a), expected, "{b} with {a}");
@@ -306,50 +236,95 @@ mod tests {
 
     #[test]
     fn a_wide_integer_and_floats_keep_all_digits_as_text() {
-        let wide = Typed::new(&Int64, true);
-        assert_eq!(wide.merge(&Typed::new(&Int64, false)), wide);
-        assert_eq!(wide.merge(&Typed::new(&Float64, false)).data_type, Utf8);
-        let nested = |typed: Typed| Typed::new(&List(Arc::new(typed.into_field("item"))), false);
-        assert_eq!(nested(wide.clone()).merge(&nested(Typed::new(&Float64, false))).data_type, list(Utf8));
+        let wide = Typed { wide: true, ..Int64.into() };
+        assert_eq!(wide.merge(&Int64.into()), wide);
+        assert_eq!(wide.merge(&Float64.into()).data_type, Utf8);
+        let nested = |typed: Typed| Typed::from(List(Arc::new(typed.into_field("item"))));
+        assert_eq!(nested(wide.clone()).merge(&nested(Float64.into())).data_type, list(Utf8));
         assert_eq!(super::super::settle(&nested(wide).data_type), list(Int64));
+    }
+
+    /// A number as it was read from text.
+    fn literal(data_type: DataType, before: u8, after: u8) -> Typed {
+        let wide = data_type == Int64 && before > 15;
+        Typed { wide, digits: Some(Digits { before, after }), ..data_type.into() }
+    }
+
+    #[test]
+    fn numbers_that_were_read_from_text_join_as_decimals() {
+        let check = |a: &Typed, b: &Typed, expected: Typed| {
+            assert_eq!(a.merge(b), expected, "{a:?} with {b:?}");
+            assert_eq!(b.merge(a), expected, "{b:?} with {a:?}");
+            let nested = |typed: &Typed| Typed::from(List(Arc::new(typed.clone().into_field("item"))));
+            assert_eq!(nested(a).merge(&nested(b)), nested(&expected));
+        };
+        let decimal = |before: u8, after: u8| literal(Decimal128(before + after, after as i8), before, after);
+        check(&literal(Int64, 3, 0), &literal(Int64, 5, 0), literal(Int64, 5, 0));
+        check(&literal(Int64, 3, 0), &Int64.into(), Typed { wide: false, ..literal(Int64, 20, 0) });
+        check(&literal(Int64, 3, 0), &literal(Float64, 1, 5), literal(Float64, 3, 5));
+        check(&literal(Float64, 4, 2), &literal(Float64, 1, 5), literal(Float64, 4, 5));
+        check(&literal(Float64, 4, 2), &Float64.into(), Float64.into());
+        check(&literal(Float64, 4, 2), &decimal(1, 18), decimal(4, 18));
+        check(&literal(Int64, 3, 0), &decimal(1, 18), decimal(3, 18));
+        check(&literal(Int64, 17, 0), &literal(Float64, 1, 5), decimal(17, 5));
+        check(&decimal(13, 6), &decimal(0, 18), decimal(13, 18));
+        check(&decimal(20, 0), &decimal(0, 18), decimal(20, 18));
+        check(&decimal(20, 0), &decimal(0, 19), Utf8.into());
+        check(&Float64.into(), &decimal(0, 18), Utf8.into());
+        check(&Decimal128(38, 0).into(), &decimal(0, 18), Utf8.into());
+        check(&Decimal128(10, 2).into(), &decimal(0, 18), decimal(8, 18));
+        check(&Decimal128(10, 2).into(), &literal(Float64, 1, 3), decimal(8, 3));
+        check(&UInt64.into(), &literal(Float64, 1, 3), decimal(20, 3));
+        // Floats that no decimal holds together are floats, and nothing else any more.
+        check(&literal(Float64, 20, 0), &literal(Float64, 0, 20), Float64.into());
+        check(&Boolean.into(), &decimal(0, 18), Utf8.into());
     }
 
     fn any_type() -> impl Strategy<Value = Typed> {
         let scalar = prop_oneof![
-            Just((Null, false)),
-            Just((Boolean, false)),
-            Just((Int8, false)),
-            Just((Int16, false)),
-            Just((Int32, false)),
-            Just((Int64, false)),
-            Just((Int64, true)),
-            Just((UInt8, false)),
-            Just((UInt16, false)),
-            Just((UInt32, false)),
-            Just((UInt64, false)),
-            Just((Float16, false)),
-            Just((Float32, false)),
-            Just((Float64, false)),
-            Just((Utf8, false)),
-            Just((Binary, false)),
-            Just((Date32, false)),
-            Just((utc(TimeUnit::Second), false)),
-            Just((Timestamp(TimeUnit::Microsecond, None), false)),
-            Just((Timestamp(TimeUnit::Second, Some("Europe/Rome".into())), false)),
-            Just((Decimal128(3, 0), false)),
-            Just((Decimal128(38, 10), false)),
-            Just((Decimal256(70, 40), false)),
-            Just((Time32(TimeUnit::Second), false)),
-            Just((Time64(TimeUnit::Nanosecond), false)),
+            Just(Null),
+            Just(Boolean),
+            Just(Int8),
+            Just(Int16),
+            Just(Int32),
+            Just(Int64),
+            Just(UInt8),
+            Just(UInt16),
+            Just(UInt32),
+            Just(UInt64),
+            Just(Float16),
+            Just(Float32),
+            Just(Float64),
+            Just(Utf8),
+            Just(Binary),
+            Just(Date32),
+            Just(utc(TimeUnit::Second)),
+            Just(Timestamp(TimeUnit::Microsecond, None)),
+            Just(Timestamp(TimeUnit::Second, Some("Europe/Rome".into()))),
+            Just(Decimal128(3, 0)),
+            Just(Decimal128(38, 10)),
+            Just(Decimal256(39, 19)),
+            Just(Decimal256(70, 40)),
+            Just(Time32(TimeUnit::Second)),
+            Just(Time64(TimeUnit::Nanosecond)),
         ]
-        .prop_map(|(data_type, wide)| Typed::new(&data_type, wide));
+        .prop_map(Typed::from);
+        let read = prop_oneof![
+            Just(Typed { wide: true, ..Int64.into() }),
+            (1u8..20).prop_map(|before| literal(Int64, before, 0)),
+            (0u8..25, 0u8..14).prop_map(|(before, after)| literal(Float64, before, after)),
+            (0u8..20, 0u8..18).prop_map(|(before, after)| literal(
+                Decimal128((before + after).max(1), after as i8),
+                before.max(u8::from(after == 0)),
+                after
+            )),
+        ];
+        let scalar = prop_oneof![3 => scalar, 2 => read];
         scalar.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
-                inner.clone().prop_map(|item| Typed::new(&List(Arc::new(item.into_field("item"))), false)),
-                proptest::collection::btree_map("[abc]", inner, 0..3).prop_map(|fields| Typed::new(
-                    &Struct(fields.into_iter().map(|(name, typed)| typed.into_field(&name)).collect()),
-                    false
-                )),
+                inner.clone().prop_map(|item| Typed::from(List(Arc::new(item.into_field("item"))))),
+                proptest::collection::btree_map("[abc]", inner, 0..3)
+                    .prop_map(|fields| Typed::from(Struct(fields.into_iter().map(|(name, typed)| typed.into_field(&name)).collect()))),
             ]
         })
     }
@@ -368,7 +343,7 @@ mod tests {
                 other => other.clone(),
             }
         }
-        Typed { data_type: sort(&typed.data_type), wide: typed.wide }
+        Typed { data_type: sort(&typed.data_type), ..typed.clone() }
     }
 
     proptest! {

@@ -3,11 +3,13 @@
 mod evolve;
 mod merge;
 mod names;
+mod numbers;
 mod written;
 
 pub use evolve::{SchemaError, frozen};
-pub use merge::merge;
+pub use merge::{Typed, merge};
 pub use names::type_name;
+pub use numbers::Digits;
 pub use written::{PLAIN_TYPES, TYPE_NAMES, TypeError, is_written, parse_type};
 
 use std::sync::Arc;
@@ -55,14 +57,23 @@ pub struct Column {
     pub data_type: DataType,
     /// What a value means that the type cannot hold.
     pub misfit: Misfit,
-    /// Whether an int64 beyond ±2^53 was seen, which float64 cannot hold: such a column becomes utf8 when it meets floats. Fields inside
-    /// structs and lists say the same by [`WIDE_INTEGER`].
+    /// Whether an int64 beyond ±2^53 was seen, which float64 cannot hold: such a column becomes a decimal or utf8 when it meets floats.
+    /// Fields inside structs and lists say the same by [`WIDE_INTEGER`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wide: bool,
+    /// Of an int64, float64 or decimal column whose numbers were all read from text, none with an exponent: the digits of those that the
+    /// type was chosen by. They tell the decimal that the column becomes when it meets numbers of more digits; what else it holds is
+    /// found when the rows are read under that. `None`: not from text alone, and floats with decimals are utf8 then. Fields inside
+    /// structs and lists say the same by [`NUMBER_DIGITS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<Digits>,
 }
 
 /// Metadata key of a nested int64 field whose [`Column::wide`] is true. Never written to files.
 pub const WIDE_INTEGER: &str = "s3sync.wide";
+
+/// Metadata key of [`Column::digits`] of a nested field. Never written to files.
+pub const NUMBER_DIGITS: &str = "s3sync.digits";
 
 /// Integers up to this magnitude are exact in float64 (IEEE 754 binary64 has 53 bits of precision).
 pub const FLOAT64_INTEGER_MAX: u64 = 1 << 53;
@@ -92,7 +103,7 @@ impl Column {
     /// A column as it is inferred: the name of the input, widening when a value does not fit.
     pub fn inferred(name: impl Into<String>, data_type: DataType) -> Column {
         let name = name.into();
-        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false }
+        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false, digits: None }
     }
 
     /// The type in files: a column that is still `Null` is written as utf8, also inside structs and lists.
@@ -108,9 +119,9 @@ impl TableSchema {
         self.rescued && source == RESCUED_COLUMN && !self.columns.iter().any(|column| column.source == source)
     }
 
-    /// What is committed, and in force for later epochs: no column is pending any more.
+    /// What is committed, and in force for later epochs: no column is pending any more, and its numbers are what their type holds.
     pub fn settled(&self) -> TableSchema {
-        let column = |column: &Column| Column { data_type: column.written_type(), ..column.clone() };
+        let column = |column: &Column| Column { data_type: column.written_type(), digits: None, ..column.clone() };
         TableSchema { columns: self.columns.iter().map(column).collect(), ..self.clone() }
     }
 
@@ -125,11 +136,13 @@ impl TableSchema {
     }
 }
 
-/// The type that is written: every pending part (`Null`, a struct without fields) becomes utf8, and [`WIDE_INTEGER`] goes.
+/// The type that is written: every pending part (`Null`, a struct without fields) becomes utf8, and [`WIDE_INTEGER`] and
+/// [`NUMBER_DIGITS`] go.
 pub fn settle(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| {
         let mut settled = field.as_ref().clone().with_data_type(settle(field.data_type()));
         settled.metadata_mut().remove(WIDE_INTEGER);
+        settled.metadata_mut().remove(NUMBER_DIGITS);
         Arc::new(settled)
     };
     match data_type {

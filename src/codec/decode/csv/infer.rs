@@ -4,7 +4,7 @@ use super::super::value::{self, Seen};
 use super::column::{Nulls, text};
 use super::scan::Dialect;
 use super::valid_cells;
-use crate::model::schema::{Column, TableSchema};
+use crate::model::schema::TableSchema;
 use crate::model::settings::CsvReadSettings;
 
 /// The schema that this text alone would have, columns in the header's order. Records that are no rows are not looked at, and a header without
@@ -27,8 +27,7 @@ pub(in crate::codec::decode) fn infer(data: &[u8], dialect: Dialect, csv: &CsvRe
                 }
             }
         }
-        let (data_type, wide) = seen.data_type();
-        Column { wide, ..Column::inferred(name, data_type) }
+        seen.typed().into_column(name)
     };
     TableSchema { columns: header.iter().enumerate().map(column).collect(), ..TableSchema::default() }
 }

@@ -84,9 +84,20 @@ fn columns_have_the_type_of_their_texts() {
     check(&["true", "False", ""], "boolean", &["true", "false", "null"]);
     check(&["true", "1"], "utf8", &["true", "1"]);
     check(&["007", "1"], "utf8", &["007", "1"]);
-    check(&["12345678901234567890"], "utf8", &["12345678901234567890"]);
+    check(&["12345678901234567890", "-1"], "decimal(20,0)", &["12345678901234567890", "-1"]);
+    check(&["100000000000000000000000000000000000000"], "utf8", &["100000000000000000000000000000000000000"]);
+    check(
+        &["0.123456789012345678", "2", "1.50"],
+        "decimal(19,18)",
+        &["0.123456789012345678", "2.000000000000000000", "1.500000000000000000"],
+    );
+    check(&["0.30000000000000004", "1.0"], "float64", &["0.30000000000000004", "1.0"]);
+    check(&["0.123456789012345678", "1e5"], "utf8", &["0.123456789012345678", "1e5"]);
+    check(&["1.234567890123456789e-05", "2"], "float64", &["0.000012345678901234568", "2.0"]);
+    check(&["-0", "1"], "float64", &["-0.0", "1.0"]);
     check(&["9007199254740993", "1"], "int64!", &["9007199254740993", "1"]);
-    check(&["9007199254740993", "1.5"], "utf8", &["9007199254740993", "1.5"]);
+    check(&["9007199254740993", "1.5"], "decimal(17,1)", &["9007199254740993.0", "1.5"]);
+    check(&["9007199254740993", "1.5", "1e5"], "utf8", &["9007199254740993", "1.5", "1e5"]);
     check(&["2024-02-29", ""], "date32", &["2024-02-29", "null"]);
     check(&["2024-02-29", "2024-01-01T01:00:00+01:00"], "timestamp(us)", &["2024-02-29T00:00:00Z", "2024-01-01T00:00:00Z"]);
     check(&[" 1", "2"], "utf8", &[" 1", "2"]);
@@ -138,7 +149,13 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
     for (data_type, text, expected) in [
         (DataType::Int64, "1\n2.5\n", "a:float64"),
         (DataType::Int64, "1\nx\n", "a:utf8"),
-        (DataType::Float64, "1.5\n9007199254740993\n", "a:utf8"),
+        (DataType::Float64, "1.5\n9007199254740993\n", "a:decimal(17,1)"),
+        (DataType::Float64, "0.123456789012345678\n", "a:decimal(18,18)"),
+        (DataType::Int64, "9223372036854775808\n", "a:decimal(19,0)"),
+        (DataType::Int64, "-0\n", "a:float64"),
+        (DataType::Decimal128(31, 18), "12345678901234.5\n", "a:float64"),
+        (DataType::Decimal128(31, 18), "1e5\n", "a:float64"),
+        (DataType::Decimal128(31, 18), "-0.0\n", "a:float64"),
         (DataType::Float64, "9007199254740993\n", "a:int64!"),
         (DataType::Date32, "2024-01-01 10:00:00\n", "a:timestamp(us)"),
         (DataType::Null, "1\n", "a:int64"),
@@ -179,7 +196,15 @@ fn declared_types_make_bad_records() {
     check(UInt64, "18446744073709551615", Some("18446744073709551615"));
     check(Float32, "0.1", Some("0.1"));
     check(Float32, "1e39", None);
+    check(Float32, "0.123456789", None);
+    check(Float32, "16777217", None);
+    check(Float32, "1.0e-50", None);
     check(Float64, "9007199254740993", None);
+    check(Float64, "0.123456789012345678", None);
+    check(Float64, "1.234567890123456789e-05", Some("0.000012345678901234568"));
+    check(Float64, "-0", Some("-0.0"));
+    check(UTC(TimeUnit::Millisecond), "1700000000000", Some("2023-11-14T22:13:20Z"));
+    check(UTC(TimeUnit::Microsecond), "1700000000.5", None);
     check(Boolean, "yes", None);
     check(Decimal128(5, 2), "123.45", Some("123.45"));
     check(Decimal128(5, 2), "123.456", None);

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 
 use super::super::value::{Seen, classify};
 use super::parse::{Fault, Parser};
-use crate::model::schema::{Column, TableSchema, WIDE_INTEGER};
+use crate::model::schema::{TableSchema, Typed};
 
 /// What was seen in one place.
 #[derive(Debug, Default)]
@@ -61,11 +61,8 @@ impl Members {
 
     /// The fields as columns.
     pub(super) fn schema(&self) -> TableSchema {
-        let column = |(name, shape): &(String, Shape)| {
-            let (data_type, wide) = shape.data_type();
-            Column { wide, ..Column::inferred(name, data_type) }
-        };
-        TableSchema { columns: self.fields.iter().map(column).collect(), ..TableSchema::default() }
+        let columns = self.fields.iter().map(|(name, shape)| shape.typed().into_column(name));
+        TableSchema { columns: columns.collect(), ..TableSchema::default() }
     }
 }
 
@@ -95,29 +92,23 @@ impl Shape {
         }
     }
 
-    /// The least type of the lattice, and whether it is a wide int64.
-    fn data_type(&self) -> (DataType, bool) {
-        let numbers = self.numbers.data_type();
-        let kinds = [numbers.0 != DataType::Null, self.boolean, self.string, self.object.is_some(), self.array.is_some()];
+    /// The least type of the lattice.
+    fn typed(&self) -> Typed {
+        let numbers = self.numbers.typed();
+        let kinds = [numbers.data_type != DataType::Null, self.boolean, self.string, self.object.is_some(), self.array.is_some()];
         match kinds {
-            [false, false, false, false, false] => (DataType::Null, false),
+            [false, false, false, false, false] => DataType::Null.into(),
             [true, false, false, false, false] => numbers,
-            [false, true, false, false, false] => (DataType::Boolean, false),
+            [false, true, false, false, false] => DataType::Boolean.into(),
             [false, false, false, true, false] => {
                 let fields = self.object.iter().flat_map(|members| &members.fields);
-                (DataType::Struct(fields.map(|(name, shape)| shape.field(name)).collect()), false)
+                DataType::Struct(fields.map(|(name, shape)| shape.typed().into_field(name)).collect()).into()
             }
             [false, false, false, false, true] => {
-                let item = self.array.as_ref().map_or_else(|| Shape::default().field("item"), |item| item.field("item"));
-                (DataType::List(Arc::new(item)), false)
+                let item = self.array.as_ref().map_or_else(|| Shape::default().typed(), |item| item.typed());
+                DataType::List(Arc::new(item.into_field("item"))).into()
             }
-            _ => (DataType::Utf8, false),
+            _ => DataType::Utf8.into(),
         }
-    }
-
-    fn field(&self, name: &str) -> Field {
-        let (data_type, wide) = self.data_type();
-        let field = Field::new(name, data_type, true);
-        if wide { field.with_metadata([(WIDE_INTEGER, "")]) } else { field }
     }
 }

@@ -2,58 +2,49 @@
 
 use arrow::datatypes::i256;
 
-/// The value of a number's text: digits times a power of ten. The first and the last digit are not 0, so that equal values are equal here; zero has
-/// no digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::codec::decode) struct Literal {
-    negative: bool,
-    digits: Vec<u8>,
-    power: i64,
-}
-
-impl Literal {
-    /// The value of a text of the float grammar.
-    pub(in crate::codec::decode) fn new(text: &[u8]) -> Option<Literal> {
-        // The grammar; its value is not needed, and a number that overflows float64 is none of any type.
-        super::float(text)?;
-        let (negative, rest) = match text {
-            [b'-', rest @ ..] => (true, rest),
-            rest => (false, rest),
-        };
-        let end = rest.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(rest.len());
-        let exponent: i64 = match rest.get(end + 1..) {
-            Some(exponent) if end < rest.len() => std::str::from_utf8(exponent).ok()?.parse().ok()?,
-            _ => 0,
-        };
-        let point = rest[..end].iter().position(|byte| *byte == b'.');
-        let fraction = point.map_or(0, |point| end - point - 1);
-        let mut digits: Vec<u8> = rest[..end].iter().filter(|byte| **byte != b'.').copied().collect();
-        let Some(first) = digits.iter().position(|digit| *digit != b'0') else {
-            return Some(Literal { negative: false, digits: Vec::new(), power: 0 });
-        };
-        let last = digits.iter().rposition(|digit| *digit != b'0')?;
-        let power = exponent.checked_sub(i64::try_from(fraction).ok()?)?.checked_add(i64::try_from(digits.len() - 1 - last).ok()?)?;
-        digits.truncate(last + 1);
-        digits.drain(..first);
-        Some(Literal { negative, digits, power })
-    }
-}
+use super::digits::Significand;
+use super::number::{Form, form};
 
 /// A number as an integer of units of `10^-scale`, when that is exact and fits: the float grammar, without rounding.
 pub(in crate::codec::decode) fn decimal(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
-    let Literal { negative, digits, power } = Literal::new(text)?;
-    if digits.is_empty() {
-        return Some(i256::ZERO);
+    let form = form(text)?;
+    match short(form, precision, scale) {
+        Some(value) => Some(i256::from_i128(value)),
+        None => long(text, precision, scale),
     }
-    let zeros = usize::try_from(power.checked_add(i64::from(scale))?).ok()?;
-    if digits.len().saturating_add(zeros) > usize::from(precision).min(76) {
+}
+
+/// The same for a column whose type was inferred: what is in a float's own notation is none of its values, even where one would do.
+pub(in crate::codec::decode) fn plain_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
+    let value = decimal(text, precision, scale)?;
+    let negative_zero = value == i256::ZERO && text[0] == b'-';
+    (!negative_zero && !text.iter().any(|byte| matches!(byte, b'e' | b'E'))).then_some(value)
+}
+
+/// Most decimals: few digits, and no more of them behind the point than the column has. `None` says nothing.
+#[inline]
+fn short(form: Form, precision: u8, scale: i8) -> Option<i128> {
+    let zeros = usize::try_from(scale).ok()?.checked_sub(form.fraction)?;
+    if !form.is_known() || precision > 38 {
         return None;
     }
-    let mut value = i256::ZERO;
-    for digit in digits.iter().map(|digit| digit & 15).chain(std::iter::repeat_n(0, zeros)) {
-        value = value.wrapping_mul(i256::from_i128(10)).wrapping_add(i256::from_i128(i128::from(digit)));
+    let value = i128::from(form.mantissa).checked_mul(10i128.checked_pow(zeros as u32)?)?;
+    (value < 10i128.pow(precision.into())).then_some(if form.negative { -value } else { value })
+}
+
+fn long(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
+    let number = Significand::of(text)?;
+    if number.len == 0 {
+        return Some(i256::ZERO);
     }
-    Some(if negative { value.wrapping_neg() } else { value })
+    let zeros = usize::try_from(number.power() + i64::from(scale)).ok()?;
+    if number.len + zeros > usize::from(precision).min(76) {
+        return None;
+    }
+    let ten = i256::from_i128(10);
+    let digits = number.digits().chain(std::iter::repeat_n(0, zeros));
+    let value = digits.fold(i256::ZERO, |value, digit| value.wrapping_mul(ten).wrapping_add(i256::from_i128(digit.into())));
+    Some(if number.negative { value.wrapping_neg() } else { value })
 }
 
 #[cfg(test)]
@@ -84,5 +75,21 @@ mod tests {
         check("1e99999999999999999999", 5, 0, None);
         check("abc", 5, 0, None);
         check("", 5, 0, None);
+        check("1e-400", 5, 0, None);
+        check("0.123456789012345678", 31, 18, Some("123456789012345678"));
+        check("1234567890123.123456", 31, 18, Some("1234567890123123456000000000000"));
+        check("-0.5", 38, 38, Some("-50000000000000000000000000000000000000"));
+        check("0.50", 38, 1, Some("5"));
+        check("99999999999999999999999999999999999999", 38, 0, Some("99999999999999999999999999999999999999"));
+        check("100000000000000000000000000000000000000", 38, 0, None);
+        check("9999999999999999999", 38, 20, None);
+        check("999999999999999999", 38, 20, Some("99999999999999999900000000000000000000"));
+    }
+
+    #[test]
+    fn an_inferred_decimal_is_no_float() {
+        for (text, expected) in [("1.50", Some(150)), ("-2", Some(-200)), ("0", Some(0)), ("1e2", None), ("-0", None), ("-0.00", None)] {
+            assert_eq!(plain_decimal(text.as_bytes(), 10, 2), expected.map(i256::from_i128), "{text}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! ```text
 //! boolean    true True TRUE false False FALSE
 //! int64      0 | -?[1-9][0-9]*                                   within 64 bits; no +, no leading zeros, no -0
-//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?       finite; also without the 0 before the point; no NaN, no inf
+//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?       finite; also without the 0 before the point; no NaN, no inf; -0
+//! decimal    -?(0|[1-9][0-9]*)(.[0-9]+)?                         at most 38 digits: what int64 and float64 cannot give back
 //! date32     YYYY-MM-DD                                          a day of the proleptic Gregorian calendar, years 0000 to 9999
 //! timestamp  date [Tt ] HH:MM:SS [.f{1,9}] [Zz | ±HH[[:]MM]]     RFC 3339, and a space for the T, and no or a short offset
 //! ```
@@ -15,21 +16,21 @@
 //! The numbers of a declared column need not be written again as they were: a plus and leading zeros mean nothing there ([`number`]).
 
 mod decimal;
+mod digits;
 mod number;
 mod parsing;
 mod seen;
 mod time;
 
-pub(super) use decimal::decimal;
-pub(super) use number::{
-    EXACT_POWERS, equal_float32, exact_in_float64, float, float32_of, float64_says, integer, shortest_float32, unsigned_integer,
-};
+pub(super) use decimal::{decimal, plain_decimal};
+pub(super) use number::{EXACT_POWERS, equal_float32, float32_of, float64_says, integer, shortest_float32, unsigned_integer};
 pub(super) use parsing::{Parsing, parsing};
 pub(super) use seen::{Seen, classify};
 pub(super) use time::{DAY_SECONDS, date};
 
 use arrow::datatypes::{TimeUnit, i256};
 
+use number::{Notation, exact_in_float64, float};
 use time::{Instant, timestamp};
 
 /// A number by one of the grammars above. `exact` as for [`float64`]: without it, a plus and leading zeros are passed over.
@@ -67,18 +68,16 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// A number as float64. `exact`: an integer has to be one that float64 holds. Otherwise the float's shortest text has to give the number back, unless it
-/// has an exponent, a float's own notation.
+/// A number as float64, when the float says what the text says ([`Float::gives_back`](number::Float::gives_back)). `exact`: an integer has to be one of
+/// those that float64 holds without a gap between them.
 #[inline]
 pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
-    let (value, whole) = float(text)?;
-    // 15 digits are below 2^53 whatever they are, and float64 gives them back.
-    let kept = text.len() <= 15
-        || match exact {
-            true => !whole || exact_in_float64(text),
-            false => text.iter().any(|byte| matches!(byte, b'e' | b'E')) || float64_says(value, text),
-        };
-    kept.then_some(value)
+    let float = float(text)?;
+    let kept = match float.notation {
+        Notation::Whole if exact && !float.short => exact_in_float64(text),
+        _ => float.gives_back(text),
+    };
+    kept.then_some(float.value)
 }
 
 /// A number as float32. `exact`: as float64 it has to be the same; otherwise as [`float32_of`].
@@ -168,5 +167,57 @@ mod tests {
         assert_eq!(number(b"+01.50", false, |text| float64(text, false)), Some(1.5));
         assert_eq!(number(b"-00.5e1", false, |text| float64(text, false)), Some(-5.0));
         assert_eq!(number(b"001.5", false, |text| decimal(text, 3, 1)?.to_i128()), Some(15));
+    }
+
+    /// What a text is as a number of each float: inferred, and cast.
+    #[test]
+    fn floats_are_what_their_texts_say() {
+        for (text, inferred, wide, narrow) in [
+            ("0.1", Some(0.1), Some(0.1), Some(0.1)),
+            ("16777217", Some(16777217.0), Some(16777217.0), None),
+            ("9007199254740993", None, None, None),
+            // Nobody knows which of its neighbours it stands for, so that no column is float64 for it.
+            ("9007199254740994", None, Some(9007199254740994.0), None),
+            ("0.30000000000000004", Some(0.30000000000000004), Some(0.30000000000000004), None),
+            ("0.123456789012345678", None, None, None),
+            ("1.234567890123456789e-5", Some(1.2345678901234568e-5), Some(1.2345678901234568e-5), None),
+            ("1.000000014901161194e-01", Some(0.10000000149011612), Some(0.10000000149011612), Some(0.1)),
+            ("1e39", Some(1e39), Some(1e39), None),
+            ("1e-50", Some(1e-50), Some(1e-50), None),
+            ("1e400", None, None, None),
+            ("1e-400", None, None, None),
+            ("-0", Some(-0.0), Some(-0.0), Some(-0.0)),
+        ] {
+            let text = text.as_bytes();
+            let shown = String::from_utf8_lossy(text);
+            assert_eq!((float64(text, true), float64(text, false), float32(text, false)), (inferred, wide, narrow), "{shown}");
+        }
+        assert_eq!((float32(b"0.5", true), float32(b"0.1", true), float32(b"0.5000000000000000000001", true)), (Some(0.5), None, None));
+    }
+
+    #[test]
+    fn a_whole_number_counts_units_of_a_declared_timestamp() {
+        use TimeUnit::*;
+        for (text, unit, expected) in [
+            ("1700000000", Second, Some(1_700_000_000)),
+            ("1700000000000", Millisecond, Some(1_700_000_000_000)),
+            ("-1", Nanosecond, Some(-1)),
+            ("+007", Second, Some(7)),
+            ("1700000000.0", Second, Some(1_700_000_000)),
+            ("1.7e9", Microsecond, Some(1_700_000_000)),
+            ("1700000000.5", Microsecond, None),
+            ("9223372036854775807", Nanosecond, Some(i64::MAX)),
+            ("9223372036854775808", Nanosecond, None),
+            ("1970-01-02", Second, Some(86_400)),
+            ("1970-01-01T00:00:01.5Z", Second, None),
+            ("1970-01-01T00:00:01.5Z", Millisecond, Some(1_500)),
+            ("x", Second, None),
+            ("", Second, None),
+        ] {
+            assert_eq!(instant(text.as_bytes(), unit, true, false), expected, "{text} in {unit:?}");
+        }
+        assert_eq!(instant(b"1700000000", Second, true, true), None);
+        assert_eq!(instant(b"1970-01-01T00:00:00Z", Second, false, false), None);
+        assert_eq!(instant(b"1970-01-01T00:00:00", Second, false, true), Some(0));
     }
 }

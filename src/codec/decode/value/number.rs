@@ -1,6 +1,6 @@
 //! Integers and floats.
 
-use super::decimal::Literal;
+use super::digits::Significand;
 use crate::model::schema::FLOAT64_INTEGER_MAX;
 
 /// An int64: `0|-?[1-9][0-9]*` within 64 bits.
@@ -81,10 +81,53 @@ pub(super) fn all_digits(word: u64) -> bool {
 pub(in crate::codec::decode) const EXACT_POWERS: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
-/// A finite float64 and whether its text is an integer's. The nearest float is taken, as everywhere; but an integer that float64
-/// cannot hold exactly (beyond ±2^53) is still given, and the caller decides.
+/// A number as the float that is nearest to it, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::codec::decode) struct Float {
+    /// Finite; zero only where the text says zero.
+    pub(in crate::codec::decode) value: f64,
+    pub(in crate::codec::decode) notation: Notation,
+    /// At most 15 digits that matter: whatever they are, float64 gives them back (IEEE 754; C calls it `DBL_DIG`).
+    pub(in crate::codec::decode) short: bool,
+    form: Form,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::codec::decode) enum Notation {
+    /// Digits alone.
+    Whole,
+    /// Digits around a point.
+    Point,
+    /// What only floats have: an exponent, or a negative zero.
+    Float,
+}
+
+/// What the text of a number consists of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::codec::decode) struct Form {
+    pub(super) negative: bool,
+    /// The digits as an integer, modulo 2^64.
+    pub(super) mantissa: u64,
+    /// Digits before the point.
+    whole: usize,
+    /// Digits behind it.
+    pub(super) fraction: usize,
+    /// No exponent follows.
+    plain: bool,
+}
+
+impl Form {
+    /// Whether the mantissa is the text's: 19 digits fit into it.
+    #[inline]
+    pub(super) fn is_known(&self) -> bool {
+        self.plain && self.whole + self.fraction <= 19
+    }
+}
+
+/// Splits a number by the grammar of the module.
 #[inline]
-pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<(f64, bool)> {
+pub(super) fn form(text: &[u8]) -> Option<Form> {
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
@@ -110,27 +153,60 @@ pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<(f64, bool)> {
             return None;
         }
     }
-    if whole + fraction == 0 {
-        return None;
-    }
     let plain = at == rest.len();
-    if !plain && !exponent(&rest[at..]) {
-        return None;
-    }
-    // Clinger's fast path: both numbers are exact, so one division rounds once. 15 digits are below 2^53.
-    let value = if plain && whole + fraction <= 15 && fraction <= 22 {
-        let value = mantissa as f64 / EXACT_POWERS[fraction];
-        if negative { -value } else { value }
+    (whole + fraction > 0 && (plain || exponent(&rest[at..]))).then_some(Form { negative, mantissa, whole, fraction, plain })
+}
+
+/// A number by the grammar of the module. The nearest float is taken, as everywhere; whether it says what the text says is another question:
+/// [`Float::gives_back`].
+#[inline]
+pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<Float> {
+    let form = form(text)?;
+    // Clinger's fast path: both numbers are exact, so one division rounds once.
+    let value = if form.is_known() && form.mantissa <= FLOAT64_INTEGER_MAX {
+        let value = form.mantissa as f64 / EXACT_POWERS[form.fraction];
+        if form.negative { -value } else { value }
     } else {
-        lexical_core::parse::<f64>(text).ok().filter(|value| value.is_finite())?
+        let value = lexical_core::parse::<f64>(text).ok().filter(|value| value.is_finite())?;
+        // Nothing is left of what is too close to zero; it has no float, as what is too large has none.
+        if value == 0.0 && Significand::of(text)?.len > 0 {
+            return None;
+        }
+        value
     };
-    Some((value, plain && fraction == 0 && !(negative && rest == b"0")))
+    let notation = match (form.plain && !(form.negative && value == 0.0), form.fraction) {
+        (true, 0) => Notation::Whole,
+        (true, _) => Notation::Point,
+        (false, _) => Notation::Float,
+    };
+    Some(Float { value, notation, short: form.is_known() && form.mantissa < 1_000_000_000_000_000, form })
+}
+
+impl Float {
+    /// Whether the float says what its text says: its shortest text is the same number, digit by digit. An exponent is a float's own
+    /// notation, whose digits nobody counts (`%.18e` prints 19 of them).
+    #[inline]
+    pub(super) fn gives_back(&self, text: &[u8]) -> bool {
+        self.short || self.notation == Notation::Float || self.says(text)
+    }
+
+    fn says(&self, text: &[u8]) -> bool {
+        let mut shortest = ryu::Buffer::new();
+        let shortest = shortest.format_finite(self.value).as_bytes();
+        match form(shortest) {
+            // What programs print for their floats: digit by digit the same.
+            Some(form) if form.is_known() && self.form.is_known() && form.fraction == self.form.fraction => {
+                form.mantissa == self.form.mantissa
+            }
+            _ => Significand::of(text) == Significand::of(shortest),
+        }
+    }
 }
 
 /// Whether a float's shortest text has the value of this one: then no digit of it is lost.
 #[cold]
 pub(in crate::codec::decode) fn float64_says(value: f64, text: &[u8]) -> bool {
-    value.is_finite() && Literal::new(text) == Literal::new(ryu::Buffer::new().format_finite(value).as_bytes())
+    value.is_finite() && Significand::of(text) == Significand::of(ryu::Buffer::new().format_finite(value).as_bytes())
 }
 
 /// A float64 as the float32 that is equal to it; NaN and infinities stay.
@@ -143,9 +219,13 @@ pub(in crate::codec::decode) fn equal_float32(value: f64) -> Option<f32> {
 /// A float64 as the float32 of the same shortest text.
 #[cold]
 pub(in crate::codec::decode) fn shortest_float32(value: f64) -> Option<f32> {
-    let (narrow, literal) = (value as f32, |text: &str| Literal::new(text.as_bytes()));
+    let narrow = value as f32;
     let (mut short, mut long) = (ryu::Buffer::new(), ryu::Buffer::new());
-    (narrow.is_finite() && literal(short.format_finite(narrow)) == literal(long.format_finite(value))).then_some(narrow)
+    if !narrow.is_finite() || !value.is_finite() {
+        return None;
+    }
+    let same = Significand::of(short.format_finite(narrow).as_bytes()) == Significand::of(long.format_finite(value).as_bytes());
+    same.then_some(narrow)
 }
 
 /// A float64 as the float32 that is equal to it, or has the same shortest text (0.1).
@@ -206,18 +286,24 @@ mod tests {
 
     #[test]
     fn floats_follow_the_json_grammar_and_allow_a_bare_point() {
+        use Notation::*;
         for (text, expected) in [
-            ("1.5", Some((1.5, false))),
-            ("-0.25", Some((-0.25, false))),
-            (".5", Some((0.5, false))),
-            ("1e3", Some((1000.0, false))),
-            ("1E-3", Some((0.001, false))),
-            ("12", Some((12.0, true))),
-            ("-0", Some((-0.0, false))),
-            ("0.1", Some((0.1, false))),
-            ("123456789012345678", Some((123_456_789_012_345_680.0, true))),
-            ("0.30000000000000004", Some((0.30000000000000004, false))),
+            ("1.5", Some((1.5, Point))),
+            ("-0.25", Some((-0.25, Point))),
+            (".5", Some((0.5, Point))),
+            ("1e3", Some((1000.0, Float))),
+            ("1E-3", Some((0.001, Float))),
+            ("12", Some((12.0, Whole))),
+            ("0", Some((0.0, Whole))),
+            ("-0", Some((-0.0, Float))),
+            ("-0.00", Some((-0.0, Float))),
+            ("0.1", Some((0.1, Point))),
+            ("123456789012345678", Some((123_456_789_012_345_680.0, Whole))),
+            ("0.30000000000000004", Some((0.30000000000000004, Point))),
+            ("0e-999", Some((0.0, Float))),
+            ("1e-99999999999", None),
             ("1e999", None),
+            ("1e-999", None),
             ("NaN", None),
             ("nan", None),
             ("inf", None),
@@ -235,7 +321,37 @@ mod tests {
             ("1,5", None),
             ("0x1p3", None),
         ] {
-            assert_eq!(float(text.as_bytes()), expected, "{text:?}");
+            let got = float(text.as_bytes()).map(|float| (float.value, float.notation));
+            assert_eq!(got, expected, "{text:?}");
+            assert_eq!(got.map(|got| got.0.is_sign_negative()), expected.map(|expected| expected.0.is_sign_negative()), "{text:?}");
+        }
+        let tiny = format!("0.{}1", "0".repeat(400));
+        assert_eq!(float(tiny.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_float_gives_back_what_its_shortest_text_says() {
+        for (text, expected) in [
+            ("0.1", true),
+            ("1.50", true),
+            ("100000", true),
+            ("123456789012345", true),
+            ("9007199254740993", false),
+            ("9007199254740994", true),
+            ("10000000000000000000000", true),
+            ("0.30000000000000004", true),
+            ("0.30000000000000003", false),
+            ("0.123456789012345678", false),
+            ("1234567890123.123456", false),
+            ("1.0000000000000000000000", true),
+            ("1.0000000000000000000001", false),
+            ("-2.5", true),
+            ("99999.999999999990001", false),
+            ("1.234567890123456789e5", true),
+            ("-0.0", true),
+        ] {
+            let float = float(text.as_bytes()).expect("a number");
+            assert_eq!(float.gives_back(text.as_bytes()), expected, "{text}");
         }
     }
 
@@ -255,8 +371,18 @@ mod tests {
         #[test]
         fn floats_agree_with_the_standard_library(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?") {
             let expected: f64 = text.parse().expect("a number");
-            let got = float(text.as_bytes()).map(|(value, _)| value.to_bits());
-            prop_assert_eq!(got, expected.is_finite().then_some(expected.to_bits()), "{}", text);
+            let vanished = expected == 0.0 && text.split(['e', 'E']).next().unwrap_or_default().contains(|c: char| matches!(c, '1'..='9'));
+            let got = float(text.as_bytes()).map(|float| float.value.to_bits());
+            prop_assert_eq!(got, (expected.is_finite() && !vanished).then_some(expected.to_bits()), "{}", text);
+        }
+
+        /// What is short needs no look, and what a float prints itself comes back.
+        #[test]
+        fn short_numbers_and_printed_floats_are_given_back(text in "-?(0|[1-9][0-9]{0,9})\\.[0-9]{1,12}", value in proptest::num::f64::NORMAL) {
+            let number = float(text.as_bytes()).expect("a number");
+            prop_assert!(number.says(text.as_bytes()) || !number.short, "{}", text);
+            let printed = format!("{value}");
+            prop_assert!(float(printed.as_bytes()).expect("a number").gives_back(printed.as_bytes()), "{}", printed);
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use arrow::datatypes::*;
 use base64::Engine;
 
-use super::{boolean, day, decimal, float32, float64, instant, number, unsigned_whole, whole};
+use super::{boolean, day, decimal, float32, float64, instant, number, plain_decimal, unsigned_whole, whole};
 
 /// Makes something of a type's parser.
 pub(in crate::codec::decode) trait Parsing: Sized {
@@ -56,6 +56,7 @@ pub(in crate::codec::decode) fn parsing<P: Parsing>(data_type: &DataType, exact:
         }
         Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => {
             let (p, s) = (*p, *s);
+            let decimal = if exact { plain_decimal } else { decimal };
             let parse = move |text: &[u8]| number(text, exact, |text| decimal(text, p, s));
             match data_type {
                 Decimal32(..) => into.primitive::<Decimal32Type>(move |text| parse(text)?.to_i128()?.try_into().ok()),

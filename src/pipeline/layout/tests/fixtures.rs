@@ -49,7 +49,14 @@ impl FileSink for Kept {
 
 /// Columns id, ts, country, text.
 pub fn table_schema() -> TableSchema {
-    let column = |name: &str, data_type| Column { name: name.into(), source: name.into(), data_type, wide: false, misfit: Misfit::Widen };
+    let column = |name: &str, data_type| Column {
+        name: name.into(),
+        source: name.into(),
+        data_type,
+        wide: false,
+        digits: None,
+        misfit: Misfit::Widen,
+    };
     TableSchema {
         columns: vec![
             column("id", DataType::Int64),

@@ -1,0 +1,113 @@
+//! Text as other programs write it: no row is lost and no value changed, whatever the numbers and the lines look like.
+
+use serde_json::{Value, json};
+
+use crate::support::{Site, python};
+
+/// Numbers as text, read back as text, from every text format to every other and to Parquet.
+#[test]
+fn long_numbers_keep_every_digit() {
+    let columns: &[(&str, &[&str])] = &[
+        ("amount", &["0.123456789012345678", "1234567890123.123456", "-7", "2.5"]),
+        ("id", &["9223372036854775807", "9223372036854775808", "-99999999999999999999", "0"]),
+        ("ratio", &["0.30000000000000004", "0.1", "1e-7", "-0"]),
+        ("wide", &["9007199254740993", "0.5", "1", "2"]),
+    ];
+    let row = |n: usize| columns.iter().map(move |(_, values)| values[n]);
+    let csv = "amount,id,ratio,wide\n".to_owned() + &(0..4).map(|n| row(n).collect::<Vec<_>>().join(",") + "\n").collect::<String>();
+    let object = |n: usize| {
+        let members = columns.iter().zip(row(n)).map(|((name, _), value)| format!("\"{name}\":{value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    };
+    let jsonl: String = (0..4).map(|n| object(n) + "\n").collect();
+    let json = format!("[{}]", (0..4).map(object).collect::<Vec<_>>().join(",\n"));
+    for (from, text) in [("csv", &csv), ("jsonl", &jsonl), ("json", &json)] {
+        for to in ["csv", "jsonl", "parquet"] {
+            let site = Site::directory();
+            site.only(json!({"destination": {"format": to}}));
+            site.put(&format!("t/a.{from}"), text);
+            site.run_ok();
+            // Decimal is exact, and the float's zero has a sign.
+            let code = "import json as j\nD = decimal.Decimal\n\
+                [path] = files(dir, 't/')\npath = os.path.join(dir, path)\n\
+                if to == 'parquet': rows = pq.read_table(path).to_pylist()\n\
+                elif to == 'jsonl': rows = [j.loads(line, parse_float=D) for line in open(path)]\n\
+                else:\n    import csv as c\n    rows = list(c.DictReader(open(path)))\n\
+                same = lambda name, got, want: (math.copysign(1, float(got)), float(got)) == (math.copysign(1, float(want)), float(want)) \
+                    if name == 'ratio' else D(str(got)) == D(want)\n\
+                result = [f'{name}: {row[name]} is not {want}' for i, row in enumerate(rows) for name, values in columns for want in [values[i]]\n    \
+                    if not same(name, row[name], want)] + ([] if len(rows) == 4 else [len(rows)])";
+            let wrong = python(code, json!({"dir": site.output(), "to": to, "columns": columns}));
+            assert_eq!(wrong, json!([]), "{from} -> {to}");
+            if to == "parquet" {
+                let sum = site.sql("t/", "select sum(amount)::varchar, typeof(any_value(id)) from read_parquet(FILES)");
+                assert_eq!(sum, json!([["1234567890118.746912789012345678", "DECIMAL(20,0)"]]), "{from}");
+            }
+        }
+    }
+}
+
+/// The number that needs a decimal stands far behind the sample.
+#[test]
+fn a_late_long_number_loses_nothing_that_came_before_it() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "parquet"}}));
+    let early: String = (0..200_000).map(|n| format!("{n},{n}.25\n")).collect();
+    site.put("t/a.csv", format!("id,n\n{early}200000,0.123456789012345678\n200001,123456789012\n"));
+    site.run_ok();
+    let seen = "select count(*), max(n)::varchar, min(n)::varchar, sum(n)::varchar, typeof(any_value(n)) from read_parquet(FILES)";
+    assert_eq!(
+        site.sql("t/", seen),
+        json!([[200_002, "123456789012.000000000000000000", "0.123456789012345678", "143456739012.123456789012345678", "DECIMAL(30,18)"]])
+    );
+}
+
+/// A float64 that was published stays one: its advice is followed here, and leads out.
+#[test]
+fn a_published_float_is_no_decimal_later() {
+    let spec = |more: Value| crate::support::merge(json!({"destination": {"format": "parquet"}}), more);
+    let begun = || {
+        let site = Site::directory();
+        site.only(spec(json!({})));
+        site.put("t/a.csv", "id,v\n1,1.5\n");
+        site.run_ok();
+        site.put("t/b.csv", "id,v\n2,0.123456789012345678\n3,2.5\n");
+        site.run_fails(4).says(&["t/b.csv", "column v is float64 in earlier epochs", "cast it to float64", "schema.evolution to Rescue"]);
+        site
+    };
+    let rows = |site: &Site| site.sql("t/", "select id, v from read_parquet(FILES, union_by_name=true) order by 1");
+    let site = begun();
+    site.only(spec(
+        json!({"schema": {"columns": [{"name": "v", "type": "float64"}]}, "errors": {"maxBadRecords": 1, "deadLetterPath": "rejects/"}}),
+    ));
+    assert_eq!(site.run_ok()["badRecords"], 1);
+    assert_eq!(rows(&site), json!([[1, 1.5], [3, 2.5]]));
+    let site = begun();
+    site.only(spec(json!({"schema": {"evolution": "Rescue"}})));
+    site.run_ok();
+    assert_eq!(rows(&site), json!([[1, 1.5], [2, null], [3, 2.5]]));
+    let rescued = site.sql("t/", "select _rescued_data from read_parquet(FILES, union_by_name=true) where id = 2");
+    assert!(rescued.to_string().contains("0.123456789012345678"), "{rescued}");
+}
+
+/// Epochs of many systems, in csv and json, as numbers and as text.
+#[test]
+fn whole_numbers_are_cast_to_timestamps_by_their_unit() {
+    let (s, ms) = (1_700_000_000_i64, 1_700_000_000_123_i64);
+    for (key, text) in [
+        ("t/a.csv", format!("s,ms,date\n{s},{ms},2023-11-14T22:13:20Z\n")),
+        ("t/a.jsonl", json!({"s": s, "ms": ms, "date": "2023-11-14T22:13:20Z"}).to_string()),
+        ("t/a.json", json!([{"s": s.to_string(), "ms": ms.to_string(), "date": "2023-11-14T22:13:20Z"}]).to_string()),
+    ] {
+        let site = Site::directory();
+        let columns =
+            [("s", "timestamp(s)"), ("ms", "timestamp(ms)"), ("date", "timestamp(us)")].map(|(name, of)| json!({"name": name, "type": of}));
+        site.only(json!({"schema": {"columns": columns}, "destination": {"format": "jsonl"}}));
+        site.put(key, &text);
+        site.run_ok();
+        let row = json!([{"s": "2023-11-14T22:13:20.000000Z", "ms": "2023-11-14T22:13:20.123000Z", "date": "2023-11-14T22:13:20.000000Z"}]);
+        assert_eq!(site.rows("t/"), row, "{key}");
+        site.put("t/b.jsonl", "{\"s\":1700000000.5}\n");
+        site.run_fails(4).says(&["t/b.jsonl", "line 1", "1700000000.5 of column s is no timestamp(s)"]);
+    }
+}
