@@ -24,6 +24,39 @@ pub struct Block {
     pub offset: u64,
     /// Number of its first line, from 1; 0 when unknown (a slice that does not begin at the object's start).
     pub line: u64,
+    /// What lines are counted by.
+    pub line_end: LineEnd,
+}
+
+/// What ends the lines of a text, as its first one shows. It is how they are counted, and no more than that: records end as their format says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineEnd {
+    /// A newline, whatever stands before it. A carriage return alone is a character, as for most programs that count lines.
+    #[default]
+    Newline,
+    /// A carriage return alone, as old spreadsheets write it; what ends with a newline is a line as well.
+    Return,
+}
+
+impl LineEnd {
+    /// The end of the first line in a text that is whole behind its carriage returns; `None` while it has no line end.
+    pub fn of_first(text: &[u8]) -> Option<LineEnd> {
+        let at = memchr::memchr2(b'\n', b'\r', text)?;
+        let alone = text[at] == b'\r' && text.get(at + 1) != Some(&b'\n');
+        Some(if alone { LineEnd::Return } else { LineEnd::Newline })
+    }
+
+    /// The line ends in a text.
+    pub fn count(self, text: &[u8]) -> u64 {
+        let newlines = memchr::memchr_iter(b'\n', text).count() as u64;
+        match self {
+            LineEnd::Newline => newlines,
+            LineEnd::Return => {
+                let alone = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
+                newlines + alone.count() as u64
+            }
+        }
+    }
 }
 
 /// Where something stands in an object's text.

@@ -111,3 +111,102 @@ fn whole_numbers_are_cast_to_timestamps_by_their_unit() {
         site.run_fails(4).says(&["t/b.jsonl", "line 1", "1700000000.5 of column s is no timestamp(s)"]);
     }
 }
+
+/// Lines of old exports and spreadsheets, also several kinds in one object, and as quoted text.
+#[test]
+fn lines_may_end_with_carriage_returns() {
+    let expected = json!([{"id": 1, "note": "a"}, {"id": 2, "note": "b\rc"}, {"id": 3, "note": "d\r\ne"}, {"id": 4, "note": null}]);
+    for ends in [["\r"; 5], ["\n"; 5], ["\r\n"; 5], ["\r", "\n", "\r\n", "\r", "\r"], ["\r\n", "\r", "\r", "\n", ""]] {
+        let [a, b, c, d, e] = ends;
+        let text = format!("id,note{a}1,a{b}2,\"b\rc\"{c}3,\"d\r\ne\"{d}4,{e}");
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let tsv = text.replace(',', "\t");
+        for (key, encoding, bytes) in
+            [("a.csv", "utf-8", text.as_bytes()), ("a.tsv", "utf-8", tsv.as_bytes()), ("a.csv", "utf-16le", &utf16)]
+        {
+            let site = Site::directory();
+            site.only(json!({"source": {"csv": {"encoding": encoding}}, "destination": {"format": "jsonl"}}));
+            site.put(&format!("t/{key}"), bytes);
+            site.run_ok();
+            assert_eq!(site.rows("t/"), expected, "{key} {encoding} {ends:?}");
+        }
+    }
+    let site = Site::directory();
+    site.only(json!({"source": {"csv": {"header": false, "skipRows": 1, "comment": "#"}}, "destination": {"format": "jsonl"}}));
+    site.put("t/a.csv", "a report\r#\r1,2\r#\r3,4");
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"column_1": 1, "column_2": 2}, {"column_1": 3, "column_2": 4}]));
+    site.put("t/b.csv", "a report\r5,6\r7\r");
+    site.run_fails(4).says(&["t/b.csv line 3", "1 fields"]);
+}
+
+/// The same rows, whichever worker reads which part of an object.
+#[test]
+fn a_large_object_with_carriage_returns_is_shared_out() {
+    let row = |n: u32| format!("{n},{}{}", "x".repeat(n as usize % 50), ["\r", "\r\n", "\n"][n as usize % 3]);
+    let text: String = (0..1_500_000).map(row).collect();
+    let site = Site::directory();
+    site.only(json!({"source": {"csv": {"header": false, "quote": ""}}, "destination": {"format": "parquet"}}));
+    site.put("t/a.csv", text);
+    site.start(&["run"], &["--replicas", "4"]).wait().expect(0);
+    let seen = "select count(*), count(distinct column_1), sum(column_1)::bigint, sum(length(column_2))::bigint from read_parquet(FILES)";
+    assert_eq!(site.sql("t/", seen), json!([[1_500_000, 1_500_000, 1_124_999_250_000_i64, 36_750_000]]));
+    assert!(site.keys().len() > 1, "{:?}", site.keys());
+}
+
+/// An object of which nothing can be read is never published as one without rows.
+#[test]
+fn records_that_cannot_be_split_are_bad_also_where_they_come_first() {
+    let begun = |more: Value, text: &str| {
+        let site = Site::directory();
+        site.only(crate::support::merge(
+            json!({"source": {"csv": {"header": false, "delimiter": "|"}}, "destination": {"format": "jsonl", "path": "{{TABLE}}/{{UUID}}.{{FORMAT}}"}}),
+            more,
+        ));
+        site.put("t/a.csv", text);
+        site
+    };
+    let first = "1|\"p\"x\n2|\"q\"\n";
+    let declared = json!({"schema": {"mode": "Declared", "columns": [{"name": "v", "from": "column_1", "type": "int64"}]}});
+    for more in [json!({}), json!({"schema": {"mode": "Strings"}}), declared] {
+        for text in [first, "1|\"p\"x\n", "1|\"p\"x"] {
+            let site = begun(more.clone(), text);
+            site.run_fails(4).says(&["t/a.csv line 1", "text follows the closing quote of field 2"]);
+            site.put("t/a.csv", "1|p\n");
+            site.run_ok();
+            assert_eq!(site.rows("t/").as_array().map(Vec::len), Some(1), "after it is mended");
+        }
+    }
+    let site = begun(json!({"errors": {"onBadObject": "Quarantine"}}), first);
+    assert_eq!(site.run_ok()["quarantined"], 1);
+    let site = begun(json!({"errors": {"maxBadRecords": 1, "deadLetterPath": "rejects/"}}), first);
+    assert_eq!(site.run_ok()["badRecords"], 1);
+    assert_eq!(site.rows("t/"), json!([{"column_1": 2, "column_2": "q"}]));
+    // A skipped preamble that is all there is.
+    let site = begun(json!({"source": {"csv": {"skipRows": 3}}}), "1|p\n2|q\n");
+    site.run_fails(4).says(&["t/a.csv", "it ends after 2 lines, and source.csv.skipRows skips 3"]);
+}
+
+/// The advice of a text that is not UTF-8, followed.
+#[test]
+fn another_encoding_is_named_and_helps() {
+    let spec = |csv: Value| json!({"source": {"csv": csv}, "destination": {"format": "jsonl"}});
+    let site = Site::directory();
+    site.only(spec(json!({})));
+    site.put("t/a.csv", b"id,note\n1,caf\xe9\n");
+    site.run_fails(4).says(&["t/a.csv line 2", "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding"]);
+    site.only(spec(json!({"encoding": "latin-1"})));
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"id": 1, "note": "café"}]));
+    let site = Site::directory();
+    site.only(spec(json!({})));
+    site.put("t/a.csv", b"\xff\xfei\0d\0\n\x001\0\n\0");
+    site.run_fails(4).says(&["t/a.csv", "set source.csv.encoding to utf-16"]);
+    site.only(spec(json!({"encoding": "utf-16"})));
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"id": 1}]));
+    let site = Site::directory();
+    site.only(spec(json!({})));
+    site.put("t/a.json", b"\xff\xfe{\0}\0");
+    site.run_fails(4).says(&["t/a.json", "json is read as utf-8 alone; convert the object"]);
+}

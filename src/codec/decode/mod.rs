@@ -33,7 +33,7 @@ fn cut_raw(bytes: &[u8]) -> String {
     text
 }
 
-/// Gives a block's bad records, which are in order, their lines: newlines are counted once, however many records are bad.
+/// Gives a block's bad records, which are in order, their lines: line ends are counted once, however many records are bad.
 fn number_lines(block: &Block, bad: &mut [BadRecord]) {
     if block.line == 0 {
         return;
@@ -41,7 +41,7 @@ fn number_lines(block: &Block, bad: &mut [BadRecord]) {
     let (mut at, mut line) = (0, block.line);
     for bad in bad {
         let start = (bad.position.offset - block.offset) as usize;
-        line += memchr::memchr_iter(b'\n', &block.bytes[at..start]).count() as u64;
+        line += block.line_end.count(&block.bytes[at..start]);
         at = start;
         bad.position.line = Some(line);
     }

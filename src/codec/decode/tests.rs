@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{RecordDecoder, infer};
 use crate::codec::encode::value::{Raw, writer};
-use crate::codec::{Block, Decoded};
+use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::settings::{CsvReadSettings, Evolution, SchemaMode, SchemaSettings};
@@ -19,7 +19,7 @@ fn block(format: Format, numbers: &[String]) -> Block {
         Format::Csv => format!("{number},\n"),
         _ => format!("{{\"a\":{number},\"b\":null}}\n"),
     };
-    Block { bytes: numbers.iter().map(line).collect::<String>().into(), offset: 0, line: 1 }
+    Block { bytes: numbers.iter().map(line).collect::<String>().into(), offset: 0, line: 1, line_end: LineEnd::Newline }
 }
 
 /// The rows of blocks whose schema was chosen by the first of them and widened by surprises, as a run does it: the schema and the text of each row.

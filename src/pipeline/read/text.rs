@@ -180,6 +180,10 @@ impl Reader {
             match reader.next().map_err(|error| ReadError::of_decode(planned, error))? {
                 Step::NeedsData => match fetch.next().await {
                     Some(bytes) => reader.feed(bytes.map_err(|error| ReadError::of_store(planned, error))?),
+                    None if planned.object.size > HEADER_BYTES => {
+                        let reason = format!("its header does not end within {HEADER_BYTES} bytes; set worker.replicas to 1");
+                        return Err(ReadError::of_decode(planned, DecodeError::Bad { reason, position: None }));
+                    }
                     None => reader.end(),
                 },
                 Step::Block(_) | Step::Finished => return Ok(reader.header().map(<[String]>::to_vec)),

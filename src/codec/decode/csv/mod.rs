@@ -20,8 +20,8 @@ use super::{Rescued, cut_raw, number_lines, without_rows};
 use column::{Nulls, Source};
 pub(super) use infer::infer;
 pub(super) use records::RecordScan;
+pub(super) use scan::Dialect;
 use scan::{Cells, Fault, Faulty};
-pub(super) use scan::{Dialect, first_width};
 
 /// What the options of a source mean for a format.
 ///
@@ -43,9 +43,27 @@ fn first_record(text: &[u8], dialect: Dialect) -> (&[u8], &[u8]) {
     text.split_at(RecordScan::new(dialect).end(text, 1).unwrap_or(text.len()))
 }
 
+/// The number of cells of the first record that is one; where none is, of the first that is neither blank nor a comment. 0 only for a text
+/// that says nothing: what cannot be split is for the rows to report.
+pub(super) fn first_width(data: &[u8], dialect: Dialect) -> usize {
+    let (mut rest, mut broken) = (data, 0);
+    while !rest.is_empty() {
+        let (record, after) = first_record(rest, dialect);
+        if !is_skipped(record, dialect) {
+            match scan::scan(record, dialect, usize::MAX).faulty.first() {
+                Some(Faulty { fault: Fault::Cells(cells), .. }) => return *cells,
+                Some(faulty) if broken == 0 => broken = faulty.cells,
+                _ => {}
+            }
+        }
+        rest = after;
+    }
+    broken
+}
+
 /// Whether a record says nothing: a blank line or a comment.
 pub(super) fn is_skipped(record: &[u8], dialect: Dialect) -> bool {
-    matches!(record, b"" | b"\n" | b"\r\n") || (dialect.comment.is_some() && dialect.comment == record.first().copied())
+    matches!(record, b"" | b"\n" | b"\r" | b"\r\n") || (dialect.comment.is_some() && dialect.comment == record.first().copied())
 }
 
 /// The names in a header record: an empty one becomes `column_N` (from 1), a repeated one gets `_1`, `_2` and so on.
@@ -59,21 +77,18 @@ pub(super) fn header_names(record: &[u8], dialect: Dialect) -> Result<Vec<String
     let mut scratch = Vec::new();
     for (i, cell) in cells.cells.iter().enumerate() {
         let text = column::text(record, *cell, dialect, &mut scratch);
-        let text = std::str::from_utf8(text).map_err(|_| format!("the name of column {} is not valid UTF-8", i + 1))?;
+        let text = std::str::from_utf8(text).map_err(|_| format!("the name of column {} is {NOT_UTF8}", i + 1))?;
         no_controls(text, i)?;
         names.push(if text.is_empty() { format!("column_{}", i + 1) } else { text.to_owned() });
     }
     Ok(distinct(names))
 }
 
-/// Refuses names of column `i` that no person wrote: without this, an object of one long header has no rows, and nobody is told.
+/// Refuses names of column `i` that no person wrote: without this, an object of one long header has no rows, and nobody is told. Quoted names may
+/// have several lines.
 fn no_controls(name: &str, i: usize) -> Result<(), String> {
-    match name.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+    match name.chars().find(|c| c.is_control() && !matches!(c, '\r' | '\n' | '\t')) {
         None => Ok(()),
-        Some('\r') => {
-            Err("the header holds a carriage return without a newline: lines that end so are not read, so convert the object's line ends"
-                .to_owned())
-        }
         Some(c) => Err(format!("the name of column {} holds the control character {:#04x}: the object is no text", i + 1, u32::from(c))),
     }
 }
@@ -98,6 +113,9 @@ fn distinct(names: Vec<String>) -> Vec<String> {
     names.into_iter().map(rename).collect()
 }
 
+/// Only text that is said to be UTF-8 can be of another encoding: the others are transcoded before.
+const NOT_UTF8: &str = "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding";
+
 fn reason(fault: Fault, width: usize) -> String {
     match fault {
         Fault::Cells(cells) => format!("{cells} fields, where the header has {width}"),
@@ -105,7 +123,7 @@ fn reason(fault: Fault, width: usize) -> String {
             format!("text follows the closing quote of field {}", column + 1)
         }
         Fault::OpenQuote(column) => format!("the quote of field {} never closes", column + 1),
-        Fault::Encoding => "not valid UTF-8".to_owned(),
+        Fault::Encoding => NOT_UTF8.to_owned(),
     }
 }
 
@@ -265,7 +283,7 @@ fn without_invalid(data: &[u8], cells: Cells, width: usize) -> Cells {
             valid.cells.extend_from_slice(of_row);
             valid.rows += 1;
         } else {
-            valid.faulty.push(Faulty { record: cells.record_of(row), range, fault: Fault::Encoding });
+            valid.faulty.push(Faulty { record: cells.record_of(row), range, fault: Fault::Encoding, cells: width });
         }
     }
     valid.faulty.sort_by_key(|faulty| faulty.record);

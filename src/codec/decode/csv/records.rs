@@ -1,4 +1,6 @@
 //! Where records end, found by jumping from quote to quote: the serial part of reading csv, so it looks at as little as possible.
+//!
+//! A record ends, outside quotes, with a newline, a carriage return and a newline, or a carriage return alone.
 
 use super::scan::Dialect;
 
@@ -19,6 +21,8 @@ enum State {
     Record,
     /// In a comment.
     Comment,
+    /// Behind a carriage return that ends a record: a newline would belong to it.
+    Return,
     /// Outside quotes, at the start of a cell or behind it.
     Cell { start: bool },
     /// Inside quotes.
@@ -34,8 +38,14 @@ impl RecordScan {
         RecordScan { dialect, state: State::Record, seen: 0, opened: 0 }
     }
 
+    /// A scan of plain lines.
+    pub(in crate::codec::decode) fn of_lines() -> RecordScan {
+        RecordScan::new(Dialect { delimiter: b',', quote: None, escape: None, comment: None })
+    }
+
     /// Looks at the next piece of text. Gives the length up to the first end of a record at or after `min` bytes, and stands at the
-    /// start of a record then; the caller comes again with what follows. `None`: the piece has been looked at and has no such end.
+    /// start of a record then; the caller comes again with what follows. It may be 0 where `min` is: the last piece ended with a carriage
+    /// return, and what this one begins with tells that it was alone. `None`: the piece has been looked at and has no such end.
     pub(in crate::codec::decode) fn end(&mut self, piece: &[u8], min: usize) -> Option<usize> {
         let found = self.scan(piece, min);
         self.seen += found.unwrap_or(piece.len()) as u64;
@@ -54,10 +64,17 @@ impl RecordScan {
             match self.state {
                 State::Record if self.dialect.comment == Some(rest[0]) => self.state = State::Comment,
                 State::Record => self.state = State::Cell { start: true },
-                State::Comment => {
-                    at += memchr::memchr(b'\n', rest)? + 1;
+                State::Return => {
+                    at += usize::from(rest[0] == b'\n');
                     self.state = State::Record;
                     if at >= min {
+                        return Some(at);
+                    }
+                }
+                State::Comment => {
+                    let end = memchr::memchr2(b'\n', b'\r', rest)?;
+                    at += end + 1;
+                    if self.ends(rest[end]) && at >= min {
                         return Some(at);
                     }
                 }
@@ -66,10 +83,9 @@ impl RecordScan {
                     let run = quote.map_or(rest.len(), |quote| quote);
                     // With comments every record's start matters; otherwise only the first end behind `min`.
                     let from = if self.dialect.comment.is_some() { 0 } else { min.saturating_sub(1).saturating_sub(at) };
-                    if let Some(newline) = rest.get(from..run).and_then(|run| memchr::memchr(b'\n', run)) {
-                        at += from + newline + 1;
-                        self.state = State::Record;
-                        if at >= min {
+                    if let Some(end) = rest.get(from..run).and_then(|run| memchr::memchr2(b'\n', b'\r', run)) {
+                        at += from + end + 1;
+                        if self.ends(rest[from + end]) && at >= min {
                             return Some(at);
                         }
                         continue;
@@ -110,8 +126,14 @@ impl RecordScan {
         None
     }
 
+    /// Behind the end of a line, its newline or carriage return: whether that is the record's.
+    fn ends(&mut self, byte: u8) -> bool {
+        self.state = if byte == b'\n' { State::Record } else { State::Return };
+        byte == b'\n'
+    }
+
     fn separates(&self, byte: u8) -> bool {
-        byte == self.dialect.delimiter || byte == b'\n'
+        byte == self.dialect.delimiter || matches!(byte, b'\n' | b'\r')
     }
 }
 
@@ -128,7 +150,7 @@ mod tests {
         let (mut records, mut record) = (Vec::new(), String::new());
         for piece in text.as_bytes().chunks(step) {
             let mut piece = piece;
-            while let Some(end) = scan.end(piece, 1) {
+            while let Some(end) = scan.end(piece, 1usize.saturating_sub(record.len())) {
                 record += std::str::from_utf8(&piece[..end]).expect("ascii");
                 records.push(std::mem::take(&mut record));
                 piece = &piece[end..];
@@ -159,6 +181,17 @@ mod tests {
         check("\"a\n\"\n", Dialect { quote: None, ..PLAIN }, &["\"a\n", "\"\n", ""]);
     }
 
+    #[test]
+    fn a_carriage_return_ends_a_record_with_its_newline_or_alone() {
+        check("a,b\rc\r", PLAIN, &["a,b\r", "c\r"]);
+        check("a,b\r\nc\r\n", PLAIN, &["a,b\r\n", "c\r\n", ""]);
+        check("a\rb\r\nc\nd\r", PLAIN, &["a\r", "b\r\n", "c\n", "d\r"]);
+        check("a\n\rb\r\r\nc", PLAIN, &["a\n", "\r", "b\r", "\r\n", "c"]);
+        check("\"a\rb\",c\r\"d\r\n\"\r\"e\"", PLAIN, &["\"a\rb\",c\r", "\"d\r\n\"\r", "\"e\""]);
+        let comment = Dialect { comment: Some(b'#'), ..PLAIN };
+        check("#\"\ra\r#b\r\n\"#\r\"\r", comment, &["#\"\r", "a\r", "#b\r\n", "\"#\r\"\r"]);
+    }
+
     proptest! {
         #[test]
         fn cells_and_records_agree_on_where_records_end(text in "[a\",#\\\\\r\n]{0,60}", comment: bool, escape: bool) {
@@ -173,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn an_end_behind_a_minimum_is_an_end(text in "[a\",\n]{0,60}", min in 1usize..40) {
+        fn an_end_behind_a_minimum_is_an_end(text in "[a\",\r\n]{0,60}", min in 1usize..40) {
             let mut ends = Vec::new();
             let mut at = 0;
             let mut scan = RecordScan::new(PLAIN);

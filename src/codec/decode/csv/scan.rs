@@ -1,8 +1,8 @@
 //! Where the cells of a block lie: one pass over its bytes, 64 at a time.
 //!
 //! A cell that begins with the quote is quoted, and ends with the next quote that is neither doubled nor escaped; a quote elsewhere in
-//! a cell is text. Records end at a newline outside quotes; a carriage return before it belongs to it. Blank lines between
-//! records are skipped, unless the table has one column, where they are an empty cell.
+//! a cell is text. Records end, outside quotes, at a newline, to which a carriage return before it belongs, or at a carriage return alone. Blank
+//! lines between records are skipped, unless the table has one column, where they are an empty cell.
 
 use std::ops::Range;
 
@@ -71,6 +71,8 @@ pub(in crate::codec::decode) struct Faulty {
     /// Its bytes in the block.
     pub(in crate::codec::decode) range: Range<usize>,
     pub(in crate::codec::decode) fault: Fault,
+    /// How many cells it seems to have.
+    pub(in crate::codec::decode) cells: usize,
 }
 
 /// The cells of a block, row by row.
@@ -111,22 +113,6 @@ pub(in crate::codec::decode) fn scan(data: &[u8], dialect: Dialect, width: usize
     };
     scanner.run();
     scanner.out
-}
-
-/// The number of cells of the first record that is neither blank nor a comment; 0 without one.
-pub(in crate::codec::decode) fn first_width(data: &[u8], dialect: Dialect) -> usize {
-    let mut rest = data;
-    while !rest.is_empty() {
-        let (record, after) = super::first_record(rest, dialect);
-        if !super::is_skipped(record, dialect) {
-            return scan(record, dialect, usize::MAX).faulty.first().map_or(0, |faulty| match faulty.fault {
-                Fault::Cells(cells) => cells,
-                _ => 0,
-            });
-        }
-        rest = after;
-    }
-    0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,20 +160,21 @@ impl Scanner<'_> {
     fn window(&self, base: usize) -> (u64, u64, usize) {
         let rest = &self.data[base..];
         if let Some(chunk) = rest.first_chunk::<64>() {
-            let (separators, quotes) = self.masks(chunk);
+            let (separators, quotes) = self.masks(chunk, base);
             (separators, quotes, base + 64)
         } else {
             let mut chunk = [0; 64];
             chunk[..rest.len()].copy_from_slice(rest);
-            let (separators, quotes) = self.masks(&chunk);
+            let (separators, quotes) = self.masks(&chunk, base);
             let valid = (1u64 << rest.len()) - 1;
             (separators & valid, quotes & valid, self.data.len())
         }
     }
 
     #[inline]
-    fn masks(&self, chunk: &[u8; 64]) -> (u64, u64) {
+    fn masks(&self, chunk: &[u8; 64], base: usize) -> (u64, u64) {
         let (delimiter, newline) = (u8x16::splat(self.dialect.delimiter), u8x16::splat(b'\n'));
+        let (carriage_return, mut returns) = (u8x16::splat(b'\r'), u8x16::splat(0));
         // Without a quote the mask repeats the newline's, and is dropped.
         let quote = u8x16::splat(self.dialect.quote.unwrap_or(b'\n'));
         let (mut separators, mut quotes) = (0, 0);
@@ -196,8 +183,23 @@ impl Scanner<'_> {
             let lane = u8x16::new(*lane);
             separators |= u64::from((lane.simd_eq(delimiter) | lane.simd_eq(newline)).to_bitmask()) << (16 * i);
             quotes |= u64::from(lane.simd_eq(quote).to_bitmask()) << (16 * i);
+            returns |= lane.simd_eq(carriage_return);
+        }
+        if returns.to_bitmask() != 0 {
+            separators |= self.lone_returns(chunk, base);
         }
         (separators, if self.dialect.quote.is_some() { quotes } else { 0 })
+    }
+
+    /// The carriage returns of a window that no newline follows: they separate as newlines do. The others are left to their newline.
+    fn lone_returns(&self, chunk: &[u8; 64], base: usize) -> u64 {
+        let mask = |byte: u8| {
+            let (lanes, _) = chunk.as_chunks::<16>();
+            let lane = |(i, lane): (usize, &[u8; 16])| u64::from(u8x16::new(*lane).simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * i);
+            lanes.iter().enumerate().map(lane).fold(0, |mask, lane| mask | lane)
+        };
+        let followed = (mask(b'\n') >> 1) | (u64::from(self.data.get(base + 64) == Some(&b'\n')) << 63);
+        mask(b'\r') & !followed
     }
 
     /// A window without quotes, outside quotes.
@@ -208,7 +210,7 @@ impl Scanner<'_> {
             separators &= separators - 1;
             self.out.cells.push(Cell::plain(self.start, at));
             self.start = at + 1;
-            if self.data[at] == b'\n' {
+            if self.data[at] != self.dialect.delimiter {
                 self.end_record(at);
             }
         }
@@ -246,7 +248,7 @@ impl Scanner<'_> {
                 State::Plain => {
                     self.out.cells.push(Cell::plain(self.start, at));
                     self.start = at + 1;
-                    if byte == b'\n' {
+                    if byte != self.dialect.delimiter {
                         self.end_record(at);
                         if self.dialect.comment.is_some() {
                             return self.skip_comments(at + 1);
@@ -254,10 +256,11 @@ impl Scanner<'_> {
                     }
                 }
                 State::Closed { at: closed, escaped } => {
-                    self.push_quoted(closed, escaped, at, byte == b'\n');
+                    let ends = byte != self.dialect.delimiter;
+                    self.push_quoted(closed, escaped, at, ends);
                     self.start = at + 1;
                     self.state = State::Plain;
-                    if byte == b'\n' {
+                    if ends {
                         self.end_record(at);
                         if self.dialect.comment.is_some() {
                             return self.skip_comments(at + 1);
@@ -299,7 +302,7 @@ impl Scanner<'_> {
         self.out.cells.push(Cell { start: (self.start + 1) as u32 | FLAG, end: closed as u32 | flags });
     }
 
-    /// The newline, or the end, at `at` ends a record whose cells are all pushed.
+    /// The newline, carriage return or end at `at` ends a record whose cells are all pushed.
     #[inline]
     fn end_record(&mut self, at: usize) {
         if let Some(last) = self.out.cells.last_mut() {
@@ -327,7 +330,7 @@ impl Scanner<'_> {
         if !blank || self.width == 1 {
             let fault = fault.unwrap_or(Fault::Cells(cells));
             let record = self.out.records();
-            self.out.faulty.push(Faulty { record, range: self.record..at, fault });
+            self.out.faulty.push(Faulty { record, range: self.record..at, fault, cells });
         }
     }
 
@@ -335,7 +338,11 @@ impl Scanner<'_> {
     fn skip_comments(&mut self, mut at: usize) -> usize {
         if let Some(comment) = self.dialect.comment {
             while self.data.get(at) == Some(&comment) {
-                at = memchr::memchr(b'\n', &self.data[at..]).map_or(self.data.len(), |newline| at + newline + 1);
+                let rest = &self.data[at..];
+                at = memchr::memchr2(b'\n', b'\r', rest).map_or(self.data.len(), |end| {
+                    let returned = rest[end] == b'\r' && rest.get(end + 1) == Some(&b'\n');
+                    at + end + 1 + usize::from(returned)
+                });
             }
             (self.start, self.record) = (at, at);
         }
@@ -418,10 +425,24 @@ mod tests {
         check("\"\",x\n", "[]|x");
         check("5\" pipe,a\"b\"\n", "5\" pipe|a\"b\"");
         check(" \"a\",b\n", " \"a\"|b");
-        check("a\r,b\n", "a\r|b");
+        check("\"a\r\",b\n", "[a\r]|b");
         check("a,\r\n", "a|");
         check("\n\na,b\n\r\n", "a|b");
         check("\"b\",\"c\"", "[b]|[c]");
+    }
+
+    #[test]
+    fn lines_end_with_carriage_returns_too() {
+        check("a,b\rc,d\r", "a|b / c|d");
+        check("a,b\rc,d\r\ne,f\ng,h", "a|b / c|d / e|f / g|h");
+        check("\"a\",\"b\"\r\"c\",\"d\"\r", "[a]|[b] / [c]|[d]");
+        check("\"a\",\"\r\"\r\"c\r\n\",d\r", "[a]|[\r] / [c\r\n]|d");
+        check("a,\r,b\r\r\n\r", "a| / |b");
+        check("a\rb,c\r", "b|c / !0 Cells(1) \"a\"");
+        check("\"a\"\r\r\nb,c\r", "b|c / !0 Cells(1) \"\\\"a\\\"\"");
+        let comment = Dialect { comment: Some(b'#'), ..PLAIN };
+        assert_eq!(shown("#x\ra,b\r#y\r\n#z\n\"#c\",d\r#", comment, 2), "a|b / [#c]|d");
+        assert_eq!(shown("a\r\rb\r", PLAIN, 1), "a /  / b");
     }
 
     #[test]

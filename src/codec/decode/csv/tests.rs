@@ -7,13 +7,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::codec::decode::{RecordDecoder, infer};
-use crate::codec::{Block, Decoded};
+use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown, settle, type_name};
 use crate::model::settings::CsvReadSettings;
 
 fn block(text: impl Into<Vec<u8>>) -> Block {
-    Block { bytes: Bytes::from(text.into()), offset: 100, line: 2 }
+    Block { bytes: Bytes::from(text.into()), offset: 100, line: 2, line_end: LineEnd::Newline }
 }
 
 fn names(names: &str) -> Vec<String> {
@@ -225,6 +225,23 @@ fn declared_types_make_bad_records() {
 }
 
 #[test]
+fn the_width_is_that_of_the_first_record_that_is_one() {
+    let plain = super::Dialect { delimiter: b',', quote: Some(b'"'), escape: None, comment: None };
+    for (text, expected) in [
+        ("", 0),
+        ("\n\r\r\n", 0),
+        ("a,b\nc\n", 2),
+        ("\n\"a\",b,c", 3),
+        ("1,\"p\"x\n", 2),
+        ("\"p\"x\n1,\"q\",2\n", 3),
+        ("1,\"p\"x\r\"q\"y", 2),
+        ("1,\"p", 2),
+    ] {
+        assert_eq!(super::first_width(text.as_bytes(), plain), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn bad_records_are_named_and_left_out() {
     let schema = table(&[("a", DataType::Int64, Misfit::BadRecord), ("b", DataType::Utf8, Misfit::Widen)]);
     let text = b"1,x\n2\n\"3\",\"y\nz\"\nfour,v\n5,\xff\n6,w\n\"7\" ,u\n8,t".to_vec();
@@ -240,7 +257,7 @@ fn bad_records_are_named_and_left_out() {
         [
             (1, 3, 104, "1 fields, where the header has 2", "2"),
             (3, 6, 116, "\"four\" of column a is no int64", "four,v"),
-            (4, 7, 123, "not valid UTF-8", "5,\u{fffd}"),
+            (4, 7, 123, "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding", "5,\u{fffd}"),
             (6, 9, 131, "text follows the closing quote of field 1", "\"7\" ,u"),
         ]
     );

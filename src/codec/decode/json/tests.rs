@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::codec::decode::{RecordDecoder, infer};
-use crate::codec::{Block, Decoded};
+use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
 use crate::model::schema::{Column, Misfit, TableSchema, Unknown, type_name};
 use crate::model::settings::{CsvReadSettings, Encoding};
@@ -25,7 +25,7 @@ fn csv() -> CsvReadSettings {
 }
 
 fn block(text: impl Into<Vec<u8>>) -> Block {
-    Block { bytes: Bytes::from(text.into()), offset: 100, line: 2 }
+    Block { bytes: Bytes::from(text.into()), offset: 100, line: 2, line_end: LineEnd::Newline }
 }
 
 fn infer_of(format: Format, text: &str) -> TableSchema {

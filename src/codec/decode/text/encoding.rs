@@ -17,6 +17,8 @@ pub(super) struct Transcoder {
     consumed: u64,
     /// Bytes of a byte order mark that was taken off UTF-8 text: they count in offsets.
     mark_bytes: u64,
+    /// Whether the text may be of another encoding.
+    csv: bool,
 }
 
 enum State {
@@ -26,10 +28,10 @@ enum State {
 }
 
 impl Transcoder {
-    /// `at_start`: whether the text's first bytes come, where a byte order mark may stand.
-    pub(super) fn new(encoding: Encoding, at_start: bool) -> Transcoder {
+    /// `at_start`: whether the text's first bytes come, where a byte order mark may stand. `csv`: whether the encoding is the user's.
+    pub(super) fn new(encoding: Encoding, at_start: bool, csv: bool) -> Transcoder {
         let state = if at_start { State::Head } else { State::Pass };
-        Transcoder { encoding, head: Vec::new(), state, consumed: 0, mark_bytes: 0 }
+        Transcoder { encoding, head: Vec::new(), state, consumed: 0, mark_bytes: 0, csv }
     }
 
     pub(super) fn mark_bytes(&self) -> u64 {
@@ -78,7 +80,10 @@ impl Transcoder {
         };
         let encoding = match (self.encoding, marked) {
             (Encoding::Utf8, Some(_)) => {
-                let reason = "the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16";
+                let reason = match self.csv {
+                    true => "the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16",
+                    false => "the text begins with a utf-16 byte order mark, and json is read as utf-8 alone; convert the object",
+                };
                 return Err(DecodeError::Bad { reason: reason.to_owned(), position: Some(Position { line: Some(1), offset: 0 }) });
             }
             (Encoding::Utf8, None) => {
@@ -135,7 +140,7 @@ mod tests {
 
     fn check(encoding: Encoding, input: &[u8], expected: Result<&str, &str>) {
         for step in [1, 2, 3, 100] {
-            let mut transcoder = Transcoder::new(encoding, true);
+            let mut transcoder = Transcoder::new(encoding, true, true);
             let mut text = Vec::new();
             let mut pieces: Vec<Bytes> = input.chunks(step).map(Bytes::copy_from_slice).collect();
             pieces.push(Bytes::new());

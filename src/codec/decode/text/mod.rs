@@ -110,9 +110,9 @@ impl TextReader {
             return Err(DecodeError::Bad { reason, position: None });
         }
         let line = if start == 0 { 1 } else { 0 };
-        let splitter = Splitter::new(Scan::Lines, options.record_bytes_max, options.first_byte(), line);
+        let splitter = Splitter::new(lines(csv), options.record_bytes_max, options.first_byte(), line);
         Ok(TextReader {
-            transcoder: Transcoder::new(encoding, start == 0),
+            transcoder: Transcoder::new(encoding, start == 0, csv),
             splitter,
             dialect,
             head: Bytes::new(),
@@ -245,7 +245,9 @@ impl TextReader {
                     }
                     self.splitter.skip_bytes(self.transcoder.mark_bytes());
                     self.phase = if self.dialect.is_some() { Phase::Rows(self.options.csv.skip_rows) } else { Phase::Body };
-                    self.begin_records();
+                    if self.dialect.is_none() {
+                        self.begin_records();
+                    }
                 }
                 Phase::Slice => match self.splitter.cut(1)? {
                     Some(_) => {
@@ -258,13 +260,13 @@ impl TextReader {
                     self.phase = Phase::Header;
                     self.begin_records();
                 }
-                Phase::Rows(rows) => {
-                    self.splitter.scan = Scan::Lines;
-                    match self.splitter.cut(1)? {
-                        Some(_) => self.phase = Phase::Rows(rows - 1),
-                        None => return Ok(self.done_if_finished()),
+                Phase::Rows(rows) => match self.splitter.cut(1)? {
+                    Some(_) => self.phase = Phase::Rows(rows - 1),
+                    None => {
+                        let done = self.done_if_finished();
+                        return if self.phase == Phase::Done { self.skipped_all(rows).map(|()| done) } else { Ok(done) };
                     }
-                }
+                },
                 Phase::Header if !self.options.csv.header => self.phase = Phase::Body,
                 Phase::Header => match self.splitter.cut(1)? {
                     Some(record) => self.read_header(record)?,
@@ -290,6 +292,17 @@ impl TextReader {
         }
     }
 
+    /// An object that ends while rows are skipped is none of those that `skipRows` was written for, unless there is nothing in it.
+    fn skipped_all(&self, left: u64) -> Result<(), DecodeError> {
+        if self.splitter.offset() == self.transcoder.mark_bytes() {
+            return Ok(());
+        }
+        let skipped = self.options.csv.skip_rows;
+        let reason =
+            format!("it ends after {} lines, and source.csv.skipRows skips {skipped}, so that nothing of it is read", skipped - left);
+        Err(DecodeError::Bad { reason, position: None })
+    }
+
     fn begin_records(&mut self) {
         self.splitter.scan = match (self.options.format, self.dialect) {
             (_, Some(dialect)) => Scan::Records(RecordScan::new(dialect)),
@@ -313,7 +326,8 @@ impl TextReader {
         Ok(())
     }
 
-    /// Names the columns of csv without a header after the first record. False: the block has no record yet, and says nothing.
+    /// Names the columns of csv without a header after the first record. False: the block says nothing, as it is blank lines and comments. Any
+    /// record makes columns, also one that is bad, so that nothing is passed over.
     fn number_columns(&mut self, block: &Block) -> bool {
         let Some(dialect) = self.dialect else {
             return true;
@@ -337,6 +351,11 @@ impl TextReader {
         }
         None
     }
+}
+
+/// A scan of lines: those of csv end as records do.
+fn lines(csv: bool) -> Scan {
+    if csv { Scan::Records(RecordScan::of_lines()) } else { Scan::Lines }
 }
 
 /// The bytes in which records of a slice begin.

@@ -4,13 +4,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::json::ValueScan;
 use crate::codec::decode::csv::RecordScan;
-use crate::codec::{Block, DecodeError, Position};
+use crate::codec::{Block, DecodeError, LineEnd, Position};
 
 /// Finds ends of records.
 pub(super) enum Scan {
-    /// Every newline.
+    /// Every newline: a carriage return is white space of JSON.
     Lines,
-    /// Newlines outside quotes.
+    /// Line ends outside quotes.
     Records(RecordScan),
     /// Ends of whole JSON values.
     Values(ValueScan),
@@ -43,11 +43,13 @@ pub(super) struct Splitter {
     offset: u64,
     /// Its line, from 1; 0 when unknown.
     line: u64,
+    /// How lines are counted, once one was seen.
+    line_end: Option<LineEnd>,
 }
 
 impl Splitter {
     pub(super) fn new(scan: Scan, record_bytes_max: usize, offset: u64, line: u64) -> Splitter {
-        Splitter { scan, record_bytes_max, carry: BytesMut::new(), chunk: Bytes::new(), ended: false, offset, line }
+        Splitter { scan, record_bytes_max, carry: BytesMut::new(), chunk: Bytes::new(), ended: false, offset, line, line_end: None }
     }
 
     pub(super) fn feed(&mut self, text: Bytes) {
@@ -108,10 +110,12 @@ impl Splitter {
                 self.carry.split().freeze()
             }
         };
-        let block = Block { offset: self.offset, line: self.line, bytes };
+        // A carriage return and its newline are never cut apart.
+        self.line_end = self.line_end.or_else(|| LineEnd::of_first(&bytes));
+        let block = Block { offset: self.offset, line: self.line, line_end: self.line_end.unwrap_or_default(), bytes };
         self.offset += block.bytes.len() as u64;
         if self.line > 0 {
-            self.line += memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
+            self.line += block.line_end.count(&block.bytes);
         }
         Ok(Some(block))
     }
@@ -155,17 +159,20 @@ impl Splitter {
 
     /// The position of a byte of the carry.
     fn position(&self, at: usize) -> Position {
-        let newlines = || memchr::memchr_iter(b'\n', &self.carry[..at]).count() as u64;
-        Position { line: (self.line > 0).then(|| self.line + newlines()), offset: self.offset + at as u64 }
+        Position { line: (self.line > 0).then(|| self.line + self.lines(&self.carry[..at])), offset: self.offset + at as u64 }
+    }
+
+    /// The line ends in a part of the next block.
+    fn lines(&self, text: &[u8]) -> u64 {
+        self.line_end.or_else(|| LineEnd::of_first(&self.carry)).unwrap_or_default().count(text)
     }
 
     /// Errors of scans tell offsets in the chunk.
     fn located(&self, error: DecodeError) -> DecodeError {
         match error {
             DecodeError::Bad { reason, position: Some(Position { offset, .. }) } => {
-                let before = memchr::memchr_iter(b'\n', &self.carry).count();
-                let here = memchr::memchr_iter(b'\n', &self.chunk[..(offset as usize).min(self.chunk.len())]).count();
-                let line = (self.line > 0).then(|| self.line + (before + here) as u64);
+                let here = &self.chunk[..(offset as usize).min(self.chunk.len())];
+                let line = (self.line > 0).then(|| self.line + self.lines(&self.carry) + self.lines(here));
                 let offset = self.offset + self.carry.len() as u64 + offset;
                 DecodeError::Bad { reason, position: Some(Position { line, offset }) }
             }

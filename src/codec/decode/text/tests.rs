@@ -1,4 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::codec::LineEnd;
+use crate::codec::decode::RecordDecoder;
+use crate::model::schema::{TableSchema, Unknown};
 use proptest::prelude::*;
 
 fn options(format: Format) -> TextOptions {
@@ -79,7 +84,46 @@ fn csv_options_come_before_the_header() {
     check(&of, b"junk \"\nmore\n#c\nid\n1\n", Some(&["id"]), &[("1\n", 18, 5)]);
     of.csv.header = false;
     check(&of, b"junk\nmore\n#c,\n1,2\n", Some(&["column_1", "column_2"]), &[("#c,\n1,2\n", 10, 3)]);
-    check(&of, b"junk", None, &[]);
+    check(&of, b"", None, &[]);
+    check(&of, b"junk\nmore\n", None, &[]);
+    check_error(&of, b"junk", "it ends after 1 lines, and source.csv.skipRows skips 2, so that nothing of it is read");
+}
+
+#[test]
+fn lines_end_with_carriage_returns_too() {
+    let mut of = options(Format::Csv);
+    check(
+        &of,
+        b"id,name\r1,aaa\r2,b\r3,\"c\rc\"\r4,d",
+        Some(&["id", "name"]),
+        &[("1,aaa\r2,b\r", 8, 2), ("3,\"c\rc\"\r", 18, 4), ("4,d", 26, 6)],
+    );
+    check(&of, b"id\r\n1111111\r\n2\r\n", Some(&["id"]), &[("1111111\r\n", 4, 2), ("2\r\n", 13, 3)]);
+    check(&of, b"id\r\n111111\r2\r\n3\n", Some(&["id"]), &[("111111\r2\r\n", 4, 2), ("3\n", 14, 3)]);
+    check(&of, b"\r\r\"a\r\nb\",a\r", Some(&["a\r\nb", "a"]), &[]);
+    check_error(&of, b"a\r1\r2\r\"3\r4\r", "the quote that opens on line 4 never closes");
+    of.csv.skip_rows = 2;
+    of.csv.comment = Some(b'#');
+    check(&of, b"junk \"\rmore\r\n#c\rid\r1\r#\r2", Some(&["id"]), &[("1\r#\r2", 19, 5)]);
+    of = options(Format::Csv);
+    of.csv.encoding = Encoding::Utf16Le;
+    let text: Vec<u8> = "é\r1\r".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    check(&of, &text, Some(&["é"]), &[("1\r", 3, 2)]);
+    // White space of JSON.
+    check(&options(Format::Jsonl), b"{\"a\":\r1}\r\n{}\r", None, &[("{\"a\":\r1}\r\n", 0, 1), ("{}\r", 10, 3)]);
+    check(&options(Format::Json), b"{\"a\":1}\r{}\r", None, &[("{\"a\":1}\r{}", 0, 1), ("\r", 10, 2)]);
+}
+
+/// Without a header, the first record names the columns, also where it is none.
+#[test]
+fn records_that_cannot_be_split_are_not_passed_over() {
+    let mut of = options(Format::Csv);
+    of.csv.header = false;
+    of.block_bytes = 100;
+    check(&of, b"1,\"p\"x\n2,\"q\"\n", Some(&["column_1", "column_2"]), &[("1,\"p\"x\n2,\"q\"\n", 0, 1)]);
+    check(&of, b"\"p\"x\n", Some(&["column_1"]), &[("\"p\"x\n", 0, 1)]);
+    of.csv.comment = Some(b'#');
+    check(&of, b"#\n\n", None, &[]);
 }
 
 #[test]
@@ -195,11 +239,111 @@ proptest! {
 
     #[test]
     fn blocks_do_not_depend_on_how_the_text_arrives(
-        text in "([a-c\",\n]{0,6}|\"[a-c,\n]{0,5}\"|[{}\\[\\]: 1]{0,3}){0,30}", step in 1usize..40, block_bytes in 1usize..30,
+        text in "([a-c\",\r\n]{0,6}|\"[a-c,\r\n]{0,5}\"|[{}\\[\\]: 1]{0,3}){0,30}", step in 1usize..40, block_bytes in 1usize..30,
         format in prop_oneof![Just(Format::Csv), Just(Format::Jsonl), Just(Format::Json)],
     ) {
         let of = TextOptions { block_bytes, ..options(format) };
         let whole = read(&of, text.as_bytes(), text.len());
         prop_assert_eq!(read(&of, text.as_bytes(), step), whole);
     }
+
+    /// Lines are shared out between slices wherever these are cut, and whatever ends the lines.
+    #[test]
+    fn lines_of_csv_are_sliced_anywhere(text in "([a-c,]{0,3}(\r|\n|\r\n)){0,8}[a-c]{0,3}", step in 1usize..9, block_bytes in 1usize..9) {
+        let mut of = TextOptions { block_bytes, ..options(Format::Csv) };
+        of.csv.quote = None;
+        of.csv.header = false;
+        let object = text.as_bytes();
+        let whole: Vec<(String, u64)> = lines_of(&read(&TextOptions { slice: None, ..of.clone() }, object, step).expect("valid"));
+        for first in 0..=object.len() as u64 {
+            for second in first..=object.len() as u64 {
+                let mut lines = Vec::new();
+                for (start, end) in [(0, first), (first, second), (second, u64::MAX)] {
+                    let sliced = TextOptions { slice: Some(Slice::Bytes { start, end }), ..of.clone() };
+                    let found = lines_of(&read(&sliced, object, step).expect("valid"));
+                    prop_assert!(found.iter().all(|(_, offset)| (start..end).contains(offset)), "{:?} in {}..{}", found, start, end);
+                    lines.extend(found);
+                }
+                // The first slice leaves blocks of blank lines out, as the whole does.
+                lines.retain(|(line, _)| !line.is_empty());
+                let mut whole = whole.clone();
+                whole.retain(|(line, _)| !line.is_empty());
+                prop_assert_eq!(&lines, &whole, "cut at {} and {}", first, second);
+            }
+        }
+    }
+
+    /// Every record of a text without a header is a row or a bad record, as another way of splitting them counts.
+    #[test]
+    fn no_record_is_passed_over(text in "([a-c]{0,2}|\"[a,\r\n]{0,3}\"|[\",]|\r|\n|\r\n){0,20}", step in 1usize..20, block_bytes in 1usize..40) {
+        let mut of = TextOptions { block_bytes, ..options(Format::Csv) };
+        of.csv.header = false;
+        let (records, open) = records_of(&text);
+        let read = read(&of, text.as_bytes(), step);
+        if open {
+            prop_assert!(read.is_err());
+            return Ok(());
+        }
+        let read = read.expect("valid");
+        let records = records.into_iter().skip_while(|record| record.is_empty()).collect::<Vec<_>>();
+        let width = read.header.as_ref().map_or(0, Vec::len);
+        prop_assert_eq!(width == 0, records.is_empty());
+        let mut counted = 0;
+        for (text, offset, line) in read.blocks {
+            let table = TableSchema { unknown: Unknown::Ignore, ..TableSchema::default() };
+            let decoder = RecordDecoder::new(Format::Csv, &of.csv, read.header.as_deref(), Arc::new(table), &[], 100).expect("options");
+            let decoded = decoder.decode(&Block { bytes: text.into(), offset, line, line_end: LineEnd::Newline }).expect("decodes");
+            counted += decoded.records;
+        }
+        // Blank lines before the first record say nothing; between records they do only in a table of one column.
+        let blank = records.iter().filter(|record| record.is_empty()).count();
+        let expected = if width == 1 { records.len() } else { records.len() - blank };
+        prop_assert!(counted as usize == expected || (width == 1 && counted as usize >= expected), "{} of {:?}", counted, records);
+    }
+}
+
+/// Lines without their ends, and where they begin.
+fn lines_of(read: &Read) -> Vec<(String, u64)> {
+    let mut lines = Vec::new();
+    for (text, offset, _) in &read.blocks {
+        let mut at = 0;
+        for line in text.split_inclusive(['\r', '\n']) {
+            // The newline of a carriage return is no line.
+            if !(line == "\n" && text[..at].ends_with('\r')) {
+                lines.push((line.trim_end_matches(['\r', '\n']).to_owned(), offset + at as u64));
+            }
+            at += line.len();
+        }
+    }
+    lines
+}
+
+/// Records without their ends, character by character, and whether the last is inside quotes.
+fn records_of(text: &str) -> (Vec<String>, bool) {
+    let (mut records, mut record, mut quoted, mut begins) = (Vec::new(), String::new(), false, true);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => chars.next().map_or((), |_| record.push_str("\"\"")),
+            '"' if quoted || begins => {
+                (quoted, begins) = (!quoted, false);
+                record.push(c);
+            }
+            '\r' | '\n' if !quoted => {
+                if c == '\r' && chars.peek() == Some(&'\n') {
+                    chars.next();
+                }
+                records.push(std::mem::take(&mut record));
+                begins = true;
+            }
+            _ => {
+                begins = !quoted && c == ',';
+                record.push(c);
+            }
+        }
+    }
+    if !record.is_empty() {
+        records.push(record);
+    }
+    (records, quoted)
 }
