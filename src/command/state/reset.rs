@@ -7,18 +7,21 @@ use crate::model::cursor::{Cursor, Phase};
 use crate::model::plan::BlobKey;
 use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
-use crate::pipeline::claim;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::sweep::Garbage;
+use crate::pipeline::{attempts, claim};
+use crate::state::blobs::Blobs;
 use crate::state::configmap::content;
+use crate::state::wire::Kind;
 use crate::state::{CursorStore, StateError};
-use crate::store::{ErrorKind, Store};
+use crate::store::ErrorKind;
 
 /// Resets one cursor.
 pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
     let _lock = RunLock::of(sync)?;
     match sync.cursor.store().load().await {
         Ok(Some((cursor, version))) => {
-            let (next, mut done) = forget(sync, stores.destination.as_ref(), cursor).await?;
+            let (next, mut done) = forget(sync, stores, cursor).await?;
             sync.cursor.store().swap(&version, &next).await.map_err(|error| sync.failed(error))?;
             done.push(format!("reset at epoch {}; the next run reads everything", next.epoch));
             Ok(done)
@@ -30,16 +33,25 @@ pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
 }
 
 /// The cursor without its ledger.
-async fn forget(sync: &Sync, destination: &dyn Store, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
-    if cursor.phase != Phase::Idle {
-        let what = match cursor.phase {
-            Phase::Committing => "its files are becoming visible; finish it with `s3sync run`, or give it up with `s3sync state abandon`",
-            _ => "nothing of it is visible yet; finish it with `s3sync run`",
-        };
-        let message = format!("{}: epoch {} is under way (phase {:?}): {what}", sync.loaded.id, cursor.epoch + 1, cursor.phase);
+async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
+    if cursor.phase == Phase::Committing {
+        let message = format!(
+            "{}: epoch {} is under way (phase {:?}): its files are becoming visible; finish it with `s3sync run`, or give it up with `s3sync state \
+             abandon`",
+            sync.loaded.id,
+            cursor.epoch + 1,
+            cursor.phase
+        );
         return Err(RunError::new(RunErrorKind::Failed, message));
     }
+    let destination = stores.destination.as_ref();
     let mut done = Vec::new();
+    let cursor = if cursor.phase == Phase::Running {
+        done.push(format!("epoch {}, of which nothing was visible yet, was given up", cursor.epoch + 1));
+        without_plan(stores, &super::blobs(sync, stores, &cursor), cursor).await?
+    } else {
+        cursor
+    };
     // What is published stays listed, and what is to be removed stays so, as long as the blobs that say it are there.
     let mut kept = async |blob: Option<BlobKey>, what: &str| -> Result<Option<BlobKey>, RunError> {
         let Some(key) = blob else { return Ok(None) };
@@ -79,6 +91,21 @@ async fn forget(sync: &Sync, destination: &dyn Store, cursor: Cursor) -> Result<
         ..cursor
     };
     Ok((next, done))
+}
+
+/// The cursor without the epoch that was planned under it. What its attempts left is removed by the next run, as that of a plan which a run
+/// gives up.
+async fn without_plan(stores: &Stores, blobs: &Blobs, cursor: Cursor) -> Result<Cursor, RunError> {
+    let epoch = cursor.epoch + 1;
+    let left = attempts::leavings(stores.destination.as_ref(), blobs, epoch).await?;
+    let mut garbage: Garbage = match &cursor.garbage {
+        Some(key) => blobs.get_one(key, Kind::Garbage).await?,
+        None => Garbage::default(),
+    };
+    garbage.uploads.extend(left.uploads);
+    garbage.blobs.extend(left.blobs);
+    let named = blobs.put_one(epoch, Kind::Garbage, &garbage).await?;
+    Ok(Cursor { phase: Phase::Idle, plan: None, decision: None, garbage: Some(named), ..cursor })
 }
 
 /// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says that it stood.
