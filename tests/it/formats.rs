@@ -424,3 +424,34 @@ result = [chunks([path]) == chunks(out), rows([path]) == rows(out), len(chunks(o
         assert_eq!(python(compare, object), json!([true, true, 2]), "{writer}");
     }
 }
+
+#[test]
+fn a_timestamp_without_a_zone_is_wall_clock_time_in_every_format() {
+    let site = Site::directory();
+    let schema = json!({"columns": [{"name": "at", "type": "timestamp(us, no zone)"}]});
+    let to = |format: &str| json!({"schema": schema, "destination": {"format": format, "path": format!("{format}/{{{{UUID}}}}")}});
+    site.put("t/a.csv", "at\n2026-01-02T03:04:05.000006\n");
+    site.put("t/b.jsonl", "{\"at\": \"2026-01-02 03:04:05.000006\"}\n");
+    for format in ["parquet", "csv", "jsonl"] {
+        site.manifest(&[site.sync(format, to(format))]);
+        site.run_ok();
+    }
+    assert_eq!(site.types("parquet"), json!({"at": "timestamp[us]"}));
+    let wall = "2026-01-02T03:04:05.000006";
+    for format in ["csv", "jsonl"] {
+        let key = site.keys().into_iter().find(|key| key.starts_with(format)).expect("published");
+        let text = std::fs::read_to_string(site.path("data/lake").join(key)).expect("text");
+        assert!(text.matches(wall).count() == 2 && !text.contains('Z'), "{format}: {text}");
+    }
+    // Back from parquet, under the name that `tables` prints.
+    let key = site.keys().into_iter().find(|key| key.starts_with("parquet")).expect("published");
+    let again = Site::directory();
+    again.put("t/a.parquet", std::fs::read(site.path("data/lake").join(key)).expect("there"));
+    again.only(to("jsonl"));
+    again.start(&["tables"], &[]).wait().expect(0).says(&["at  timestamp(us, no zone)"]);
+    again.run_ok();
+    assert_eq!(again.sql("", "select distinct \"at\" from read_json_auto(FILES)").to_string().matches("03:04:05").count(), 1);
+    // An offset says another thing than a clock on a wall.
+    again.put("t/z.csv", "at\n2026-01-02T03:04:05Z\n");
+    again.run_fails(4).says(&["t/z.csv", "line 2"]);
+}

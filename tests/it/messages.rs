@@ -197,3 +197,51 @@ fn data_beside_manifests_is_no_manifest() {
     crate::support::Running::start(&site.path(""), &["validate", "-f", "."], &[]).wait().expect(0);
     crate::support::Running::start(&site.path(""), &["validate", "-f", "lines.json"], &[]).wait().expect(2);
 }
+
+/// A prefix of which little or nothing is read must not look like success without a word.
+#[test]
+fn what_is_passed_over_is_counted_by_reason() {
+    let site = over(json!({"source": {"exclude": ["**/old/**"], "tables": {"include": ["t"]}}, "destination": {"format": "jsonl"}}));
+    for key in ["t/README.md", "t/notes.txt", "t/x.txt", "t/_SUCCESS", "t/old/a.csv", "u/a.csv"] {
+        site.put(key, "id\n1\n");
+    }
+    let expected = json!({"unknownExtension": 4, "excluded": 1, "otherTable": 1});
+    let text = "passed over: 4 of no known extension (.txt 2, .md 1, none 1), 1 in source.exclude, 1 of tables not in tables.include";
+    for round in 0..3 {
+        if round == 1 {
+            site.put("t/a.csv", "id\n1\n");
+        }
+        for verb in ["tables", "plan", "run"] {
+            look(&site, verb).expect(0).says(&[text]);
+            let shown = site.start(&[verb], &["-o", "json"]).wait().expect(0).json();
+            assert_eq!(shown["syncs"][0]["passedOver"], expected, "{verb} in round {round}");
+        }
+    }
+    // Whatever the key says, where the format is given.
+    let all = over(json!({"source": {"format": "csv"}, "destination": {"format": "jsonl"}}));
+    for key in ["t/a.csv", "t/b.txt", "t/c.txt"] {
+        all.put(key, "id\n1\n");
+    }
+    for verb in ["plan", "tables"] {
+        look(&all, verb).expect(0).says(&["source.format reads all of .csv (1), .txt (2)"]);
+        let shown = all.start(&[verb], &["-o", "json"]).wait().expect(0).json();
+        assert_eq!(shown["syncs"][0]["tables"][0]["extensions"], json!({".csv": 1, ".txt": 2}));
+    }
+}
+
+#[test]
+fn an_error_of_a_store_names_the_end_and_where_it_is_described() {
+    for (spec, code, part) in [
+        (json!({"source": {"bucket": "nowhere"}, "destination": {"format": "csv"}}), 3, "(spec.source at sync.yaml:"),
+        (json!({"destination": {"format": "csv", "endpoint": "file:./sync.yaml"}}), 1, "(spec.destination at sync.yaml:"),
+        (
+            json!({"source": {"profile": "nosuch", "endpoint": "http://127.0.0.1:1"}, "destination": {"format": "csv"}}),
+            3,
+            "the profile \"nosuch\" gives no credentials",
+        ),
+    ] {
+        let site = over(spec);
+        site.put("t/a.csv", "id\n1\n");
+        site.run().expect(code).says(&[part]);
+    }
+}

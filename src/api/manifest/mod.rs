@@ -189,10 +189,10 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
 }
 
 /// Syncs that would write each other's keys. Each is told once, beside the first that it meets.
-fn common_outputs(syncs: &[CheckedSync]) -> Vec<ManifestError> {
+fn common_outputs<'a>(syncs: &'a [CheckedSync]) -> Vec<ManifestError> {
     let mut errors = Vec::new();
     for (at, sync) in syncs.iter().enumerate() {
-        let common = |earlier: &CheckedSync| Some((earlier.clone(), validate::common_output(&sync.resolved, &earlier.resolved)?));
+        let common = |earlier: &'a CheckedSync| validate::common_output(&sync.resolved, &earlier.resolved).map(|keys| (earlier, keys));
         let Some((earlier, keys)) = syncs[..at].iter().find_map(common) else { continue };
         let path = if sync.sync.spec.destination.uri.is_some() { "spec.destination.uri" } else { "spec.destination.path" };
         let bucket = &sync.resolved.settings.destination.bucket;

@@ -10,9 +10,9 @@ use crate::pipeline::error::RunError;
 use crate::state::blobs::Blobs;
 use crate::store::{ErrorKind, Head, Store};
 
-/// Files that are looked at: a HEAD each, some seconds in all. Of more files as many are looked at, spread evenly, which shows a table or
-/// a directory that was removed, and not a single file.
-const LOOKED_MAX: usize = 1000;
+/// Files that are looked at: a HEAD each, with every run that finds nothing new, so that a sync of every minute pays for few. Of more files
+/// as many are looked at, spread evenly, which shows a table or a directory that was removed, and not a single file.
+const LOOKED_MAX: usize = 100;
 
 /// Looks under way at once.
 const LOOKS_AT_ONCE: usize = 16;

@@ -14,7 +14,6 @@ use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
 use crate::state::{StateError, Version};
-use crate::store::Store;
 
 impl<'a> Lead<'a> {
     /// Everything that must hold before anything is read.
@@ -25,7 +24,7 @@ impl<'a> Lead<'a> {
         let (store, blobs) = (context.destination.as_ref(), blobs(context, &cursor));
         let settings = settings_in_force(context, &cursor, &blobs).await?;
         let held = claim::hold(store, &settings, &cursor, &context.owner).await?;
-        let cursor = take_place(store, cursor, held.key()).await;
+        let (cursor, version) = take_place(context, cursor, version, held.key()).await?;
         Ok(Lead { context, summary, blobs, cursor, version, held, changed: BTreeSet::new() })
     }
 }
@@ -41,14 +40,19 @@ async fn settings_in_force(context: &Context, cursor: &Cursor, blobs: &Blobs) ->
 
 /// The cursor with the claim that it holds now; one that it held before (of another path, or of other globs) is given back. A failure
 /// leaves an old claim behind, which its sentence tells how to take over, and no run should fail for it.
-async fn take_place(store: &dyn Store, cursor: Cursor, key: &str) -> Cursor {
-    if let Some(BlobKey(before)) = cursor.claim.as_ref().filter(|before| before.0 != key)
-        && let Err(error) = claim::give_back(store, before, &cursor.state_id).await
-    {
-        tracing::warn!(claim = before, "a claim of before cannot be given back: {error}");
-        return cursor;
+async fn take_place(context: &Context, cursor: Cursor, version: Version, key: &str) -> Result<(Cursor, Version), RunError> {
+    let next = Cursor { claim: Some(BlobKey(key.to_owned())), ..cursor.clone() };
+    match &cursor.claim {
+        Some(BlobKey(before)) if before != key => {
+            if let Err(error) = claim::give_back(context.destination.as_ref(), before, &cursor.state_id).await {
+                tracing::warn!(claim = before, "a claim of before cannot be given back: {error}");
+                return Ok((cursor, version));
+            }
+            swapped(context, &version, next).await
+        }
+        // Written with the next step of the run.
+        _ => Ok((next, version)),
     }
-    Cursor { claim: Some(BlobKey(key.to_owned())), ..cursor }
 }
 
 /// The blobs of a cursor.
