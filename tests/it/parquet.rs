@@ -142,3 +142,28 @@ fn an_object_without_rows_constrains_nothing() {
         }
     }
 }
+
+/// Columns that are encrypted under a plain footer look like damage, and are not.
+#[test]
+fn encrypted_columns_are_named() {
+    let code = r#"
+import pyarrow.parquet.encryption as pe
+class Kms(pe.KmsClient):
+    def __init__(self, config):
+        super().__init__()
+    def wrap_key(self, key, master):
+        return base64.b64encode(key)
+    def unwrap_key(self, wrapped, master):
+        return base64.b64decode(wrapped)
+factory = pe.CryptoFactory(Kms)
+config = pe.EncryptionConfiguration(footer_key="footer", column_keys={"key": ["secret"]}, plaintext_footer=True)
+pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+table = pa.table({"id": pa.array([1, 2]), "secret": pa.array(["a", "b"])})
+with pq.ParquetWriter(path, table.schema, encryption_properties=factory.file_encryption_properties(pe.KmsConnectionConfig(), config)) as writer:
+    writer.write_table(table)
+"#;
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "parquet"}}));
+    python(code, json!({"path": site.path("data/raw/t/a.parquet")}));
+    site.run_fails(4).says(&["t/a.parquet", "its columns are encrypted (secret)", "source.exclude"]);
+}

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::DecodeResult;
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{
-    FooterTail, PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataPushDecoder, ParquetStatisticsPolicy,
-};
+use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
-use super::bad;
+use super::mend::mended;
+use super::{bad, thrift};
 use crate::codec::DecodeError;
 use crate::codec::caught::caught;
 
@@ -65,35 +63,52 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
     if (tail.len() as u64) < needed {
         return Ok(Footer::NeedsTail(needed));
     }
-    let with_statistics = match length <= STATISTICS_FOOTER_BYTES {
-        true => caught(|| decode(tail.clone(), size, ParquetStatisticsPolicy::KeepAll)).ok(),
-        false => None,
-    };
-    let metadata = match with_statistics {
-        Some(metadata) => metadata,
-        None => caught(|| decode(tail, size, ParquetStatisticsPolicy::SkipAll))?,
-    };
+    let footer = tail.slice(tail.len() - needed as usize..tail.len() - FOOTER_SIZE);
+    refuse_encrypted(&footer)?;
+    let metadata = decode_any(&footer).or_else(|error| match thrift::known_part(&footer) {
+        Some(known) => decode_any(&known.into()).map_err(|_| error),
+        None => Err(error),
+    })?;
+    let metadata = mended(metadata, end - length);
     check(&metadata, end - length)?;
     Ok(Footer::Done(Arc::new(metadata)))
 }
 
-fn decode(tail: Bytes, size: u64, statistics: ParquetStatisticsPolicy) -> Result<ParquetMetaData, DecodeError> {
-    let corrupt = |error: parquet::errors::ParquetError| bad(format!("its footer is corrupt: {error}"));
+/// Decodes a footer, with its statistics where it is small and they can be read.
+fn decode_any(footer: &Bytes) -> Result<ParquetMetaData, DecodeError> {
+    let with_statistics = match footer.len() as u64 <= STATISTICS_FOOTER_BYTES {
+        true => caught(|| decode(footer, ParquetStatisticsPolicy::KeepAll)).ok(),
+        false => None,
+    };
+    match with_statistics {
+        Some(metadata) => Ok(metadata),
+        None => caught(|| decode(footer, ParquetStatisticsPolicy::SkipAll)),
+    }
+}
+
+fn decode(footer: &Bytes, statistics: ParquetStatisticsPolicy) -> Result<ParquetMetaData, DecodeError> {
     let options = ParquetMetaDataOptions::new()
         // They tell how many pages a column chunk has.
         .with_encoding_stats_as_mask(false)
         .with_column_stats_policy(statistics)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
-    let mut decoder = ParquetMetaDataPushDecoder::try_new(size)
-        .map_err(corrupt)?
-        .with_page_index_policy(PageIndexPolicy::Skip)
-        .with_metadata_options(Some(Arc::new(options)));
-    decoder.push_range(size - tail.len() as u64..size, tail).map_err(corrupt)?;
-    match decoder.try_decode().map_err(corrupt)? {
-        DecodeResult::Data(metadata) => Ok(metadata),
-        // All that the footer's own length asks for was there.
-        DecodeResult::NeedsData(_) | DecodeResult::Finished => Err(bad("its footer is corrupt: it has no end")),
+    ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options))
+        .map_err(|error| bad(format!("its footer is corrupt: {error}")))
+}
+
+/// Columns may be encrypted under a footer that is not.
+fn refuse_encrypted(footer: &[u8]) -> Result<(), DecodeError> {
+    const NAMES_MAX: usize = 3;
+    let encrypted = thrift::encrypted_columns(footer);
+    if encrypted.is_empty() {
+        return Ok(());
     }
+    let more = encrypted.len().saturating_sub(NAMES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Err(bad(format!(
+        "its columns are encrypted ({}{more}), and there is no way to give a key: write it without encryption, or leave it out with source.exclude",
+        encrypted[..encrypted.len().min(NAMES_MAX)].join(", ")
+    )))
 }
 
 /// What the readers of the parquet crate take for granted: sizes are not negative, and column chunks end before the footer, at `end`.
@@ -112,6 +127,13 @@ fn check(metadata: &ParquetMetaData, end: u64) -> Result<(), DecodeError> {
             if column.file_path().is_some_and(|path| !path.is_empty()) {
                 return Err(bad(format!(
                     "column {path} lies in another file, and an object is read by itself: write the columns into one file"
+                )));
+            }
+            if column.column_descr().max_rep_level() == 0 && column.num_values() != group.num_rows() {
+                return Err(bad(format!(
+                    "its footer is corrupt: column {path} of row group {ordinal} has {} values for {} rows",
+                    column.num_values(),
+                    group.num_rows()
                 )));
             }
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());

@@ -13,9 +13,11 @@
 mod decoder;
 mod footer;
 mod groups;
+mod mend;
 mod misfits;
 mod pages;
 mod plan;
+mod thrift;
 mod types;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Objects written by the parquet crate, read back in every way.
 
 mod corrupt;
+mod footers;
 mod misfits;
 mod slices;
 mod types;
