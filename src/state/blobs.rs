@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use futures::stream::BoxStream;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::proof::{Chunks, Proof, digest};
 use super::wire::{BlobReader, BlobWriter, Kind, WireError};
 use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision};
 use crate::model::plan::{BlobKey, Plan, PlannedObject};
-use crate::store::{Condition, ErrorKind, Store, StoreError};
+use crate::store::{Condition, Store, StoreError};
 
 /// One line of a committed manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +37,17 @@ pub enum ManifestLine {
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Arc<dyn Store>,
+    /// The state prefix, which other syncs may share.
+    root: String,
+    /// This cursor's directory in it.
     prefix: String,
 }
+
+/// An attempt's manifest holds a line for each file and for each object that was left out; this is a million of them, compressed.
+const ATTEMPT_BYTES_MAX: u64 = 64 << 20;
+
+/// The text of an attempt's manifest that nothing proves.
+const UNPROVEN_LINE_BYTES_MAX: usize = 64 << 20;
 
 /// What can go wrong with a blob.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +81,18 @@ pub enum BlobError {
 impl Blobs {
     /// The blobs of the cursor with `state_id`, under `state_prefix` of the destination bucket.
     pub fn new(store: Arc<dyn Store>, state_prefix: &str, state_id: &str) -> Self {
-        Self { store, prefix: format!("{}/{state_id}", state_prefix.trim_end_matches('/')) }
+        let root = state_prefix.trim_end_matches('/').to_owned();
+        Self { store, prefix: format!("{root}/{state_id}"), root }
+    }
+
+    /// The state prefix, without a `/` at its end.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Whether a key lies in this cursor's directory.
+    pub fn holds(&self, key: &str) -> bool {
+        key.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// The bucket that they lie in.
@@ -117,8 +136,7 @@ impl Blobs {
 
     /// Writes what [`BlobWriter::finish`] gave.
     pub async fn put_bytes(&self, epoch: u64, kind: Kind, bytes: Vec<u8>) -> Result<BlobKey, BlobError> {
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = format!("{}/{epoch}/{}-{digest}.s3sync", self.prefix, kind.word());
+        let key = format!("{}/{epoch}/{}-{}.s3sync", self.prefix, kind.word(), digest(&bytes));
         self.store.put(&key, Bytes::from(bytes), Condition::Any).await?;
         Ok(BlobKey(key))
     }
@@ -132,14 +150,21 @@ impl Blobs {
 
     /// Reads a blob of one line.
     pub async fn get_one<T: DeserializeOwned>(&self, key: &BlobKey, kind: Kind) -> Result<T, BlobError> {
-        let mut lines = self.lines(key, kind);
-        let value = lines.next().await?;
-        value.ok_or_else(|| self.nonsense(key, "it has no line".into()))
+        self.one(key, self.lines(key, kind)).await
     }
 
-    /// Reads a blob line by line, in bounded memory.
+    async fn one<T: DeserializeOwned>(&self, key: &BlobKey, mut lines: Lines) -> Result<T, BlobError> {
+        let value = lines.next().await?;
+        let value = value.ok_or_else(|| self.nonsense(key, "it has no line".into()))?;
+        match lines.next::<IgnoredAny>().await? {
+            None => Ok(value),
+            Some(_) => Err(self.nonsense(key, "it has more than one line".into())),
+        }
+    }
+
+    /// Reads a blob line by line, in bounded memory. A blob that is not what its name says gives no line.
     pub fn lines(&self, key: &BlobKey, kind: Kind) -> Lines {
-        Lines { blobs: self.clone(), key: key.clone(), reader: BlobReader::new(kind), body: Body::Unopened }
+        Lines { blobs: self.clone(), key: key.clone(), kind, reader: BlobReader::new(kind), body: Body::Unopened }
     }
 
     /// Writes a plan's root.
@@ -183,7 +208,9 @@ impl Blobs {
 
     /// Reads an attempt's manifest.
     pub async fn get_attempt(&self, key: &BlobKey) -> Result<AttemptManifest, BlobError> {
-        self.get_one(key, Kind::Attempt).await
+        let reader = BlobReader::new(Kind::Attempt).with_line_bytes_max(UNPROVEN_LINE_BYTES_MAX);
+        let body = Body::Open(self.open(key, &Proof::None(ATTEMPT_BYTES_MAX)).await?);
+        self.one(key, Lines { blobs: self.clone(), key: key.clone(), kind: Kind::Attempt, reader, body }).await
     }
 
     /// Writes a committed manifest: the header, the objects of each shard, the files.
@@ -224,13 +251,14 @@ impl Blobs {
 pub struct Lines {
     blobs: Blobs,
     key: BlobKey,
+    kind: Kind,
     reader: BlobReader,
     body: Body,
 }
 
 enum Body {
     Unopened,
-    Open(BoxStream<'static, Result<Bytes, StoreError>>),
+    Open(Chunks),
     Ended,
 }
 
@@ -244,28 +272,21 @@ impl Lines {
             match &mut self.body {
                 Body::Ended => return Ok(None),
                 Body::Open(bytes) => match bytes.try_next().await? {
-                    Some(bytes) => self.reader.feed(&bytes).map_err(|error| self.wire(error))?,
+                    Some(bytes) => self.reader.feed(bytes).map_err(|error| self.wire(error))?,
                     None => {
                         self.body = Body::Ended;
                         self.reader.end().map_err(|error| self.wire(error))?;
                     }
                 },
-                Body::Unopened => self.body = Body::Open(open(&self.blobs, &self.key).await?),
+                Body::Unopened => {
+                    let proof = self.blobs.named_digest(&self.key, self.kind)?;
+                    self.body = Body::Open(self.blobs.open(&self.key, &proof).await?);
+                }
             }
         }
     }
 
     fn wire(&self, error: WireError) -> BlobError {
         self.blobs.nonsense(&self.key, error.to_string())
-    }
-}
-
-async fn open(blobs: &Blobs, key: &BlobKey) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, BlobError> {
-    match blobs.store.get(&key.0, None, None).await {
-        Ok(body) => Ok(body.bytes),
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            Err(BlobError::Missing { place: blobs.store.place().to_owned(), key: key.0.clone() })
-        }
-        Err(error) => Err(error.into()),
     }
 }

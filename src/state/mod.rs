@@ -5,6 +5,7 @@ pub mod configmap;
 pub mod file;
 pub mod ledger;
 pub mod memory;
+mod proof;
 pub mod wire;
 
 use std::time::Duration;

@@ -5,8 +5,10 @@
 
 use std::io::Write;
 
+use bytes::{Buf, Bytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use crate::model::cursor::Cursor;
 
@@ -21,6 +23,15 @@ pub const CURSOR_BYTES_MAX: usize = 1 << 20;
 
 /// One line of a blob: a plan root of 10,000 tables is one of the longest. More is not one of ours.
 const LINE_BYTES_MAX: usize = 256 << 20;
+
+/// A blob's first line; ours have less than half of it.
+const HEADER_BYTES_MAX: usize = 128;
+
+/// Text made at once while a line is looked for: some hundred entries of a ledger, one block of zstd.
+const STEP_BYTES: usize = 128 << 10;
+
+/// The largest window of a frame: ours have at most 2 MiB at [`LEVEL`], and a decoder takes what a frame asks for.
+const WINDOW_LOG_MAX: u32 = 23;
 
 /// What a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,69 +113,124 @@ impl BlobWriter {
     }
 }
 
-/// Reads a blob as its bytes come; holds one piece of decompressed text.
+/// Reads a blob as its bytes come. Text is made a step at a time and only while there is no whole line, so that a frame of a few bytes that
+/// stands for gigabytes costs a line's bound and no more.
 pub struct BlobReader {
     kind: Kind,
+    line_bytes_max: usize,
     header: Vec<u8>,
-    decoder: Option<zstd::stream::write::Decoder<'static, Vec<u8>>>,
+    decoder: Option<Decoder<'static>>,
+    /// Compressed bytes that were fed and not yet read.
+    input: Bytes,
+    text: Vec<u8>,
+    /// Where the next line begins in `text`, and how far that was searched for its end.
     at: usize,
+    searched: usize,
     lines: u64,
-    ended: bool,
+    frame_ended: bool,
+    /// Whether the last line was there, and counted the others right.
+    ended: Option<bool>,
 }
 
 impl BlobReader {
     /// A reader that accepts only blobs of `kind`.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, header: Vec::new(), decoder: None, at: 0, lines: 0, ended: false }
+        Self {
+            kind,
+            line_bytes_max: LINE_BYTES_MAX,
+            header: Vec::new(),
+            decoder: None,
+            input: Bytes::new(),
+            text: Vec::new(),
+            at: 0,
+            searched: 0,
+            lines: 0,
+            frame_ended: false,
+            ended: None,
+        }
     }
 
-    /// Takes the next bytes.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        let mut rest = bytes;
+    /// The same with another bound on a line.
+    pub fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
+        Self { line_bytes_max, ..self }
+    }
+
+    /// Takes the next bytes. Those before are read: [`BlobReader::line`] has asked for more.
+    pub fn feed(&mut self, mut bytes: Bytes) -> Result<(), WireError> {
         if self.decoder.is_none() {
-            let Some(end) = memchr::memchr(b'\n', rest) else {
-                self.header.extend_from_slice(rest);
-                return if self.header.len() > 64 { Err(WireError("it does not begin as one of ours".into())) } else { Ok(()) };
-            };
-            self.header.extend_from_slice(&rest[..end]);
-            rest = &rest[end + 1..];
+            let end = memchr::memchr(b'\n', &bytes);
+            self.header.extend_from_slice(&bytes[..end.unwrap_or(bytes.len()).min(HEADER_BYTES_MAX + 1)]);
+            if self.header.len() > HEADER_BYTES_MAX {
+                return Err(WireError("it does not begin as one of ours".into()));
+            }
+            let Some(end) = end else { return Ok(()) };
+            bytes.advance(end + 1);
             self.check_header()?;
-            let decoder = zstd::stream::write::Decoder::new(Vec::new());
-            self.decoder = Some(decoder.map_err(|error| WireError(error.to_string()))?);
+            let made = Decoder::new().and_then(|mut decoder| {
+                decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+                Ok(decoder)
+            });
+            self.decoder = Some(made.map_err(|error| WireError(error.to_string()))?);
         }
-        let decoder = self.decoder.as_mut().expect("made above");
-        let text = decoder.get_mut();
-        text.drain(..self.at);
-        self.at = 0;
-        if text.len() > LINE_BYTES_MAX {
-            return Err(WireError("a line of it is too long".into()));
-        }
-        decoder.write_all(rest).and_then(|()| decoder.flush()).map_err(|error| WireError(format!("it does not decompress: {error}")))
+        assert!(self.input.is_empty(), "what was fed before is read first");
+        self.input = bytes;
+        Ok(())
     }
 
     /// The next whole line; `None`: feed more.
     pub fn line<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
-        let Some(decoder) = &self.decoder else { return Ok(None) };
-        let text = &decoder.get_ref()[self.at..];
-        let Some(end) = memchr::memchr(b'\n', text) else { return Ok(None) };
-        if text[0] == b'#' {
-            self.ended = text[1..end] == *self.lines.to_string().as_bytes();
-            self.at += end + 1;
-            return Ok(None);
+        loop {
+            let Some(length) = memchr::memchr(b'\n', &self.text[self.searched..]) else {
+                self.searched = self.text.len();
+                if self.inflate()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let end = self.searched + length;
+            let line = &self.text[self.at..end];
+            (self.at, self.searched) = (end + 1, end + 1);
+            if self.ended.is_some() {
+                return Err(WireError("it goes on behind its end".into()));
+            }
+            if line.first() == Some(&b'#') {
+                self.ended = Some(line[1..] == *self.lines.to_string().as_bytes());
+                continue;
+            }
+            let value = serde_json::from_slice(line).map_err(|error| WireError(format!("a line of it does not parse: {error}")))?;
+            self.lines += 1;
+            return Ok(Some(value));
         }
-        let value = serde_json::from_slice(&text[..end]).map_err(|error| WireError(format!("a line of it does not parse: {error}")))?;
-        self.at += end + 1;
-        self.lines += 1;
-        Ok(Some(value))
+    }
+
+    /// Makes some more text; false when that takes more bytes.
+    fn inflate(&mut self) -> Result<bool, WireError> {
+        let Some(decoder) = &mut self.decoder else { return Ok(false) };
+        if self.frame_ended {
+            return match self.input.is_empty() {
+                true => Ok(false),
+                false => Err(WireError("it goes on behind its end".into())),
+            };
+        }
+        self.text.drain(..self.at);
+        (self.searched, self.at) = (self.searched - self.at, 0);
+        if self.text.len() > self.line_bytes_max {
+            return Err(WireError("a line of it is too long".into()));
+        }
+        let before = self.text.len();
+        self.text.resize(before + STEP_BYTES, 0);
+        let step = decoder.run_on_buffers(&self.input, &mut self.text[before..]);
+        let step = step.map_err(|error| WireError(format!("it does not decompress: {error}")))?;
+        self.text.truncate(before + step.bytes_written);
+        self.input.advance(step.bytes_read);
+        self.frame_ended = step.remaining == 0;
+        Ok(step.bytes_read + step.bytes_written > 0)
     }
 
     /// Checks that the bytes ended where a blob ends.
     pub fn end(&self) -> Result<(), WireError> {
-        let text = self.decoder.as_ref().map(|decoder| &decoder.get_ref()[self.at..]);
-        match text {
-            Some([]) if self.ended => Ok(()),
-            _ => Err(WireError("it ends in the middle".into())),
-        }
+        let whole = self.frame_ended && self.input.is_empty() && self.at == self.text.len();
+        if whole && self.ended == Some(true) { Ok(()) } else { Err(WireError("it ends in the middle".into())) }
     }
 
     fn check_header(&self) -> Result<(), WireError> {
@@ -218,7 +284,7 @@ mod tests {
             let mut reader = BlobReader::new(Kind::Shard);
             let mut seen = 0u32;
             for bytes in blob.chunks(step) {
-                reader.feed(bytes).unwrap();
+                reader.feed(Bytes::copy_from_slice(bytes)).unwrap();
                 while let Some((number, text)) = reader.line::<(u32, String)>().unwrap() {
                     assert_eq!((number, text), (seen, "key".repeat(seen as usize % 7)));
                     seen += 1;
@@ -233,7 +299,7 @@ mod tests {
     fn what_is_not_ours_is_refused() {
         let read = |bytes: &[u8]| -> Result<(), WireError> {
             let mut reader = BlobReader::new(Kind::Plan);
-            reader.feed(bytes)?;
+            reader.feed(Bytes::copy_from_slice(bytes))?;
             while reader.line::<u32>()?.is_some() {}
             reader.end()
         };
@@ -246,10 +312,41 @@ mod tests {
             (&good[..good.len() - 4], "it ends in the middle"),
             (&b"s3sync plan 2\n"[..], "it has version 2, this build reads 1: a newer s3sync wrote it"),
             (&b"s3sync shard 1\n"[..], "it begins with \"s3sync shard 1\" instead of \"s3sync plan 1\""),
-            (&[b'x'; 100][..], "it does not begin as one of ours"),
+            (&[b'x'; 200][..], "it does not begin as one of ours"),
+            (&[&good[..], b"more"].concat(), "it goes on behind its end"),
         ] {
             assert_eq!(read(bytes).unwrap_err().to_string(), expected);
         }
         assert!(read(b"s3sync plan 1\nno zstd frame").unwrap_err().to_string().starts_with("it does not decompress"));
+    }
+
+    /// 134 KB that stand for 4 GB were inflated as a whole before the bound on a line was looked at.
+    #[test]
+    fn a_frame_that_stands_for_gigabytes_costs_one_lines_bound() {
+        let mut frame = zstd::stream::write::Encoder::new(b"s3sync ledger 1\n".to_vec(), 19).unwrap();
+        frame.include_contentsize(false).unwrap();
+        let zeros = vec![b'0'; 1 << 20];
+        for _ in 0..512 {
+            frame.write_all(&zeros).unwrap();
+        }
+        let bomb = frame.finish().unwrap();
+        assert!(bomb.len() < 64 << 10, "{}", bomb.len());
+        let mut reader = BlobReader::new(Kind::Ledger).with_line_bytes_max(4 << 20);
+        reader.feed(Bytes::from(bomb)).unwrap();
+        let refused = reader.line::<serde_json::Value>().unwrap_err();
+        assert_eq!(refused.to_string(), "a line of it is too long");
+        assert!(reader.text.capacity() < 16 << 20, "{}", reader.text.capacity());
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_a_large_window_is_refused() {
+        let mut frame = zstd::stream::write::Encoder::new(b"s3sync ledger 1\n".to_vec(), 19).unwrap();
+        frame.window_log(27).unwrap();
+        frame.include_contentsize(false).unwrap();
+        frame.write_all(&vec![b'0'; 1 << 20]).unwrap();
+        let mut reader = BlobReader::new(Kind::Ledger);
+        reader.feed(Bytes::from(frame.finish().unwrap())).unwrap();
+        let refused = reader.line::<serde_json::Value>().unwrap_err().to_string();
+        assert!(refused.starts_with("it does not decompress"), "{refused}");
     }
 }
