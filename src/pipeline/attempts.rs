@@ -15,6 +15,16 @@ use crate::store::{ErrorKind, Store};
 /// An open log's object names at most a batch of uploads; more than this is not one of ours.
 const OPEN_LOG_BYTES_MAX: usize = 16 << 20;
 
+/// Manifests of one shard that are looked at: more than one is rare, and more than this are not ours. Those behind them are seen once these are
+/// refused, and so deleted.
+const CANDIDATES_MAX: usize = 16;
+
+/// Keys of one epoch's directory that are remembered, of some hundred bytes each. More of them are not ours: the rest stays where it is.
+const BLOBS_MAX: usize = 200_000;
+
+/// Uploads of one epoch that its logs name, of some hundred bytes each.
+const UPLOADS_MAX: usize = 500_000;
+
 /// Manifests by shard, in the order of their attempts' names, so that every reader chooses the same.
 pub async fn prepared(store: &dyn Store, blobs: &Blobs, plan: &Plan) -> Result<BTreeMap<u32, Vec<BlobKey>>, RunError> {
     let mut found: BTreeMap<u32, Vec<BlobKey>> = BTreeMap::new();
@@ -28,7 +38,10 @@ pub async fn prepared(store: &dyn Store, blobs: &Blobs, plan: &Plan) -> Result<B
             for object in page? {
                 let Some(shard) = manifest_shard(&object.key[prefix.len()..]) else { continue };
                 if plan.shards.get(shard as usize).is_some_and(|planned| planned.plan == number) {
-                    found.entry(shard).or_default().push(BlobKey(object.key));
+                    let candidates = found.entry(shard).or_default();
+                    if candidates.len() < CANDIDATES_MAX {
+                        candidates.push(BlobKey(object.key));
+                    }
                 }
             }
         }
@@ -61,6 +74,10 @@ pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64) -> Result<Le
     let mut pages = store.list(&prefix, None);
     while let Some(page) = pages.next().await {
         for object in page? {
+            if leavings.blobs.len() >= BLOBS_MAX || leavings.uploads.len() >= UPLOADS_MAX {
+                tracing::warn!(prefix, "far more lies here than workers leave: the rest stays");
+                return Ok(leavings);
+            }
             if object.key.ends_with(OPEN_SUFFIX) {
                 leavings.uploads.extend(read_open_log(store, &object.key).await?);
             }

@@ -17,7 +17,7 @@ use crate::store::{Condition, ErrorKind, Store};
 
 /// What a claim says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "Written")]
 pub struct Claim {
     /// The cursor's state id.
     pub state_id: String,
@@ -27,6 +27,31 @@ pub struct Claim {
     pub epoch: u64,
 }
 
+/// A claim as it stands in the bucket.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    state_id: String,
+    owner: String,
+    epoch: u64,
+}
+
+/// A cursor may be made from what a claim says, and whoever can write the bucket can write one: what no cursor of ours says is refused.
+impl TryFrom<Written> for Claim {
+    type Error = String;
+
+    fn try_from(Written { state_id, owner, epoch }: Written) -> Result<Self, String> {
+        if !(1..=64).contains(&state_id.len()) || !state_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err("its stateId is not of letters and digits".to_owned());
+        }
+        if epoch > EPOCH_MAX {
+            return Err(format!("its epoch is {epoch}"));
+        }
+        let owner = owner.chars().take(OWNER_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Ok(Self { state_id, owner, epoch })
+    }
+}
+
 /// A claim that is ours.
 #[derive(Debug)]
 pub struct Held {
@@ -34,6 +59,12 @@ pub struct Held {
     etag: Etag,
     claim: Claim,
 }
+
+/// An epoch a millisecond for 35,000 years: counting on from here never overflows.
+const EPOCH_MAX: u64 = 1 << 50;
+
+/// An owner is a host and a path, for people: what is longer than the longest path is cut.
+const OWNER_CHARS_MAX: usize = 4_200;
 
 /// A claim is a few hundred bytes; more is not one of ours.
 const CLAIM_BYTES_MAX: usize = 64 << 10;
@@ -223,4 +254,22 @@ impl Held {
 
 fn body(claim: &Claim) -> Bytes {
     Bytes::from(serde_json::to_vec(claim).expect("plain strings always serialise"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_no_cursor_of_ours_wrote_makes_no_sense() {
+        let read = |state_id: &str, owner: &str, epoch: u64| {
+            let text = serde_json::json!({"stateId": state_id, "owner": owner, "epoch": epoch}).to_string();
+            serde_json::from_str::<Claim>(&text).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("abc0", "host:/x", 7).unwrap(), Claim { state_id: "abc0".into(), owner: "host:/x".into(), epoch: 7 });
+        assert_eq!(read("abc0", "host\u{1b}[2J", 7).unwrap().owner, "host [2J", "it is shown to people");
+        for (state_id, epoch) in [("", 1), ("../other", 1), ("a/b", 1), ("a", u64::MAX), (&"a".repeat(65), 1)] {
+            assert!(read(state_id, "host", epoch).is_err(), "{state_id} {epoch}");
+        }
+    }
 }

@@ -9,7 +9,8 @@ use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::settings::WriteMode;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::state::blobs::Blobs;
+use crate::pipeline::own::{OwnKeys, check_attempt};
+use crate::state::blobs::{BlobError, Blobs};
 use crate::store::ErrorKind;
 
 /// Plans of one epoch: the lattice is at most five kinds of types high, decimals grow once or twice, because all values that do not fit are met
@@ -25,8 +26,8 @@ pub enum Verdict {
     Decision(Decision),
     /// A wider schema, for these shards to be prepared again.
     Replan(Box<Plan>),
-    /// Manifests whose uploads are gone: they do not count as prepared.
-    Vanished(Vec<BlobKey>),
+    /// Manifests that do not count as prepared, and are in the way: their uploads are gone, or they are not ours.
+    Void(Vec<BlobKey>),
 }
 
 /// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on; `published` is the manifest of
@@ -42,17 +43,22 @@ pub async fn decide(
 ) -> Result<Verdict, RunError> {
     let mut attempts = Vec::with_capacity(plan.shards.len());
     let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
-    let mut vanished = Vec::new();
+    let own = OwnKeys::of(&plan.settings);
+    let mut void = Vec::new();
     let mut bad_records = 0u64;
     let mut excluded: BTreeSet<String> = BTreeSet::new();
     let mut sliced: Vec<(u32, String)> = Vec::new();
     let mut keys: BTreeSet<String> = BTreeSet::new();
     let mut with_rows: BTreeSet<u32> = BTreeSet::new();
     for number in 0..plan.shards.len() as u32 {
-        let key = prepared.get(&number).and_then(|keys| keys.first()).expect("every shard is prepared");
-        let manifest: AttemptManifest = blobs.get_attempt(key).await?;
+        let candidates = prepared.get(&number).expect("every shard is prepared");
+        let Some((key, manifest)) = first_of_ours(blobs, plan, &own, number, candidates).await? else {
+            void.extend_from_slice(candidates);
+            continue;
+        };
         if !still_there(context, &manifest).await? {
-            vanished.push(key.clone());
+            tracing::warn!(manifest = key.0, "the uploads of a prepared shard are gone: preparing it again");
+            void.push(key.clone());
         }
         bad_records += manifest.bad_records;
         excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
@@ -72,8 +78,8 @@ pub async fn decide(
         }
         attempts.push(key.clone());
     }
-    if !vanished.is_empty() {
-        return Ok(Verdict::Vanished(vanished));
+    if !void.is_empty() {
+        return Ok(Verdict::Void(void));
     }
     if bad_records > plan.settings.errors.max_bad_records {
         return Err(RunError::new(
@@ -100,6 +106,29 @@ pub async fn decide(
         dropped,
         abandoned: Vec::new(),
     }))
+}
+
+/// The first attempt at a shard that is one of ours. The others are said, and are no reason to stop: the shard is prepared again.
+async fn first_of_ours<'a>(
+    blobs: &Blobs,
+    plan: &Plan,
+    own: &OwnKeys,
+    number: u32,
+    candidates: &'a [BlobKey],
+) -> Result<Option<(&'a BlobKey, AttemptManifest)>, RunError> {
+    for key in candidates {
+        let reason = match blobs.get_attempt(key).await {
+            Ok(manifest) => match check_attempt(plan, own, number, &manifest) {
+                Ok(()) => return Ok(Some((key, manifest))),
+                Err(reason) => reason,
+            },
+            Err(BlobError::Nonsense { reason, .. }) => reason,
+            Err(BlobError::Missing { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::warn!(sync = %plan.settings.id, manifest = key.0, reason, "an attempt is not one of ours, and is not used");
+    }
+    Ok(None)
 }
 
 /// Refuses to replace what is published by nothing, as planning does where nothing is listed: here no object gave a row.

@@ -13,6 +13,7 @@ mod frozen;
 pub mod layout;
 pub mod open_log;
 pub mod outputs;
+pub mod own;
 pub mod planner;
 pub mod prepare;
 pub mod progress;

@@ -11,6 +11,7 @@ use crate::model::plan::Plan;
 use crate::model::settings::WriteMode;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::own::OwnKeys;
 use crate::store::{ErrorKind, Store, StoreError};
 
 /// Uploads completed side by side: a completion is one small request that waits on the server.
@@ -48,6 +49,12 @@ pub async fn publish_shard(
         .filter(|_| !decision.dropped.contains(&manifest.shard))
         .map(|file| (*amended.get(file.key.as_str()).unwrap_or(&file)).clone())
         .filter(|file| !decision.abandoned.contains(&file.key));
+    let files: Vec<StagedFile> = files.collect();
+    let own = OwnKeys::of(&plan.settings);
+    if let Some(reason) = files.iter().find_map(|file| own.check(file).err()) {
+        let message = format!("{}: the decision of epoch {} is not to be trusted: {reason}", plan.settings.id, plan.epoch);
+        return Err(RunError::new(RunErrorKind::CursorInvalid, message));
+    }
     let append = plan.settings.destination.write_mode == WriteMode::Append;
     let store = context.destination.as_ref();
     let mut completions = stream::iter(files).map(|file| async move { complete(store, file, append).await }).buffered(COMPLETIONS_AT_ONCE);

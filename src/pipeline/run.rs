@@ -18,7 +18,7 @@ use crate::model::manifest::Excluded;
 use crate::pipeline::claim::{self, Held};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::outputs;
+use crate::pipeline::{outputs, own};
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
@@ -218,12 +218,13 @@ impl Lead<'_> {
     /// Empties the garbage that the cursor names, then forgets it.
     async fn sweep(&mut self) -> Result<(), RunError> {
         let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
-        let garbage: Garbage = self.blobs.get_one(&key, Kind::Garbage).await?;
+        let mut garbage: Garbage = self.blobs.get_one(&key, Kind::Garbage).await?;
         if garbage.version > Garbage::VERSION {
             let (id, place) = (&self.context.settings.id, self.context.destination.place());
             let message = format!("{id}: {place}/{} was written by a newer s3sync: run that one", key.0);
             return Err(RunError::new(RunErrorKind::CursorInvalid, message));
         }
+        own::only_ours(&mut garbage, &self.blobs);
         garbage.remove(self.context.destination.as_ref(), &self.context.settings.id).await?;
         let mut next = self.cursor.clone();
         next.garbage = None;

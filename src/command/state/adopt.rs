@@ -9,10 +9,12 @@ use futures::TryStreamExt;
 use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Stores, Sync};
 use crate::model::cursor::{Cursor, Phase, Run};
+use crate::model::manifest::FileKind;
 use crate::model::plan::BlobKey;
 use crate::pipeline::claim::{self, Claim};
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::state::blobs::Blobs;
+use crate::pipeline::own::OwnKeys;
+use crate::state::blobs::{Blobs, ManifestLine};
 use crate::state::ledger::LedgerRoot;
 use crate::state::wire::Kind;
 use crate::store::Store;
@@ -33,13 +35,14 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
     let Some((claim, _)) = found else {
         return Ok(vec!["nobody holds this sync; the next run does".to_owned()]);
     };
+    let mut done = Vec::new();
     let cursor = match &ours {
         Some((cursor, _)) if cursor.state_id == claim.state_id && cursor.epoch >= claim.epoch => {
             return Ok(vec!["this cursor holds the sync already".to_owned()]);
         }
         Some((cursor, _)) if cursor.state_id != claim.state_id && cursor.ledger.is_some() => cursor.clone(),
         _ => {
-            let cursor = published(sync, stores, &claim).await?;
+            let cursor = published(sync, stores, &claim, &mut done).await?;
             let written = match &ours {
                 Some((_, version)) => sync.cursor.store().swap(version, &cursor).await,
                 None => sync.cursor.store().create(&cursor).await,
@@ -49,11 +52,14 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
         }
     };
     claim::adopt(store, settings, &cursor, &sync.owner()).await?;
-    Ok(vec![format!("taken over from {} at epoch {}", claim.owner, cursor.epoch)])
+    done.push(format!("taken over from {} at epoch {}", claim.owner, cursor.epoch));
+    Ok(done)
 }
 
 /// A cursor at the last epoch that was published, or in the middle of the one that was decided after it.
-async fn published(sync: &Sync, stores: &Stores, claim: &Claim) -> Result<Cursor, RunError> {
+/// The bucket is
+/// taken at its word: whoever can write there says what was read.
+async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<String>) -> Result<Cursor, RunError> {
     let state_prefix = &sync.settings().state_prefix;
     let blobs = Blobs::new(stores.destination.clone(), state_prefix, &claim.state_id);
     let mut cursor = Cursor::empty(uuid::Uuid::new_v4().simple().to_string(), claim.epoch, sync.spec_hash());
@@ -64,9 +70,20 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim) -> Result<Cursor
         })?);
         cursor.manifest = the_one(sync, &blobs, claim.epoch, Kind::Manifest).await?;
     }
+    if let Some(manifest) = &cursor.manifest
+        && let Some(stranger) = stranger(sync, &blobs, manifest).await?
+    {
+        done.push(format!("{} lists {stranger:?}, which destination.path does not give; what it lists stays and is not shown", manifest.0));
+        cursor.manifest = None;
+    }
     if let Some(ledger) = &cursor.ledger {
-        let tables = LedgerRoot::load(&blobs, ledger).await?.tables;
-        cursor.tables = tables.into_iter().take(Cursor::TABLES_MAX).map(|(name, table)| (name, table.mark)).collect();
+        let mut tables = 0;
+        let first = |_: &str| {
+            tables += 1;
+            tables <= Cursor::TABLES_MAX
+        };
+        let tables = LedgerRoot::load_where(&blobs, ledger, first).await?.tables;
+        cursor.tables = tables.into_iter().map(|(name, table)| (name, table.mark)).collect();
     }
     // What was decided may be visible in part: the next run goes on with it. What was only planned is not, and is planned again.
     if let Some(key) = the_one(sync, &blobs, claim.epoch + 1, Kind::Decision).await? {
@@ -78,6 +95,20 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim) -> Result<Cursor
         cursor.decision = Some(key);
     }
     Ok(cursor)
+}
+
+/// A file that a committed manifest lists and that this sync does not write: Replace would remove it.
+async fn stranger(sync: &Sync, blobs: &Blobs, manifest: &BlobKey) -> Result<Option<String>, RunError> {
+    let own = OwnKeys::of(sync.settings());
+    let mut lines = blobs.lines(manifest, Kind::Manifest);
+    while let Some(line) = lines.next().await? {
+        if let ManifestLine::File(file) = line
+            && !own.hold(FileKind::Data, &file.key)
+        {
+            return Ok(Some(file.key));
+        }
+    }
+    Ok(None)
 }
 
 /// The blob of a kind in an epoch's directory. Several leave open which one counted, and only the lost cursor knew.

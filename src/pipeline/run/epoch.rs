@@ -85,9 +85,8 @@ impl Lead<'_> {
                     self.swap(next).await?;
                     self.begin_progress(&plan);
                 }
-                Verdict::Vanished(manifests) => {
+                Verdict::Void(manifests) => {
                     for manifest in manifests {
-                        tracing::warn!(manifest = manifest.0, "the uploads of a prepared shard are gone: preparing it again");
                         self.context.destination.delete(&manifest.0, None).await?;
                     }
                 }

@@ -11,6 +11,7 @@ use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::attempts;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::own::{OwnKeys, check_attempt};
 use crate::pipeline::progress::Step;
 use crate::pipeline::publish::{Published, publish_shard};
 use crate::pipeline::rebuild::rebuild;
@@ -42,8 +43,16 @@ impl Lead<'_> {
         let plan = Arc::new(self.blobs.get_plan(&decision.plan).await?);
         self.context.progress.enter(Step::Publish);
         let mut epoch = Epoch::default();
-        for attempt in decision.attempts.clone() {
+        let own = OwnKeys::of(&plan.settings);
+        for (number, attempt) in (0..).zip(decision.attempts.clone()) {
             let manifest = self.blobs.get_attempt(&attempt).await?;
+            check_attempt(&plan, &own, number, &manifest).map_err(|reason| {
+                let (id, place) = (&plan.settings.id, self.context.destination.place());
+                RunError::new(
+                    RunErrorKind::CursorInvalid,
+                    format!("{id}: {place}/{} is no attempt that was decided on: {reason}", attempt.0),
+                )
+            })?;
             let published = self.publish(&plan, &mut decision, &manifest).await?;
             epoch.add(&plan, &decision, manifest, published);
         }
