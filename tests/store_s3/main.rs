@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests, also what is not marked as one")]
 
+mod endless;
 mod minio;
 mod misbehaving;
 mod requests;

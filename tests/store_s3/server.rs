@@ -1,5 +1,6 @@
 //! A server that does what a test says: HTTP/1.1 over plain TCP or TLS, one answer a request, everything it was asked kept for the test.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,11 +47,13 @@ pub struct Answer {
     pub cut: Option<usize>,
     /// Then says nothing more, instead of closing the connection.
     pub hang: bool,
+    /// Sends the body, and this again and again, for as long as somebody reads.
+    pub endless: Option<Vec<u8>>,
 }
 
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), cut: None, hang: false }
+        Self { status, headers: Vec::new(), body: body.into(), cut: None, hang: false, endless: None }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -80,6 +83,10 @@ impl Answer {
         Self { cut: Some(bytes), ..self }
     }
 
+    pub fn endless(self, again: impl Into<Vec<u8>>) -> Self {
+        Self { endless: Some(again.into()), ..self }
+    }
+
     pub fn hang(self, bytes: usize) -> Self {
         Self { cut: Some(bytes), hang: true, ..self }
     }
@@ -89,6 +96,7 @@ impl Answer {
 pub struct Server {
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    sent_bytes: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -102,10 +110,13 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let url = if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (kept, answer) = (requests.clone(), Arc::new(answer));
+        let sent_bytes = Arc::new(AtomicUsize::new(0));
+        let (kept, answer, sent) = (requests.clone(), Arc::new(answer), sent_bytes.clone());
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (kept, answer, tls) = (kept.clone(), answer.clone(), tls.clone());
+                // Heads and bodies are written one after the other.
+                let _ = tcp.set_nodelay(true);
+                let (kept, answer, tls, sent) = (kept.clone(), answer.clone(), tls.clone(), sent.clone());
                 tokio::spawn(async move {
                     let answer = |request: &Request| {
                         let mut kept = kept.lock().unwrap();
@@ -113,21 +124,26 @@ impl Server {
                         answer(kept.len() - 1, request)
                     };
                     match tls {
-                        None => serve(tcp, answer).await,
+                        None => serve(tcp, answer, &sent).await,
                         Some(tls) => match tls.accept(tcp).await {
-                            Ok(stream) => serve(stream, answer).await,
+                            Ok(stream) => serve(stream, answer, &sent).await,
                             Err(_) => None,
                         },
                     }
                 });
             }
         });
-        Self { url, requests }
+        Self { url, requests, sent_bytes }
     }
 
     /// Everything that was asked, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// Bytes of bodies that went out, however far.
+    pub fn sent_bytes(&self) -> usize {
+        self.sent_bytes.load(Ordering::SeqCst)
     }
 
     /// The same in a short form.
@@ -137,12 +153,14 @@ impl Server {
 }
 
 /// Serves one connection; `None` once it has ended.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answer: impl Fn(&Request) -> Answer) -> Option<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answer: impl Fn(&Request) -> Answer, sent: &AtomicUsize) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let request = read(&mut stream).await?;
         let answer = answer(&request);
-        let mut head = format!("HTTP/1.1 {} Words\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
+        // Without a length a body ends with its connection (RFC 9112, 6.3).
+        let length = if answer.endless.is_some() { String::new() } else { format!("content-length: {}\r\n", answer.body.len()) };
+        let mut head = format!("HTTP/1.1 {} Words\r\n{length}", answer.status);
         for (name, value) in &answer.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -154,6 +172,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answer: impl Fn(&Re
         }
         let body = &answer.body[..answer.cut.unwrap_or(answer.body.len())];
         stream.write_all(body).await.ok()?;
+        sent.fetch_add(body.len(), Ordering::SeqCst);
+        while let Some(again) = &answer.endless {
+            stream.write_all(again).await.ok()?;
+            sent.fetch_add(again.len(), Ordering::SeqCst);
+        }
         stream.flush().await.ok()?;
         if answer.hang {
             // Longer than any test: the client has to give up by itself.

@@ -9,6 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::client::Change;
+use super::http::TooLong;
 use crate::store::{ErrorKind, secrets};
 
 /// A failed call.
@@ -72,6 +73,10 @@ impl Failure {
                 let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
                 Answer { op, status: raw.status().as_u16(), code: error.code().unwrap_or_default(), said: error.message(), region }
                     .meaning()
+            }
+            // Another try would bring the same.
+            SdkError::ResponseError(_) if chain(error).any(|cause| cause.is::<TooLong>()) => {
+                failure(ErrorKind::Other, format!("{TooLong}: check that the endpoint is an S3 service"))
             }
             // The head came, the body broke or was no XML: as good as no answer.
             SdkError::ResponseError(_) => unavailable("the answer broke off"),

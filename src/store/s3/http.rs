@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -116,6 +117,7 @@ impl HttpConnector for Connector {
         let Timeouts { response, idle, upload_bytes_per_second, .. } = self.timeouts;
         let upload = request.body().content_length().unwrap_or_default() / upload_bytes_per_second.max(1);
         let wait = response.saturating_add(Duration::from_secs(upload));
+        let is_read = reads_object(&request);
         let answer = self.client.request(request);
         let clock = self.clock.clone();
         HttpConnectorFuture::new(async move {
@@ -124,7 +126,8 @@ impl HttpConnector for Connector {
             if let Some(date) = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()) {
                 clock.saw(date);
             }
-            let response = response.map(|body| SdkBody::from_body_1_x(Watched { body, idle, sleep: None }));
+            let bound = (!is_read || !response.status().is_success()).then(Bound::default);
+            let response = response.map(|body| SdkBody::from_body_1_x(Watched { body, idle, sleep: None, bound }));
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
@@ -140,24 +143,70 @@ fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
 #[error("nothing came for {0:?}")]
 pub(super) struct Stalled(Duration);
 
-/// A body that fails when nothing comes for too long. Only time in which somebody waits for it counts: a reader may be as slow as it likes.
+/// Whether a request asks for the bytes of an object, by the mark that the SDK gives each call. Whoever reads them takes them as they come; every
+/// other answer is held as a whole before it is looked at.
+fn reads_object(request: &http::Request<SdkBody>) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "x-id=GetObject"))
+}
+
+/// The longest answer that is held: a page of 1,000 keys has 4 MB when each is of 1,024 bytes that are all written as `%XX`.
+pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// Tags in an answer: each element costs some hundred bytes once it is parsed, however short it is. A page of 1,000 objects with all that S3 tells
+/// of them has some 30,000.
+pub(super) const ANSWER_TAGS_MAX: usize = 100_000;
+
+/// What is left of an answer that is held as a whole.
+struct Bound {
+    bytes: usize,
+    tags: usize,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self { bytes: ANSWER_BYTES_MAX, tags: ANSWER_TAGS_MAX }
+    }
+}
+
+impl Bound {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        self.bytes = self.bytes.checked_sub(bytes.len()).ok_or(TooLong)?;
+        self.tags = self.tags.checked_sub(memchr::memchr_iter(b'<', bytes).count()).ok_or(TooLong)?;
+        Ok(())
+    }
+}
+
+/// An answer that goes on and on.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer has more than {} MiB or {ANSWER_TAGS_MAX} tags, and none of S3 has", ANSWER_BYTES_MAX >> 20)]
+pub(super) struct TooLong;
+
+/// A body that fails when nothing comes for too long, or when more comes than is held. Only time in which somebody waits for it counts: a reader
+/// may be as slow as it likes.
 struct Watched<B> {
     body: B,
     idle: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
+    bound: Option<Bound>,
 }
 
 impl<B> Body for Watched<B>
 where
-    B: Body + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             self.sleep = None;
+            if let (Some(bound), Some(Ok(frame))) = (&mut self.bound, &frame)
+                && let Some(bytes) = frame.data_ref()
+                && let Err(too_long) = bound.take(bytes)
+            {
+                return Poll::Ready(Some(Err(too_long.into())));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let idle = self.idle;

@@ -26,16 +26,60 @@ struct Page {
     next: Option<From>,
 }
 
+/// Pages without an object in a row. A server may hide what it passes (AWS does with keys that are deleted in a versioned bucket), a thousand keys a
+/// page; a million are no listing that gets anywhere.
+const EMPTY_PAGES_MAX: u32 = 1_000;
+
+/// Bytes of a key: S3's own bound. What a listing gives goes into plans and ledgers, a thousand keys a page.
+const KEY_BYTES_MAX: usize = 1_024;
+
+/// Bytes of an etag: S3's have some 70, and other servers' not much more.
+const ETAG_BYTES_MAX: usize = 1_024;
+
+/// Uploads under way for one key that are named: nobody has more than a few.
+const UPLOADS_MAX: usize = 10_000;
+
+/// Notices when a listing goes round in circles, in constant memory (Brent 1980): the place at each power of two is kept, and compared with all
+/// that follow it.
+struct Circle<T> {
+    kept: Option<T>,
+    steps: u64,
+}
+
+impl<T: Clone + PartialEq> Circle<T> {
+    fn new() -> Self {
+        Self { kept: None, steps: 0 }
+    }
+
+    /// Whether the listing was at `place` before; found by the time it has gone round thrice.
+    fn closes(&mut self, place: &T) -> bool {
+        if self.kept.as_ref() == Some(place) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps.is_power_of_two() {
+            self.kept = Some(place.clone());
+        }
+        false
+    }
+}
+
+const CIRCLES: &str = "the server gives the same pages again and again";
+
 /// A listing under way: at most one request ahead of its reader. Dropping it ends that request.
 struct Listing {
     store: S3Store,
     prefix: String,
+    circle: Circle<From>,
+    /// Since the last page that was none.
+    empty_pages: u32,
     ahead: JoinSet<Result<Page, StoreError>>,
 }
 
 impl S3Store {
     pub(super) fn listing(&self, prefix: &str, start_after: Option<&str>) -> BoxStream<'static, Result<Vec<Object>, StoreError>> {
-        let listing = Listing { store: self.clone(), prefix: prefix.to_owned(), ahead: JoinSet::new() };
+        let listing =
+            Listing { store: self.clone(), prefix: prefix.to_owned(), circle: Circle::new(), empty_pages: 0, ahead: JoinSet::new() };
         let first = From::Key(start_after.map(str::to_owned));
         // The first request is sent when the stream is first polled, as a stream's should be.
         stream::unfold((listing, Some(first)), |(mut listing, first)| async move {
@@ -52,6 +96,9 @@ impl S3Store {
                     }
                 };
                 if let Some(next) = page.next {
+                    if let Err(error) = listing.advances(&next, page.objects.is_empty()) {
+                        return Some((Err(error), (listing, None)));
+                    }
                     listing.fetch(next);
                 }
                 // A page may be empty although others follow.
@@ -82,7 +129,7 @@ impl S3Store {
         let objects = objects.collect::<Result<Vec<_>, _>>().map_err(refused)?;
         let next = next(&output, objects.last()).map_err(refused)?;
         if next.as_ref() == Some(from) {
-            return Err(refused("the server gives the same page again and again".to_owned()));
+            return Err(refused(CIRCLES.to_owned()));
         }
         Ok(Page { objects, next })
     }
@@ -91,6 +138,7 @@ impl S3Store {
         const OP: &str = "ListMultipartUploads";
         let mut uploads = Vec::new();
         let mut marker: Option<(String, Option<String>)> = None;
+        let mut circle = Circle::new();
         loop {
             let output = self
                 .attempt(OP, key, |current| {
@@ -106,6 +154,10 @@ impl S3Store {
                 {
                     uploads.push(name.to_owned());
                 }
+                if uploads.len() > UPLOADS_MAX {
+                    let message = format!("the server names more than {UPLOADS_MAX} uploads under way for this key");
+                    return Err(self.refused(ErrorKind::Other, OP, key, message));
+                }
             }
             let next = output.next_key_marker().filter(|_| output.is_truncated() == Some(true));
             let next = match next.map(|next| decode(next, encoded)).transpose() {
@@ -114,15 +166,29 @@ impl S3Store {
                 Ok(_) => None,
                 Err(message) => return Err(self.refused(ErrorKind::Other, OP, key, message)),
             };
-            if next.is_none() || next == marker {
-                return Ok(uploads);
+            match &next {
+                Some(next) if circle.closes(next) => return Err(self.refused(ErrorKind::Other, OP, key, CIRCLES)),
+                Some(_) => marker = next,
+                None => return Ok(uploads),
             }
-            marker = next;
         }
     }
 }
 
 impl Listing {
+    /// Whether going on leads anywhere.
+    fn advances(&mut self, next: &From, empty: bool) -> Result<(), StoreError> {
+        let refused = |message: &str| Err(self.store.refused(ErrorKind::Other, OP, &self.prefix, message));
+        if self.circle.closes(next) {
+            return refused(CIRCLES);
+        }
+        self.empty_pages = if empty { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages >= EMPTY_PAGES_MAX {
+            return refused("the server gives empty pages without end");
+        }
+        Ok(())
+    }
+
     fn fetch(&mut self, from: From) {
         let (store, prefix) = (self.store.clone(), self.prefix.clone());
         self.ahead.spawn(async move { store.page(&prefix, &from).await });
@@ -142,8 +208,16 @@ fn next(output: &ListObjectsV2Output, last: Option<&Object>) -> Result<Option<Fr
 
 fn object(listed: &Listed, encoded: bool) -> Result<Object, String> {
     let key = decode(listed.key().ok_or("the listing has an object without a key")?, encoded)?;
+    if key.len() > KEY_BYTES_MAX {
+        let begins = crate::model::ledger::cut(&key, 100);
+        return Err(format!("the listing has a key of {} bytes, and S3 knows none of more than {KEY_BYTES_MAX}: {begins}", key.len()));
+    }
     let missing = |what: &str| format!("the listing gives no {what} of {key}");
-    let etag = Etag::new(listed.e_tag().ok_or_else(|| missing("etag"))?);
+    let etag = listed.e_tag().ok_or_else(|| missing("etag"))?;
+    if etag.len() > ETAG_BYTES_MAX {
+        return Err(format!("the listing gives {key} an etag of {} bytes, more than {ETAG_BYTES_MAX}", etag.len()));
+    }
+    let etag = Etag::new(etag);
     let size = listed.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?;
     let last_modified = listed.last_modified().map(timestamp).ok_or_else(|| missing("time"))?;
     Ok(Object { key, etag, size, last_modified })

@@ -18,6 +18,9 @@ use crate::store::{ErrorKind, StoreError};
 /// What stays as it is in a tag set, which is a query string (S3 API reference, `x-amz-tagging`).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Parts of one upload (S3 quotas), and so pages of a listing of them.
+const PARTS_MAX: usize = 10_000;
+
 impl S3Store {
     pub(super) async fn create(&self, key: &str, id: &str, attributes: &ObjectAttributes) -> Result<String, StoreError> {
         const OP: &str = "CreateMultipartUpload";
@@ -96,11 +99,12 @@ impl S3Store {
     }
 
     pub(super) async fn parts(&self, key: &str, upload: &str) -> Result<Vec<(u32, String)>, StoreError> {
-        let mut parts = Vec::new();
+        const OP: &str = "ListParts";
+        let (mut parts, mut pages) = (Vec::new(), 0);
         let mut marker: Option<String> = None;
         loop {
             let output = self
-                .attempt("ListParts", key, |current| {
+                .attempt(OP, key, |current| {
                     let call = current.client.list_parts().bucket(&self.inner.bucket).key(key).upload_id(upload);
                     call.set_part_number_marker(marker.clone()).send()
                 })
@@ -113,6 +117,15 @@ impl S3Store {
             let next = output.next_part_number_marker().filter(|_| output.is_truncated() == Some(true)).map(str::to_owned);
             if next.is_none() || next == marker {
                 return Ok(parts);
+            }
+            pages += 1;
+            if parts.len() > PARTS_MAX || pages > PARTS_MAX {
+                return Err(self.refused(
+                    ErrorKind::Other,
+                    OP,
+                    key,
+                    format!("the server lists more than {PARTS_MAX} parts, and no upload has more"),
+                ));
             }
             marker = next;
         }
