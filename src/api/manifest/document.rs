@@ -11,6 +11,8 @@ use serde_json::Number;
 const DEPTH_MAX: usize = 100;
 /// Nodes of one file, aliases expanded: bounds what aliases of aliases can blow up to.
 const NODES_MAX: usize = 1_000_000;
+/// Bytes of all its texts, aliases expanded: twice what a file may have, since a value that bears an anchor is kept twice.
+const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +106,8 @@ impl Node {
 /// The documents of a text. A text without any document gives none.
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     // A byte order mark is no content (YAML 1.2, 5.2).
-    let mut reader = Reader { parser: Parser::new_from_str(text.trim_start_matches('\u{feff}')), anchors: HashMap::new(), nodes: 0 };
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text.trim_start_matches('\u{feff}')), anchors: HashMap::new(), size: Size::default() };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -122,9 +125,23 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
 
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    /// Named values with their size in nodes and their height, so that aliases are bounded before they are copied.
-    anchors: HashMap<usize, (Node, usize, usize)>,
+    /// Named values with their size and their height, so that copies are bounded before they are made.
+    anchors: HashMap<usize, (Node, Size, usize)>,
+    /// Everything that was made so far.
+    size: Size,
+}
+
+/// What values cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
     nodes: usize,
+    text_bytes: usize,
+}
+
+impl Size {
+    fn since(self, before: Size) -> Size {
+        Size { nodes: self.nodes - before.nodes, text_bytes: self.text_bytes - before.text_bytes }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -136,28 +153,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn count(&mut self, nodes: usize, at: Place) -> Result<(), SyntaxError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > NODES_MAX {
+    fn count(&mut self, more: Size, at: Place) -> Result<(), SyntaxError> {
+        self.size.nodes = self.size.nodes.saturating_add(more.nodes);
+        self.size.text_bytes = self.size.text_bytes.saturating_add(more.text_bytes);
+        if self.size.nodes > NODES_MAX {
             return Err(SyntaxError { at, message: format!("the file holds more than {NODES_MAX} values") });
+        }
+        if self.size.text_bytes > TEXT_BYTES_MAX {
+            let message = format!("the file holds more than {} MiB of text once its aliases are expanded", TEXT_BYTES_MAX >> 20);
+            return Err(SyntaxError { at, message });
         }
         Ok(())
     }
 
     fn node(&mut self, event: Event<'a>, at: Place, depth: usize) -> Result<Node, SyntaxError> {
         check_depth(depth, at)?;
-        let before = self.nodes;
-        self.count(1, at)?;
+        let before = self.size;
+        let text_bytes = if let Event::Scalar(text, ..) = &event { text.len() } else { 0 };
+        self.count(Size { nodes: 1, text_bytes }, at)?;
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => (anchor, scalar(&text, style, tag.as_deref())),
             Event::SequenceStart(anchor, _) => (anchor, self.list(depth)?),
             Event::MappingStart(anchor, _) => (anchor, self.map(depth)?),
             Event::Alias(anchor) => {
-                let Some((nodes, height)) = self.anchors.get(&anchor).map(|(_, nodes, height)| (*nodes, *height)) else {
+                let Some((size, height)) = self.anchors.get(&anchor).map(|(_, size, height)| (*size, *height)) else {
                     return Err(SyntaxError { at, message: "an alias stands inside the value that it names".to_owned() });
                 };
                 check_depth(depth + height, at)?;
-                self.count(nodes, at)?;
+                self.count(size, at)?;
                 let value = self.anchors.get(&anchor).map_or(Value::Null, |(node, _, _)| node.value.clone());
                 return Ok(Node { at, value });
             }
@@ -165,7 +188,10 @@ impl<'a> Reader<'a> {
         };
         let node = Node { at, value };
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before, node.height()));
+            let size = self.size.since(before);
+            // Anchors inside anchors are kept once for each.
+            self.count(size, at)?;
+            self.anchors.insert(anchor, (node.clone(), size, node.height()));
         }
         Ok(node)
     }
@@ -354,6 +380,14 @@ mod tests {
             laughs.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
         }
         assert!(parse(&laughs).expect_err("laughs").message.contains("more than"));
+        // Few values, and each is long: 12 MB of text were 12 GB.
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 12_000].join(", "));
+        assert!(parse(&long).expect_err("long").message.contains("32 MiB of text"));
+        // Anchors around anchors: each keeps a copy of all that is inside.
+        let nested = format!("{}{}{}", (0..90).map(|i| format!("&n{i} [")).collect::<String>(), "x, ".repeat(50_000), "]".repeat(90));
+        assert!(parse(&nested).expect_err("nested").message.contains("more than 1000000 values"));
+        let fits = format!("a: &a {}\nb: *a\n", "x".repeat(1 << 20));
+        assert!(parse(&fits).is_ok());
     }
 
     #[test]
