@@ -33,6 +33,7 @@ use crate::pipeline::run::changed;
 use crate::pipeline::sample::SourceSampler;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
+use crate::state::seal::StateKey;
 
 /// Objects of a table that are shown by key; the rest are counted.
 pub const KEYS_MAX: usize = 10;
@@ -263,7 +264,8 @@ impl Visitor for Gather<'_> {
 impl Look {
     /// Looks at one sync. What would stop a run before it has planned is an error here too.
     pub async fn at(machine: &Machine, sync: &Sync) -> Result<Look, RunError> {
-        let context = machine.context(sync, sync.stores().await?);
+        // Nothing that a look does is sealed, and it makes no file.
+        let context = machine.context(sync, sync.stores().await?, StateKey::generate());
         let mut cursor = sync.load().await?.map(|(cursor, _)| cursor);
         allowed(&context, &mut cursor).await?;
         let settings = &context.settings;

@@ -12,6 +12,7 @@ use crate::pipeline::budget::default_memory_bytes;
 use crate::pipeline::context::{Context, Patience};
 use crate::pipeline::cpu::CpuPool;
 use crate::pipeline::progress::Progress;
+use crate::state::seal::StateKey;
 
 /// What the syncs of one command share.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Machine {
     }
 
     /// The surroundings of a sync's worker 0.
-    pub fn context(&self, sync: &Sync, stores: Stores) -> Context {
+    pub fn context(&self, sync: &Sync, stores: Stores, state_key: StateKey) -> Context {
         let mut settings = sync.settings().clone();
         // A plan packs shards for the workers there are here; the manifest's number is of pods.
         settings.worker.replicas = self.replicas;
@@ -59,6 +60,7 @@ impl Machine {
             source: stores.source,
             destination: stores.destination,
             cursor: sync.cursor.shared(),
+            state_key,
             settings: Arc::new(settings),
             spec_hash: sync.spec_hash(),
             accept_spec_change: self.accept_spec_change,

@@ -88,7 +88,7 @@ async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArg
         return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
     }
     let _lock = RunLock::of(sync)?;
-    let context = machine.context(sync, sync.stores().await?);
+    let context = machine.context(sync, sync.stores().await?, sync.state_key()?);
     let progress = Arc::clone(&context.progress);
     let shown = progress::show(title, move || progress::view(&progress), logging);
     let mut summary = RunSummary::default();

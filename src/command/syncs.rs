@@ -15,6 +15,7 @@ use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::configmap::ConfigMapCursor;
 use crate::state::file::FileCursor;
+use crate::state::seal::StateKey;
 use crate::state::{CursorStore, StateError, Version};
 use crate::store::{self, Side, Store, StoreError};
 
@@ -110,6 +111,17 @@ impl Sync {
         match &self.cursor {
             Place::File(cursor) => format!("{}:{}", host(), cursor.path().display()),
             Place::ConfigMap { cursor, uid } => format!("configmap {uid} {}", cursor.place().trim_start_matches("ConfigMap ")),
+        }
+    }
+
+    /// The key of the sync's state, made where there is none.
+    pub fn state_key(&self) -> Result<StateKey, RunError> {
+        match &self.cursor {
+            Place::File(cursor) => cursor.state_key().map_err(|error| self.failed(error)),
+            Place::ConfigMap { cursor, .. } => {
+                let message = format!("{}: the key of {} is its workers' alone", self.loaded.id, cursor.place());
+                Err(RunError::new(RunErrorKind::Failed, message))
+            }
         }
     }
 

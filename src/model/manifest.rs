@@ -40,8 +40,8 @@ impl AttemptManifest {
 }
 
 impl Decision {
-    /// The format that this build writes.
-    pub const VERSION: u32 = 1;
+    /// The format that this build writes. From version 2 on it holds the attempts' digests.
+    pub const VERSION: u32 = 2;
 }
 
 /// An upload whose parts are all there, not completed.
@@ -142,6 +142,9 @@ pub struct Decision {
     pub plan: BlobKey,
     /// The chosen attempts' manifests, by shard.
     pub attempts: Vec<BlobKey>,
+    /// The SHA-256 of each of these manifests, in hexadecimal digits: their names do not hold it, as those of blobs do. Empty before version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
     /// Uploads that stand in for vanished ones, by key.
     pub amended: Vec<StagedFile>,
     /// Shards whose files are not published, because another slice of their object could not be read.

@@ -47,8 +47,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The format that this build writes.
-    pub const VERSION: u32 = 1;
+    /// The format that this build writes. From version 2 on, attempts and open logs of the plan's epoch carry a MAC.
+    pub const VERSION: u32 = 2;
+
+    /// Whether what workers leave in this epoch counts only with a MAC. An epoch that an earlier release planned is finished as it was begun.
+    pub fn sealed(&self) -> bool {
+        self.version >= 2
+    }
 }
 
 /// Names the load that an epoch of a run is: `{load_id}`, and what the committed manifest and `state export` show.

@@ -8,12 +8,19 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::model::plan::{BlobKey, Plan};
 use crate::pipeline::error::RunError;
-use crate::pipeline::open_log::{self, OPEN_SUFFIX, OpenUpload};
+use crate::pipeline::open_log::{self, LogError, OPEN_SUFFIX, OpenUpload};
+use crate::pipeline::own::OwnKeys;
 use crate::state::blobs::Blobs;
+use crate::state::seal::StateKey;
 use crate::store::{ErrorKind, Store};
 
 /// An open log's object names at most a batch of uploads; more than this is not one of ours.
-const OPEN_LOG_BYTES_MAX: usize = 16 << 20;
+const OPEN_LOG_BYTES_MAX: usize = 4 << 20;
+
+/// Open logs of one epoch that are refused before no more are read, and those of them that are named: each costs a request, and whoever writes one
+/// may write a million.
+const REFUSED_MAX: u32 = 1_000;
+const REFUSED_NAMED: u32 = 10;
 
 /// Manifests of one shard that are looked at: more than one is rare, and more than this are not ours. Those behind them are seen once these are
 /// refused, and so deleted.
@@ -67,10 +74,13 @@ pub struct Leavings {
     pub blobs: Vec<String>,
 }
 
-/// Lists an epoch's directory and reads its open logs.
-pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64) -> Result<Leavings, RunError> {
+/// Lists the directory of `epoch` and reads its open logs: those that workers of this sync sealed, or, where the plan under way is of a release
+/// without seals, those that name uploads for keys of its spec.
+pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64, plan: &Plan) -> Result<Leavings, RunError> {
     let prefix = blobs.epoch_prefix(epoch);
+    let own = OwnKeys::of(&plan.settings);
     let mut leavings = Leavings::default();
+    let mut refused = 0;
     let mut pages = store.list(&prefix, None);
     while let Some(page) = pages.next().await {
         for object in page? {
@@ -78,8 +88,14 @@ pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64) -> Result<Le
                 tracing::warn!(prefix, "far more lies here than workers leave: the rest stays");
                 return Ok(leavings);
             }
-            if object.key.ends_with(OPEN_SUFFIX) {
-                leavings.uploads.extend(read_open_log(store, &object.key).await?);
+            if object.key.ends_with(OPEN_SUFFIX) && refused < REFUSED_MAX {
+                match read_open_log(store, &object.key, blobs.sealing(plan), &own).await? {
+                    Ok(uploads) => leavings.uploads.extend(uploads),
+                    Err(error) => {
+                        refused += 1;
+                        told(refused, &object.key, &error);
+                    }
+                }
             }
             leavings.blobs.push(object.key);
         }
@@ -87,11 +103,25 @@ pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64) -> Result<Le
     Ok(leavings)
 }
 
-async fn read_open_log(store: &dyn Store, key: &str) -> Result<Vec<OpenUpload>, RunError> {
+/// Says that a log is not used: the first by name, so that no flood of them fills a disk with lines.
+fn told(refused: u32, key: &str, error: &LogError) {
+    match refused {
+        ..=REFUSED_NAMED => tracing::warn!(%error, key, "an open log is not used; its uploads are left to the bucket's lifecycle rule"),
+        REFUSED_MAX => tracing::warn!(key, "{REFUSED_MAX} open logs here are not used, and no more of them are read"),
+        _ => {}
+    }
+}
+
+async fn read_open_log(
+    store: &dyn Store,
+    key: &str,
+    state_key: Option<&StateKey>,
+    own: &OwnKeys,
+) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
     let mut body = match store.get(key, None, None).await {
         Ok(body) => body,
         // Another worker 0 swept it.
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Ok(Vec::new())),
         Err(error) => return Err(error.into()),
     };
     let mut text = BytesMut::new();
@@ -101,9 +131,10 @@ async fn read_open_log(store: &dyn Store, key: &str) -> Result<Vec<OpenUpload>, 
             break;
         }
     }
-    Ok(open_log::parse(&text).unwrap_or_else(|error| {
-        tracing::warn!(%error, key, "an open log makes no sense; its uploads are left to the bucket's lifecycle rule");
-        Vec::new()
+    Ok(open_log::read(&text.freeze(), key, state_key).map(|mut uploads| {
+        // What is sealed was begun by us, maybe under another path.
+        uploads.retain(|open| state_key.is_some() || own.hold_any(&open.key));
+        uploads
     }))
 }
 

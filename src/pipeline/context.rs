@@ -13,6 +13,7 @@ use crate::pipeline::cpu::CpuPool;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::progress::Progress;
 use crate::state::CursorStore;
+use crate::state::seal::StateKey;
 use crate::store::Store;
 
 /// Gives the time.
@@ -30,6 +31,8 @@ pub struct Context {
     pub destination: Arc<dyn Store>,
     /// The arbiter.
     pub cursor: Arc<dyn CursorStore>,
+    /// What the sync's workers seal with: it lies beside the cursor, and in no bucket.
+    pub state_key: StateKey,
     /// The spec as it is now; an epoch under way goes by its plan's.
     pub settings: Arc<Settings>,
     /// Identity of source and destination.

@@ -41,7 +41,7 @@ pub async fn decide(
     in_force: &dyn Fn(&str) -> Option<TableSchema>,
     published: Option<&BlobKey>,
 ) -> Result<Verdict, RunError> {
-    let mut attempts = Vec::with_capacity(plan.shards.len());
+    let (mut attempts, mut digests) = (Vec::with_capacity(plan.shards.len()), Vec::with_capacity(plan.shards.len()));
     let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
     let own = OwnKeys::of(&plan.settings);
     let mut void = Vec::new();
@@ -52,7 +52,7 @@ pub async fn decide(
     let mut with_rows: BTreeSet<u32> = BTreeSet::new();
     for number in 0..plan.shards.len() as u32 {
         let candidates = prepared.get(&number).expect("every shard is prepared");
-        let Some((key, manifest)) = first_of_ours(blobs, plan, &own, number, candidates).await? else {
+        let Some((key, manifest, digest)) = first_of_ours(blobs, plan, &own, number, candidates).await? else {
             void.extend_from_slice(candidates);
             continue;
         };
@@ -77,6 +77,7 @@ pub async fn decide(
             surprises.entry(surprise.table).and_modify(|known| known.schema = merge(&known.schema, &surprise.schema)).or_insert(surprise);
         }
         attempts.push(key.clone());
+        digests.push(digest);
     }
     if !void.is_empty() {
         return Ok(Verdict::Void(void));
@@ -102,6 +103,7 @@ pub async fn decide(
         epoch: plan.epoch,
         plan: plan_key.clone(),
         attempts,
+        digests,
         amended: Vec::new(),
         dropped,
         abandoned: Vec::new(),
@@ -115,11 +117,11 @@ async fn first_of_ours<'a>(
     own: &OwnKeys,
     number: u32,
     candidates: &'a [BlobKey],
-) -> Result<Option<(&'a BlobKey, AttemptManifest)>, RunError> {
+) -> Result<Option<(&'a BlobKey, AttemptManifest, String)>, RunError> {
     for key in candidates {
-        let reason = match blobs.get_attempt(key).await {
-            Ok(manifest) => match check_attempt(plan, own, number, &manifest) {
-                Ok(()) => return Ok(Some((key, manifest))),
+        let reason = match blobs.get_attempt(key, plan).await {
+            Ok((manifest, digest)) => match check_attempt(plan, own, number, &manifest) {
+                Ok(()) => return Ok(Some((key, manifest, digest))),
                 Err(reason) => reason,
             },
             Err(BlobError::Nonsense { reason, .. }) => reason,

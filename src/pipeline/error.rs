@@ -99,7 +99,7 @@ impl From<&StateError> for RunErrorKind {
     fn from(error: &StateError) -> Self {
         match error {
             StateError::Conflict => RunErrorKind::Superseded,
-            StateError::Nonsense { .. } => RunErrorKind::CursorInvalid,
+            StateError::Nonsense { .. } | StateError::BadKey { .. } => RunErrorKind::CursorInvalid,
             StateError::Gone { .. } => RunErrorKind::Interrupted,
             StateError::Denied { .. } => RunErrorKind::Denied,
             StateError::Unavailable { .. } => RunErrorKind::Failed,

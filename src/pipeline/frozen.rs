@@ -150,6 +150,10 @@ fn plans() {
         pass: 2,
     };
     check("plan", &plan);
+    // Of releases without seals; it says by its version that it has none.
+    let before = Plan { version: 1, ..plan };
+    check("plan-1", &before);
+    assert!(!before.sealed());
     let planned = |slice| PlannedObject { object: object("a/1.csv", "e1"), table: 3, slice };
     check(
         "shard",
@@ -193,11 +197,13 @@ fn attempts_and_decisions() {
         epoch: 7,
         plan: blob("plan"),
         attempts: vec![blob("attempt")],
+        digests: vec!["00ff".into()],
         amended: vec![staged(FileKind::Data)],
         dropped: vec![2],
         abandoned: vec!["a/1.csv".into()],
     };
     check("decision", &decision);
+    check("decision-1", &Decision { version: 1, digests: vec![], ..decision });
     check("open", &vec![OpenUpload { key: "orders/1.parquet".into(), upload: "u-1".into() }]);
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::state::seal::{NotOurs, StateKey};
 use crate::store::{Condition, Store, StoreError};
 
 /// One upload.
@@ -22,6 +23,8 @@ pub struct OpenUpload {
 pub struct OpenLog {
     store: Arc<dyn Store>,
     stem: String,
+    /// What its objects are sealed with.
+    key: Option<StateKey>,
     pending: std::sync::Mutex<Vec<OpenUpload>>,
     /// Number of the next object; held while it is written.
     written: Mutex<u32>,
@@ -31,10 +34,20 @@ pub struct OpenLog {
 /// What ends the key of each object of an open log.
 pub const OPEN_SUFFIX: &str = ".open.s3sync";
 
+/// The word in the first line of a sealed one.
+const KIND: &str = "open";
+
 impl OpenLog {
-    /// A log whose objects' keys begin with `stem`, which no other attempt uses.
-    pub fn new(store: Arc<dyn Store>, stem: String) -> Self {
-        Self { store, stem, pending: std::sync::Mutex::new(Vec::new()), written: Mutex::new(0), all: std::sync::Mutex::new(Vec::new()) }
+    /// A log whose objects' keys begin with `stem`, which no other attempt uses, sealed with `key` where there is one.
+    pub fn new(store: Arc<dyn Store>, stem: String, key: Option<StateKey>) -> Self {
+        Self {
+            store,
+            stem,
+            key,
+            pending: std::sync::Mutex::new(Vec::new()),
+            written: Mutex::new(0),
+            all: std::sync::Mutex::new(Vec::new()),
+        }
     }
 
     /// Returns once the upload's name is durable.
@@ -50,7 +63,11 @@ impl OpenLog {
         }
         let body = serde_json::to_vec(&batch).expect("plain strings always serialise");
         let object = format!("{}.{number}{OPEN_SUFFIX}", self.stem);
-        if let Err(error) = self.store.put(&object, Bytes::from(body), Condition::Any).await {
+        let body = match &self.key {
+            Some(key) => key.seal(KIND, &object, "", &body),
+            None => Bytes::from(body),
+        };
+        if let Err(error) = self.store.put(&object, body, Condition::Any).await {
             self.lock().extend(batch);
             return Err(error);
         }
@@ -73,7 +90,22 @@ impl OpenLog {
     }
 }
 
-/// Reads one object of a log.
-pub fn parse(body: &[u8]) -> Result<Vec<OpenUpload>, serde_json::Error> {
-    serde_json::from_slice(body)
+/// Why an object of a log is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No worker of this sync wrote it, as far as can be told.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
+    /// It is no list of uploads.
+    #[error("it makes no sense: {0}")]
+    Nonsense(#[from] serde_json::Error),
+}
+
+/// Reads the object of a log at `place`: sealed with `key`, or, without one, as releases before the seal wrote it.
+pub fn read(body: &Bytes, place: &str, key: Option<&StateKey>) -> Result<Vec<OpenUpload>, LogError> {
+    let text = match key {
+        Some(key) => key.open(KIND, place, "", body)?,
+        None => body.clone(),
+    };
+    Ok(serde_json::from_slice(&text)?)
 }

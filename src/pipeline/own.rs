@@ -37,6 +37,11 @@ impl OwnKeys {
         fits && !key.starts_with(&self.state)
     }
 
+    /// Whether a file of any kind with this key can be one of ours.
+    pub fn hold_any(&self, key: &str) -> bool {
+        self.hold(FileKind::Data, key) || self.hold(FileKind::DeadLetter, key)
+    }
+
     /// What keeps a staged file from being published.
     pub fn check(&self, file: &StagedFile) -> Result<(), String> {
         if self.hold(file.kind, &file.key) {

@@ -64,7 +64,7 @@ impl Shard<'_> {
             let open_log = self.open_log(&attempt);
             match self.attempt(&attempt, &open_log, &excluded, None).await? {
                 Attempt::Prepared(manifest) => {
-                    self.blobs.put_attempt(self.plan.epoch, self.plan.shards[self.number as usize].plan, &manifest).await?;
+                    self.blobs.put_attempt(self.plan, &manifest).await?;
                     return Ok(());
                 }
                 Attempt::Void(object) => {
@@ -100,7 +100,7 @@ impl Shard<'_> {
 
     fn open_log(&self, attempt: &str) -> Arc<OpenLog> {
         let stem = self.blobs.attempt_stem(self.plan.epoch, self.plan.shards[self.number as usize].plan, self.number, attempt);
-        Arc::new(OpenLog::new(Arc::clone(&self.context.destination), stem))
+        Arc::new(OpenLog::new(Arc::clone(&self.context.destination), stem, self.blobs.sealing(self.plan).cloned()))
     }
 
     async fn attempt(

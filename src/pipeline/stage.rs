@@ -320,7 +320,7 @@ mod tests {
         ] {
             let memory = MemoryStore::new("lake");
             let store: Arc<dyn Store> = Arc::new(memory.clone());
-            let open_log = Arc::new(OpenLog::new(Arc::clone(&store), "_s3sync/log".into()));
+            let open_log = Arc::new(OpenLog::new(Arc::clone(&store), "_s3sync/log".into(), None));
             let (mut sender, stager) = channel(Arc::clone(&store), open_log, Arc::default(), part as u64, 0);
             let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|at| at as u8).collect();
             let bytes = Bytes::from(whole.clone());

@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::proof::{Chunks, Proof, digest};
+use super::seal::StateKey;
 use super::wire::{BlobReader, BlobWriter, Kind, WireError};
 use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision};
 use crate::model::plan::{BlobKey, Plan, PlannedObject};
@@ -41,13 +42,15 @@ pub struct Blobs {
     root: String,
     /// This cursor's directory in it.
     prefix: String,
+    /// Whoever only reads what the cursor names has none.
+    key: Option<StateKey>,
 }
 
 /// An attempt's manifest holds a line for each file and for each object that was left out; this is a million of them, compressed.
 const ATTEMPT_BYTES_MAX: u64 = 64 << 20;
 
-/// The text of an attempt's manifest that nothing proves.
-const UNPROVEN_LINE_BYTES_MAX: usize = 64 << 20;
+/// The text of an attempt's manifest: nothing proves those of earlier releases.
+const ATTEMPT_LINE_BYTES_MAX: usize = 64 << 20;
 
 /// What can go wrong with a blob.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +85,17 @@ impl Blobs {
     /// The blobs of the cursor with `state_id`, under `state_prefix` of the destination bucket.
     pub fn new(store: Arc<dyn Store>, state_prefix: &str, state_id: &str) -> Self {
         let root = state_prefix.trim_end_matches('/').to_owned();
-        Self { store, prefix: format!("{root}/{state_id}"), root }
+        Self { store, prefix: format!("{root}/{state_id}"), root, key: None }
+    }
+
+    /// The same for a worker, who seals what it leaves and tells what others of the sync have left.
+    pub fn with_key(self, key: StateKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The key, where there is one.
+    pub fn key(&self) -> Option<&StateKey> {
+        self.key.as_ref()
     }
 
     /// The state prefix, without a `/` at its end.
@@ -169,7 +182,9 @@ impl Blobs {
 
     /// Writes a plan's root.
     pub async fn put_plan(&self, plan: &Plan) -> Result<BlobKey, BlobError> {
-        self.put_one(plan.epoch, Kind::Plan, plan).await
+        let mut blob = BlobWriter::of_version(Kind::Plan, plan.version);
+        blob.line(plan);
+        self.put(plan.epoch, Kind::Plan, blob).await
     }
 
     /// Reads a plan's root.
@@ -197,20 +212,53 @@ impl Blobs {
         self.get_one(key, Kind::Decision).await
     }
 
-    /// Writes an attempt's manifest under its own name. `plan` is the number whose attempts count for the shard.
-    pub async fn put_attempt(&self, epoch: u64, plan: u32, manifest: &AttemptManifest) -> Result<(), BlobError> {
-        let key = format!("{}.s3sync", self.attempt_stem(epoch, plan, manifest.shard, &manifest.attempt));
-        let mut blob = BlobWriter::new(Kind::Attempt);
-        blob.line(manifest);
-        self.store.put(&key, Bytes::from(blob.finish()), Condition::Any).await?;
+    /// Writes an attempt's manifest under its own name, sealed where the plan asks for that.
+    pub async fn put_attempt(&self, plan: &Plan, manifest: &AttemptManifest) -> Result<(), BlobError> {
+        // The plan whose attempts count for the shard.
+        let number = plan.shards[manifest.shard as usize].plan;
+        let key = format!("{}.s3sync", self.attempt_stem(plan.epoch, number, manifest.shard, &manifest.attempt));
+        let write = |mut blob: BlobWriter| {
+            blob.line(manifest);
+            blob.finish()
+        };
+        let body = match self.sealing(plan) {
+            Some(state_key) => state_key.seal(Kind::Attempt.word(), &key, &plan.seed, &write(BlobWriter::headless())),
+            None => Bytes::from(write(BlobWriter::of_version(Kind::Attempt, 1))),
+        };
+        self.store.put(&key, body, Condition::Any).await?;
         Ok(())
     }
 
-    /// Reads an attempt's manifest.
-    pub async fn get_attempt(&self, key: &BlobKey) -> Result<AttemptManifest, BlobError> {
-        let reader = BlobReader::new(Kind::Attempt).with_line_bytes_max(UNPROVEN_LINE_BYTES_MAX);
-        let body = Body::Open(self.open(key, &Proof::None(ATTEMPT_BYTES_MAX)).await?);
-        self.one(key, Lines { blobs: self.clone(), key: key.clone(), kind: Kind::Attempt, reader, body }).await
+    /// The key by which what is left in the plan's epoch is sealed; `None` where the plan does not ask for that.
+    pub fn sealing(&self, plan: &Plan) -> Option<&StateKey> {
+        plan.sealed().then(|| self.key.as_ref().expect("who works on an epoch has the key"))
+    }
+
+    /// Reads an attempt's manifest that was found by listing, with its digest. One that no worker of ours wrote for this place in this plan is
+    /// [`BlobError::Nonsense`].
+    pub async fn get_attempt(&self, key: &BlobKey, plan: &Plan) -> Result<(AttemptManifest, String), BlobError> {
+        let proof = match self.sealing(plan) {
+            Some(state_key) => Proof::Sealed(state_key.clone(), Kind::Attempt, plan.seed.clone()),
+            None => Proof::None,
+        };
+        self.attempt(key, proof).await
+    }
+
+    /// Reads the attempt's manifest that was decided on for a shard.
+    pub async fn get_decided(&self, decision: &Decision, shard: usize) -> Result<AttemptManifest, BlobError> {
+        let proof = match decision.digests.get(shard) {
+            Some(digest) => Proof::Digest(digest.clone()),
+            // Decided by a release without digests.
+            None => Proof::None,
+        };
+        self.attempt(&decision.attempts[shard], proof).await.map(|(manifest, _)| manifest)
+    }
+
+    async fn attempt(&self, key: &BlobKey, proof: Proof) -> Result<(AttemptManifest, String), BlobError> {
+        let (chunks, digest) = self.open(key, &proof, ATTEMPT_BYTES_MAX).await?;
+        let reader = BlobReader::new(Kind::Attempt).with_line_bytes_max(ATTEMPT_LINE_BYTES_MAX);
+        let lines = Lines { blobs: self.clone(), key: key.clone(), kind: Kind::Attempt, reader, body: Body::Open(chunks) };
+        Ok((self.one(key, lines).await?, digest))
     }
 
     /// Writes a committed manifest: the header, the objects of each shard, the files.
@@ -280,7 +328,8 @@ impl Lines {
                 },
                 Body::Unopened => {
                     let proof = self.blobs.named_digest(&self.key, self.kind)?;
-                    self.body = Body::Open(self.blobs.open(&self.key, &proof).await?);
+                    let (chunks, _) = self.blobs.open(&self.key, &proof, u64::MAX).await?;
+                    self.body = Body::Open(chunks);
                 }
             }
         }

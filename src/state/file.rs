@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+use super::seal::StateKey;
 use super::wire::{CURSOR_BYTES_MAX, cursor_from_json, cursor_to_json};
 use super::{CursorStore, StateError, Version};
 use crate::model::cursor::Cursor;
@@ -15,6 +17,9 @@ use crate::model::settings::SyncId;
 
 /// How often a waiting worker looks: all workers of a file cursor are on one machine, so a look costs one small read.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A key's file has 65 bytes.
+const KEY_BYTES_MAX: u64 = 128;
 
 /// `<state-dir>/<namespace>/<name>.cursor.json`, with a lock file beside it.
 #[derive(Clone, Debug)]
@@ -31,6 +36,39 @@ impl FileCursor {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The key of the sync's state, in a file beside the cursor that only its owner can read: made when it is first asked for, and once, whoever asks
+    /// at the same time.
+    pub fn state_key(&self) -> Result<StateKey, StateError> {
+        let path = self.path.with_extension("state-key");
+        let place = path.display().to_string();
+        let cannot = |what: &str, error: io::Error| StateError::Unavailable {
+            place: place.clone(),
+            message: format!("the state key {what}: {error}; check the state directory"),
+            source: Some(Box::new(error)),
+        };
+        let written = |error| cannot("cannot be written", error);
+        if !path.exists() {
+            let folder = path.parent().expect("the path has a folder and a name");
+            fs::create_dir_all(folder).map_err(written)?;
+            // Of mode 0600 from its first moment, and whole before it has its name.
+            let mut fresh = tempfile::Builder::new().prefix(".state-key-").tempfile_in(folder).map_err(written)?;
+            writeln!(fresh, "{}", StateKey::generate().text()).and_then(|()| fresh.as_file().sync_all()).map_err(written)?;
+            match fresh.persist_noclobber(&path) {
+                Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(written(error.error)),
+                _ => File::open(folder).and_then(|folder| folder.sync_all()).map_err(written)?,
+            }
+        }
+        let file = File::open(&path).map_err(|error| cannot("cannot be read", error))?;
+        let mode = file.metadata().map_err(|error| cannot("cannot be read", error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            tracing::warn!("others than its owner can read the state key {place} (mode {:o}): chmod 600 {place}", mode & 0o777);
+        }
+        let mut text = Vec::new();
+        file.take(KEY_BYTES_MAX).read_to_end(&mut text).map_err(|error| cannot("cannot be read", error))?;
+        let key = std::str::from_utf8(&text).ok().and_then(StateKey::parse);
+        key.ok_or_else(|| StateError::BadKey { place, reason: "it is not 64 hexadecimal digits".to_owned() })
     }
 
     fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
@@ -151,6 +189,29 @@ mod tests {
         let second = store.swap(&first, &cursor(1)).await.unwrap();
         assert!(store.swap(&first, &cursor(7)).await.unwrap_err().is_conflict());
         assert_eq!(store.load().await.unwrap().unwrap(), (cursor(1), second));
+    }
+
+    #[test]
+    fn a_state_key_is_made_once_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = SyncId { namespace: "default".into(), name: "orders".into() };
+        let store = FileCursor::new(folder.path(), &id);
+        let keys: Vec<StateKey> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| store.state_key().unwrap())).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]), "one of them is everybody's");
+        let path = folder.path().join("default/orders.cursor.state-key");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap(), keys[0].text() + "\n");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+        for text in ["", "00", "nonsense", &"0".repeat(200)] {
+            fs::write(&path, text).unwrap();
+            let error = store.state_key().unwrap_err().to_string();
+            assert!(error.contains("orders.cursor.state-key makes no sense") && error.contains("delete it and run again"), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_ne!(store.state_key().unwrap(), keys[0]);
     }
 
     #[tokio::test]

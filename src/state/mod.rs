@@ -6,6 +6,7 @@ pub mod file;
 pub mod ledger;
 pub mod memory;
 mod proof;
+pub mod seal;
 pub mod wire;
 
 use std::time::Duration;
@@ -49,6 +50,17 @@ pub enum StateError {
     /// What is stored is no cursor of this version.
     #[error("the cursor {place} makes no sense: {reason}; restore it from a copy, or start over with `s3sync state reset --yes`")]
     Nonsense {
+        /// Where it is.
+        place: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The key beside it is none.
+    #[error(
+        "the state key {place} makes no sense: {reason}; restore it from a copy, or delete it and run again: shards that are prepared and not yet \
+         decided are then prepared again"
+    )]
+    BadKey {
         /// Where it is.
         place: String,
         /// What does not fit.

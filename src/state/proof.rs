@@ -1,13 +1,14 @@
 //! Whether bytes under the state prefix are ours: the cursor is trusted, the bucket that everything else lies in is not.
 //!
-//! What the cursor names, and what that names in turn, is content-addressed: its name holds its SHA-256. Nothing is decompressed, parsed or acted
-//! on before it is proven.
+//! What the cursor names, and what that names in turn, is content-addressed: its name holds its SHA-256. What is found by listing carries a MAC, see
+//! [`super::seal`], until a decision names it with its digest. Nothing is decompressed, parsed or acted on before it is proven.
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
 use super::blobs::{BlobError, Blobs};
+use super::seal::{Seal, StateKey};
 use super::wire::Kind;
 use crate::model::object::Etag;
 use crate::model::plan::BlobKey;
@@ -25,8 +26,10 @@ pub(super) type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
 pub(super) enum Proof {
     /// Those with this SHA-256, in hexadecimal digits.
     Digest(String),
-    /// Whatever is there: no more than so many bytes of it.
-    None(u64),
+    /// Those that were sealed under this key as an object of this kind, bound to this.
+    Sealed(StateKey, Kind, String),
+    /// Whatever is there.
+    None,
 }
 
 /// The SHA-256 of some bytes in hexadecimal digits.
@@ -60,36 +63,26 @@ impl Blobs {
         })
     }
 
-    /// A blob's bytes, once they are proven.
-    pub(super) async fn open(&self, key: &BlobKey, proof: &Proof) -> Result<Chunks, BlobError> {
-        let (etag, size, chunks) = self.get(key, None).await?;
-        if let Proof::None(bytes_max) = proof
-            && size > *bytes_max
-        {
+    /// A blob's bytes, once they are proven, and their SHA-256. One of more than `bytes_max` is none of ours.
+    pub(super) async fn open(&self, key: &BlobKey, proof: &Proof, bytes_max: u64) -> Result<(Chunks, String), BlobError> {
+        let (etag, size, mut chunks) = self.get(key, None).await?;
+        if size > bytes_max {
             return Err(self.nonsense(key, format!("it has {size} bytes, more than one of ours ever has")));
         }
+        let mut check = Check::new(key, proof);
         if size <= HELD_BYTES_MAX {
             let bytes = held(chunks, size).await?;
-            let mut check = Check::new(proof);
             check.update(&bytes);
-            self.checked(key, check)?;
-            return Ok(stream::once(async { Ok(bytes) }).boxed());
+            let digest = check.end().map_err(|reason| self.nonsense(key, reason))?;
+            return Ok((stream::once(async { Ok(bytes) }).boxed(), digest));
         }
-        let mut check = Check::new(proof);
-        if let Proof::None(_) = proof {
-            return Ok(chunks);
-        }
-        let mut chunks = chunks;
         while let Some(bytes) = chunks.try_next().await? {
             check.update(&bytes);
         }
-        self.checked(key, check)?;
+        let digest = check.end().map_err(|reason| self.nonsense(key, reason))?;
         // The version that was just proven, and no other.
-        self.get(key, Some(&etag)).await.map(|(_, _, chunks)| chunks)
-    }
-
-    fn checked(&self, key: &BlobKey, check: Check) -> Result<(), BlobError> {
-        check.end().map_err(|reason| self.nonsense(key, reason.to_owned()))
+        let (_, _, chunks) = self.get(key, Some(&etag)).await?;
+        Ok((chunks, digest))
     }
 
     async fn get(&self, key: &BlobKey, pin: Option<&Etag>) -> Result<(Etag, u64, Chunks), BlobError> {
@@ -116,29 +109,34 @@ async fn held(mut chunks: Chunks, size: u64) -> Result<Bytes, StoreError> {
 struct Check {
     hash: Sha256,
     expected: Option<String>,
+    seal: Option<Seal>,
 }
 
 impl Check {
-    fn new(proof: &Proof) -> Self {
-        let expected = match proof {
-            Proof::Digest(digest) => Some(digest.clone()),
-            Proof::None(_) => None,
+    fn new(key: &BlobKey, proof: &Proof) -> Self {
+        let (expected, seal) = match proof {
+            Proof::Digest(digest) => (Some(digest.clone()), None),
+            Proof::Sealed(state_key, kind, bound) => (None, Some(Seal::new(state_key, kind.word(), &key.0, bound))),
+            Proof::None => (None, None),
         };
-        Self { hash: Sha256::new(), expected }
+        Self { hash: Sha256::new(), expected, seal }
     }
 
     fn update(&mut self, bytes: &[u8]) {
-        if self.expected.is_some() {
-            self.hash.update(bytes);
+        self.hash.update(bytes);
+        if let Some(seal) = &mut self.seal {
+            seal.update(bytes);
         }
     }
 
-    fn end(self) -> Result<(), &'static str> {
-        match self.expected {
-            Some(expected) if hex(&self.hash.finalize()) != expected => {
-                Err("its bytes are not those that its name was made of: somebody changed it")
-            }
-            _ => Ok(()),
+    fn end(self) -> Result<String, String> {
+        let digest = hex(&self.hash.finalize());
+        if self.expected.is_some_and(|expected| expected != digest) {
+            return Err("its bytes are not those that its name was made of: somebody changed it".to_owned());
+        }
+        match self.seal.map(Seal::end) {
+            Some(Err(not_ours)) => Err(not_ours.to_string()),
+            _ => Ok(digest),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Persisted formats. Each begins with what it is and its version, so that no build reads what it does not understand.
 //!
-//! A blob is a line `s3sync <kind> 1`, then one zstd frame (RFC 8878) of JSON lines and a last line `#<count>`, so that a blob that was cut
+//! A blob is a line `s3sync <kind> <version>` (of an attempt with its MAC, see [`super::seal`]), then one zstd frame (RFC 8878) of JSON lines and a last line `#<count>`, so that a blob that was cut
 //! is never taken for a shorter one. The cursor is one JSON document.
 
 use std::io::Write;
@@ -11,9 +11,6 @@ use serde::de::DeserializeOwned;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use crate::model::cursor::Cursor;
-
-/// The version of blobs that this build writes.
-const BLOB_VERSION: u32 = 1;
 
 /// Level of zstd: sorted keys compress well at any, and a ledger of a million entries is written in a second at this.
 const LEVEL: i32 = 3;
@@ -55,6 +52,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The version that this build writes; it reads those before too. See [`crate::model::plan::Plan::VERSION`] and its kin for what changed.
+    pub fn version(self) -> u32 {
+        match self {
+            Kind::Plan | Kind::Attempt | Kind::Decision => 2,
+            Kind::Shard | Kind::Objects | Kind::Ledger | Kind::Manifest | Kind::Garbage => 1,
+        }
+    }
+
     /// The word in keys and headers.
     pub fn word(self) -> &'static str {
         match self {
@@ -84,7 +89,20 @@ pub struct BlobWriter {
 impl BlobWriter {
     /// An empty blob.
     pub fn new(kind: Kind) -> Self {
-        let header = format!("s3sync {} {BLOB_VERSION}\n", kind.word()).into_bytes();
+        Self::of_version(kind, kind.version())
+    }
+
+    /// An empty blob of a version, which is one that its content has the form of.
+    pub fn of_version(kind: Kind, version: u32) -> Self {
+        Self::behind(format!("s3sync {} {version}\n", kind.word()).into_bytes())
+    }
+
+    /// An empty blob without a first line: the body of what is sealed.
+    pub fn headless() -> Self {
+        Self::behind(Vec::new())
+    }
+
+    fn behind(header: Vec<u8>) -> Self {
         let encoder = zstd::stream::write::Encoder::new(header, LEVEL).expect("the level is a constant that zstd knows");
         Self { encoder, lines: 0 }
     }
@@ -235,15 +253,18 @@ impl BlobReader {
 
     fn check_header(&self) -> Result<(), WireError> {
         let header = String::from_utf8_lossy(&self.header);
-        let expected = format!("s3sync {} {BLOB_VERSION}", self.kind.word());
-        if header == expected {
-            return Ok(());
+        let (kind, newest) = (self.kind.word(), self.kind.version());
+        let mut words = header.strip_prefix(&format!("s3sync {kind} ")).unwrap_or_default().split(' ');
+        let version = words.next().filter(|word| !word.is_empty());
+        // A MAC follows the version of what carries one; whoever asked for the blob has proven it.
+        let more = words.count();
+        match version.map(str::parse::<u32>) {
+            Some(Ok(version)) if version > newest => {
+                Err(WireError(format!("it has version {version}, this build reads {newest}: a newer s3sync wrote it")))
+            }
+            Some(Ok(version @ 1..)) if more == usize::from(self.kind == Kind::Attempt && version >= 2) => Ok(()),
+            _ => Err(WireError(format!("it begins with {header:?} instead of \"s3sync {kind} {newest}\""))),
         }
-        let version = header.strip_prefix(&format!("s3sync {} ", self.kind.word()));
-        Err(WireError(match version {
-            Some(version) => format!("it has version {version}, this build reads {BLOB_VERSION}: a newer s3sync wrote it"),
-            None => format!("it begins with {header:?} instead of {expected:?}"),
-        }))
     }
 }
 
@@ -310,14 +331,29 @@ mod tests {
         for (bytes, expected) in [
             (&b""[..], "it ends in the middle"),
             (&good[..good.len() - 4], "it ends in the middle"),
-            (&b"s3sync plan 2\n"[..], "it has version 2, this build reads 1: a newer s3sync wrote it"),
-            (&b"s3sync shard 1\n"[..], "it begins with \"s3sync shard 1\" instead of \"s3sync plan 1\""),
+            (&b"s3sync plan 3\n"[..], "it has version 3, this build reads 2: a newer s3sync wrote it"),
+            (&b"s3sync plan 3 with more\n"[..], "it has version 3, this build reads 2: a newer s3sync wrote it"),
+            (&b"s3sync plan 0\n"[..], "it begins with \"s3sync plan 0\" instead of \"s3sync plan 2\""),
+            (&b"s3sync plan 2 x\n"[..], "it begins with \"s3sync plan 2 x\" instead of \"s3sync plan 2\""),
+            (&b"s3sync shard 1\n"[..], "it begins with \"s3sync shard 1\" instead of \"s3sync plan 2\""),
             (&[b'x'; 200][..], "it does not begin as one of ours"),
             (&[&good[..], b"more"].concat(), "it goes on behind its end"),
         ] {
             assert_eq!(read(bytes).unwrap_err().to_string(), expected);
         }
         assert!(read(b"s3sync plan 1\nno zstd frame").unwrap_err().to_string().starts_with("it does not decompress"));
+    }
+
+    /// What earlier releases wrote: version 1 of each kind.
+    #[test]
+    fn earlier_versions_are_read() {
+        for kind in [Kind::Plan, Kind::Shard, Kind::Objects, Kind::Ledger, Kind::Attempt, Kind::Decision, Kind::Manifest, Kind::Garbage] {
+            let mut writer = BlobWriter::of_version(kind, 1);
+            writer.line(&7);
+            let mut reader = BlobReader::new(kind);
+            reader.feed(Bytes::from(writer.finish())).unwrap();
+            assert_eq!((reader.line::<u32>(), reader.line::<u32>(), reader.end()), (Ok(Some(7)), Ok(None), Ok(())));
+        }
     }
 
     /// 134 KB that stand for 4 GB were inflated as a whole before the bound on a line was looked at.

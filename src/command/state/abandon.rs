@@ -26,8 +26,8 @@ pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>,
     let plan = blobs.get_plan(&decision.plan).await?;
     let amended: BTreeMap<String, StagedFile> = decision.amended.iter().map(|file| (file.key.clone(), file.clone())).collect();
     let mut done = Vec::new();
-    for attempt in &decision.attempts {
-        let manifest = blobs.get_attempt(attempt).await?;
+    for shard in 0..decision.attempts.len() {
+        let manifest = blobs.get_decided(&decision, shard).await?;
         if decision.dropped.contains(&manifest.shard) {
             continue;
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::api::manifest::{self, End, LoadedSync, ManifestErrorKind};
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::state::seal::StateKey;
 
 /// Looks a variable up.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -18,6 +19,8 @@ pub struct Pod {
     pub index: u32,
     /// The cursor's ConfigMap, in the sync's namespace.
     pub cursor: String,
+    /// The key of the sync's state.
+    pub state_key: StateKey,
     /// Whether a changed source or destination is accepted.
     pub accept_spec_change: bool,
     /// Whether only an epoch that is decided is finished: the operator starts a suspended sync for nothing else.
@@ -40,10 +43,15 @@ impl Pod {
             .parse()
             .map_err(|_| invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod")))?;
         let cursor = required("S3SYNC_CURSOR", "the cursor's ConfigMap")?;
+        let key = required("S3SYNC_STATE_KEY", "the key of the sync's state")?;
+        let no_key =
+            || invalid("the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from".to_owned());
+        let state_key = StateKey::parse(&key).ok_or_else(no_key)?;
         let (sync, suspended) = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
         Ok(Pod {
             index,
             cursor,
+            state_key,
             accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
             finish_only: suspended,
             scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
@@ -152,6 +160,7 @@ mod tests {
         BTreeMap::from([
             ("S3SYNC_MANIFEST", manifest.to_string()),
             ("S3SYNC_CURSOR", "orders-cursor".to_owned()),
+            ("S3SYNC_STATE_KEY", "5".repeat(64)),
             ("JOB_COMPLETION_INDEX", "2".to_owned()),
             ("S3SYNC_SOURCE_AWS_ACCESS_KEY_ID", "AKIA".to_owned()),
             ("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", "hidden".to_owned()),
@@ -174,6 +183,7 @@ mod tests {
         let of = pod(&variables).unwrap();
         assert_eq!((of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir), (2, "orders-cursor", false, None));
         assert!(!of.finish_only);
+        assert_eq!(of.state_key, StateKey::parse(&"5".repeat(64)).unwrap());
         assert_eq!((of.sync.id.to_string(), of.sync.settings.worker.replicas), ("data/orders".to_owned(), 3));
         let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else { panic!() };
         assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("AKIA", "hidden", None));
@@ -223,6 +233,16 @@ mod tests {
                 with("JOB_COMPLETION_INDEX", "-1"),
                 RunErrorKind::InvalidSpec,
                 "the variable JOB_COMPLETION_INDEX is \"-1\", which is no index of a Job's pod",
+            ),
+            (
+                with("S3SYNC_STATE_KEY", ""),
+                RunErrorKind::InvalidSpec,
+                "the variable S3SYNC_STATE_KEY (the key of the sync's state) is not set; workers are started by the operator",
+            ),
+            (
+                with("S3SYNC_STATE_KEY", "secret"),
+                RunErrorKind::InvalidSpec,
+                "the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from",
             ),
             (
                 with("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", ""),

@@ -44,14 +44,11 @@ impl Lead<'_> {
         self.context.progress.enter(Step::Publish);
         let mut epoch = Epoch::default();
         let own = OwnKeys::of(&plan.settings);
-        for (number, attempt) in (0..).zip(decision.attempts.clone()) {
-            let manifest = self.blobs.get_attempt(&attempt).await?;
-            check_attempt(&plan, &own, number, &manifest).map_err(|reason| {
-                let (id, place) = (&plan.settings.id, self.context.destination.place());
-                RunError::new(
-                    RunErrorKind::CursorInvalid,
-                    format!("{id}: {place}/{} is no attempt that was decided on: {reason}", attempt.0),
-                )
+        for number in 0..decision.attempts.len() {
+            let manifest = self.blobs.get_decided(&decision, number).await?;
+            check_attempt(&plan, &own, number as u32, &manifest).map_err(|reason| {
+                let (id, place, key) = (&plan.settings.id, self.context.destination.place(), &decision.attempts[number].0);
+                RunError::new(RunErrorKind::CursorInvalid, format!("{id}: {place}/{key} is no attempt that was decided on: {reason}"))
             })?;
             let published = self.publish(&plan, &mut decision, &manifest).await?;
             epoch.add(&plan, &decision, manifest, published);
@@ -149,11 +146,11 @@ impl Lead<'_> {
                 next = header.previous.filter(|_| !header.replaces);
             }
         }
-        let left = attempts::leavings(store, &self.blobs, plan.epoch).await?;
+        let left = attempts::leavings(store, &self.blobs, plan.epoch, plan).await?;
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
         if plan.epoch > 2 {
             // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
-            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2).await?;
+            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, plan).await?;
             garbage.uploads.extend(old.uploads);
             let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(Kind::Manifest);
             garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).collect();

@@ -57,7 +57,8 @@ async fn take_place(context: &Context, cursor: Cursor, version: Version, key: &s
 
 /// The blobs of a cursor.
 pub(super) fn blobs(context: &Context, cursor: &Cursor) -> Blobs {
-    Blobs::new(Arc::clone(&context.destination), &context.settings.state_prefix, &cursor.state_id)
+    let blobs = Blobs::new(Arc::clone(&context.destination), &context.settings.state_prefix, &cursor.state_id);
+    blobs.with_key(context.state_key.clone())
 }
 
 /// The cursor as it stands, or a new one.
