@@ -13,6 +13,8 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// [`COMPONENT`] of Jobs, pods and their rights.
 pub const WORKER: &str = "worker";
+/// [`COMPONENT`] of the Secret with the key of the state.
+pub const STATE_KEY: &str = "state-key";
 /// [`COMPONENT`] of the cursor's ConfigMap.
 pub const CURSOR: &str = "cursor";
 /// Labels that Jobs and pods of every sync have.
@@ -51,6 +53,11 @@ pub fn labels(sync: &str, component: &str) -> BTreeMap<String, String> {
 /// The ConfigMap of a sync's cursor.
 pub fn cursor_name(sync: &str) -> String {
     format!("{sync}-cursor")
+}
+
+/// The Secret with the key of a sync's state.
+pub fn state_key_name(sync: &str) -> String {
+    format!("{sync}-state-key")
 }
 
 /// The Role, RoleBinding and, unless the user names one, ServiceAccount of a sync's workers.

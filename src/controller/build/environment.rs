@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::job::SCRATCH;
+use super::state_key::STATE_KEY_KEY;
 use crate::api::S3Sync;
 use crate::api::spec::ConnectionSpec;
 use crate::controller::check::Checked;
-use crate::controller::names::cursor_name;
+use crate::controller::names::{cursor_name, state_key_name};
 
 /// The variables, the user's own last.
 pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) -> Vec<EnvVar> {
@@ -19,6 +20,8 @@ pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) 
         of_pod("POD_NAMESPACE", "metadata.namespace"),
         plain("S3SYNC_JOB", job),
         plain("S3SYNC_CURSOR", &cursor_name(name)),
+        // Not optional: the kubelet says what is missing, in the pod's status.
+        of_secret("S3SYNC_STATE_KEY".to_owned(), &state_key_name(name), STATE_KEY_KEY, false),
         plain("S3SYNC_SCRATCH_DIR", SCRATCH),
         plain("S3SYNC_LOG_FORMAT", "json"),
         plain("S3SYNC_MANIFEST", &escaped(&checked.manifest)),

@@ -4,6 +4,7 @@ mod access;
 mod cursor;
 mod environment;
 mod job;
+mod state_key;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub use self::access::{role, role_binding, service_account};
 pub use self::cursor::cursor_map;
 pub use self::job::job;
+pub use self::state_key::state_key;
 
 use super::names::labels;
 use crate::api::S3Sync;

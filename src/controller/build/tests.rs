@@ -68,6 +68,13 @@ fn cursors() {
     assert_eq!(dying.metadata.owner_references, Some(vec![owner(&sync())]));
 }
 
+#[test]
+fn state_keys() {
+    insta::assert_yaml_snapshot!(state_key(&sync(), "00ff"));
+    let dying = state_key(&sync_with(json!({"state": {"onDelete": "Delete"}})), "00ff");
+    assert_eq!(dying.metadata.owner_references, Some(vec![owner(&sync())]));
+}
+
 /// Labels of the resource, such as a GitOps tool's, stay where they are.
 #[test]
 fn nothing_of_the_resource_s_metadata_is_passed_on() {
@@ -77,7 +84,8 @@ fn nothing_of_the_resource_s_metadata_is_passed_on() {
     let checked = check(&sync).unwrap();
     let texts = [
         serde_json::to_string(&job(&sync, &checked, &start(), false, &defaults())).unwrap(),
-        serde_json::to_string(&(role(&sync), role_binding(&sync), service_account(&sync), cursor_map(&sync))).unwrap(),
+        serde_json::to_string(&(role(&sync), role_binding(&sync), service_account(&sync), cursor_map(&sync), state_key(&sync, "00ff")))
+            .unwrap(),
     ];
     assert!(texts.iter().all(|text| !text.contains("argoproj")), "{texts:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
@@ -24,10 +24,11 @@ use crate::controller::conditions::accepted;
 use crate::controller::cursor::{CursorView, Position};
 use crate::controller::decide::{Desired, Named, Observed, Start};
 use crate::controller::memory::{Key, Refused};
-use crate::controller::names::{FIELD_MANAGER, cursor_name, worker_name};
+use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name, worker_name};
 use crate::controller::run::Run;
 use crate::controller::stores::Guarded;
 use crate::controller::{build, events, lean};
+use crate::state::seal::StateKey;
 
 /// Somebody else took the last place under the cap since the decision.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
@@ -49,6 +50,9 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
             force_delete(&desired.force_delete, &key, context).await?;
             cursor_policy(seen, &key, context).await?;
         }
+    }
+    if waits_for_secret(seen) {
+        ensure_state_key(&seen.sync, &key, context).boxed().await?;
     }
     if desired.mend_rights
         && let Some(Made::Taken(kind, name)) = ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
@@ -125,11 +129,16 @@ async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, 
     // After a failure they may have been removed by hand.
     let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
     let doubted = failed.then_some(Duration::ZERO);
-    let (cursor, rights) = tokio::join!(ensure_cursor(seen, key, context).boxed(), ensure_rights(sync, doubted, key, context).boxed());
-    // Both are waited for: what one of them found taken does not undo the other.
+    let (cursor, rights, state_key) = tokio::join!(
+        ensure_cursor(seen, key, context).boxed(),
+        ensure_rights(sync, doubted, key, context).boxed(),
+        ensure_state_key(sync, key, context).boxed(),
+    );
+    // All are waited for: what one of them found taken does not undo the others.
     if let Some(taken) = rights?.or(cursor?) {
         return Ok(taken);
     }
+    state_key?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
     let job = build::job(&context.policy.completed(sync), checked, start, accepted(seen), &context.defaults);
     match jobs.create(&post(), &job).await {
@@ -156,6 +165,23 @@ fn is_history(run: &Run, sync: &S3Sync) -> bool {
 
 pub(super) fn post() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Whether a pod waits for a Secret: that with the key of the state may have been deleted under it, and the kubelet goes on once it is there.
+fn waits_for_secret(seen: &Observed) -> bool {
+    let waits = |reason: &String| reason.starts_with("CreateContainerConfigError");
+    seen.workers.iter().any(|worker| worker.ended.is_none() && worker.waits.as_ref().is_some_and(waits))
+}
+
+/// Makes the Secret with the key of the state where there is none: before each run, since nothing here may look whether it is there. One of somebody
+/// else by that name does no harm: workers' pods that find no key in it wait, and say so.
+async fn ensure_state_key(sync: &S3Sync, key: &Key, context: &Context) -> Result<(), LookError> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &key.0);
+    match secrets.create(&post(), &build::state_key(sync, &StateKey::generate().text())).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(asked(format!("make Secret {}", state_key_name(&key.1)))(error)),
+    }
 }
 
 /// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when it holds a cursor or nothing.

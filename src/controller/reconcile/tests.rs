@@ -15,6 +15,8 @@ use super::*;
 use crate::controller::fixtures::{at, good, sync, sync_with};
 use crate::controller::stores::{Writers, stores};
 
+mod needs;
+
 /// A controller's surroundings: the watches as the test fills them, and a server that follows a script.
 struct Scene {
     context: Arc<Context>,
@@ -159,6 +161,20 @@ fn rights() -> Vec<Exchange> {
     vec![named(ACCOUNTS, "ServiceAccount"), named(ROLES, "Role"), named(BINDINGS, "RoleBinding")]
 }
 
+const SECRETS: &str = "/api/v1/namespaces/data/secrets";
+
+/// The key of the state, with each run: whether it is there cannot be seen.
+fn make_key() -> Exchange {
+    exchange(Method::POST, SECRETS, 201, json!({"metadata": {"name": "orders-state-key"}})).check(|body| {
+        let key = body["stringData"]["state-key"].as_str().expect("a text");
+        assert_eq!((&body["metadata"]["name"], &body["immutable"], key.len()), (&json!("orders-state-key"), &json!(true), 64));
+    })
+}
+
+fn key_is_there() -> Exchange {
+    exchange(Method::POST, SECRETS, 409, refused(409, "AlreadyExists"))
+}
+
 fn make_cursor() -> Exchange {
     exchange(Method::POST, MAPS, 201, json!({"metadata": {"name": "orders-cursor"}})).check(|body| {
         assert_eq!(
@@ -233,7 +249,7 @@ fn in_progress(job: &str, synced: &str) -> Value {
 #[tokio::test]
 async fn a_new_resource_gets_its_run_and_then_silence() {
     let mut scene = Scene::new(sync());
-    let script = [rights(), vec![make_cursor(), make_job(), event("RunStarted")]].into_iter().flatten().collect();
+    let script = [rights(), vec![make_key(), make_cursor(), make_job(), event("RunStarted")]].into_iter().flatten().collect();
     assert_eq!(scene.look(script).await.unwrap(), Action::requeue(Duration::ZERO));
     // The watch has not shown the Job yet.
     let job = first_job("uid-1");
@@ -323,7 +339,7 @@ async fn a_job_that_is_there_is_adopted_by_its_owner() {
     let mut scene = Scene::new(sync());
     let conflict = exchange(Method::POST, JOBS, 409, refused(409, "AlreadyExists"));
     let there = exchange(Method::GET, JOBS, 200, first_job("uid-1"));
-    let script = [rights(), vec![make_cursor(), conflict, there]].into_iter().flatten().collect();
+    let script = [rights(), vec![make_key(), make_cursor(), conflict, there]].into_iter().flatten().collect();
     scene.look(script).await.unwrap();
     let job = first_job("uid-1");
     let (name, synced) = (job["metadata"]["name"].as_str().unwrap(), job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap());
@@ -340,7 +356,7 @@ async fn a_job_of_somebody_else_is_left_alone() {
     listed(&mut scene.writers.syncs, vec![DeserializeGuard(Ok(later))]);
     let conflict = exchange(Method::POST, JOBS, 409, refused(409, "AlreadyExists"));
     let there = exchange(Method::GET, "/apis/batch/v1/namespaces/data/jobs/orders-202611211200", 200, first_job("uid-of-another"));
-    let script = [rights(), vec![make_cursor(), conflict, there, event("NameTaken")]].into_iter().flatten().collect();
+    let script = [rights(), vec![make_key(), make_cursor(), conflict, there, event("NameTaken")]].into_iter().flatten().collect();
     scene.look(script).await.unwrap();
     let status = json!({
         "observedGeneration": 3,
@@ -359,6 +375,7 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     let script = [
         rights(),
         vec![
+            make_key(),
             make_cursor(),
             quota(),
             status_patched().check(|body| {
@@ -372,10 +389,10 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     // Held back: whoever makes a look meanwhile makes no request.
     scene.look(vec![]).await.unwrap();
     tokio::time::advance(Duration::from_secs(30)).await;
-    // The cursor is there by now, the rights were applied: one request, one refusal, nothing written.
+    // The cursor is there by now, the rights were applied: only the key may be gone, and one refusal, nothing written.
     let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
     scene.sees_cursor(serde_json::from_value(cursor).unwrap());
-    scene.look(vec![quota()]).await.unwrap_err();
+    scene.look(vec![key_is_there(), quota()]).await.unwrap_err();
 }
 
 /// Trouble that may pass is told as well, and not at every try; what is new besides is not held up by it.
@@ -392,14 +409,14 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
         assert_eq!((&condition["reason"], &body["status"]["observedGeneration"]), (&json!("RunRefused"), &json!(3)));
         assert_eq!(condition["message"], "the API server refuses what the next run needs: webhook 1 is away");
     });
-    let script = [rights(), vec![make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
+    let script = [rights(), vec![make_key(), make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
     assert_eq!(scene.look(script.into_iter().flatten().collect()).await.unwrap_err().kind(), "api");
     let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
     scene.sees_cursor(serde_json::from_value(cursor).unwrap());
-    scene.look(vec![broken("webhook 2 is away")]).await.unwrap_err();
+    scene.look(vec![key_is_there(), broken("webhook 2 is away")]).await.unwrap_err();
     // Malformed by a webhook, for instance: that lasts.
     let told = status_patched();
-    scene.look(vec![exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();
+    scene.look(vec![key_is_there(), exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();
     scene.look(vec![]).await.unwrap();
 }
 
@@ -407,6 +424,7 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
 async fn a_configmap_of_somebody_else_is_no_cursor() {
     let mut scene = Scene::new(sync());
     let script = vec![
+        make_key(),
         exchange(Method::POST, MAPS, 409, refused(409, "AlreadyExists")),
         exchange(Method::GET, MAPS, 200, json!({"metadata": {"name": "orders-cursor"}, "data": {"theme": "dark"}})),
         event("NameTaken"),
@@ -415,48 +433,6 @@ async fn a_configmap_of_somebody_else_is_no_cursor() {
     let not_ready = status_patched().check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
     scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
-}
-
-/// The three of an earlier resource of this name, or somebody else's.
-fn rights_there(owner: Value) -> Vec<Exchange> {
-    let conflict = |path| exchange(Method::POST, path, 409, refused(409, "AlreadyExists"));
-    let mut there = right(json!([owner]));
-    there["metadata"]["labels"] = first_job("uid-1")["metadata"]["labels"].clone();
-    let get = |path| exchange(Method::GET, path, 200, there.clone());
-    vec![conflict(ACCOUNTS), get(ACCOUNTS), conflict(ROLES), get(ROLES), conflict(BINDINGS), get(BINDINGS)]
-}
-
-#[tokio::test]
-async fn rights_of_somebody_else_are_left_alone() {
-    let mut scene = Scene::new(sync());
-    let mut script = rights_there(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders", "uid": "uid-9"}));
-    // Nothing is bound to a Role that is not ours.
-    script.truncate(4);
-    script.push(make_cursor());
-    scene.look(script).await.unwrap();
-    let message = "the ServiceAccount orders-worker is there and not this sync's, and workers need one; remove it, or give the sync another \
-                   name; it is tried again within ten minutes";
-    let not_ready = status_patched().check(move |body| {
-        let ready = &body["status"]["conditions"][0];
-        assert_eq!((&ready["reason"], &ready["message"]), (&json!("NameTaken"), &json!(message)));
-    });
-    scene.look(vec![not_ready, event("NameTaken")]).await.unwrap();
-    scene.look(vec![]).await.unwrap();
-}
-
-/// Kubernetes removes them a moment after their owner; a resource that is made again at once takes them over.
-#[tokio::test]
-async fn rights_of_a_namesake_that_is_gone_are_taken_over() {
-    let mut scene = Scene::new(sync());
-    let mut script = rights_there(json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-0"}));
-    for path in [ACCOUNTS, ROLES, BINDINGS] {
-        script.push(exchange(Method::PATCH, path, 200, right(json!(null))).check(|body| {
-            let metadata = &body["metadata"];
-            assert_eq!((&metadata["uid"], &metadata["ownerReferences"][0]["uid"]), (&json!("there"), &json!("uid-1")));
-        }));
-    }
-    script.extend([make_cursor(), make_job(), event("RunStarted")]);
-    scene.look(script).await.unwrap();
 }
 
 #[tokio::test]

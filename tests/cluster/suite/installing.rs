@@ -54,15 +54,22 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         assert!(["yes", "no"].contains(&printed.stdout.trim()), "{printed:?}");
         printed.stdout.trim() == "yes"
     };
-    for (verb, what) in
-        [("list", "s3syncs.s3sync.dev"), ("create", "jobs.batch"), ("delete", "pods"), ("create", "configmaps"), ("create", "roles")]
-    {
+    for (verb, what) in [
+        ("list", "s3syncs.s3sync.dev"),
+        ("create", "jobs.batch"),
+        ("delete", "pods"),
+        ("create", "configmaps"),
+        ("create", "roles"),
+        ("create", "secrets"),
+    ] {
         assert!(may(&controller, verb, what), "the controller may not {verb} {what}");
     }
     for (verb, what) in [
         ("get", "secrets"),
         ("list", "secrets"),
-        ("create", "secrets"),
+        ("watch", "secrets"),
+        ("patch", "secrets"),
+        ("delete", "secrets"),
         ("create", "pods"),
         ("create", "pods:exec"),
         ("delete", "s3syncs.s3sync.dev"),
