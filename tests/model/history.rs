@@ -13,6 +13,7 @@ use s3sync::store::faulty::{Call, Fault, Faults};
 use s3sync::store::memory::{Behaviour, Conditions, MemoryStore};
 use tokio_util::sync::CancellationToken;
 
+use crate::forger::Forger;
 use crate::reference::{check_always, check_end};
 use crate::world::{World, settings};
 
@@ -20,17 +21,22 @@ use crate::world::{World, settings};
 const STEPS: u64 = 6;
 
 /// Numbers that follow from a seed.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(1);
         let mut hasher = DefaultHasher::new();
         self.0.hash(&mut hasher);
         hasher.finish() % sides.max(1)
     }
 
-    fn one_in(&mut self, sides: u64) -> bool {
+    /// One of so many places.
+    pub fn pick(&mut self, count: usize) -> usize {
+        self.roll(count as u64) as usize
+    }
+
+    pub fn one_in(&mut self, sides: u64) -> bool {
         self.roll(sides) == 0
     }
 }
@@ -78,6 +84,7 @@ pub struct History {
     dice: Dice,
     world: World,
     source: Arc<Mutex<Source>>,
+    forger: Option<Arc<Mutex<Forger>>>,
     last_epoch: u64,
 }
 
@@ -97,7 +104,8 @@ impl History {
         };
         let world = World::new(seed, settings, behaviour);
         let source = Source { store: world.source.clone(), versions: 0, rows: BTreeMap::new(), ever: BTreeSet::new() };
-        Self { dice, world, source: Arc::new(Mutex::new(source)), last_epoch: 0 }
+        let forger = dice.one_in(2).then(|| Arc::new(Mutex::new(Forger::new(&world.destination, &world.settings.state_prefix))));
+        Self { dice, world, source: Arc::new(Mutex::new(source)), forger, last_epoch: 0 }
     }
 
     pub fn run(mut self) {
@@ -105,6 +113,11 @@ impl History {
         runtime.block_on(async {
             for _ in 0..STEPS {
                 self.step().await;
+                if let Some(forger) = &self.forger {
+                    let mut forger = forger.lock().expect("whole");
+                    forger.check_victim();
+                    forger.put_back();
+                }
                 check_always(&self.world, &mut self.last_epoch).await;
             }
             self.end().await;
@@ -116,11 +129,19 @@ impl History {
             self.source.lock().expect("whole").change(&mut self.dice);
         }
         self.world.clock.advance(SignedDuration::from_mins(self.dice.roll(300) as i64));
+        if let Some(forger) = &self.forger {
+            for _ in 0..self.dice.roll(3) {
+                forger.lock().expect("whole").act(&mut self.dice);
+            }
+        }
         match self.dice.roll(8) {
             0 => {
                 // A lifecycle rule takes old uploads, also ones that are decided on.
                 let age = SignedDuration::from_hours(self.dice.roll(30) as i64);
-                self.world.destination.expire_uploads(self.world.clock.now() - age);
+                let expired = self.world.destination.expire_uploads(self.world.clock.now() - age);
+                if let Some(forger) = &self.forger {
+                    forger.lock().expect("whole").expired(&expired);
+                }
             }
             1 | 2 => {
                 let (left, right) = (self.faults(), self.faults());
@@ -142,11 +163,19 @@ impl History {
         let flaky = if self.dice.one_in(3) { 5 + self.dice.roll(40) } else { 0 };
         let change = if self.dice.one_in(2) { self.dice.roll(60) } else { u64::MAX };
         let source = Arc::clone(&self.source);
+        // More often than the source changes: what a run has just written is what is worth forging.
+        let forger = self.forger.clone().filter(|_| !self.dice.one_in(3));
+        let forges = 5 + self.dice.roll(30);
         let dice = Mutex::new(Dice(self.dice.roll(u64::MAX)));
         Faults::new(move |call: &Call<'_>| {
             let mut dice = dice.lock().expect("whole");
             if call.number == change {
                 source.lock().expect("whole").change(&mut dice);
+            }
+            if let Some(forger) = &forger
+                && dice.one_in(forges)
+            {
+                forger.lock().expect("whole").act(&mut dice);
             }
             if crashes && call.number == crash {
                 return if after { Fault::CrashAfter } else { Fault::CrashBefore };
@@ -189,6 +218,8 @@ impl History {
                     | RunErrorKind::Claimed
             );
             assert!(expected, "an unexpected end: {error:?}");
+            let names = error.kind != RunErrorKind::CursorInvalid || error.message.contains(&self.world.settings.state_prefix);
+            assert!(names, "a run stops with the object named: {error:?}");
             if std::env::var_os("S3SYNC_MODEL_SEED").is_some() {
                 eprintln!("a process ended: {error:?}");
             }
@@ -212,6 +243,6 @@ impl History {
         }
         check_always(&self.world, &mut self.last_epoch).await;
         let source = self.source.lock().expect("whole");
-        check_end(&self.world, &source.current(), &source.ever);
+        check_end(&self.world, &source.current(), &source.ever, self.forger.is_some());
     }
 }

@@ -16,6 +16,7 @@ use s3sync::pipeline::cpu::CpuPool;
 use s3sync::pipeline::progress::Progress;
 use s3sync::state::CursorStore;
 use s3sync::state::memory::MemoryCursor;
+use s3sync::state::seal::StateKey;
 use s3sync::store::Store;
 use s3sync::store::adapted::Adapted;
 use s3sync::store::faulty::{Faults, FaultyStore};
@@ -62,6 +63,7 @@ impl World {
             source: faulty(&self.source),
             destination: Arc::new(Adapted::new(faulty(&self.destination))),
             cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
+            state_key: state_key(),
             settings: Arc::new(self.settings.clone()),
             spec_hash: SpecHash::of(&self.settings).to_string(),
             finish_only: false,
@@ -88,6 +90,11 @@ impl World {
     pub async fn cursor(&self) -> Option<Cursor> {
         self.cursor.load().await.expect("memory does not fail").map(|(cursor, _)| cursor)
     }
+}
+
+/// What the sync's workers seal with.
+pub fn state_key() -> StateKey {
+    StateKey::parse(&"5".repeat(64)).expect("64 digits")
 }
 
 /// Settings of a sync from `raw` to `lake`, csv in and jsonl out.
