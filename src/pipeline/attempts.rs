@@ -75,10 +75,10 @@ pub struct Leavings {
 }
 
 /// Lists the directory of `epoch` and reads its open logs: those that workers of this sync sealed, or, where the plan under way is of a release
-/// without seals, those that name uploads for keys of its spec.
-pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64, plan: &Plan) -> Result<Leavings, RunError> {
+/// without seals, those that name uploads for keys of its spec. Whoever has no key leaves the logs where they are, for a worker to read.
+pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64, plan: Option<&Plan>) -> Result<Leavings, RunError> {
     let prefix = blobs.epoch_prefix(epoch);
-    let own = OwnKeys::of(&plan.settings);
+    let unsealed = plan.filter(|plan| !plan.sealed()).map(|plan| OwnKeys::of(&plan.settings));
     let mut leavings = Leavings::default();
     let mut refused = 0;
     let mut pages = store.list(&prefix, None);
@@ -88,8 +88,14 @@ pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64, plan: &Plan)
                 tracing::warn!(prefix, "far more lies here than workers leave: the rest stays");
                 return Ok(leavings);
             }
+            let trust = match (&unsealed, blobs.key()) {
+                (Some(own), _) => Trust::Keys(own),
+                (None, Some(key)) => Trust::Seal(key),
+                (None, None) if object.key.ends_with(OPEN_SUFFIX) => continue,
+                (None, None) => Trust::Nobody,
+            };
             if object.key.ends_with(OPEN_SUFFIX) && refused < REFUSED_MAX {
-                match read_open_log(store, &object.key, blobs.sealing(plan), &own).await? {
+                match read_open_log(store, &object.key, trust).await? {
                     Ok(uploads) => leavings.uploads.extend(uploads),
                     Err(error) => {
                         refused += 1;
@@ -112,12 +118,18 @@ fn told(refused: u32, key: &str, error: &LogError) {
     }
 }
 
-async fn read_open_log(
-    store: &dyn Store,
-    key: &str,
-    state_key: Option<&StateKey>,
-    own: &OwnKeys,
-) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
+/// Which logs are believed.
+#[derive(Clone, Copy)]
+enum Trust<'a> {
+    /// What is sealed with this key.
+    Seal(&'a StateKey),
+    /// Those of a release without seals, as far as they name these keys.
+    Keys(&'a OwnKeys),
+    /// None.
+    Nobody,
+}
+
+async fn read_open_log(store: &dyn Store, key: &str, trust: Trust<'_>) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
     let mut body = match store.get(key, None, None).await {
         Ok(body) => body,
         // Another worker 0 swept it.
@@ -131,11 +143,16 @@ async fn read_open_log(
             break;
         }
     }
-    Ok(open_log::read(&text.freeze(), key, state_key).map(|mut uploads| {
+    let text = text.freeze();
+    Ok(match trust {
         // What is sealed was begun by us, maybe under another path.
-        uploads.retain(|open| state_key.is_some() || own.hold_any(&open.key));
-        uploads
-    }))
+        Trust::Seal(state_key) => open_log::read(&text, key, Some(state_key)),
+        Trust::Keys(own) => open_log::read(&text, key, None).map(|mut uploads| {
+            uploads.retain(|open| own.hold_any(&open.key));
+            uploads
+        }),
+        Trust::Nobody => Ok(Vec::new()),
+    })
 }
 
 #[cfg(test)]

@@ -175,6 +175,16 @@ impl Blobs {
         }
     }
 
+    /// Whether a blob is there and is what its name says; the reason where it is not.
+    pub async fn is_lost(&self, key: &BlobKey, kind: Kind) -> Result<Option<String>, BlobError> {
+        match self.lines(key, kind).next::<IgnoredAny>().await {
+            Ok(_) => Ok(None),
+            Err(BlobError::Missing { .. }) => Ok(Some("is not there any more".to_owned())),
+            Err(BlobError::Nonsense { .. }) => Ok(Some("is not what it was".to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a blob line by line, in bounded memory. A blob that is not what its name says gives no line.
     pub fn lines(&self, key: &BlobKey, kind: Kind) -> Lines {
         Lines { blobs: self.clone(), key: key.clone(), kind, reader: BlobReader::new(kind), body: Body::Unopened }

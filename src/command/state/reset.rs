@@ -10,7 +10,7 @@ use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::sweep::Garbage;
 use crate::pipeline::{attempts, claim};
-use crate::state::blobs::Blobs;
+use crate::state::blobs::BlobError;
 use crate::state::configmap::content;
 use crate::state::wire::Kind;
 use crate::state::{CursorStore, StateError};
@@ -48,29 +48,29 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     let mut done = Vec::new();
     let cursor = if cursor.phase == Phase::Running {
         done.push(format!("epoch {}, of which nothing was visible yet, was given up", cursor.epoch + 1));
-        without_plan(stores, &super::blobs(sync, stores, &cursor), cursor).await?
+        without_plan(sync, stores, cursor).await?
     } else {
         cursor
     };
     // What is published stays listed, and what is to be removed stays so, as long as the blobs that say it are there.
-    let mut kept = async |blob: Option<BlobKey>, what: &str| -> Result<Option<BlobKey>, RunError> {
+    let blobs = super::blobs(sync, stores, &cursor);
+    let mut kept = async |blob: Option<BlobKey>, kind: Kind, what: &str| -> Result<Option<BlobKey>, RunError> {
         let Some(key) = blob else { return Ok(None) };
-        match destination.head(&key.0).await {
-            Ok(_) => Ok(Some(key)),
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NoSuchBucket) => {
-                done.push(format!("{what} {}/{} is not there any more and was forgotten too", destination.place(), key.0));
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let lost = match blobs.is_lost(&key, kind).await {
+            Err(BlobError::Store(error)) if error.kind == ErrorKind::NoSuchBucket => Some("is not there any more".to_owned()),
+            other => other?,
+        };
+        let Some(lost) = lost else { return Ok(Some(key)) };
+        done.push(format!("{what} {}/{} {lost} and was forgotten too", destination.place(), key.0));
+        Ok(None)
     };
     let settings = sync.settings();
     let appends = settings.destination.write_mode == WriteMode::Append;
     let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings));
     // Under another path a new table begins, of which the files under the old one are no part.
     let published = cursor.manifest.clone().filter(|_| !change.is_some_and(|change| change.path));
-    let manifest = kept(published, "the list of published files").await?;
-    let garbage = kept(cursor.garbage.clone(), "the list of what is to be removed").await?;
+    let manifest = kept(published, Kind::Manifest, "the list of published files").await?;
+    let garbage = kept(cursor.garbage.clone(), Kind::Garbage, "the list of what is to be removed").await?;
     if appends && manifest.is_some() {
         done.push(
             "published files stay, and the next run writes the rows of every object once more beside them: remove the files first, \
@@ -95,12 +95,22 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
 
 /// The cursor without the epoch that was planned under it. What its attempts left is removed by the next run, as that of a plan which a run
 /// gives up.
-async fn without_plan(stores: &Stores, blobs: &Blobs, cursor: Cursor) -> Result<Cursor, RunError> {
+async fn without_plan(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<Cursor, RunError> {
     let epoch = cursor.epoch + 1;
-    let left = attempts::leavings(stores.destination.as_ref(), blobs, epoch).await?;
+    let blobs = super::blobs(sync, stores, &cursor);
+    // In a cluster the key is the workers' alone, and the next of them reads what they left.
+    let blobs = match &sync.cursor {
+        Place::File(_) => blobs.with_key(sync.state_key()?),
+        Place::ConfigMap { .. } => blobs,
+    };
+    let plan = match &cursor.plan {
+        Some(key) if blobs.is_lost(key, Kind::Plan).await?.is_none() => Some(blobs.get_plan(key).await?),
+        _ => None,
+    };
+    let left = attempts::leavings(stores.destination.as_ref(), &blobs, epoch, plan.as_ref()).await?;
     let mut garbage: Garbage = match &cursor.garbage {
-        Some(key) => blobs.get_one(key, Kind::Garbage).await?,
-        None => Garbage::default(),
+        Some(key) if blobs.is_lost(key, Kind::Garbage).await?.is_none() => blobs.get_one(key, Kind::Garbage).await?,
+        _ => Garbage::default(),
     };
     garbage.uploads.extend(left.uploads);
     garbage.blobs.extend(left.blobs);

@@ -146,11 +146,11 @@ impl Lead<'_> {
                 next = header.previous.filter(|_| !header.replaces);
             }
         }
-        let left = attempts::leavings(store, &self.blobs, plan.epoch, plan).await?;
+        let left = attempts::leavings(store, &self.blobs, plan.epoch, Some(plan)).await?;
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
         if plan.epoch > 2 {
             // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
-            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, plan).await?;
+            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, Some(plan)).await?;
             garbage.uploads.extend(old.uploads);
             let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(Kind::Manifest);
             garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).collect();
