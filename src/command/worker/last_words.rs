@@ -69,6 +69,10 @@ fn message(sync: &SyncReport) -> String {
             message.push_str(note);
         }
     }
+    // Of a run that failed, its error is what matters.
+    if sync.result == Outcome::Failed {
+        return message;
+    }
     for remark in &sync.remarks {
         message.push_str("; ");
         message.push_str(remark);
@@ -81,4 +85,29 @@ fn message(sync: &SyncReport) -> String {
 
 fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::places::Places;
+    use crate::model::passed_over::Reason;
+    use crate::model::settings::SyncId;
+    use crate::pipeline::error::RunError;
+    use crate::pipeline::run::RunSummary;
+
+    #[test]
+    fn a_resource_says_what_a_run_passed_over_and_remarked() {
+        let mut summary = RunSummary::default();
+        summary.remarks.note("the layout changed".into());
+        summary.remarks.passed_over.add(Reason::UnknownExtension, "orders/README.md");
+        let id = SyncId { namespace: "data".into(), name: "orders".into() };
+        let places = Places { files: "s3://lake/".into(), dead_letters: None };
+        let told = |error: Option<&RunError>| report(&SyncReport::ended(&id, &summary, &places, error));
+        let read = RunReport::from_termination_message(&told(None).to_termination_message()).unwrap();
+        let expected = "nothing new, nothing written; the layout changed; passed over: 1 of no known extension (.md 1)";
+        assert_eq!((read.message.as_str(), read.counts.passed_over.unknown_extension), (expected, 1));
+        let denied = RunError::new(RunErrorKind::Denied, "data/orders: denied");
+        assert_eq!(told(Some(&denied)).message, "data/orders: denied");
+    }
 }
