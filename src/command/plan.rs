@@ -14,6 +14,7 @@ use crate::cli::PlanArgs;
 use crate::model::passed_over::PassedOver;
 use crate::model::settings::WriteMode;
 use crate::pipeline::error::RunError;
+use crate::pipeline::{claim, outputs};
 
 /// Prints the plan of every sync.
 pub fn execute(args: &PlanArgs) -> Result<(), CommandError> {
@@ -115,6 +116,8 @@ impl SyncPlan {
             tables.push(TablePlan::of(&look, name, table).await?);
         }
         let settings = &look.context.settings;
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        outputs::look(look.context.destination.as_ref(), settings, &names, &claim::claim_key(settings)).await?;
         Ok(SyncPlan {
             namespace: settings.id.namespace.clone(),
             name: settings.id.name.clone(),

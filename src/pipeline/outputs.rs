@@ -33,15 +33,36 @@ pub struct OutputClaim {
 /// # Errors
 /// [`RunErrorKind::Claimed`] when another sync writes there.
 pub async fn take(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, owner: &str) -> Result<(), RunError> {
-    let to = &settings.destination;
-    if to.template.is_unique() || to.template.per_source() {
-        return Ok(());
+    let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
+    let claims = stream::iter(shapes(settings, tables)).map(|shape| take_one(store, settings, shape, &ours));
+    claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
+}
+
+/// Whether [`take`] would succeed now. Writes nothing.
+pub async fn look(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str) -> Result<(), RunError> {
+    let claims = stream::iter(shapes(settings, tables)).map(|shape| async move {
+        let key = claim_key(settings, &shape);
+        match read_small::<OutputClaim>(store, &key).await? {
+            Some((claim, _)) => refuse(store, settings, &shape, &key, claim.as_ref().ok(), holder).await,
+            None => Ok(()),
+        }
+    });
+    claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
+}
+
+/// The forms of the keys of these tables that are claimed.
+fn shapes(settings: &Settings, tables: &[&str]) -> Vec<String> {
+    let template = &settings.destination.template;
+    if template.is_unique() || template.per_source() {
+        return Vec::new();
     }
     let mut shapes: Vec<String> = tables.iter().map(|table| shape(settings, table)).collect();
     shapes.dedup();
-    let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
-    let claims = stream::iter(shapes).map(|shape| take_one(store, settings, shape, &ours));
-    claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
+    shapes
+}
+
+fn claim_key(settings: &Settings, shape: &str) -> String {
+    format!("{}/claims/output-{}.s3sync", settings.state_prefix, digest(shape))
 }
 
 /// The keys that a table's files can have, as text.
@@ -52,14 +73,14 @@ fn shape(settings: &Settings, table: &str) -> String {
 }
 
 async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &OutputClaim) -> Result<(), RunError> {
-    let key = format!("{}/claims/output-{}.s3sync", settings.state_prefix, digest(&shape));
+    let key = claim_key(settings, &shape);
     loop {
         let found = read_small::<OutputClaim>(store, &key).await?;
         let condition = match &found {
             None => Condition::Absent,
             Some((Ok(claim), _)) if claim == ours => return Ok(()),
             Some((claim, etag)) => {
-                refuse(store, settings, &shape, &key, claim.as_ref().ok(), ours).await?;
+                refuse(store, settings, &shape, &key, claim.as_ref().ok(), &ours.holder).await?;
                 Condition::Match(etag)
             }
         };
@@ -83,9 +104,9 @@ async fn refuse(
     shape: &str,
     key: &str,
     found: Option<&OutputClaim>,
-    ours: &OutputClaim,
+    holder: &str,
 ) -> Result<(), RunError> {
-    let Some(found) = found.filter(|found| found.holder != ours.holder) else { return Ok(()) };
+    let Some(found) = found.filter(|found| found.holder != holder) else { return Ok(()) };
     match store.head(&found.holder).await {
         Ok(_) => {}
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
@@ -136,6 +157,9 @@ mod tests {
         take("{table_name}.parquet", &["items"], "b").await.unwrap();
         assert!(take("{{TABLE_HYPHEN}}.parquet", &["users"], "b").await.is_err());
         assert!(take("users.parquet", &["x"], "b").await.is_err());
+        for (holder, free) in [("a", true), ("b", false)] {
+            assert_eq!(look(&store, &with("users.parquet"), &["x"], holder).await.is_ok(), free, "{holder}");
+        }
         for path in ["x/{{UUID}}.parquet", "{{SOURCE_DIR}}/{{SOURCE_STEM}}.parquet"] {
             for holder in ["a", "b"] {
                 take(path, &["t"], holder).await.unwrap();

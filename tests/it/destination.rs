@@ -161,7 +161,10 @@ fn two_syncs_that_replace_one_key_are_refused() {
         site.run().expect(0);
         let fixed = json!({"source": {"prefix": "u/", "tables": {"from": "Fixed", "name": "t"}}, "destination": to(json!({"path": path}))});
         site.manifest(&[site.sync("two", fixed)]);
-        site.run().expect(1).says(&["is written by another sync already", "one.cursor.json", "another destination.path"]);
+        for verb in ["plan", "run"] {
+            let said = ["is written by another sync already", "one.cursor.json", "another destination.path"];
+            look(&site, verb).expect(1).says(&said);
+        }
         let file = if path == "all.jsonl" { "all.jsonl" } else { "t.jsonl" };
         assert_eq!(std::fs::read_to_string(site.path("data/lake").join(file)).expect("it is there"), "{\"id\":1}\n");
     }
