@@ -122,6 +122,10 @@ fn torn_claim(site: &Site) {
     }
 }
 
+fn partitioned(name: &str) -> Value {
+    json!({"destination": {"partitionBy": [{"column": "at", "transform": "Day", "name": name}]}})
+}
+
 /// Another sync, which is no more, wrote the same key.
 fn taken_output(site: &Site) {
     let to = json!({"format": "jsonl", "writeMode": "Replace", "path": "all.jsonl"});
@@ -224,6 +228,15 @@ fn cases() -> Vec<Case> {
         Case { says: &["set source.csv.encoding to utf-16"], code: 4, rows: 1,
             before: |site| { with(site, json!({})); site.put("t/1.csv", b"\xff\xfei\0d\0\n\x001\0\n\0"); },
             follow: |site| with(site, json!({"source": {"csv": {"encoding": "utf-16"}}})) },
+        Case { says: &["ends in #csv", "set format instead"], code: 2, rows: 1,
+            before: |site| { with(site, json!({"source": {"uri": "s3://raw/t/1#csv"}})); site.put("t/1", ONE); },
+            follow: |site| with(site, json!({"source": {"uri": "s3://raw/t/1", "format": "csv"}})) },
+        Case { says: &["set from: Fixed or leave name out"], code: 2, rows: 1,
+            before: |site| { with(site, json!({"source": {"tables": {"name": "x"}}})); site.put("t/1.csv", ONE); },
+            follow: |site| with(site, json!({"source": {"tables": {"from": "Fixed", "name": "x"}}})) },
+        Case { says: &["set name in partitionBy"], code: 2, rows: 1,
+            before: |site| { with(site, partitioned("Id")); site.put("t/1.csv", "id,at\n1,2026-01-02\n"); },
+            follow: |site| with(site, partitioned("day")) },
         Case { says: &["the minute is \"61\"", "write five fields like */15 * * * *"], code: 2, rows: 1,
             before: |site| { with(site, json!({"schedule": "61 * * * *"})); site.put("t/1.csv", ONE); },
             follow: |site| with(site, json!({"schedule": "*/15 * * * *"})) },
@@ -324,9 +337,9 @@ fn every_command_that_a_message_names_is_there() {
     }
 }
 
-/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds remarks; and an
-/// object larger than a shard that turns out to be compressed once it was cut.
-const NOT_FOLLOWED: [&str; 5] = ["caSecretRef", "destination.writeMode", "region", "secretRef", "source.compression"];
+/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds remarks; an
+/// object larger than a shard that turns out to be compressed once it was cut; and what an admin of a cluster allows.
+const NOT_FOLLOWED: [&str; 6] = ["caSecretRef", "destination.writeMode", "region", "secretRef", "source.compression", "worker.replicas"];
 
 /// A new advice comes with its case.
 #[test]
