@@ -4,6 +4,8 @@ mod caught;
 pub mod compression;
 pub mod decode;
 pub mod encode;
+#[cfg(test)]
+mod json_round_trip;
 mod source_group;
 
 pub use caught::catching;

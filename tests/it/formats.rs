@@ -237,7 +237,6 @@ fn text_gets_the_types_that_lose_nothing() {
         ("inexact", ["9007199254740993", "5e-1", ""], "string"),
         ("mixed", ["1", "2024-01-31", ""], "string"),
         ("spaces", [" 1", "2", ""], "string"),
-        ("nothing", ["", "", ""], "string"),
     ];
     let site = Site::directory();
     site.only(json!({"destination": {"format": "parquet"}}));
@@ -349,7 +348,7 @@ fn json_shapes_merge_into_one_schema() {
     assert_eq!(rows[0]["who"], json!({"name": "a", "age": null}));
     assert_eq!((&rows[1]["who"], &rows[1]["tags"]), (&json!({"name": null, "age": 7}), &json!(["x"])));
     assert_eq!((&rows[2]["more"], &rows[2]["id"]), (&json!(1.5), &json!(3)));
-    assert_eq!(rows[3]["big"], "18446744073709551616", "more digits than 64 bits hold stay text");
+    assert_eq!(rows[3]["big"], "18446744073709551616", "every digit is there");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod crash;
 mod destination;
 mod examples;
 mod formats;
+mod kinds;
 mod layout;
 mod memory;
 mod messages;

@@ -77,7 +77,7 @@ pub struct ColumnSpec {
     /// The column's name in the output.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
-    /// boolean, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), utf8, binary, date32, timestamp(s|ms|us|ns) in UTC, or
+    /// boolean, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), utf8, json, binary, date32, timestamp(s|ms|us|ns) in UTC, or
     /// timestamp(s|ms|us|ns, no zone), which is wall-clock time. Absent: as inferred.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]

@@ -43,6 +43,7 @@ fn unknown(name: &str) -> (String, Option<String>) {
         "datetime" | "timestamptz" => Some("timestamp(us)"),
         "timestamp_ntz" | "timestampntz" => Some("timestamp(us, no zone)"),
         "bytes" | "blob" | "bytea" => Some("binary"),
+        "jsonb" | "variant" | "object" => Some("json"),
         "numeric" => Some("decimal(18,2)"),
         _ => nearest(name, PLAIN_TYPES.iter().map(|(name, _)| *name).chain(["timestamp"])),
     };
@@ -93,6 +94,7 @@ pub(super) fn schema(spec: &SchemaSpec, problems: &mut Problems) -> SchemaSettin
 
 #[cfg(test)]
 mod tests {
+    use crate::model::schema::JSON;
     use arrow_schema::TimeUnit;
 
     use super::*;
@@ -105,6 +107,7 @@ mod tests {
             ("uint64", DataType::UInt64),
             ("utf8", DataType::Utf8),
             ("date32", DataType::Date32),
+            ("json", JSON),
             ("decimal(18,2)", DataType::Decimal128(18, 2)),
             ("decimal(38, 10)", DataType::Decimal128(38, 10)),
             ("decimal(50,0)", DataType::Decimal256(50, 0)),

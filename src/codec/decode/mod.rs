@@ -6,7 +6,7 @@
 
 mod cast;
 mod csv;
-mod json;
+pub(in crate::codec) mod json;
 pub mod parquet;
 mod record;
 mod rescue;

@@ -2,6 +2,7 @@
 //! quoted, which readers of ours and of most others take as text.
 
 use arrow::array::RecordBatch;
+use arrow::buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 
 use super::value::{Json, Raw, Write, Writers, writer};
@@ -75,13 +76,14 @@ impl CsvText {
     /// Without quotes, each value is looked at once it is written: one that would need them cannot be told from its neighbours.
     fn encode_unquoted(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let columns: Vec<Write<'_>> = batch.columns().iter().map(|column| writer(column.as_ref(), &Raw)).collect();
+        let nulls: Vec<Option<NullBuffer>> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
         let reserved = |byte: &u8| *byte == self.dialect.delimiter || *byte == b'\n' || *byte == b'\r';
         for row in 0..batch.num_rows() {
             for (at, write) in columns.iter().enumerate() {
                 if at > 0 {
                     out.push(self.dialect.delimiter);
                 }
-                if batch.column(at).is_null(row) {
+                if nulls[at].as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                     out.extend_from_slice(&self.dialect.null);
                     continue;
                 }
@@ -164,6 +166,10 @@ impl<'a> Writers<'a> for Dialect {
             let value = value(row).as_bytes();
             if dialect.must_quote(value) { dialect.push_quoted(value, out) } else { out.extend_from_slice(value) }
         })
+    }
+
+    fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
+        self.checked(Raw.json(value))
     }
 
     fn nested(&self, json: Write<'a>) -> Write<'a> {

@@ -9,6 +9,7 @@ mod compress;
 mod csv;
 mod json;
 mod parquet;
+mod parquet_schema;
 mod take_over;
 mod text;
 pub(crate) mod time_text;

@@ -18,6 +18,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use rayon::prelude::*;
 
 use super::cardinality::outgrows;
+use super::parquet_schema::FileSchema;
 use super::take_over::{self, TakenOver};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
@@ -27,6 +28,8 @@ use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// One parquet file being written.
 pub(super) struct ParquetEncoder {
+    columns_of: FileSchema,
+    /// That of the file's batches.
     schema: SchemaRef,
     descriptor: SchemaDescriptor,
     options: EncodeOptions,
@@ -94,10 +97,12 @@ impl ParquetEncoder {
                 return Err(EncodeError::Type { column, data_type, format: Format::Parquet });
             }
         }
+        let columns_of = FileSchema::new(schema);
         let clamp = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         Ok(Self {
-            schema: Arc::clone(schema),
-            descriptor: ArrowSchemaConverter::new().convert(schema)?,
+            schema: Arc::clone(&columns_of.schema),
+            descriptor: columns_of.descriptor()?,
+            columns_of,
             options: options.clone(),
             properties: properties(options)?,
             file: None,
@@ -121,7 +126,7 @@ impl ParquetEncoder {
     /// Closes the open row group and begins one of these stored rows, if anything of them can be taken over. The next batches are theirs, all of
     /// them.
     pub(super) fn take_over(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
-        if let Some(taken) = TakenOver::new(group, &self.schema, &self.descriptor, &self.options) {
+        if let Some(taken) = TakenOver::new(group, &self.columns_of, &self.descriptor, &self.options) {
             self.encode_gathered()?;
             self.close_group()?;
             self.taken = Some(taken);
@@ -138,17 +143,19 @@ impl ParquetEncoder {
         assert!(batch.num_rows() <= taken.rows_left, "a row group has as many rows as its batches");
         taken.rows_left -= batch.num_rows();
         let ends = taken.rows_left == 0;
-        self.gather(batch.clone());
+        self.gather(batch.clone())?;
         if ends || self.gathered_bytes >= self.limits.gather_bytes {
             self.encode_gathered()?;
         }
         if ends { self.close_group() } else { Ok(()) }
     }
 
-    fn gather(&mut self, batch: RecordBatch) {
+    fn gather(&mut self, batch: RecordBatch) -> Result<(), EncodeError> {
+        let batch = self.columns_of.batch(batch)?;
         self.gathered_bytes += batch_bytes(&batch);
         self.gathered_rows += batch.num_rows();
         self.gathered.push(batch);
+        Ok(())
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -161,7 +168,7 @@ impl ParquetEncoder {
             let rows = room.min(batch.num_rows() - start);
             let slice = batch.slice(start, rows);
             start += rows;
-            self.gather(slice);
+            self.gather(slice)?;
             if rows == room || self.gathered_bytes >= self.limits.gather_bytes {
                 self.encode_gathered()?;
                 self.close_full_group()?;
@@ -245,7 +252,7 @@ impl ParquetEncoder {
             }
         }
         let mut properties = properties.build();
-        add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
+        add_encoded_arrow_schema_to_metadata(&self.columns_of.arrow(), &mut properties);
         let (done, pieces) = mpsc::channel();
         let writer = SerializedFileWriter::new(Pieces { done, open: Vec::new() }, self.descriptor.root_schema_ptr(), Arc::new(properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));

@@ -6,7 +6,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -17,6 +16,7 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 
 use super::EncodeOptions;
 use super::parquet::{is_ordinal, parquet_codec};
+use super::parquet_schema::FileSchema;
 use crate::codec::source_group::{ChunkBytes, SourceGroup, is_of_codec};
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
@@ -33,7 +33,7 @@ impl TakenOver {
     /// `None` where nothing of the row group can be taken, or the file would not be what the options ask for.
     ///
     /// It has to be large, because small row groups are better joined, and small beside a file, because a file ends behind it.
-    pub fn new(group: &Arc<SourceGroup>, schema: &SchemaRef, descriptor: &SchemaDescriptor, options: &EncodeOptions) -> Option<Self> {
+    pub fn new(group: &Arc<SourceGroup>, file: &FileSchema, descriptor: &SchemaDescriptor, options: &EncodeOptions) -> Option<Self> {
         /// Of what a row group of ours takes in memory, and of a file.
         const PART: u64 = 8;
         const ORDINAL_BYTES: u64 = 8;
@@ -45,18 +45,18 @@ impl TakenOver {
             return None;
         }
         let codec = parquet_codec(parquet).ok()?;
-        let mut columns = vec![Vec::new(); schema.fields().len()];
+        let mut columns = vec![Vec::new(); file.columns.len()];
         for leaf in 0..descriptor.num_columns() {
             columns[descriptor.get_column_root_idx(leaf)].push(leaf);
         }
         let mut encoded_bytes = 0;
         let mut taken = Vec::with_capacity(columns.len());
         for (at, ours) in columns.into_iter().enumerate() {
-            taken.push(match group.leaves(at) {
+            taken.push(match group.leaves(file.columns[at]) {
                 // Nulls.
                 None => None,
                 // Our encoding of these is fast, and often a fraction of what others write.
-                Some(_) if is_ordinal(schema.field(at).data_type()) => {
+                Some(_) if is_ordinal(file.schema.field(at).data_type()) => {
                     encoded_bytes += rows * ORDINAL_BYTES;
                     None
                 }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::time_text::{push_date, push_time, push_timestamp};
+use crate::codec::decode::json::{content, minify};
 
 /// Writes the value of a row.
 pub(crate) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + Send + Sync + 'a>;
@@ -33,6 +34,8 @@ pub(crate) trait Writers<'a> {
     }
     /// Any text.
     fn text(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a>;
+    /// The text of a JSON value, of which `json` or jsonl holds the value itself.
+    fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a>;
     /// A struct, list or map, given as the writer of its JSON text.
     fn nested(&self, json: Write<'a>) -> Write<'a>;
     /// What stands for null.
@@ -179,7 +182,7 @@ fn of_type<'a, W: Writers<'a>>(array: &'a dyn Array, writers: &W) -> Write<'a> {
         }
         DataType::LargeUtf8 => {
             let values = array.as_string::<i64>();
-            writers.text(move |row| values.value(row))
+            writers.json(move |row| values.value(row))
         }
         DataType::Utf8View => {
             let values = array.as_string_view();
@@ -257,6 +260,14 @@ impl<'a> Writers<'a> for Json {
         Box::new(move |row, out| push_json_string(value(row), out))
     }
 
+    fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
+        Box::new(move |row, out| {
+            let value = value(row).as_bytes();
+            // What others wrote into Parquet may be laid out in lines, which divide the values of jsonl.
+            if memchr::memchr2(b'\n', b'\r', value).is_some() { minify(value, out) } else { out.extend_from_slice(value) }
+        })
+    }
+
     fn nested(&self, json: Write<'a>) -> Write<'a> {
         json
     }
@@ -292,6 +303,10 @@ impl<'a> Writers<'a> for WholeJson {
 
     fn text(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
         Json.text(value)
+    }
+
+    fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
+        Json.json(value)
     }
 
     fn nested(&self, json: Write<'a>) -> Write<'a> {
@@ -422,6 +437,10 @@ impl<'a> Writers<'a> for Raw {
 
     fn text(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
         Box::new(move |row, out| out.extend_from_slice(value(row).as_bytes()))
+    }
+
+    fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
+        Box::new(move |row, out| content(value(row), out))
     }
 
     fn nested(&self, json: Write<'a>) -> Write<'a> {

@@ -6,7 +6,7 @@ use arrow_schema::DataType;
 
 use super::merge::Typed;
 use super::numbers::{float_bits, integer};
-use super::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, is_written, settle, type_name};
+use super::{Column, JSON, Misfit, Mixed, RESCUED_COLUMN, TableSchema, Unknown, is_written, settle, type_name};
 use crate::model::settings::{ColumnRule, Evolution, SchemaMode, SchemaSettings};
 
 /// Why a table has no schema. The caller adds the key of the object that showed it.
@@ -64,8 +64,12 @@ pub enum SchemaError {
 ///
 /// - Columns stand in the order in force, then new ones in first-seen order. A column in force that is absent now stays, as nulls; one
 ///   that a rename, `drop` or `Declared` takes away leaves.
-/// - `AddColumns` adds columns (also fields of structs) and widens numbers; `Fail` allows no change; `Rescue` is AddColumns, and
-///   a column whose values would need another type keeps it: what does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
+/// - `AddColumns` adds columns (also fields of structs), gives a type to those that had only nulls, and widens numbers; `Fail` allows
+/// no change
+///   but a type that the user gives to a column of nulls; `Rescue` is AddColumns, and a column whose values would need another type
+///   keeps it: what
+///   does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
+/// - What is utf8 in force stays text, whatever JSON brings: files that hold `"a"` for `a` do not read as one column with it.
 /// - A schema in force without columns is that of objects without rows, and binds nothing.
 /// - Applied to its own result it changes nothing, so a surprise may be merged either into what was inferred or into what was frozen.
 ///
@@ -79,7 +83,7 @@ pub fn frozen(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&
     };
     let mut columns = match in_force.filter(|in_force| !in_force.columns.is_empty()) {
         Some(in_force) => evolved(rules, &by_source, in_force, wanted)?,
-        None => wanted,
+        None => wanted.into_iter().map(begun).collect(),
     };
     let rescued = rules.evolution == Evolution::Rescue || in_force.is_some_and(|schema| schema.rescued);
     if rescued {
@@ -138,6 +142,11 @@ fn ruled(rules: &SchemaSettings, by_source: &HashMap<&str, &ColumnRule>, inferre
             source: seen.source.clone(),
             wide: seen.wide && data_type == DataType::Int64,
             digits: seen.digits.filter(|_| data_type == seen.data_type && misfit != Misfit::BadRecord),
+            mixed: match (&misfit, rules.mode) {
+                (Misfit::BadRecord, _) => Mixed::Text,
+                (_, SchemaMode::Strings) => Mixed::Kept,
+                _ => seen.mixed,
+            },
             data_type,
             misfit,
         }
@@ -165,7 +174,7 @@ fn evolved(
                     || by_source.get(old.source.as_str()).is_some_and(|rule| rule.name != old.name)
                     || rules.mode == SchemaMode::Declared;
                 if !taken {
-                    columns.push(Column { misfit: Misfit::Widen, digits: None, ..old.clone() });
+                    columns.push(Column { misfit: Misfit::Widen, ..old.clone() }.typed(kept(Typed::of(old))));
                 }
             }
         }
@@ -174,26 +183,51 @@ fn evolved(
         if rules.evolution == Evolution::Fail {
             return Err(SchemaError::Added { now: type_name(&new.written_type()), column: new.name });
         }
-        columns.push(new);
+        columns.push(begun(new));
     }
     Ok(columns)
+}
+
+/// A type in force: of what was published nothing else is known, and every utf8 of it stays one.
+fn kept(typed: Typed) -> Typed {
+    let mixed = if typed.data_type == DataType::Utf8 { Mixed::Kept } else { typed.mixed };
+    Typed { mixed, digits: None, ..typed }.map_fields(kept)
+}
+
+/// A column as its first file has it: lists of JSON are JSON as a whole.
+fn begun(column: Column) -> Column {
+    fn whole(typed: Typed) -> Typed {
+        let typed = typed.map_fields(whole);
+        match &typed.data_type {
+            DataType::List(item) if *item.data_type() == JSON => JSON.into(),
+            _ => typed,
+        }
+    }
+    let typed = whole(Typed::of(&column));
+    column.typed(typed)
 }
 
 /// One column from epoch to epoch.
 fn continued(evolution: Evolution, old: &Column, new: Column) -> Result<Column, SchemaError> {
     let cast = new.misfit == Misfit::BadRecord;
-    // Of what was published nothing is known but its type.
-    let known = Typed { digits: None, ..Typed::of(old) };
-    let to = if cast { Typed::from(new.data_type.clone()) } else { known.merge(&Typed::of(&new)) };
+    let was = kept(Typed::of(old));
+    let to = if cast { Typed::of(&new) } else { was.merge(&Typed::of(&new)) };
     let same = settle(&to.data_type) == settle(&old.data_type);
-    if same || (evolution != Evolution::Fail && widens(&old.data_type, &to.data_type)) {
-        return Ok(Column { data_type: to.data_type, wide: to.wide, digits: to.digits, ..new });
+    // To give a type to what has none is no change that would surprise whoever asked for it.
+    let allowed = evolution != Evolution::Fail || (cast && old.data_type == DataType::Null);
+    if same || (allowed && widens(&old.data_type, &to.data_type)) {
+        let column = new.typed(to);
+        return Ok(if old.data_type == DataType::Null { begun(column) } else { column });
     }
     if evolution == Evolution::Rescue && !cast {
-        return Ok(Column { data_type: old.data_type.clone(), wide: old.wide, digits: None, misfit: Misfit::Rescue, ..new });
+        return Ok(Column { misfit: Misfit::Rescue, ..new }.typed(was));
     }
     let in_force = settle(&old.data_type);
     let remedy = match (!is_written(&in_force), cast) {
+        _ if in_force == DataType::Null && !is_written(&to.data_type) => "set schema.evolution to AddColumns".to_owned(),
+        _ if in_force == DataType::Null => {
+            format!("cast it to {} in schema.columns, or set schema.evolution to AddColumns", type_name(&to.data_type))
+        }
         // Only the type in force fits to what was published, whatever a cast asks for; and advice names no type that cannot be written.
         (false, true) => format!("schema.columns must cast it to {} or leave its type out", type_name(&in_force)),
         (true, true) => "leave its type out of schema.columns".to_owned(),
@@ -314,7 +348,7 @@ mod tests {
         check(&rules(Infer, Rescue, &[], &[]), &table(&[("a", Utf8)]), Some(&force), "a<-a:int64? b<-b:utf8");
         let fail = rules(Infer, Fail, &[], &[]);
         check(&fail, &table(&[("a", Null)]), Some(&force), "a<-a:int64 b<-b:utf8");
-        check(&fail, &table(&[("c", Null)]), Some(&force), "column c (utf8) is not in the table's schema, and schema.evolution is Fail");
+        check(&fail, &table(&[("c", Null)]), Some(&force), "column c (null) is not in the table's schema, and schema.evolution is Fail");
         check(
             &fail,
             &table(&[("a", Float64)]),
@@ -338,6 +372,49 @@ mod tests {
             check(&rules(Infer, evolution, &[], &[]), &table(&[("a", Int64)]), Some(&table(&[])), "a<-a:int64");
             check(&rules(Infer, evolution, &[], &[]), &table(&[]), Some(&table(&[("a", Int64)])), "a<-a:int64");
         }
+    }
+
+    #[test]
+    fn a_type_begins_whenever_it_is_seen() {
+        let force = table(&[("n", Null)]);
+        let add = rules(Infer, AddColumns, &[], &[]);
+        let structure = Struct(vec![arrow_schema::Field::new("a", Null, true)].into());
+        let list = List(std::sync::Arc::new(arrow_schema::Field::new("item", Null, true)));
+        for (data_type, name) in
+            [(Int64, "int64"), (Date32, "date32"), (Utf8, "utf8"), (JSON, "json"), (structure, "struct<a: null>"), (list, "list<null>")]
+        {
+            for evolution in [AddColumns, Rescue] {
+                check(&rules(Infer, evolution, &[], &[]), &table(&[("n", data_type.clone())]), Some(&force), &format!("n<-n:{name}"));
+            }
+            let next = frozen(&add, &table(&[("n", data_type.clone())]), Some(&force)).map(|schema| schema.settled());
+            assert_eq!(next, Ok(TableSchema { columns: vec![Column::inferred("n", data_type)], ..Default::default() }));
+        }
+        let fail = |cast: Option<DataType>| rules(Infer, Fail, &[("n", cast, None)], &[]);
+        let text = "column n is null in earlier epochs and int64 now; cast it to int64 in schema.columns, or set schema.evolution to AddColumns, \
+                    or write everything anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
+        check(&fail(None), &table(&[("n", Int64)]), Some(&force), text);
+        check(&fail(Some(Int64)), &table(&[("n", Int64)]), Some(&force), "n<-n:int64!");
+    }
+
+    /// What JSON brings to a column that is in force as utf8, by this release or an earlier one, at any depth.
+    #[test]
+    fn text_in_force_stays_text() {
+        let json = Typed::of_json;
+        let list = |item: Typed| Typed::from(List(std::sync::Arc::new(item.into_field("item")))).of_json();
+        let column = |typed: Typed| TableSchema { columns: vec![Column::inferred("c", Null).typed(typed)], ..Default::default() };
+        let utf8 = || Typed::from(Utf8);
+        let add = rules(Infer, AddColumns, &[], &[]);
+        for seen in [json(Typed::from(Int64)), Typed::from(JSON), list(utf8())] {
+            check(&add, &column(seen), Some(&column(utf8())), "c<-c:utf8");
+        }
+        check(&add, &column(list(json(Typed::from(Int64)))), Some(&column(list(utf8()))), "c<-c:list<utf8>");
+        check(&add, &column(list(Typed::from(JSON))), Some(&column(list(utf8()))), "c<-c:list<utf8>");
+        check(&add, &column(list(Typed::from(JSON))), Some(&column(list(Typed::from(Null)))), "c<-c:list<json>");
+        check(&add, &column(list(Typed::from(JSON))), None, "c<-c:json");
+        check(&add, &column(list(list(Typed::from(JSON)))), None, "c<-c:json");
+        let text = "column c is json in earlier epochs and utf8 now; schema.columns must cast it to json or leave its type out, or write everything \
+                    anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
+        check(&rules(Infer, AddColumns, &[("c", Some(Utf8), None)], &[]), &column(utf8()), Some(&column(Typed::from(JSON))), text);
     }
 
     #[test]

@@ -3,18 +3,23 @@
 //! [`merge`] is a least upper bound, so that the order in which objects are sampled, and blocks are verified, does not matter (but for
 //! the order of columns, which is first-seen). Its order, from below:
 //!
-//! - `Null` (only nulls so far) is below everything, a struct without fields below every struct; utf8 is above everything.
+//! - `Null` (only nulls so far) is below everything, a struct without fields below every struct; utf8 or JSON is above everything.
 //! - Integers widen to the smallest that holds both; uint64 with a signed one becomes decimal(20, 0).
 //! - float16 < float32 < float64. Any integer up to 32 bits, and int64 as long as no value beyond ±2^53 was seen, with a float is
 //!   float64.
 //! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 76 digits; up to 38
 //!   where one of them was read from text.
-//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`]) joins
+//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`])
+//! joins
 //!   decimals as one.
 //! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to utf8.
 //! - Times of day widen to the finer unit.
 //! - Structs merge field by field, lists by item, maps by value.
 //! - Every other mix is utf8. Boolean with a number is such a mix: neither can stand for the other without changing its text.
+//!
+//! Beside it stands [`Mixed`], whose greater value counts: a mix of values that JSON tells apart is [`JSON`] in place of utf8. Two
+//! bounds side by side
+//! are a bound again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +27,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
 use super::numbers::merge_numbers;
-use super::{Column, Digits, Misfit, NUMBER_DIGITS, TableSchema, WIDE_INTEGER};
+use super::{Column, Digits, JSON, MIXED, Misfit, Mixed, NUMBER_DIGITS, TableSchema, WIDE_INTEGER};
 
 /// The schema that holds what two inputs of one table hold: columns of `a` in order, then those only in `b`, matched by their name in the
 /// input. Associative and commutative up to the order of columns (and of fields in structs).
@@ -47,10 +52,10 @@ fn merge_column(into: &mut Column, from: &Column) {
     if from.misfit == Misfit::Rescue {
         into.misfit = Misfit::Rescue;
     }
-    (into.data_type, into.wide, into.digits) = (merged.data_type, merged.wide, merged.digits);
+    *into = into.clone().typed(merged);
 }
 
-/// A type, and what is known of its values: see [`Column::wide`] and [`Column::digits`].
+/// A type, and what is known of its values: see [`Column::wide`], [`Column::digits`] and [`Column::mixed`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Typed {
     /// The type.
@@ -59,29 +64,36 @@ pub struct Typed {
     pub wide: bool,
     /// Digits of the numbers, where all were read from text.
     pub digits: Option<Digits>,
+    /// What it becomes when its values share no other type.
+    pub mixed: Mixed,
 }
 
 impl From<DataType> for Typed {
     fn from(data_type: DataType) -> Typed {
-        Typed { data_type, wide: false, digits: None }
+        Typed { data_type, wide: false, digits: None, mixed: Mixed::Text }
     }
 }
 
 impl Typed {
     /// A column's.
     pub fn of(column: &Column) -> Typed {
-        Typed { data_type: column.data_type.clone(), wide: column.wide, digits: column.digits }
+        Typed { data_type: column.data_type.clone(), wide: column.wide, digits: column.digits, mixed: column.mixed }
     }
 
     /// A nested field's.
     pub fn of_field(field: &Field) -> Typed {
         let digits = field.metadata().get(NUMBER_DIGITS).and_then(|digits| digits.parse().ok());
-        Typed { data_type: field.data_type().clone(), wide: field.metadata().contains_key(WIDE_INTEGER), digits }
+        let mixed = match field.metadata().get(MIXED).map(String::as_str) {
+            Some("json") => Mixed::Json,
+            Some(_) => Mixed::Kept,
+            None => Mixed::Text,
+        };
+        Typed { data_type: field.data_type().clone(), wide: field.metadata().contains_key(WIDE_INTEGER), digits, mixed }
     }
 
     /// An inferred column.
     pub fn into_column(self, name: &str) -> Column {
-        Column { wide: self.wide, digits: self.digits, ..Column::inferred(name, self.data_type) }
+        Column::inferred(name, DataType::Null).typed(self)
     }
 
     /// A nested field.
@@ -93,11 +105,45 @@ impl Typed {
         if let Some(digits) = self.digits {
             metadata.insert(NUMBER_DIGITS.to_owned(), digits.to_string());
         }
+        match self.mixed {
+            Mixed::Text => None,
+            Mixed::Json => metadata.insert(MIXED.to_owned(), "json".to_owned()),
+            Mixed::Kept => metadata.insert(MIXED.to_owned(), "kept".to_owned()),
+        };
         Field::new(name, self.data_type, true).with_metadata(metadata)
+    }
+
+    /// The type of values that JSON tells from strings ([`Mixed::Json`]).
+    #[must_use]
+    pub fn of_json(self) -> Typed {
+        Typed { mixed: Mixed::Json, ..self }.merge(&DataType::Null.into())
+    }
+
+    /// The same with every field inside it changed.
+    pub(super) fn map_fields(self, change: impl Fn(Typed) -> Typed) -> Typed {
+        let field = |field: &Arc<Field>| Arc::new(change(Typed::of_field(field)).into_field(field.name()));
+        let data_type = match self.data_type {
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+            DataType::List(item) => DataType::List(field(&item)),
+            other => other,
+        };
+        Typed { data_type, ..self }
     }
 
     /// The least type that holds the values of both.
     pub fn merge(&self, other: &Typed) -> Typed {
+        let mixed = |typed: &Typed| if typed.data_type == JSON { typed.mixed.max(Mixed::Json) } else { typed.mixed };
+        let mixed = mixed(self).max(mixed(other));
+        let merged = self.merge_types(other);
+        match (merged.data_type == DataType::Utf8 || merged.data_type == JSON, mixed) {
+            // JSON needs no mark: what it was mixed from is no question any more.
+            (true, Mixed::Json) => JSON.into(),
+            (true, mixed) => Typed { mixed, ..DataType::Utf8.into() },
+            (false, mixed) => Typed { mixed, ..merged },
+        }
+    }
+
+    fn merge_types(&self, other: &Typed) -> Typed {
         use DataType::*;
         let (a, b) = (&self.data_type, &other.data_type);
         match (a, b) {
@@ -280,6 +326,31 @@ mod tests {
         check(&Boolean.into(), &decimal(0, 18), Utf8.into());
     }
 
+    #[test]
+    fn what_json_tells_apart_is_json_and_other_mixes_are_text() {
+        let json = |data_type: DataType| Typed::from(data_type).of_json();
+        let text = Typed::from;
+        let kept = Typed { mixed: Mixed::Kept, ..text(Utf8) };
+        for (a, b, expected) in [
+            (json(Int64), text(Utf8), text(JSON)),
+            (json(Int64), json(Boolean), text(JSON)),
+            (json(structure(&[])), json(Int64), text(JSON)),
+            (json(Int64), text(Date32), text(JSON)),
+            (text(JSON), text(Date32), text(JSON)),
+            (text(JSON), text(Null), text(JSON)),
+            (text(Int64), text(Utf8), text(Utf8)),
+            (text(Int64), text(Boolean), text(Utf8)),
+            (json(Int64), json(Float64), json(Float64)),
+            (json(Int64), kept.clone(), kept.clone()),
+            (text(JSON), kept.clone(), kept),
+        ] {
+            assert_eq!(a.merge(&b), expected, "{a:?} with {b:?}");
+            assert_eq!(b.merge(&a), expected, "{b:?} with {a:?}");
+        }
+        let list_of = |typed: Typed| Typed::from(List(Arc::new(typed.into_field("item")))).of_json();
+        assert_eq!(list_of(json(Int64)).merge(&list_of(text(Utf8))), list_of(text(JSON)));
+    }
+
     fn any_type() -> impl Strategy<Value = Typed> {
         let scalar = prop_oneof![
             Just(Null),
@@ -307,6 +378,8 @@ mod tests {
             Just(Decimal256(70, 40)),
             Just(Time32(TimeUnit::Second)),
             Just(Time64(TimeUnit::Nanosecond)),
+            Just(JSON),
+            Just(structure(&[])),
         ]
         .prop_map(Typed::from);
         let read = prop_oneof![
@@ -319,7 +392,9 @@ mod tests {
                 after
             )),
         ];
-        let scalar = prop_oneof![3 => scalar, 2 => read];
+        let mixed = prop_oneof![Just(Mixed::Text), Just(Mixed::Json), Just(Mixed::Kept)];
+        // Merged with nothing it has the form that merging gives.
+        let scalar = (prop_oneof![3 => scalar, 2 => read], mixed).prop_map(|(typed, mixed)| Typed { mixed, ..typed }.merge(&Null.into()));
         scalar.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 inner.clone().prop_map(|item| Typed::from(List(Arc::new(item.into_field("item"))))),

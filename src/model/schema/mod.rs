@@ -20,6 +20,11 @@ use serde::{Deserialize, Serialize};
 /// Name of the column that `Rescue` fills with JSON text.
 pub const RESCUED_COLUMN: &str = "_rescued_data";
 
+/// The type of JSON values, as texts (RFC 8259): those that have no Arrow type in common. It is Arrow's extension type `arrow.json`, of
+/// whose storage
+/// types tables use `LargeUtf8` for nothing else, so that an array says of itself, however deep it lies, that its texts are JSON.
+pub const JSON: DataType = DataType::LargeUtf8;
+
 /// Levels of nesting that a column may have. A plan holds schemas as JSON, three levels for each of these and a few around them, and
 /// serde_json reads 128.
 pub const DEPTH_MAX: usize = 40;
@@ -53,7 +58,7 @@ pub struct Column {
     pub name: String,
     /// The name in the input.
     pub source: String,
-    /// The type. `Null`: only nulls were seen so far (written as utf8, see [`Column::written_type`]).
+    /// The type. `Null`: only nulls were seen so far, in earlier epochs too.
     pub data_type: DataType,
     /// What a value means that the type cannot hold.
     pub misfit: Misfit,
@@ -67,6 +72,9 @@ pub struct Column {
     /// structs and lists say the same by [`NUMBER_DIGITS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits: Option<Digits>,
+    /// What it becomes when its values share no other type. Fields inside structs and lists say the same by [`MIXED`].
+    #[serde(default, skip_serializing_if = "Mixed::is_text")]
+    pub mixed: Mixed,
 }
 
 /// Metadata key of a nested int64 field whose [`Column::wide`] is true. Never written to files.
@@ -74,6 +82,29 @@ pub const WIDE_INTEGER: &str = "s3sync.wide";
 
 /// Metadata key of [`Column::digits`] of a nested field. Never written to files.
 pub const NUMBER_DIGITS: &str = "s3sync.digits";
+
+/// What values become that share no type. Ordered: of two columns that are merged the greater one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Mixed {
+    /// utf8, which keeps all that was seen: texts, and values of formats that do not tell a text from a number. As utf8 it holds no
+    /// value of JSON
+    /// but strings.
+    #[default]
+    Text,
+    /// [`JSON`]: values were seen that JSON tells from strings.
+    Json,
+    /// utf8 for good, because it is in force or asked for. Values of JSON that are no strings become their text.
+    Kept,
+}
+
+impl Mixed {
+    fn is_text(&self) -> bool {
+        *self == Mixed::Text
+    }
+}
+
+/// Metadata key of a nested field whose [`Column::mixed`] is not `Text`. Never written to files.
+const MIXED: &str = "s3sync.mixed";
 
 /// Integers up to this magnitude are exact in float64 (IEEE 754 binary64 has 53 bits of precision).
 pub const FLOAT64_INTEGER_MAX: u64 = 1 << 53;
@@ -103,10 +134,14 @@ impl Column {
     /// A column as it is inferred: the name of the input, widening when a value does not fit.
     pub fn inferred(name: impl Into<String>, data_type: DataType) -> Column {
         let name = name.into();
-        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false, digits: None }
+        Column { source: name.clone(), name, data_type, misfit: Misfit::Widen, wide: false, digits: None, mixed: Mixed::Text }
     }
 
-    /// The type in files: a column that is still `Null` is written as utf8, also inside structs and lists.
+    fn typed(self, Typed { data_type, wide, digits, mixed }: Typed) -> Column {
+        Column { data_type, wide, digits, mixed, ..self }
+    }
+
+    /// The type of its batches, see [`settle`].
     pub fn written_type(&self) -> DataType {
         settle(&self.data_type)
     }
@@ -119,7 +154,8 @@ impl TableSchema {
         self.rescued && source == RESCUED_COLUMN && !self.columns.iter().any(|column| column.source == source)
     }
 
-    /// What is committed, and in force for later epochs: no column is pending any more, and its numbers are what their type holds.
+    /// What is committed, and in force for later epochs: what had only nulls has no type yet, then as now, and numbers are what their
+    /// type holds.
     pub fn settled(&self) -> TableSchema {
         let column = |column: &Column| Column { data_type: column.written_type(), digits: None, ..column.clone() };
         TableSchema { columns: self.columns.iter().map(column).collect(), ..self.clone() }
@@ -136,18 +172,15 @@ impl TableSchema {
     }
 }
 
-/// The type that is written: every pending part (`Null`, a struct without fields) becomes utf8, and [`WIDE_INTEGER`] and
-/// [`NUMBER_DIGITS`] go.
+/// The type of batches: a struct without fields, which no file can hold, is JSON, and [`WIDE_INTEGER`], [`NUMBER_DIGITS`] and [`MIXED`] go.
 pub fn settle(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| {
         let mut settled = field.as_ref().clone().with_data_type(settle(field.data_type()));
-        settled.metadata_mut().remove(WIDE_INTEGER);
-        settled.metadata_mut().remove(NUMBER_DIGITS);
+        settled.metadata_mut().retain(|key, _| ![WIDE_INTEGER, NUMBER_DIGITS, MIXED].contains(&key.as_str()));
         Arc::new(settled)
     };
     match data_type {
-        DataType::Null => DataType::Utf8,
-        DataType::Struct(fields) if fields.is_empty() => DataType::Utf8,
+        DataType::Struct(fields) if fields.is_empty() => JSON,
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
         DataType::List(item) => DataType::List(field(item)),
         DataType::LargeList(item) => DataType::LargeList(field(item)),

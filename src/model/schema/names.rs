@@ -2,6 +2,8 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
+use super::JSON;
+
 /// A type as `columns[].type` spells it: `int64`, `decimal(10,2)`, `timestamp(us)`; nested ones as `struct<a: int64>` and `list<utf8>`.
 /// Timestamps are in UTC; one without a zone, the time of some clock on a wall, is `timestamp(us, no zone)`.
 pub fn type_name(data_type: &DataType) -> String {
@@ -12,6 +14,7 @@ pub fn type_name(data_type: &DataType) -> String {
         TimeUnit::Nanosecond => "ns",
     };
     match data_type {
+        data_type if *data_type == JSON => "json".to_owned(),
         DataType::Timestamp(of, Some(_)) => format!("timestamp({})", unit(of)),
         DataType::Timestamp(of, None) => format!("timestamp({}, no zone)", unit(of)),
         DataType::Time32(of) | DataType::Time64(of) => format!("time({})", unit(of)),
@@ -51,6 +54,7 @@ mod tests {
             (DataType::Utf8, "utf8"),
             (DataType::Date32, "date32"),
             (DataType::Null, "null"),
+            (JSON, "json"),
             (DataType::Decimal128(10, 2), "decimal(10,2)"),
             (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), "timestamp(us)"),
             (DataType::Struct(vec![Field::new("a", DataType::Int8, true)].into()), "struct<a: int8>"),

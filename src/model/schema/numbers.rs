@@ -66,7 +66,7 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
     });
     let of = |data_type: DataType| {
         let known = matches!(data_type, DataType::Int64 | DataType::Float64 | DataType::Decimal128(..));
-        Typed { wide: data_type == DataType::Int64 && (a.wide || b.wide), digits: read.filter(|_| known), data_type }
+        Typed { wide: data_type == DataType::Int64 && (a.wide || b.wide), digits: read.filter(|_| known), ..data_type.into() }
     };
     let text = || Typed::from(DataType::Utf8);
     let decimal = || match digits {

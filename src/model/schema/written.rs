@@ -2,10 +2,10 @@
 
 use arrow_schema::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
 
-use super::type_name;
+use super::{JSON, type_name};
 
 /// The types that have a name and nothing more.
-pub const PLAIN_TYPES: [(&str, DataType); 14] = [
+pub const PLAIN_TYPES: [(&str, DataType); 15] = [
     ("boolean", DataType::Boolean),
     ("int8", DataType::Int8),
     ("int16", DataType::Int16),
@@ -20,10 +20,11 @@ pub const PLAIN_TYPES: [(&str, DataType); 14] = [
     ("utf8", DataType::Utf8),
     ("binary", DataType::Binary),
     ("date32", DataType::Date32),
+    ("json", JSON),
 ];
 
 /// All types that can be written, for messages.
-pub const TYPE_NAMES: &str = "boolean, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), utf8, binary, date32, \
+pub const TYPE_NAMES: &str = "boolean, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), utf8, json, binary, date32, \
                               timestamp(s|ms|us|ns), timestamp(s|ms|us|ns, no zone)";
 
 /// What stands after the unit of a timestamp that is wall-clock time.

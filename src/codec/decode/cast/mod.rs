@@ -20,7 +20,8 @@ use arrow::compute::{cast as arrow_cast, nullif};
 use arrow_schema::{ArrowError, DataType, Field};
 
 use super::DecodeError;
-use crate::codec::encode::value::has_text;
+use crate::codec::encode::value::{any_type, has_text};
+use crate::model::schema::{JSON, Mixed, Typed};
 
 pub(super) use text::check_text;
 
@@ -48,23 +49,36 @@ pub(super) struct Cast {
 /// [`DecodeError::Bad`] where the array contradicts its own type.
 pub(super) fn cast(array: &ArrayRef, target: &DataType, strictness: Strictness) -> Result<Cast, DecodeError> {
     match (array.data_type(), target) {
-        (source, target) if source == target => Ok(Cast { array: Arc::clone(array), wider: None }),
+        // What is annotated as JSON need not be.
+        (source, target) if source == target && !any_type(target, &|inner| *inner == JSON) => {
+            Ok(Cast { array: Arc::clone(array), wider: None })
+        }
         (DataType::Null, target) => Ok(Cast { array: new_null_array(target, array.len()), wider: None }),
         (DataType::Struct(_), DataType::Struct(fields)) => cast_struct(array.as_struct(), fields, strictness),
         (DataType::List(_), DataType::List(item)) => {
             let list = array.as_list::<i32>();
             let cast = cast(list.values(), item.data_type(), strictness)?;
-            let wider = cast.wider.map(|wider| DataType::List(Arc::new(item.as_ref().clone().with_data_type(wider))));
+            let wider = cast.wider.map(|wider| DataType::List(Arc::new(wider_field(item, wider))));
             let array = ListArray::try_new(Arc::clone(item), list.offsets().clone(), cast.array, list.nulls().cloned());
             Ok(Cast { array: Arc::new(array.map_err(contradicts)?), wider })
         }
         (DataType::Map(..), DataType::Map(entries, sorted)) => cast_map(array, target, entries, *sorted, strictness),
         (_, target) => {
             let cast = cast_leaf(array, target, strictness)?;
-            let wider = (cast.null_count() > array.logical_null_count()).then_some(DataType::Utf8);
+            let wider = (cast.logical_null_count() > array.logical_null_count()).then_some(DataType::Utf8);
             Ok(Cast { array: cast, wider })
         }
     }
+}
+
+/// A field that does not hold its values with the type that would.
+fn wider_field(field: &Field, data_type: DataType) -> Field {
+    Typed { mixed: mixed_of(field.data_type()), ..data_type.into() }.into_field(field.name())
+}
+
+/// What a column becomes that was to have this type and has other values: what is no JSON is text for good.
+pub(super) fn mixed_of(data_type: &DataType) -> Mixed {
+    if *data_type == JSON { Mixed::Kept } else { Mixed::Text }
 }
 
 fn bad(reason: impl Into<String>) -> DecodeError {
@@ -113,7 +127,7 @@ fn cast_struct(array: &StructArray, fields: &arrow_schema::Fields, strictness: S
         let column = masked(column, array.nulls()).map_err(contradicts)?;
         let cast = cast(&column, field.data_type(), strictness)?;
         if let Some(data_type) = cast.wider {
-            widened[at] = Arc::new(field.as_ref().clone().with_data_type(data_type));
+            widened[at] = Arc::new(wider_field(field, data_type));
             wider = true;
         }
         columns.push(cast.array);
@@ -147,6 +161,10 @@ fn cast_leaf(array: &ArrayRef, target: &DataType, strictness: Strictness) -> Res
     let declared = strictness == Strictness::Declared;
     let source = array.data_type();
     match (source, target) {
+        (_, &JSON) => text::json(array, declared).map_err(contradicts),
+        // Its text, as it stands.
+        (&JSON, _) => cast_leaf(&arrow_cast(array, &Utf8).map_err(contradicts)?, target, strictness),
+        (Utf8, Utf8) => Ok(Arc::clone(array)),
         (Binary, Utf8) if declared => Ok(text::of_bytes(array)),
         (_, Utf8) if has_text(source) => Ok(text::of_values(array)),
         (FixedSizeBinary(_), Binary) => arrow_cast(array, target).map_err(contradicts),

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, PrimitiveArray, StringArray, StringBuilder,
-    new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, GenericBinaryArray, GenericStringArray, LargeStringBuilder,
+    OffsetSizeTrait, PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
-use arrow::compute::is_not_null;
-use arrow_schema::DataType;
+use arrow::compute::{cast as arrow_cast, is_not_null, nullif};
+use arrow_schema::{ArrowError, DataType};
 
 use super::super::DecodeError;
 use super::super::value::{Parsing, parsing};
 use super::bad;
-use crate::codec::encode::value::{Raw, writer};
+use crate::codec::decode::json::is_json;
+use crate::codec::encode::value::{Raw, WholeJson, writer};
+use crate::model::schema::JSON;
 
 /// Every value as the text formats write it.
 pub(super) fn of_values(array: &ArrayRef) -> ArrayRef {
@@ -31,6 +33,31 @@ pub(super) fn of_values(array: &ArrayRef) -> ArrayRef {
         texts.append_value(String::from_utf8_lossy(&value));
     }
     Arc::new(texts.finish())
+}
+
+/// Every value as JSON. Texts of JSON, and those that are declared to be, are what they say, and null where they say nothing; everything else is
+/// a JSON value of its own.
+pub(super) fn json(array: &ArrayRef, declared: bool) -> Result<ArrayRef, ArrowError> {
+    if *array.data_type() == JSON || (declared && *array.data_type() == DataType::Utf8) {
+        let array = arrow_cast(array, &JSON)?;
+        let lost: BooleanArray = array.as_string::<i64>().iter().map(|text| Some(text.is_some_and(|text| !is_json(text)))).collect();
+        return if lost.has_true() { nullif(&array, &lost) } else { Ok(array) };
+    }
+    let write = writer(array.as_ref(), &WholeJson);
+    let nulls = array.logical_nulls();
+    let mut texts = LargeStringBuilder::new();
+    let mut value = Vec::new();
+    for row in 0..array.len() {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            texts.append_null();
+            continue;
+        }
+        value.clear();
+        write(row, &mut value);
+        // Writers write UTF-8 only; lossy costs nothing then.
+        texts.append_value(String::from_utf8_lossy(&value));
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 /// Bytes that are UTF-8, and null for others.
@@ -92,14 +119,17 @@ impl Parsing for Texts<'_> {
 /// [`DecodeError::Bad`] where it is not UTF-8.
 pub(in crate::codec::decode) fn check_text(array: &ArrayRef) -> Result<(), DecodeError> {
     match array.data_type() {
-        DataType::Utf8 => {
-            let bytes = BinaryArray::from(array.as_string::<i32>().clone());
-            let (offsets, values, nulls) = bytes.into_parts();
-            StringArray::try_new(offsets, values, nulls).map(|_| ()).map_err(|_| bad("text that is not UTF-8"))
-        }
+        DataType::Utf8 => checked(array.as_string::<i32>()),
+        &JSON => checked(array.as_string::<i64>()),
         DataType::Struct(_) => array.as_struct().columns().iter().try_for_each(check_text),
         DataType::List(_) => check_text(array.as_list::<i32>().values()),
         DataType::Map(..) => array.as_map().entries().columns().iter().try_for_each(check_text),
         _ => Ok(()),
     }
+}
+
+fn checked<O: OffsetSizeTrait>(array: &GenericStringArray<O>) -> Result<(), DecodeError> {
+    let bytes = GenericBinaryArray::<O>::from(array.clone());
+    let (offsets, values, nulls) = bytes.into_parts();
+    GenericStringArray::<O>::try_new(offsets, values, nulls).map(|_| ()).map_err(|_| bad("text that is not UTF-8"))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder, NullBufferBuilder, PrimitiveArray, StringArray,
-    new_null_array,
+    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder, LargeStringBuilder, NullBufferBuilder, PrimitiveArray,
+    StringArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
@@ -12,6 +12,9 @@ use arrow::datatypes::*;
 use super::super::value::{Parsing, parsing};
 use super::super::{SHORT, append};
 use super::scan::{Cell, Dialect};
+use crate::codec::decode::json::is_json;
+use crate::codec::encode::value::push_json_string;
+use crate::model::schema::JSON;
 use crate::model::settings::CsvReadSettings;
 
 /// Which cells are null: unquoted ones with one of these texts.
@@ -106,6 +109,9 @@ impl<'a> Source<'a> {
 
     /// The column in a type, see [`parsing`].
     pub(super) fn array(&self, data_type: &DataType, exact: bool) -> Parsed {
+        if *data_type == JSON {
+            return self.jsons(exact);
+        }
         parsing(data_type, exact, Typed { source: *self, data_type })
     }
 
@@ -135,6 +141,31 @@ impl<'a> Source<'a> {
             // Rows are valid UTF-8 and cut at ASCII bytes; were that wrong, every row is refused rather than a panic.
             Err(_) => (new_null_array(&DataType::Utf8, self.rows()), (0..self.rows()).collect()),
         }
+    }
+
+    /// Texts are strings in a column that JSON objects of the same table made JSON, and JSON themselves in a declared one.
+    fn jsons(self, exact: bool) -> Parsed {
+        let mut values = LargeStringBuilder::new();
+        let (mut misfits, mut scratch, mut json) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, cell) in self.iter().enumerate() {
+            if self.nulls.is_null(self.data, cell) {
+                values.append_null();
+                continue;
+            }
+            match std::str::from_utf8(text(self.data, cell, self.dialect, &mut scratch)) {
+                Ok(text) if exact => {
+                    json.clear();
+                    push_json_string(text, &mut json);
+                    values.append_value(String::from_utf8_lossy(&json));
+                }
+                Ok(text) if is_json(text) => values.append_value(text),
+                _ => {
+                    values.append_null();
+                    misfits.push(row);
+                }
+            }
+        }
+        (Arc::new(values.finish()), misfits)
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
@@ -206,7 +207,8 @@ impl CsvDecoder {
                 arrays.push(new_null_array(&data_type, rows));
                 continue;
             };
-            let pending = column.data_type == arrow::datatypes::DataType::Null && column.misfit != Misfit::BadRecord;
+            // Only nulls were seen, or `{}`: no text is that.
+            let pending = matches!(column.data_type, DataType::Null | DataType::Struct(_));
             let source = Source { data: &block.bytes, cells: range, width, cell, dialect: self.dialect, nulls: &self.nulls };
             let (array, misfits) =
                 if pending { source.nulls(&data_type) } else { source.array(&data_type, column.misfit != Misfit::BadRecord) };

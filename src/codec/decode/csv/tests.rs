@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::codec::decode::{RecordDecoder, infer};
 use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
-use crate::model::schema::{Column, Misfit, TableSchema, Unknown, settle, type_name};
+use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown, settle, type_name};
 use crate::model::settings::CsvReadSettings;
 
 fn block(text: impl Into<Vec<u8>>) -> Block {
@@ -187,6 +187,10 @@ fn declared_types_make_bad_records() {
             }
         }
     };
+    check(JSON, "\"[1, {\"\"a\"\": \"\"b\"\"}]\"", Some("[1, {\"a\": \"b\"}]"));
+    check(JSON, "1e400", Some("1e400"));
+    check(JSON, "abc", None);
+    check(JSON, "1 2", None);
     check(Int8, "-128", Some("-128"));
     check(Int8, "128", None);
     check(Int16, "32767", Some("32767"));

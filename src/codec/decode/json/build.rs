@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray, new_null_array};
+use arrow::array::{
+    ArrayRef, BooleanArray, LargeStringArray, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray, new_null_array,
+};
 use arrow::buffer::{BooleanBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type, Int64Type};
 use arrow::error::ArrowError;
@@ -11,6 +13,7 @@ use arrow::error::ArrowError;
 use super::super::{append, value};
 use super::parse::{Fault, Parser, Text, minify};
 use super::scalar::{Scalars, scalars};
+use crate::model::schema::{JSON, Mixed, Typed, settle};
 
 /// Names of fields, found fast where they come in the expected order.
 #[derive(Clone, Debug, Default)]
@@ -51,9 +54,17 @@ pub(super) struct Builder {
 enum Kind {
     /// A type of which no JSON value is, or a column of which only nulls are known.
     Nothing(DataType),
+    /// `only_strings`: other values are none of this type; otherwise they become their text.
     Text {
         values: Vec<u8>,
         offsets: Vec<i32>,
+        only_strings: bool,
+    },
+    /// Texts of values. `only_empty`: of `{}`, until another member shows a type.
+    Json {
+        values: Vec<u8>,
+        offsets: Vec<i64>,
+        only_empty: bool,
     },
     /// `lenient` as below.
     Boolean {
@@ -80,31 +91,27 @@ enum Kind {
 }
 
 impl Builder {
-    /// A builder for the written form of `data_type`. `exact`: what JSON values are by themselves (inferred types); otherwise (declared types)
+    /// A builder for the type of a column's batches. `exact`: what JSON values are by themselves (inferred types); otherwise (declared types)
     /// strings are read as what they say.
-    pub(super) fn new(data_type: &DataType, exact: bool) -> Builder {
-        use crate::model::schema::settle;
-        let kind = match data_type {
-            DataType::Null if exact => Kind::Nothing(settle(data_type)),
-            DataType::Utf8 | DataType::Null => Kind::Text { values: Vec::new(), offsets: vec![0] },
-            // `{}` so far: its text, as it is settled.
-            DataType::Struct(fields) if fields.is_empty() => Kind::Text { values: Vec::new(), offsets: vec![0] },
-            DataType::Struct(fields) => {
-                let DataType::Struct(settled) = settle(data_type) else { return Builder::new(&DataType::Null, exact) };
-                Kind::Struct {
-                    keys: Keys::new(fields.iter().map(|field| field.name().as_str())),
-                    children: fields.iter().map(|field| Builder::new(field.data_type(), exact)).collect(),
-                    fields: settled,
-                }
+    pub(super) fn new(typed: &Typed, exact: bool) -> Builder {
+        let data_type = &typed.data_type;
+        let nested = |field: &FieldRef| Builder::new(&Typed::of_field(field), exact);
+        let kind = match (data_type, settle(data_type)) {
+            (DataType::Utf8, _) => {
+                let only_strings = exact && typed.mixed != Mixed::Kept;
+                Kind::Text { values: Vec::new(), offsets: vec![0], only_strings }
             }
-            DataType::List(item) => {
-                let DataType::List(field) = settle(data_type) else { return Builder::new(&DataType::Null, exact) };
-                Kind::List { field, offsets: vec![0], item: Box::new(Builder::new(item.data_type(), exact)) }
-            }
-            DataType::Boolean => Kind::Boolean { values: Vec::new(), lenient: !exact },
-            DataType::Int64 if exact => Kind::Int64(Vec::new()),
-            DataType::Float64 if exact => Kind::Float64(Vec::new()),
-            other => match scalars(other, exact) {
+            (_, JSON) => Kind::Json { values: Vec::new(), offsets: vec![0], only_empty: *data_type != JSON },
+            (DataType::Struct(fields), DataType::Struct(settled)) => Kind::Struct {
+                keys: Keys::new(fields.iter().map(|field| field.name().as_str())),
+                children: fields.iter().map(nested).collect(),
+                fields: settled,
+            },
+            (DataType::List(item), DataType::List(field)) => Kind::List { field, offsets: vec![0], item: Box::new(nested(item)) },
+            (DataType::Boolean, _) => Kind::Boolean { values: Vec::new(), lenient: !exact },
+            (DataType::Int64, _) if exact => Kind::Int64(Vec::new()),
+            (DataType::Float64, _) if exact => Kind::Float64(Vec::new()),
+            (other, _) => match scalars(other, exact) {
                 Some(column) => Kind::Scalars { column, lenient: !exact },
                 None => Kind::Nothing(settle(other)),
             },
@@ -121,7 +128,8 @@ impl Builder {
         self.valid.append_null();
         match &mut self.kind {
             Kind::Nothing(_) => {}
-            Kind::Text { values, offsets } => offsets.push(values.len() as i32),
+            Kind::Text { values, offsets, .. } => offsets.push(values.len() as i32),
+            Kind::Json { values, offsets, .. } => offsets.push(values.len() as i64),
             Kind::Boolean { values, .. } => values.push(false),
             Kind::Int64(values) => values.push(0),
             Kind::Float64(values) => values.push(0.0),
@@ -136,7 +144,11 @@ impl Builder {
         self.valid.truncate(len);
         match &mut self.kind {
             Kind::Nothing(_) => {}
-            Kind::Text { values, offsets } => {
+            Kind::Text { values, offsets, .. } => {
+                offsets.truncate(len + 1);
+                values.truncate(offsets.last().map_or(0, |end| *end as usize));
+            }
+            Kind::Json { values, offsets, .. } => {
                 offsets.truncate(len + 1);
                 values.truncate(offsets.last().map_or(0, |end| *end as usize));
             }
@@ -162,7 +174,8 @@ impl Builder {
             return Ok(());
         }
         match &mut self.kind {
-            Kind::Text { values, offsets } => {
+            Kind::Text { only_strings: true, .. } if first != b'"' => return Err(Fault::Misfit),
+            Kind::Text { values, offsets, .. } => {
                 if first == b'"' {
                     let text = parser.string()?;
                     if text.escaped {
@@ -177,6 +190,21 @@ impl Builder {
                     if matches!(first, b'{' | b'[') { minify(raw, values) } else { values.extend_from_slice(raw) }
                 }
                 offsets.push(values.len() as i32);
+            }
+            Kind::Json { values, offsets, only_empty } => {
+                let start = parser.at;
+                parser.skip(depth)?;
+                let raw = &parser.data[start..parser.at];
+                let kept = values.len();
+                if matches!(first, b'{' | b'[') {
+                    minify(raw, values)
+                } else {
+                    values.extend_from_slice(raw)
+                }
+                if *only_empty && &values[kept..] != b"{}" {
+                    return Err(Fault::Misfit);
+                }
+                offsets.push(values.len() as i64);
             }
             Kind::Int64(values) => values.push(value::integer(parser_number(parser, first)?).ok_or(Fault::Misfit)?),
             Kind::Float64(values) => {
@@ -232,10 +260,15 @@ impl Builder {
         let len = valid.len();
         Ok(match &mut self.kind {
             Kind::Nothing(data_type) => new_null_array(data_type, len),
-            Kind::Text { values, offsets } => {
+            Kind::Text { values, offsets, .. } => {
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let values = std::mem::take(values);
                 Arc::new(StringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
+            }
+            Kind::Json { values, offsets, .. } => {
+                let offsets = std::mem::replace(offsets, vec![0]);
+                let values = std::mem::take(values);
+                Arc::new(LargeStringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
             }
             Kind::Boolean { values, .. } => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build())),
             Kind::Int64(values) => Arc::new(PrimitiveArray::<Int64Type>::new(std::mem::take(values).into(), valid.build())),

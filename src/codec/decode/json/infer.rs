@@ -95,8 +95,9 @@ impl Shape {
     /// The least type of the lattice.
     fn typed(&self) -> Typed {
         let numbers = self.numbers.typed();
+        let told_apart = numbers.data_type != DataType::Null || self.boolean || self.object.is_some() || self.array.is_some();
         let kinds = [numbers.data_type != DataType::Null, self.boolean, self.string, self.object.is_some(), self.array.is_some()];
-        match kinds {
+        let typed = match kinds {
             [false, false, false, false, false] => DataType::Null.into(),
             [true, false, false, false, false] => numbers,
             [false, true, false, false, false] => DataType::Boolean.into(),
@@ -109,6 +110,7 @@ impl Shape {
                 DataType::List(Arc::new(item.into_field("item"))).into()
             }
             _ => DataType::Utf8.into(),
-        }
+        };
+        if told_apart { typed.of_json() } else { typed }
     }
 }

@@ -1,8 +1,8 @@
 //! Json and jsonl: records are objects, parsed once, straight into the builders of their columns.
 //!
-//! Values keep their JSON type: a string is utf8 whatever it says, unless its column is declared otherwise. A column that holds both
-//! scalars and objects is utf8: strings as they are, everything else as JSON text, digits untouched. Of several members with
-//! one key the last counts.
+//! Values keep their JSON type: a string is utf8 whatever it says, unless its column is declared otherwise. A column whose values have no type in
+//! common is JSON: each value as its text, without white space between tokens and otherwise untouched. In a column that is utf8 for good strings
+//! are as they are, and everything else is that text. Of several members with one key the last counts.
 
 mod build;
 mod infer;
@@ -18,8 +18,9 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::{Rescued, cut_raw, number_lines};
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
 use crate::model::format::Format;
-use crate::model::schema::{Misfit, RESCUED_COLUMN, TableSchema, Unknown, type_name};
+use crate::model::schema::{Misfit, RESCUED_COLUMN, TableSchema, Typed, Unknown, type_name};
 use build::{Builder, Keys};
+pub(in crate::codec) use parse::minify;
 use parse::{Fault, Parser};
 
 /// The schema of the records in a block.
@@ -36,6 +37,20 @@ pub(super) fn infer(format: Format, block: &Block) -> TableSchema {
         }
     }
     members.schema()
+}
+
+/// Whether a text is one JSON value, nested no deeper than columns may be.
+pub(in crate::codec) fn is_json(text: &str) -> bool {
+    let mut parser = Parser { data: text.as_bytes(), at: 0 };
+    parser.skip(1).is_ok() && parser.peek().is_none()
+}
+
+/// Appends a JSON value as a text: what a string says, the JSON text of everything else.
+pub(in crate::codec) fn content(json: &str, out: &mut Vec<u8>) {
+    let mut parser = Parser { data: json.as_bytes(), at: 0 };
+    if parser.peek() != Some(b'"') || parser.string().and_then(|text| parser.unescape(text, out)).is_err() {
+        out.extend_from_slice(json.as_bytes());
+    }
 }
 
 /// Decodes blocks of json under one table's schema.
@@ -174,7 +189,7 @@ impl JsonDecoder {
         let start = parser.at;
         parser.skip(1).map_err(Ok)?;
         let mut text = Vec::new();
-        parse::minify(&parser.data[start..parser.at], &mut text);
+        minify(&parser.data[start..parser.at], &mut text);
         match column.misfit {
             Misfit::Widen => Err(Err(Failed::Surprise(vec![i]))),
             Misfit::BadRecord => {
@@ -201,7 +216,7 @@ struct Batch {
 
 impl Batch {
     fn new(table: &TableSchema) -> Batch {
-        let builder = |column: &crate::model::schema::Column| Builder::new(&column.data_type, column.misfit != Misfit::BadRecord);
+        let builder = |column: &crate::model::schema::Column| Builder::new(&Typed::of(column), column.misfit != Misfit::BadRecord);
         Batch { columns: table.columns.iter().map(builder).collect(), rescued: Rescued::default(), rows: 0 }
     }
 

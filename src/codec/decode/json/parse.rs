@@ -307,7 +307,7 @@ fn special(data: &[u8], mut at: usize) -> usize {
 }
 
 /// Appends a value's text without the white space around its tokens.
-pub(super) fn minify(value: &[u8], out: &mut Vec<u8>) {
+pub(in crate::codec) fn minify(value: &[u8], out: &mut Vec<u8>) {
     let mut rest = value;
     while let Some(quote) = memchr::memchr(b'"', rest) {
         out.extend(rest[..quote].iter().filter(|byte| !byte.is_ascii_whitespace()));

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -8,7 +10,7 @@ use proptest::prelude::*;
 use crate::codec::decode::{RecordDecoder, infer};
 use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
-use crate::model::schema::{Column, Misfit, TableSchema, Unknown, type_name};
+use crate::model::schema::{Column, JSON, Misfit, Mixed, TableSchema, Unknown, type_name};
 use crate::model::settings::{CsvReadSettings, Encoding};
 
 fn csv() -> CsvReadSettings {
@@ -74,8 +76,8 @@ fn columns_have_the_type_of_their_values() {
     check("{\"b\":1.5}\n\n  \n{\"a\":true,\"b\":2}", "b:float64 a:boolean", "{\"b\":1.5}\n{\"b\":2.0,\"a\":true}\n");
     check("{\"a\":\"2024-01-01\"}\n", "a:utf8", "{\"a\":\"2024-01-01\"}\n");
     check("{\"a\":\"\\u00e9\\n\\ud83d\\ude00\"}\r\n", "a:utf8", "{\"a\":\"é\\n😀\"}\n");
-    check("{\"a\":1}\n{\"a\":\"x\"}\n", "a:utf8", "{\"a\":\"1\"}\n{\"a\":\"x\"}\n");
-    check("{\"a\":1}\n{\"a\":true}\n", "a:utf8", "{\"a\":\"1\"}\n{\"a\":\"true\"}\n");
+    check("{\"a\":1}\n{\"a\":\"x\"}\n", "a:json", "{\"a\":\"1\"}\n{\"a\":\"\\\"x\\\"\"}\n");
+    check("{\"a\":1}\n{\"a\":true}\n", "a:json", "{\"a\":\"1\"}\n{\"a\":\"true\"}\n");
     check("{\"a\":12345678901234567890}\n{\"a\":-1}\n", "a:decimal(20,0)", "{\"a\":12345678901234567890}\n{\"a\":-1}\n");
     check(
         "{\"a\":0.123456789012345678}\n{\"a\":1234567890123.123456}\n",
@@ -86,8 +88,8 @@ fn columns_have_the_type_of_their_values() {
     check("{\"a\":-0}\n", "a:float64", "{\"a\":-0.0}\n");
     check("{\"a\":9007199254740993}\n", "a:int64!", "{\"a\":9007199254740993}\n");
     check("{\"a\":9007199254740993}\n{\"a\":0.5}\n", "a:decimal(17,1)", "{\"a\":9007199254740993.0}\n{\"a\":0.5}\n");
-    check("{\"a\":9007199254740993}\n{\"a\":5e-1}\n", "a:utf8", "{\"a\":\"9007199254740993\"}\n{\"a\":\"5e-1\"}\n");
-    check("{\"a\":1e400}\n", "a:utf8", "{\"a\":\"1e400\"}\n");
+    check("{\"a\":9007199254740993}\n{\"a\":5e-1}\n", "a:json", "{\"a\":\"9007199254740993\"}\n{\"a\":\"5e-1\"}\n");
+    check("{\"a\":1e400}\n", "a:json", "{\"a\":\"1e400\"}\n");
     check("{\"a\":null}\n{}\n", "a:null", "{}\n{}\n");
     check("{\"a\":1,\"a\":2}\n", "a:int64", "{\"a\":2}\n");
     check("{\"a\\n\":1,\"\":2}\n", "a\n:int64 :int64", "{\"a\\n\":1,\"\":2}\n");
@@ -105,17 +107,17 @@ fn nested_values_merge() {
     check("{\"o\":{}}\n", "o:struct<>", "{\"o\":\"{}\"}\n");
     check(
         "{\"m\":1.50}\n{\"m\":{ \"a b\" : [1, \"x y\"]}}\n{\"m\":\"s\"}\n",
-        "m:utf8",
-        "{\"m\":\"1.50\"}\n{\"m\":\"{\\\"a b\\\":[1,\\\"x y\\\"]}\"}\n{\"m\":\"s\"}\n",
+        "m:json",
+        "{\"m\":\"1.50\"}\n{\"m\":\"{\\\"a b\\\":[1,\\\"x y\\\"]}\"}\n{\"m\":\"\\\"s\\\"\"}\n",
     );
-    check("{\"m\":[1]}\n{\"m\":2}\n", "m:utf8", "{\"m\":\"[1]\"}\n{\"m\":\"2\"}\n");
+    check("{\"m\":[1]}\n{\"m\":2}\n", "m:json", "{\"m\":\"[1]\"}\n{\"m\":\"2\"}\n");
 }
 
 #[test]
 fn json_objects_hold_one_array_or_values() {
     for text in ["{\"a\":1},\n {\"a\":[2]}\n ]\n", "{\"a\":1}\n{\"a\":[2]}", ",{\"a\":1},{\"a\":[2]}"] {
         let inferred = infer_of(Format::Json, text);
-        assert_eq!(shown_schema(&inferred), "a:utf8");
+        assert_eq!(shown_schema(&inferred), "a:json");
         let decoded = decode(Format::Json, inferred, &[], text);
         assert_eq!(shown(&decoded.batches), "{\"a\":\"1\"}\n{\"a\":\"[2]\"}\n", "{text}");
         assert_eq!((decoded.records, decoded.bad), (2, vec![]));
@@ -178,12 +180,41 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
         (structure("x", Int64), "{\"a\":{\"x\":1,\"y\":2}}", "a:struct<x: int64, y: int64>"),
         (structure("x", Int64), "{\"a\":[]}", "a:list<null>"),
         (Date32, "{\"a\":\"2024-01-01\"}", "a:utf8"),
+        (Utf8, "{\"a\":1}", "a:int64"),
+        (Utf8, "{\"a\":[\"x\"]}", "a:list<utf8>"),
+        (list(Utf8), "{\"a\":[true]}", "a:list<boolean>"),
+        (Struct(Fields::empty()), "{\"a\":{\"b\":1}}", "a:struct<b: int64>"),
         (UInt8, "{\"a\":256}", "a:int64"),
     ] {
         let decoded = decode(Format::Jsonl, table(&[("a", data_type.clone(), Misfit::Widen)]), &[], text);
-        let expected = if text == "{\"a\":[1,\"x\"]}" { "a:list<utf8>" } else { expected };
+        let expected = if text == "{\"a\":[1,\"x\"]}" { "a:list<json>" } else { expected };
         assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text}");
         assert_eq!(decoded.batches, []);
+    }
+}
+
+/// A column in force as utf8 takes every value as its text, as it always has; a JSON column takes it as it is.
+#[test]
+fn kept_text_and_json_hold_whatever_comes() {
+    let text = "{\"a\":1.50}\n{\"a\":\"x\\n\"}\n{\"a\":{ \"b\" : [] }}\n{\"a\":null}\n{\"a\":true}\n";
+    let rows = |column: Column| -> Vec<Option<String>> {
+        let table = TableSchema { columns: vec![column], ..TableSchema::default() };
+        let decoded = decode(Format::Jsonl, table, &[], text);
+        assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
+        let texts = decoded.batches.iter().map(|batch| cast(batch.column(0), &DataType::Utf8).expect("text"));
+        texts.flat_map(|array| array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()).collect()
+    };
+    let of = |texts: [&str; 4]| {
+        let [a, b, c, d] = texts.map(|text| Some(text.to_owned()));
+        vec![a, b, c, None, d]
+    };
+    let kept = Column { mixed: Mixed::Kept, ..Column::inferred("a", DataType::Utf8) };
+    assert_eq!(rows(kept), of(["1.50", "x\n", "{\"b\":[]}", "true"]));
+    let declared = Column { misfit: Misfit::BadRecord, ..Column::inferred("a", DataType::Utf8) };
+    assert_eq!(rows(declared), of(["1.50", "x\n", "{\"b\":[]}", "true"]));
+    for misfit in [Misfit::Widen, Misfit::BadRecord] {
+        let json = Column { misfit, ..Column::inferred("a", JSON) };
+        assert_eq!(rows(json), of(["1.50", "\"x\\n\"", "{\"b\":[]}", "true"]));
     }
 }
 
@@ -315,7 +346,7 @@ proptest! {
     #[test]
     fn any_text_decodes(text in "([{}\\[\\]\",:\n\\\\ua0-9. -]|null|true|\"a\":|\\{\"a\":1\\}\n){0,40}", json: bool) {
         let format = if json { Format::Json } else { Format::Jsonl };
-        let schema = TableSchema { unknown: Unknown::Ignore, ..table(&[("a", DataType::Utf8, Misfit::Widen)]) };
+        let schema = TableSchema { unknown: Unknown::Ignore, ..table(&[("a", JSON, Misfit::Widen)]) };
         let decoded = decode(format, schema, &[], text.clone());
         let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow_schema::{Fields, SchemaRef};
+use arrow_schema::{DataType, Fields, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::metadata::ParquetMetaData;
@@ -18,10 +18,10 @@ use super::pages::{OpenGroup, PageLimit, PagePlaces};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
-use crate::codec::decode::cast::{Strictness, cast, check_text};
+use crate::codec::decode::cast::{Strictness, cast, check_text, mixed_of};
 use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
 use crate::codec::{DecodeError, Decoded, Position};
-use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
+use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown};
 
 /// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still small beside any budget.
 pub const BATCH_BYTES: u64 = 16 << 20;
@@ -194,7 +194,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             Source::Absent => Some(None),
             Source::Column { at } => {
                 let root = &self.read[*at];
-                (root.carried == column.written_type()).then(|| Some(root.leaves.clone()))
+                let (theirs, ours) = (&root.carried, column.written_type());
+                // JSON that is kept as text is the same bytes.
+                (*theirs == ours || (*theirs == JSON && ours == DataType::Utf8)).then(|| Some(root.leaves.clone()))
             }
         });
         let columns = columns.collect::<Option<Vec<_>>>()?;
@@ -226,7 +228,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             columns.push(match (cast.wider, column.misfit) {
                 (None, _) => cast.array,
                 (Some(wider), Misfit::Widen) => {
-                    surprise.push(Column::inferred(&column.source, wider));
+                    surprise.push(Column { mixed: mixed_of(&target), ..Column::inferred(&column.source, wider) });
                     cast.array
                 }
                 (Some(_), _) => misfits.note(column, array, &cast.array, strictness)?,
@@ -259,9 +261,13 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             if root.unchecked_text {
                 check_text(array).map_err(|error| at(error.to_string()))?;
             }
+            if *array.data_type() == root.carried {
+                carried.push(Arc::clone(array));
+                continue;
+            }
             let cast = cast(array, &root.carried, Strictness::Declared)?;
             if cast.wider.is_some() {
-                return Err(at("text that is not UTF-8".into()));
+                return Err(at("text that is not UTF-8, or JSON that is none".into()));
             }
             carried.push(cast.array);
         }

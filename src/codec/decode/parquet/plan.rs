@@ -74,7 +74,7 @@ pub(super) fn plan(
 /// Whether a column's type holds a type by the lattice of types: merging them changes nothing.
 fn holds(column: &Column, data_type: &DataType) -> bool {
     let table = |data_type: &DataType| TableSchema {
-        columns: vec![Column { wide: column.wide, ..Column::inferred(&column.source, data_type.clone()) }],
+        columns: vec![Column { wide: column.wide, mixed: column.mixed, ..Column::inferred(&column.source, data_type.clone()) }],
         ..TableSchema::default()
     };
     let alone = table(&column.data_type);

@@ -4,7 +4,8 @@
 //!
 //! | parquet, or the Arrow schema that its writer embedded | carried as |
 //! | --- | --- |
-//! | strings, enums, JSON, also as large, view or dictionary | `Utf8` |
+//! | strings, enums, also as large, view or dictionary | `Utf8` |
+//! | JSON | [`JSON`] |
 //! | other byte arrays, fixed-size ones among them (UUIDs) | `Binary` |
 //! | FLOAT16 | `Float32` |
 //! | decimals, whatever stores them | `Decimal128` up to 38 digits, then `Decimal256` |
@@ -29,7 +30,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use super::bad;
 use crate::codec::DecodeError;
 use crate::codec::caught::caught;
-use crate::model::schema::{Column, DEPTH_MAX, TableSchema, Unknown, depth};
+use crate::model::schema::{Column, DEPTH_MAX, JSON, TableSchema, Unknown, depth};
 
 /// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that it holds nulls only. One
 /// without rows has no columns: writers that infer types (pandas) have nothing to go by there, and what they wrote would bind the rows of others.
@@ -152,7 +153,7 @@ impl Leaves<'_> {
                 let column = self.descriptor.column(self.next);
                 self.next += 1;
                 let typed = leaf_typed(leaf, hint, &column);
-                self.unchecked_text |= typed.read == DataType::Utf8 && column.converted_type() != ConvertedType::UTF8;
+                self.unchecked_text |= matches!(typed.read, DataType::Utf8 | JSON) && column.converted_type() != ConvertedType::UTF8;
                 typed
             }
         }
@@ -191,7 +192,9 @@ fn leaf_typed(plain: &DataType, hint: &DataType, column: &ColumnDescriptor) -> T
     let same = |data_type| Typed { read: DataType::clone(&data_type), carried: data_type };
     let as_text = || Typed { read: Binary, carried: Utf8 };
     let is_enum = column.logical_type_ref() == Some(&LogicalType::Enum) || column.converted_type() == ConvertedType::ENUM;
+    let is_json = column.logical_type_ref() == Some(&LogicalType::Json) || column.converted_type() == ConvertedType::JSON;
     match (plain, hint) {
+        (Utf8, _) if is_json => same(JSON),
         (Timestamp(..), _) if column.physical_type() == Physical::INT96 => same(Timestamp(TimeUnit::Microsecond, None)),
         (Int32 | Int64, Timestamp(unit, zone)) => same(Timestamp(*unit, zone.as_ref().map(|_| "UTC".into()))),
         (Int64, Date64) => same(Timestamp(TimeUnit::Millisecond, None)),

@@ -90,7 +90,7 @@ impl Seen {
         let only = |kinds: u16| self.kinds & !kinds == 0;
         let literal = |data_type: DataType| {
             let wide = data_type == DataType::Int64 && self.kinds & WIDE_INTEGER != 0;
-            Typed { wide, digits: Some(self.digits), data_type }
+            Typed { wide, digits: Some(self.digits), ..data_type.into() }
         };
         match self.kinds {
             0 => DataType::Null.into(),

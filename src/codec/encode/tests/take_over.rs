@@ -122,6 +122,22 @@ fn a_column_that_is_absent_is_written_beside_them() {
     assert_eq!(chunks(&file, 2), chunks(&object, 1));
 }
 
+/// A column that had only nulls is not in the file: what stands behind it is taken from where the object has it.
+#[test]
+fn a_column_without_a_type_does_not_shift_what_is_taken() {
+    let rows_of = rows();
+    let named = rows_of.schema_ref().fields().iter().zip(rows_of.columns());
+    let mut with_nulls: Vec<(String, ArrayRef, bool)> = named.map(|(f, c)| (f.name().clone(), Arc::clone(c), true)).collect();
+    with_nulls.insert(1, ("nothing".to_owned(), Arc::new(NullArray::new(ROWS as usize)), true));
+    let batch = RecordBatch::try_from_iter_with_nullable(with_nulls).unwrap();
+    let object = stored(&batch, zstd());
+    let file = rewrite(&object, &table(&batch), &taking()).unwrap();
+    assert_eq!(read(&file), rows());
+    for leaf in 1..5 {
+        assert_eq!(chunks(&file, leaf), chunks(&object, leaf + 1), "leaf {leaf}");
+    }
+}
+
 #[test]
 fn a_column_may_get_another_name() {
     let object = stored(&rows(), zstd());

@@ -11,7 +11,7 @@ use super::super::*;
 use crate::model::fixtures::settings;
 use crate::model::object::{Etag, Object};
 use crate::model::plan::PlannedTable;
-use crate::model::schema::{Column, Misfit, TableSchema};
+use crate::model::schema::{Column, TableSchema};
 use crate::model::template::Template;
 
 /// A file as the sink got it.
@@ -49,14 +49,7 @@ impl FileSink for Kept {
 
 /// Columns id, ts, country, text.
 pub fn table_schema() -> TableSchema {
-    let column = |name: &str, data_type| Column {
-        name: name.into(),
-        source: name.into(),
-        data_type,
-        wide: false,
-        digits: None,
-        misfit: Misfit::Widen,
-    };
+    let column = |name: &str, data_type| Column::inferred(name, data_type);
     TableSchema {
         columns: vec![
             column("id", DataType::Int64),

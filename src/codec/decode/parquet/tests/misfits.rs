@@ -122,7 +122,7 @@ fn a_table_names_columns_by_its_rules() {
     let renamed = Column { name: "first".into(), ..Column::inferred("x", DataType::Int64) };
     let all = read(&object, &table(vec![Column::inferred("new", DataType::Null), renamed])).unwrap().rows.unwrap();
     let expected = RecordBatch::try_from_iter_with_nullable(vec![
-        ("new", Arc::new(StringArray::from(vec![None::<&str>])) as ArrayRef, true),
+        ("new", Arc::new(NullArray::new(1)) as ArrayRef, true),
         ("first", Arc::new(Int64Array::from(vec![1])) as ArrayRef, true),
     ]);
     assert_eq!(all, expected.unwrap());

@@ -2,6 +2,7 @@
 
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::cast;
 use arrow::datatypes::*;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
@@ -11,6 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use super::*;
+use crate::model::schema::{JSON, merge};
 
 /// A column that is carried as it is written.
 #[track_caller]
@@ -63,7 +65,7 @@ fn a_column_of_nulls_is_pending() {
     let object = object(vec![("x", Arc::new(NullArray::new(3)) as ArrayRef)], plainly());
     let table = schema(&footer(&object).unwrap()).unwrap();
     assert_eq!(table.columns[0].data_type, DataType::Null);
-    let expected: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; 3]));
+    let expected: ArrayRef = Arc::new(NullArray::new(3));
     assert_eq!(&column_of(&object, "x"), &expected);
 }
 
@@ -200,15 +202,30 @@ fn raw(message: &str, values: &[&[u8]]) -> Bytes {
 }
 
 #[test]
-fn enums_and_json_are_text_and_must_be_utf8() {
-    let texts: ArrayRef = Arc::new(StringArray::from(vec!["A", "ö"]));
-    for annotation in ["(ENUM)", "(JSON)", "(UTF8)"] {
+fn enums_and_json_must_be_utf8() {
+    let texts = |texts: [&'static str; 2]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+    for (annotation, is_json) in [("(ENUM)", false), ("(JSON)", true), ("(UTF8)", false)] {
         let message = format!("message m {{ required binary x {annotation}; }}");
-        assert_eq!(&column_of(&raw(&message, &[b"A", "ö".as_bytes()]), "x"), &texts, "{annotation}");
-        let broken = raw(&message, &[b"A", b"\xff"]);
+        let expected = texts(["7", "\"ö\""]);
+        let expected = if is_json { cast(&expected, &JSON).unwrap() } else { expected };
+        assert_eq!(&column_of(&raw(&message, &[b"7", "\"ö\"".as_bytes()]), "x"), &expected, "{annotation}");
+        let broken = raw(&message, &[b"7", b"\xff"]);
         let table = schema(&footer(&broken).unwrap()).unwrap();
         assert!(read(&broken, &table).is_err(), "{annotation}");
     }
+}
+
+/// What is annotated as JSON and is none makes the column text, for every row of it.
+#[test]
+fn json_that_is_none_is_text() {
+    let object = raw("message m { required binary x (JSON); }", &[b"{\"a\":1}", b"{'a':1}"]);
+    let table = schema(&footer(&object).unwrap()).unwrap();
+    assert_eq!(table.columns[0].data_type, JSON);
+    let surprise = read(&object, &table).unwrap().decoded[0].surprise.clone().expect("a surprise");
+    let wider = merge(&table, &surprise);
+    let expected: ArrayRef = Arc::new(StringArray::from(vec!["{\"a\":1}", "{'a':1}"]));
+    assert_eq!(wider.columns[0].data_type, DataType::Utf8);
+    assert_eq!(read(&object, &wider).unwrap().rows.unwrap().column(0), &expected);
 }
 
 #[test]
