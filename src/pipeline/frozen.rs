@@ -18,7 +18,7 @@ use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome};
 use crate::model::manifest::*;
 use crate::model::plan::*;
-use crate::model::schema::{Column, Misfit, TableSchema, Unknown};
+use crate::model::schema::{Column, JSON, Misfit, Mixed, TableSchema, Typed, Unknown};
 use crate::model::server::{Findings, Lack};
 use crate::model::settings::*;
 use crate::pipeline::claim::Claim;
@@ -71,6 +71,22 @@ fn schema() -> TableSchema {
         ],
         rescued: true,
         unknown: Unknown::Ignore,
+    }
+}
+
+/// Columns that say what they become when their values share no type.
+fn mixed_schema() -> TableSchema {
+    let list = |item: Typed| DataType::List(item.into_field("item").into());
+    let kept = || Typed { mixed: Mixed::Kept, ..DataType::Utf8.into() };
+    TableSchema {
+        columns: vec![
+            Column::inferred("any", JSON),
+            Typed::from(DataType::Int64).of_json().into_column("number"),
+            kept().into_column("text"),
+            Typed::from(list(Typed::from(DataType::Float64).of_json())).of_json().into_column("numbers"),
+            Column::inferred("texts", list(kept())),
+        ],
+        ..TableSchema::default()
     }
 }
 
@@ -173,6 +189,7 @@ fn the_ledger() {
     check("ledger-head-layout", &LedgerHead { layout: Some(Layout::of(&full().destination)), ..head });
     let mark = TableMark { key: "a/9.csv".into(), ..TableMark::default() };
     check("ledger-table", &LedgerTable { name: "orders".into(), source: "orders/".into(), schema: schema(), mark });
+    check("schema-mixed", &mixed_schema());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::support::{Site, python};
 
 /// A value of each kind in every column, and what GeoJSON does with depths.
 const LINES: [&str; 5] = [
-    r#"{"id":1,"v":1,"big":123456789012345678901234567890123456789012345678901234567890,"o":{},"l":[1,"a",null],"s":{"in":true},"g":[102.0,0.5]}"#,
+    r#"{"id":1,"v":1,"big":12345678901234567890123456789012345678901234567890,"o":{},"l":[1,"a",null],"s":{"in":true},"g":[102.0,0.5]}"#,
     r#"{"id":2,"v":"1","big":1,"o":{},"l":[],"s":{"in":"x"},"g":[[102.0,0.0],[103.0,1.0]]}"#,
     r#"{"id":3,"v":{"a":[1.50,{"b":null}]},"big":-7,"o":null,"l":[{"k":"ü \" \\ \n"}],"s":{"in":[{}]},"g":[[[100.0,0.0],[101.0,0.0]]]}"#,
     r#"{"id":4,"v":null,"big":null,"o":{},"l":null,"s":null,"g":null}"#,
@@ -21,7 +21,8 @@ fn lines() -> String {
 fn texts(site: &Site) -> Value {
     let code = "numbers = {'parse_float': str, 'parse_int': str}\n\
         texts = [text(os.path.join(dir, name)) for name in files(dir)]\n\
-        parts = [json.loads(t, **numbers) if t.startswith('[') else [json.loads(line, **numbers) for line in t.splitlines()] for t in texts]\n\
+        lines = lambda t: [json.loads(line, **numbers) for line in t.splitlines()]\n\
+        parts = [json.loads(t, **numbers) if t.startswith('[') else lines(t) for t in texts]\n\
         result = sorted((row for part in parts for row in part), key=lambda row: row['id'])";
     python(code, json!({"dir": site.output()}))
 }
@@ -72,20 +73,23 @@ fn json_goes_by_way_of_parquet() {
 #[test]
 fn json_of_other_writers_is_json() {
     let write = "pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n\
-        duckdb.sql(f\"copy (select i as id, j::json as doc from values (1, '{{\\\"a\\\": [1.0, null]}}'), (2, '\\\"x\\\"'), (3, '[\\n  7\\n]'), (4, null) t(i, j)) to '{path}'\")";
-    for (to, found) in [
-        ("jsonl", r#"{"id":1,"doc":{"a": [1.0, null]}} {"id":2,"doc":"x"} {"id":3,"doc":[7]} {"id":4,"doc":null} "#),
-        ("csv", "id,doc 1,\"{\"\"a\"\": [1.0, null]}\" 2,x 3,\"[\n  7\n]\" 4, "),
-    ] {
+        query = 'select unnest(range(1, 5)) as id, unnest($docs)::json as doc'\n\
+        duckdb.execute(f\"copy ({query}) to '{path}' (format parquet)\", {'docs': docs})";
+    let docs = [Some(r#"{"a": [1.0, null]}"#), Some(r#""x""#), Some("[\n  7\n]"), None];
+    let jsonl = concat!(
+        r#"{"id":1,"doc":{"a": [1.0, null]}}"#,
+        "\n",
+        r#"{"id":2,"doc":"x"}"#,
+        "\n{\"id\":3,\"doc\":[7]}\n{\"id\":4,\"doc\":null}\n"
+    );
+    let csv = concat!("id,doc\n", r#"1,"{""a"": [1.0, null]}""#, "\n2,x\n3,\"[\n  7\n]\"\n4,\n");
+    for (to, found) in [("jsonl", jsonl), ("csv", csv)] {
         let site = Site::directory();
         site.only(json!({"destination": {"format": to}}));
-        python(write, json!({"path": site.path("data/raw/t/a.parquet")}));
+        python(write, json!({"path": site.path("data/raw/t/a.parquet"), "docs": docs}));
         site.run_ok();
         let text = std::fs::read_to_string(site.output().join(&site.keys()[0])).expect("text");
-        assert_eq!(
-            text,
-            found.replace("} ", "}\n").replace(" 2,x", "\n2,x").replace(" 3,", "\n3,").replace(" 4, ", "\n4,\n").replace("doc 1", "doc\n1")
-        );
+        assert_eq!(text, found);
     }
 }
 
@@ -114,6 +118,20 @@ fn json_is_text_where_there_are_no_kinds() {
     let expected =
         json!([{"id": "1", "p": "1", "v": "a,b"}, {"id": "2", "p": "x", "v": "{\"a\":\"b\"}"}, {"id": "3", "p": "1", "v": "2.50"}]);
     assert_eq!(site.rows("t/"), expected);
+}
+
+/// Objects of several formats in one table: text is a string beside what JSON brings.
+#[test]
+fn text_meets_json_in_one_column() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "jsonl"}}));
+    site.put("t/a.csv", "id,v\n1,abc\n2,7\n");
+    site.put("t/b.jsonl", "{\"id\":3,\"v\":{\"k\":1}}\n{\"id\":4,\"v\":7}\n");
+    let write = "pq.write_table(pa.table({'id': [5, 6], 'v': ['x', None]}), path)";
+    python(write, json!({"path": site.path("data/raw/t/c.parquet")}));
+    site.run_ok();
+    let rows = json!([{"id": 1, "v": "abc"}, {"id": 2, "v": "7"}, {"id": 3, "v": {"k": 1}}, {"id": 4, "v": 7}, {"id": 5, "v": "x"}, {"id": 6, "v": null}]);
+    assert_eq!(site.rows("t/"), rows);
 }
 
 /// Columns of nothing begin with their first value, in every format and both write modes.

@@ -1,12 +1,9 @@
 //! What of a table's schema stands in a Parquet file.
 //!
-//! A column or field that has had only nulls has no type yet, and is left out: readers that unite files by name see nulls, as they do
-//! of every
-//! column that begins later. With Parquet's null type, which is an INT32 underneath, most of them refuse the files in which it has a
-//! type, Spark
-//! whatever it is told. Two places keep it, because leaving it out would lose more: items of lists and values of maps, so that an empty
-//! list is not a missing
-//! one, and a struct or file that would have nothing else.
+//! A column or field that has had only nulls has no type yet, and is left out: readers that unite files by name see nulls, as they do of
+//! every column that begins later. With Parquet's null type, which is an INT32 underneath, most of them refuse the files in which it has
+//! a type, Spark whatever it is told. Two places keep it, because leaving it out would lose more: items of lists and values of maps, so
+//! that an empty list is not a missing one, and a struct or file that would have nothing else.
 
 use std::sync::Arc;
 
@@ -35,12 +32,14 @@ impl FileSchema {
         let typed: Vec<usize> = (0..all.len()).filter(|at| !all[*at].data_type().is_null()).collect();
         let columns = if typed.is_empty() { (0..all.len()).collect() } else { typed };
         let fields: Vec<Field> = columns.iter().map(|at| with_type(&all[*at], typed_part(all[*at].data_type()))).collect();
-        Self { schema: Arc::new(Schema::new(fields)), columns, table: Arc::clone(table) }
+        let schema = Schema::new(fields);
+        let same = schema.fields == table.fields;
+        Self { schema: if same { Arc::clone(table) } else { Arc::new(schema) }, columns, table: Arc::clone(table) }
     }
 
     /// A batch of the table as the file has it.
     pub fn batch(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-        if self.schema == self.table {
+        if Arc::ptr_eq(&self.schema, &self.table) {
             return Ok(batch);
         }
         let column = |(at, field): (&usize, &FieldRef)| part_of(batch.column(*at), field.data_type());

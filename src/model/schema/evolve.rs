@@ -65,10 +65,8 @@ pub enum SchemaError {
 /// - Columns stand in the order in force, then new ones in first-seen order. A column in force that is absent now stays, as nulls; one
 ///   that a rename, `drop` or `Declared` takes away leaves.
 /// - `AddColumns` adds columns (also fields of structs), gives a type to those that had only nulls, and widens numbers; `Fail` allows
-/// no change
-///   but a type that the user gives to a column of nulls; `Rescue` is AddColumns, and a column whose values would need another type
-///   keeps it: what
-///   does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
+///   no change but a type that the user gives to a column of nulls; `Rescue` is AddColumns, and a column whose values would need another
+///   type keeps it: what does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
 /// - What is utf8 in force stays text, whatever JSON brings: files that hold `"a"` for `a` do not read as one column with it.
 /// - A schema in force without columns is that of objects without rows, and binds nothing.
 /// - Applied to its own result it changes nothing, so a surprise may be merged either into what was inferred or into what was frozen.

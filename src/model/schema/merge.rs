@@ -9,8 +9,7 @@
 //!   float64.
 //! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 76 digits; up to 38
 //!   where one of them was read from text.
-//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`])
-//! joins
+//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`]) joins
 //!   decimals as one.
 //! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to utf8.
 //! - Times of day widen to the finer unit.
@@ -18,8 +17,7 @@
 //! - Every other mix is utf8. Boolean with a number is such a mix: neither can stand for the other without changing its text.
 //!
 //! Beside it stands [`Mixed`], whose greater value counts: a mix of values that JSON tells apart is [`JSON`] in place of utf8. Two
-//! bounds side by side
-//! are a bound again.
+//! bounds side by side are a bound again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

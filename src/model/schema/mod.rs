@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const RESCUED_COLUMN: &str = "_rescued_data";
 
 /// The type of JSON values, as texts (RFC 8259): those that have no Arrow type in common. It is Arrow's extension type `arrow.json`, of
-/// whose storage
-/// types tables use `LargeUtf8` for nothing else, so that an array says of itself, however deep it lies, that its texts are JSON.
+/// whose storage types tables use `LargeUtf8` for nothing else, so that an array says of itself, however deep it lies, that its texts
+/// are JSON.
 pub const JSON: DataType = DataType::LargeUtf8;
 
 /// Levels of nesting that a column may have. A plan holds schemas as JSON, three levels for each of these and a few around them, and
@@ -87,8 +87,7 @@ pub const NUMBER_DIGITS: &str = "s3sync.digits";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mixed {
     /// utf8, which keeps all that was seen: texts, and values of formats that do not tell a text from a number. As utf8 it holds no
-    /// value of JSON
-    /// but strings.
+    /// value of JSON but strings.
     #[default]
     Text,
     /// [`JSON`]: values were seen that JSON tells from strings.
@@ -172,7 +171,8 @@ impl TableSchema {
     }
 }
 
-/// The type of batches: a struct without fields, which no file can hold, is JSON, and [`WIDE_INTEGER`], [`NUMBER_DIGITS`] and [`MIXED`] go.
+/// The type of batches: a struct without fields, which no file can hold, is JSON, and [`WIDE_INTEGER`], [`NUMBER_DIGITS`] and [`MIXED`]
+/// go.
 pub fn settle(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| {
         let mut settled = field.as_ref().clone().with_data_type(settle(field.data_type()));
