@@ -177,6 +177,22 @@ fn plans() {
     );
 }
 
+/// What a plan remembers of numbers that were read from text.
+#[test]
+fn digits_of_numbers() {
+    use crate::model::schema::{Digits, Typed};
+    let typed = |data_type: DataType, before, after| Typed { digits: Some(Digits { before, after }), ..data_type.into() };
+    let nested = DataType::Struct(vec![typed(DataType::Float64, 3, 2).into_field("price")].into());
+    let columns = [
+        ("id", typed(DataType::Int64, 9, 0)),
+        ("ratio", typed(DataType::Float64, 1, 6)),
+        ("amount", typed(DataType::Decimal128(31, 18), 13, 18)),
+        ("order", nested.into()),
+    ];
+    let columns = columns.into_iter().map(|(name, typed)| typed.into_column(name)).collect();
+    check("schema-digits", &TableSchema { columns, ..TableSchema::default() });
+}
+
 #[test]
 fn the_ledger() {
     let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome };

@@ -210,3 +210,80 @@ fn another_encoding_is_named_and_helps() {
     site.put("t/a.json", b"\xff\xfe{\0}\0");
     site.run_fails(4).says(&["t/a.json", "json is read as utf-8 alone; convert the object"]);
 }
+
+/// An object has no rows only if it says nothing; what a sample could not see of it is read all the same.
+#[test]
+fn an_object_without_rows_is_one_that_says_nothing() {
+    let spec = |header: bool, more: Value| {
+        let base = json!({"source": {"csv": {"header": header, "comment": "#"}}, "destination": {"format": "jsonl", "path": "{{TABLE}}/{{UUID}}.{{FORMAT}}"}});
+        crate::support::merge(base, more)
+    };
+    let gzip = |text: &str| -> Vec<u8> {
+        serde_json::from_value(python("result = list(gzip.compress(text.encode()))", json!({"text": text}))).expect("bytes")
+    };
+    let site = Site::directory();
+    for header in [true, false] {
+        site.only(spec(header, json!({})));
+        for (key, body) in [
+            ("t/empty.csv", &b""[..]),
+            ("t/mark.csv", b"\xef\xbb\xbf"),
+            ("t/blank.csv", b"\n\r\n\r\r"),
+            ("t/comments.csv", b"#a,b\r#\n#"),
+            ("t/nothing.csv.gz", &gzip("")),
+            ("t/blank.jsonl", b"\n \t\r\n\n"),
+            ("t/blank.json", b" \r\n"),
+            ("t/list.json", b"[ ]\n"),
+        ] {
+            site.put(key, body);
+            site.run_ok();
+            assert_eq!(site.rows("t/"), json!([]), "{key}");
+            site.remove(key);
+        }
+    }
+    for (key, body) in [
+        ("t/a.json", "1 2"),
+        ("t/a.json", "null"),
+        ("t/a.json", "[1,[]]"),
+        ("t/a.json", "\"text\""),
+        ("t/a.jsonl", "1\n"),
+        ("t/a.jsonl", "{\n"),
+        ("t/a.jsonl", "{}\r{}\r"),
+        ("t/a.csv", "\"never closed"),
+        ("t/a.csv", "\"p\"x"),
+    ] {
+        site.put(key, body);
+        site.run_fails(4).says(&[key]);
+        site.remove(key);
+    }
+    // Longer than a sample, each: a record, a header, a comment, and what comes before a surprise.
+    let long = "x".repeat(3 << 19);
+    let names: Vec<String> = (0..200).map(|n| format!("{n}_{}", &long[..8 << 10])).collect();
+    for (header, key, body, rows) in [
+        (false, "t/a.csv", format!("{long},1\n2,3\n"), 2),
+        (false, "t/a.csv", format!("#{long}\n2,3\n"), 1),
+        (true, "t/a.csv", format!("{}\n{}\n", names.join(","), vec!["1"; 200].join(",")), 1),
+        (true, "t/a.jsonl", format!("{{\"a\":\"{long}\"}}\n{{\"b\":1}}\n"), 2),
+        (true, "t/a.json", format!("{}[{{\"a\":1}}]", " ".repeat(3 << 19)), 1),
+    ] {
+        let site = Site::directory();
+        site.only(spec(header, json!({})));
+        site.put(key, &body);
+        assert_eq!(site.run_ok()["tables"][0]["rows"], rows, "{key} {}", &body[..20]);
+        let site = Site::directory();
+        site.only(spec(header, json!({})));
+        site.put(&format!("{key}.gz"), gzip(&body));
+        assert_eq!(site.run_ok()["tables"][0]["rows"], rows, "{key}.gz {}", &body[..20]);
+    }
+    // Where all records are bad, they go where bad records go.
+    for (header, key, body) in
+        [(false, "t/a.csv", "\"a\"x\n\"b\"y,\"c\"\n"), (true, "t/a.jsonl", "1\n{]\n"), (true, "t/a.csv", "a,b\n1\n2\n")]
+    {
+        let site = Site::directory();
+        site.only(spec(header, json!({"errors": {"maxBadRecords": 2, "deadLetterPath": "rejects/"}})));
+        site.put(key, body);
+        assert_eq!(site.run_ok()["badRecords"], 2, "{key} {body}");
+        site.only(spec(header, json!({"errors": {"maxBadRecords": 1, "deadLetterPath": "rejects/"}})));
+        site.put(&format!("{key}.{}", &key[4..]), body);
+        site.run_fails(4);
+    }
+}

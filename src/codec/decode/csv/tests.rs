@@ -210,6 +210,9 @@ fn declared_types_make_bad_records() {
     check(UTC(TimeUnit::Millisecond), "1700000000000", Some("2023-11-14T22:13:20Z"));
     check(UTC(TimeUnit::Microsecond), "1700000000.5", None);
     check(Boolean, "yes", None);
+    check(Boolean, "1", None);
+    check(Boolean, "t", Some("true"));
+    check(Boolean, "f", Some("false"));
     check(Decimal128(5, 2), "123.45", Some("123.45"));
     check(Decimal128(5, 2), "123.456", None);
     check(

@@ -32,7 +32,7 @@ pub(in crate::codec::decode) fn parsing<P: Parsing>(data_type: &DataType, exact:
     use DataType::*;
     match data_type {
         Utf8 => into.text(),
-        Boolean => into.boolean(boolean),
+        Boolean => into.boolean(if exact { boolean } else { truth }),
         Int8 => into.primitive::<Int8Type>(move |text| whole(text, exact)),
         Int16 => into.primitive::<Int16Type>(move |text| whole(text, exact)),
         Int32 => into.primitive::<Int32Type>(move |text| whole(text, exact)),
@@ -68,6 +68,15 @@ pub(in crate::codec::decode) fn parsing<P: Parsing>(data_type: &DataType, exact:
         Binary if !exact => into.binary(base64),
         // Other types come from parquet objects of the same table.
         _ => into.nothing(),
+    }
+}
+
+/// A truth value, also as PostgreSQL writes it.
+fn truth(text: &[u8]) -> Option<bool> {
+    match text {
+        b"t" => Some(true),
+        b"f" => Some(false),
+        text => boolean(text),
     }
 }
 
