@@ -30,7 +30,7 @@ pub(super) use time::{DAY_SECONDS, date};
 
 use arrow::datatypes::{TimeUnit, i256};
 
-use number::{Notation, exact_in_float64, float};
+use number::{Form, Notation, exact_in_float64, float_of, form};
 use time::{Instant, timestamp};
 
 /// A number by one of the grammars above. `exact` as for [`float64`]: without it, a plus and leading zeros are passed over.
@@ -72,9 +72,14 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
 /// those that float64 holds without a gap between them.
 #[inline]
 pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
-    let float = float(text)?;
+    let form = form(text)?;
+    if form.is_short() { Some(form.divided()) } else { long_float64(text, form, exact) }
+}
+
+fn long_float64(text: &[u8], form: Form, exact: bool) -> Option<f64> {
+    let float = float_of(text, form)?;
     let kept = match float.notation {
-        Notation::Whole if exact && !float.short => exact_in_float64(text),
+        Notation::Whole if exact => exact_in_float64(text),
         _ => float.gives_back(text),
     };
     kept.then_some(float.value)

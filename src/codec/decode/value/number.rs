@@ -87,9 +87,7 @@ pub(in crate::codec::decode) struct Float {
     /// Finite; zero only where the text says zero.
     pub(in crate::codec::decode) value: f64,
     pub(in crate::codec::decode) notation: Notation,
-    /// At most 15 digits that matter: whatever they are, float64 gives them back (IEEE 754; C calls it `DBL_DIG`).
-    pub(in crate::codec::decode) short: bool,
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// How a number is written.
@@ -121,7 +119,51 @@ impl Form {
     /// Whether the mantissa is the text's: 19 digits fit into it.
     #[inline]
     pub(super) fn is_known(&self) -> bool {
-        self.plain && self.whole + self.fraction <= 19
+        self.plain && self.whole <= 19 && self.fraction <= 19 - self.whole
+    }
+
+    /// At most 15 digits that matter: whatever they are, float64 gives them back (IEEE 754; C calls it `DBL_DIG`).
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.is_known() && self.mantissa < 1_000_000_000_000_000
+    }
+
+    /// Clinger's fast path, for a known mantissa up to 2^53: both numbers are exact, so one division rounds once.
+    #[inline]
+    pub(super) fn divided(&self) -> f64 {
+        let value = self.mantissa as f64 / EXACT_POWERS[self.fraction];
+        if self.negative { -value } else { value }
+    }
+
+    /// Whether these digits are the shortest text of `value`, the float nearest to them, as most programs print it. In integers, which decides
+    /// nearly all numbers of 16 and 17 digits at a fraction of what printing costs; `None` for the others.
+    ///
+    /// In units of `2^-(shift + 1)` and of the last digit, the float is `twice`, and what rounds to it lies less than `half` away. The digits
+    /// are its shortest text when no number that ends in 0 lies there, and no other is closer.
+    fn is_shortest(&self, value: f64) -> Option<bool> {
+        const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+        let bits = value.to_bits() & !(1 << 63);
+        let (fraction, exponent) = (bits & ((1 << FRACTION_BITS) - 1), (bits >> FRACTION_BITS) as i32);
+        let last = self.mantissa % 10;
+        // Subnormal numbers and powers of two have other neighbours; zeros at the end are no digits.
+        if exponent == 0 || fraction == 0 || last == 0 || !self.is_known() {
+            return None;
+        }
+        let shift = 1075 - exponent - self.fraction as i32;
+        // 64 bits of digits and 61 of shift fit into 127.
+        if !(0..=60).contains(&shift) {
+            return None;
+        }
+        let scaled = |digits: u64| i128::from(digits) << (shift + 1);
+        let half = 5i128.pow(self.fraction as u32);
+        let twice = i128::from(fraction | 1 << FRACTION_BITS) * half * 2;
+        let (below, above) = (twice - scaled(self.mantissa - last), scaled(self.mantissa - last) + (10 << (shift + 1)) - twice);
+        let (away, unit) = ((scaled(self.mantissa) - twice).abs() * 2, 1 << (shift + 1));
+        // On the edge it depends on how ties are rounded.
+        if below == half || above == half || away == unit {
+            return None;
+        }
+        Some(below > half && above > half && away < unit)
     }
 }
 
@@ -161,11 +203,13 @@ pub(super) fn form(text: &[u8]) -> Option<Form> {
 /// [`Float::gives_back`].
 #[inline]
 pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<Float> {
-    let form = form(text)?;
-    // Clinger's fast path: both numbers are exact, so one division rounds once.
+    float_of(text, form(text)?)
+}
+
+/// The float of a text that was split already.
+pub(super) fn float_of(text: &[u8], form: Form) -> Option<Float> {
     let value = if form.is_known() && form.mantissa <= FLOAT64_INTEGER_MAX {
-        let value = form.mantissa as f64 / EXACT_POWERS[form.fraction];
-        if form.negative { -value } else { value }
+        form.divided()
     } else {
         let value = lexical_core::parse::<f64>(text).ok().filter(|value| value.is_finite())?;
         // Nothing is left of what is too close to zero; it has no float, as what is too large has none.
@@ -179,27 +223,16 @@ pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<Float> {
         (true, _) => Notation::Point,
         (false, _) => Notation::Float,
     };
-    Some(Float { value, notation, short: form.is_known() && form.mantissa < 1_000_000_000_000_000, form })
+    Some(Float { value, notation, form })
 }
 
 impl Float {
     /// Whether the float says what its text says: its shortest text is the same number, digit by digit. An exponent is a float's own
     /// notation, whose digits nobody counts (`%.18e` prints 19 of them).
-    #[inline]
     pub(super) fn gives_back(&self, text: &[u8]) -> bool {
-        self.short || self.notation == Notation::Float || self.says(text)
-    }
-
-    fn says(&self, text: &[u8]) -> bool {
-        let mut shortest = ryu::Buffer::new();
-        let shortest = shortest.format_finite(self.value).as_bytes();
-        match form(shortest) {
-            // What programs print for their floats: digit by digit the same.
-            Some(form) if form.is_known() && self.form.is_known() && form.fraction == self.form.fraction => {
-                form.mantissa == self.form.mantissa
-            }
-            _ => Significand::of(text) == Significand::of(shortest),
-        }
+        self.form.is_short()
+            || self.notation == Notation::Float
+            || self.form.is_shortest(self.value).unwrap_or_else(|| float64_says(self.value, text))
     }
 }
 
@@ -376,11 +409,25 @@ mod tests {
             prop_assert_eq!(got, (expected.is_finite() && !vanished).then_some(expected.to_bits()), "{}", text);
         }
 
+        /// What integers decide is what printing says.
+        #[test]
+        fn digits_are_shortest_where_printing_gives_them(
+            text in "-?(0|[1-9][0-9]{0,10})\\.[0-9]{5,19}", value in prop_oneof![-1e3..1e3f64, -1e9..1e9f64, -1e-3..1e-3f64], last in 0u8..10, more: bool,
+        ) {
+            let printed = format!("{value}");
+            let beside = if more { format!("{printed}{last}") } else { format!("{}{last}", &printed[..printed.len() - 1]) };
+            for text in [text, printed, beside] {
+                let Some(number) = float(text.as_bytes()) else { continue };
+                let decided = number.form.is_shortest(number.value);
+                prop_assert!(decided.is_none_or(|decided| decided == float64_says(number.value, text.as_bytes())), "{}: {:?}", text, decided);
+            }
+        }
+
         /// What is short needs no look, and what a float prints itself comes back.
         #[test]
         fn short_numbers_and_printed_floats_are_given_back(text in "-?(0|[1-9][0-9]{0,9})\\.[0-9]{1,12}", value in proptest::num::f64::NORMAL) {
             let number = float(text.as_bytes()).expect("a number");
-            prop_assert!(number.says(text.as_bytes()) || !number.short, "{}", text);
+            prop_assert!(float64_says(number.value, text.as_bytes()) || !number.form.is_short(), "{}", text);
             let printed = format!("{value}");
             prop_assert!(float(printed.as_bytes()).expect("a number").gives_back(printed.as_bytes()), "{}", printed);
         }
