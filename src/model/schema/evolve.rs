@@ -364,6 +364,37 @@ mod tests {
         );
     }
 
+    /// Of what was published only the type is known: an int64 may have all its digits, a float64 any.
+    #[test]
+    fn numbers_of_text_evolve_by_the_types_in_force() {
+        use crate::model::schema::{Digits, Typed};
+        let read = |data_type: DataType, before, after| {
+            let typed = Typed { digits: Some(Digits { before, after }), ..data_type.into() };
+            TableSchema { columns: vec![typed.into_column("a")], ..TableSchema::default() }
+        };
+        let decimal = |before: u8, after: u8| read(Decimal128(before + after, after as i8), before, after);
+        let add = rules(Infer, AddColumns, &[], &[]);
+        let rescue = rules(Infer, Rescue, &[], &[]);
+        let advice = |from: &str| {
+            format!(
+                "column a is {from} in earlier epochs and utf8 now; cast it to {from} in schema.columns, so that values that do not fit are bad \
+                 records, or set schema.evolution to Rescue{ANEW}"
+            )
+        };
+        check(&add, &decimal(1, 18), Some(&table(&[("a", Int64)])), "a<-a:decimal(38,18)");
+        check(&add, &decimal(1, 19), Some(&table(&[("a", Int64)])), &advice("int64"));
+        check(&add, &decimal(1, 18), Some(&table(&[("a", Float64)])), &advice("float64"));
+        check(&rescue, &decimal(1, 18), Some(&table(&[("a", Float64)])), "a<-a:float64?");
+        check(&add, &read(Float64, 1, 2), Some(&table(&[("a", Int64)])), "a<-a:float64");
+        let force = table(&[("a", Decimal128(31, 18))]);
+        check(&add, &read(Float64, 1, 2), Some(&force), "a<-a:decimal(31,18)");
+        check(&add, &read(Int64, 3, 0), Some(&force), "a<-a:decimal(31,18)");
+        check(&add, &decimal(15, 2), Some(&force), "a<-a:decimal(33,18)");
+        check(&add, &decimal(15, 30), Some(&force), &advice("decimal(31,18)"));
+        check(&add, &table(&[("a", Float64)]), Some(&force), &advice("decimal(31,18)"));
+        assert_eq!(decimal(1, 18).settled().columns[0].digits, None);
+    }
+
     #[test]
     fn a_schema_without_columns_binds_nothing() {
         for evolution in [AddColumns, Fail, Rescue] {
