@@ -72,8 +72,9 @@ fn culprit(parser: &CronParser, plain: &str) -> Option<String> {
     fields.iter().zip(FIELD_NAMES).enumerate().find_map(|(at, (field, name))| {
         let mut alone = ["*"; FIELD_NAMES.len()];
         alone[at] = field;
-        let error = parser.parse(&alone.join(" ")).err()?;
-        Some(format!("the {name} is {field:?}: {error}"))
+        let error = parser.parse(&alone.join(" ")).err()?.to_string();
+        let why = error.strip_prefix("Component error: ").unwrap_or(&error).trim_end_matches('.').to_lowercase();
+        Some(format!("the {name} is {field:?}: {why}"))
     })
 }
 
