@@ -225,6 +225,20 @@ fn what_was_removed_of_a_replace_is_written_again() {
     }
 }
 
+#[test]
+fn a_replace_that_moved_leaves_its_old_path_to_others() {
+    let site = site(json!({"source": {"prefix": "t/"}, "destination": replace("a.jsonl")["destination"]}));
+    site.put("u/1.csv", "id\n2\n");
+    site.run_ok();
+    site.only(json!({"source": {"prefix": "t/"}, "destination": replace("b.jsonl")["destination"]}));
+    site.run_ok();
+    assert_eq!(site.keys(), ["b.jsonl"]);
+    let other = json!({"source": {"prefix": "u/"}, "destination": replace("a.jsonl")["destination"]});
+    site.manifest(&[site.sync("other", other)]);
+    site.run_ok();
+    assert_eq!(site.keys(), ["a.jsonl", "b.jsonl"]);
+}
+
 /// What Append published, epoch after epoch, is the generation that the first Replace replaces.
 #[test]
 fn replace_after_append_leaves_each_row_once() {
