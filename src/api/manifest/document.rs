@@ -2,7 +2,7 @@
 //!
 //! Plain scalars mean what they mean to `kubectl`, which reads YAML 1.1 there: `yes`, `no`, `on` and `off` are booleans.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use serde_json::Number;
@@ -209,6 +209,8 @@ impl<'a> Reader<'a> {
     fn map(&mut self, depth: usize) -> Result<Value, SyntaxError> {
         let mut entries: Vec<(String, Node)> = Vec::new();
         let mut merged: Vec<(String, Node)> = Vec::new();
+        // Looked up, since a file may be one mapping of a million keys.
+        let mut names: HashSet<String> = HashSet::new();
         loop {
             let (event, at) = self.next()?;
             if event == Event::MappingEnd {
@@ -227,13 +229,13 @@ impl<'a> Reader<'a> {
                 merged.extend(merge(value)?);
                 continue;
             }
-            if entries.iter().any(|(name, _)| *name == key) {
+            if !names.insert(key.clone()) {
                 return Err(SyntaxError { at, message: format!("{key:?} stands here twice") });
             }
             entries.push((key, Node { at, value: value.value }));
         }
         for (key, node) in merged {
-            if !entries.iter().any(|(name, _)| *name == key) {
+            if names.insert(key.clone()) {
                 entries.push((key, node));
             }
         }
@@ -386,6 +388,9 @@ mod tests {
         // Anchors around anchors: each keeps a copy of all that is inside.
         let nested = format!("{}{}{}", (0..90).map(|i| format!("&n{i} [")).collect::<String>(), "x, ".repeat(50_000), "]".repeat(90));
         assert!(parse(&nested).expect_err("nested").message.contains("more than 1000000 values"));
+        // A million keys are compared with each other once, not each with all before it.
+        let wide: String = (0..300_000).map(|i| format!("k{i}: 1\n")).collect();
+        assert!(parse(&wide).is_ok());
         let fits = format!("a: &a {}\nb: *a\n", "x".repeat(1 << 20));
         assert!(parse(&fits).is_ok());
     }
