@@ -7,6 +7,7 @@ mod forger;
 mod history;
 mod reference;
 mod servers;
+mod upgrade;
 mod world;
 
 use history::History;

@@ -33,6 +33,7 @@ pub struct World {
     pub cursor: MemoryCursor,
     pub clock: Arc<ManualClock>,
     pub settings: Settings,
+    pub state_key: StateKey,
     /// What the destination's server does otherwise than S3.
     pub lacks: BTreeSet<Lack>,
     ids: Arc<AtomicU64>,
@@ -50,6 +51,7 @@ impl World {
             cursor: MemoryCursor::default(),
             clock,
             settings,
+            state_key: state_key(),
             ids: Arc::default(),
             seed,
         }
@@ -63,7 +65,7 @@ impl World {
             source: faulty(&self.source),
             destination: Arc::new(Adapted::new(faulty(&self.destination))),
             cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
-            state_key: state_key(),
+            state_key: self.state_key.clone(),
             settings: Arc::new(self.settings.clone()),
             spec_hash: SpecHash::of(&self.settings).to_string(),
             finish_only: false,
