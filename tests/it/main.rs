@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod destination;
 mod examples;
+mod forged;
 mod formats;
 mod kinds;
 mod layout;

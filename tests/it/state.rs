@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Moment, Outcome, Proxy, Site, merge, python};
 
-fn csv(ids: std::ops::Range<u32>) -> String {
+pub fn csv(ids: std::ops::Range<u32>) -> String {
     ids.fold("id\n".to_owned(), |text, id| format!("{text}{id}\n"))
 }
 
@@ -20,7 +20,7 @@ fn state(site: &Site, verb: &str, more: &[&str]) -> Outcome {
 }
 
 #[track_caller]
-fn count(site: &Site) -> Value {
+pub fn count(site: &Site) -> Value {
     site.sql("", "select count(*), count(distinct id) from read_parquet(FILES)")
 }
 
@@ -76,7 +76,7 @@ fn a_cursor_that_makes_no_sense_is_put_aside_by_a_reset() {
 }
 
 /// A site whose run died at the first request that begins with `method` and holds `part`: before the server saw it.
-fn died_at(method: &str, part: &str) -> (Site, Vec<String>) {
+pub fn died_at(method: &str, part: &str) -> (Site, Vec<String>) {
     let upstream = std::env::var("S3SYNC_TEST_ENDPOINT").expect("set by tests/run");
     let life = |at| {
         let site = Site::minio();
