@@ -28,7 +28,7 @@ const SMALL_BYTES_MAX: u64 = TextOptions::BLOCK_BYTES as u64;
 /// busy machine.
 const DECODED_IN_PLACE_BYTES_MAX: usize = 32 << 10;
 
-/// Bytes in which a sliced csv object's first record has to lie: thousands of column names.
+/// Bytes in which a sliced csv object's first record nearly always lies: thousands of column names. What comes before a longer one is read too.
 const HEADER_BYTES: u64 = 1 << 20;
 
 /// Why a visit to the text reader ended.
@@ -175,16 +175,18 @@ impl Reader {
         // The first record is enough.
         let options = TextOptions { block_bytes: 1, ..self.text_options(&whole, format) };
         let mut reader = TextReader::new(options).map_err(|error| ReadError::of_decode(planned, error))?;
-        let mut fetch = Fetch::start(Arc::clone(&self.source), planned.object.clone(), 0..planned.object.size.min(HEADER_BYTES));
+        let size = planned.object.size;
+        let fetched = |range| Fetch::start(Arc::clone(&self.source), planned.object.clone(), range);
+        let mut fetch = fetched(0..size.min(HEADER_BYTES));
+        let mut rest = (size > HEADER_BYTES).then_some(HEADER_BYTES..size);
         loop {
             match reader.next().map_err(|error| ReadError::of_decode(planned, error))? {
                 Step::NeedsData => match fetch.next().await {
                     Some(bytes) => reader.feed(bytes.map_err(|error| ReadError::of_store(planned, error))?),
-                    None if planned.object.size > HEADER_BYTES => {
-                        let reason = format!("its header does not end within {HEADER_BYTES} bytes; set worker.replicas to 1");
-                        return Err(ReadError::of_decode(planned, DecodeError::Bad { reason, position: None }));
-                    }
-                    None => reader.end(),
+                    None => match rest.take() {
+                        Some(range) => fetch = fetched(range),
+                        None => reader.end(),
+                    },
                 },
                 Step::Block(_) | Step::Finished => return Ok(reader.header().map(<[String]>::to_vec)),
             }
