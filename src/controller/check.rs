@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::lean::oversized;
 use super::names::short_hash;
 use super::schedule::Schedule;
 use crate::api::error::FieldError;
@@ -12,7 +13,7 @@ use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
 
 /// What one environment variable may hold. Linux refuses an argument or variable of 128 KiB (MAX_ARG_STRLEN, execve(2)).
-const MANIFEST_BYTES_MAX: usize = 100_000;
+pub(super) const MANIFEST_BYTES_MAX: usize = 100_000;
 
 /// Errors that a message names; the rest is counted.
 const NAMED_MAX: usize = 5;
@@ -50,6 +51,9 @@ impl Refusal {
 
 /// Checks a resource.
 pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
+    if let Some(refusal) = oversized(sync) {
+        return Err(refusal);
+    }
     // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
     let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| Refusal::invalid(sentence(&errors)))?;
     let elsewhere = [&resolved.source, &resolved.destination].into_iter().find_map(|access| access.command_line_only());
@@ -59,10 +63,7 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
     }
     let manifest = manifest(sync);
     if manifest.len() > MANIFEST_BYTES_MAX {
-        return Err(Refusal::invalid(format!(
-            "the spec has {} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}; shorten its lists, with globs instead of keys for example",
-            manifest.len()
-        )));
+        return Err(Refusal::invalid(too_long(manifest.len())));
     }
     Ok(Checked {
         schedule: Schedule::of(&sync.spec, &resolved.settings.id),
@@ -71,6 +72,13 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
         settings: resolved.settings,
         manifest,
     })
+}
+
+/// What is wrong with a spec of so many bytes.
+pub(super) fn too_long(bytes: usize) -> String {
+    format!(
+        "the spec has {bytes} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}; shorten its lists, with globs instead of keys for example"
+    )
 }
 
 /// The first few errors, and how many more there are.

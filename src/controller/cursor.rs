@@ -17,6 +17,8 @@ const CURSOR: &str = "cursor";
 const TABLE: &str = "table.";
 /// Prefix of the keys of workers' progress.
 const PROGRESS: &str = "progress.";
+/// The longest cursor that is kept: ours have a kilobyte or two.
+const CURSOR_BYTES_MAX: usize = 64 << 10;
 /// In the controller's memory only: what stands in the tables' keys, in their place.
 const SUMMARY: &str = "summary";
 
@@ -71,7 +73,7 @@ pub struct Summary {
 }
 
 impl CursorView {
-    /// Reads a ConfigMap, whole or as [`without_tables`] left it.
+    /// Reads a ConfigMap, whole or as [`only_what_is_read`] left it.
     pub fn of(map: &ConfigMap) -> CursorView {
         let none = BTreeMap::new();
         let data = map.data.as_ref().unwrap_or(&none);
@@ -85,13 +87,21 @@ impl CursorView {
     }
 }
 
-/// Replaces the tables' keys by what they add up to: a cursor may have 1,000 of them, and the controller keeps every sync's in memory.
-pub fn without_tables(map: &mut ConfigMap) {
-    let Some(data) = &mut map.data else { return };
-    let summary = summarise(data);
-    data.retain(|key, _| key == CURSOR || key.starts_with(PROGRESS));
-    data.insert(SUMMARY.to_owned(), serde_json::to_string(&summary).expect("plain numbers serialise"));
+/// Keeps what [`CursorView::of`] reads: tables and progress are replaced by what they add up to, since a cursor may have 1,000 of either, and
+/// the controller keeps every sync's in memory.
+pub fn only_what_is_read(map: &mut ConfigMap) {
     map.binary_data = None;
+    let Some(data) = &mut map.data else { return };
+    let (summary, progress) = (summarise(data), progress(data));
+    data.retain(|key, _| key == CURSOR);
+    if let Some(text) = data.get_mut(CURSOR).filter(|text| text.len() > CURSOR_BYTES_MAX) {
+        // No cursor: it makes no sense without its text, either.
+        text.clear();
+    }
+    data.insert(SUMMARY.to_owned(), serde_json::to_string(&summary).expect("plain numbers serialise"));
+    if let Some(sum) = progress {
+        data.insert(format!("{PROGRESS}0"), serde_json::to_string(&sum).expect("plain numbers serialise"));
+    }
 }
 
 fn summarise(data: &BTreeMap<String, String>) -> Summary {
@@ -206,7 +216,7 @@ mod tests {
         let progress =
             Progress { epoch: 4, objects_done: 3, objects_total: 9, bytes_done: 30, bytes_total: 90, summary: Some("3/9".into()) };
         assert_eq!(before.progress, Some(progress));
-        without_tables(&mut whole);
+        only_what_is_read(&mut whole);
         assert_eq!(CursorView::of(&whole), before);
         assert!(whole.data.unwrap().keys().all(|key| !key.starts_with("table.")));
     }

@@ -1,43 +1,159 @@
-//! What is kept in memory of watched objects: what deciding reads, and nothing else. Hundreds of resources fit a small container. PURE.
+//! What is kept in memory of watched objects: what deciding reads, and nothing else. Hundreds of resources fit a small container, also those
+//! that somebody has filled to the brim: an object may have 1.5 MiB, and whoever may write one may write hundreds. PURE.
 
-use k8s_openapi::api::batch::v1::Job;
+use std::collections::BTreeMap;
+use std::io;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
+use serde_json::{Value, json};
 
-use super::cursor::without_tables;
+use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
+use super::cursor::only_what_is_read;
+use super::names::{ACCEPT_SPEC_CHANGE, POD_INDEX, POD_JOB, TRIGGER, labels};
 use crate::api::S3Sync;
+use crate::api::spec::S3SyncSpec;
+use crate::api::text;
 
-/// The copy of the whole object that `kubectl apply` leaves.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Owners that are kept of an object: ours have one.
+const OWNERS_MAX: usize = 8;
 
-fn metadata(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
+/// What is kept of an annotation, in bytes: those that are read are shorter.
+const ANNOTATION_BYTES_MAX: usize = 512;
+
+/// What is kept of a sentence of the API server's, the Job controller's or a decoder's, in bytes. Longer ones are cut once more where they are
+/// shown.
+const SENTENCE_BYTES_MAX: usize = 2048;
+
+/// What `spec.worker` may hold of names, numbers and texts. Its lists have hundreds at most, but for those of `affinity`, which Kubernetes does
+/// not bound: `""` is three bytes as JSON, and twenty-four in memory.
+const WORKER_VALUES_MAX: usize = 2000;
+
+/// In the controller's memory only: why a spec was not kept, in its place.
+const OVERSIZED: &str = "s3sync.dev/oversized";
+
+/// Keeps of a metadata what is read, and these annotations.
+fn metadata(metadata: &mut ObjectMeta, annotations: impl Fn(&str) -> bool) {
+    let ours = labels("", "");
+    let kept = |key: &str| ours.contains_key(key) || [POD_JOB, POD_INDEX].contains(&key);
+    let only = |map: Option<BTreeMap<String, String>>, kept: &dyn Fn(&str) -> bool| {
+        let map: BTreeMap<_, _> =
+            map?.into_iter().filter(|(key, _)| kept(key)).map(|(key, value)| (key, text::cut(&value, ANNOTATION_BYTES_MAX))).collect();
+        Some(map).filter(|map| !map.is_empty())
+    };
+    let whole = std::mem::take(metadata);
+    *metadata = ObjectMeta {
+        annotations: only(whole.annotations, &annotations),
+        labels: only(whole.labels, &kept),
+        owner_references: whole.owner_references.map(|owners| owners.into_iter().take(OWNERS_MAX).collect()),
+        name: whole.name,
+        namespace: whole.namespace,
+        uid: whole.uid,
+        generation: whole.generation,
+        resource_version: whole.resource_version,
+        creation_timestamp: whole.creation_timestamp,
+        deletion_timestamp: whole.deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+}
+
+/// A resource. What is too large to be run is not kept; [`oversized`] says so.
+pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
+    let read = |key: &str| [TRIGGER, ACCEPT_SPEC_CHANGE].contains(&key);
+    match &mut sync.0 {
+        Ok(sync) => {
+            metadata(&mut sync.metadata, read);
+            if let Some(why) = too_large(&sync.spec) {
+                sync.spec = stub(&sync.spec);
+                sync.metadata.annotations.get_or_insert_default().insert(OVERSIZED.to_owned(), why);
+            }
+        }
+        Err(invalid) => {
+            metadata(&mut invalid.metadata, read);
+            // The decoder quotes the value that it does not understand.
+            invalid.error = text::cut(&invalid.error, SENTENCE_BYTES_MAX);
+        }
     }
 }
 
-/// A resource: everything but who wrote which field.
-pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
-    match &mut sync.0 {
-        Ok(sync) => metadata(&mut sync.metadata),
-        Err(invalid) => metadata(&mut invalid.metadata),
+/// Why the spec of a resource was not kept, where it was not.
+pub fn oversized(sync: &S3Sync) -> Option<Refusal> {
+    let why = sync.metadata.annotations.as_ref()?.get(OVERSIZED)?;
+    Some(Refusal::invalid(why.clone()))
+}
+
+fn too_large(spec: &S3SyncSpec) -> Option<String> {
+    let bytes = json_bytes(spec);
+    if bytes > MANIFEST_BYTES_MAX {
+        return Some(too_long(bytes));
     }
+    // A value is a byte at least, and a comma.
+    if bytes < 2 * WORKER_VALUES_MAX {
+        return None;
+    }
+    let values = values(&serde_json::to_value(&spec.worker).unwrap_or_default());
+    (values > WORKER_VALUES_MAX)
+        .then(|| format!("spec.worker holds {values} values, and {WORKER_VALUES_MAX} are the most; shorten affinity and its like"))
+}
+
+/// How long a value is as JSON.
+fn json_bytes(value: &impl serde::Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
+}
+
+fn values(json: &Value) -> usize {
+    1 + match json {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(fields) => fields.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
+/// A spec that says of the resource what is looked at while it cannot run.
+fn stub(spec: &S3SyncSpec) -> S3SyncSpec {
+    let empty = json!({"source": {"bucket": "-"}, "destination": {"bucket": "-", "format": "csv"}});
+    let mut stub: S3SyncSpec = serde_json::from_value(empty).expect("a spec of ours");
+    stub.suspend = spec.suspend;
+    stub.successful_runs_history_limit = spec.successful_runs_history_limit;
+    stub.failed_runs_history_limit = spec.failed_runs_history_limit;
+    stub.state.on_delete = spec.state.on_delete;
+    stub
 }
 
 /// A Job: without its pods' template, which holds the whole resource once more.
 pub fn job(job: &mut Job) {
-    metadata(&mut job.metadata);
-    if let Some(spec) = &mut job.spec {
-        spec.template = Default::default();
-    }
+    metadata(&mut job.metadata, |key| key.starts_with("s3sync.dev/"));
+    job.spec = job.spec.take().map(|spec| JobSpec { suspend: spec.suspend, ..JobSpec::default() });
+    job.status = job.status.take().map(|status| JobStatus {
+        start_time: status.start_time,
+        completion_time: status.completion_time,
+        conditions: status.conditions.map(|mut conditions| {
+            for condition in &mut conditions {
+                condition.message = condition.message.as_deref().map(|message| text::cut(message, SENTENCE_BYTES_MAX));
+            }
+            conditions
+        }),
+        ..JobStatus::default()
+    });
 }
 
 /// A pod: whose it is, and how its container fares.
 pub fn pod(pod: &mut Pod) {
-    metadata(&mut pod.metadata);
-    pod.metadata.annotations = None;
+    metadata(&mut pod.metadata, |_| false);
     pod.spec = pod.spec.take().map(|_| PodSpec::default());
     if let Some(status) = &mut pod.status {
         let conditions = status.conditions.take().map(|all| all.into_iter().filter(|one| one.type_ == "PodScheduled").collect());
@@ -54,46 +170,11 @@ fn container(status: ContainerStatus) -> ContainerStatus {
     ContainerStatus { name: status.name, state: status.state, ..ContainerStatus::default() }
 }
 
-/// A cursor: its tables added up.
+/// A cursor: its tables and its workers' progress added up.
 pub fn cursor(map: &mut ConfigMap) {
-    metadata(&mut map.metadata);
-    without_tables(map);
+    metadata(&mut map.metadata, |_| false);
+    only_what_is_read(map);
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::controller::run::{Run, Worker};
-
-    #[test]
-    fn what_deciding_reads_is_kept() {
-        let mut whole: Job = serde_json::from_value(json!({
-            "metadata": {"name": "orders-1", "uid": "j", "creationTimestamp": "2026-11-21T12:00:00Z", "annotations": {"s3sync.dev/slot": "1"},
-                "ownerReferences": [{"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-1"}],
-                "managedFields": [{"manager": "x"}]},
-            "spec": {"suspend": true, "template": {"spec": {"containers": [{"name": "worker"}]}}},
-            "status": {"startTime": "2026-11-21T12:00:01Z"},
-        }))
-        .unwrap();
-        let before = Run::of(&whole, "uid-1").unwrap();
-        job(&mut whole);
-        assert_eq!(Run::of(&whole, "uid-1").unwrap(), before);
-        assert_eq!((whole.metadata.managed_fields, whole.spec.unwrap().template), (None, Default::default()));
-
-        let mut whole: Pod = serde_json::from_value(json!({
-            "metadata": {"name": "p", "uid": "p", "labels": {"batch.kubernetes.io/job-name": "orders-1"}, "annotations": {"a": "b"}},
-            "spec": {"containers": [{"name": "worker", "image": "i"}]},
-            "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, {"type": "Ready", "status": "False"}],
-                "podIP": "10.0.0.1", "containerStatuses": [{"name": "worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-                    "state": {"terminated": {"exitCode": 3}}}]},
-        }))
-        .unwrap();
-        let before = Worker::of(&whole).unwrap();
-        assert_eq!((before.waits.as_deref(), before.ended.as_ref().unwrap().exit_code), (Some("Unschedulable"), 3));
-        pod(&mut whole);
-        assert_eq!(Worker::of(&whole).unwrap(), before);
-        assert_eq!(whole.status.unwrap().pod_ip, None);
-    }
-}
+mod tests;
