@@ -270,12 +270,15 @@ pub struct ResetArgs {
 /// `s3sync controller`
 #[derive(Clone, Debug, Args)]
 pub struct ControllerArgs {
-    /// Operates the resources of this namespace alone; all namespaces unless given
-    #[arg(long, value_name = "NAMESPACE", env = "S3SYNC_NAMESPACE")]
-    pub namespace: Option<String>,
-    /// Runs at once in the cluster; what is due beyond them waits. 0: no cap
+    /// Operates the resources of this namespace alone; may be repeated; all namespaces unless given
+    #[arg(long = "namespace", value_name = "NAMESPACE", value_delimiter = ',', env = "S3SYNC_NAMESPACE")]
+    pub namespaces: Vec<String>,
+    /// Runs at once in all namespaces; what is due beyond them waits, and namespaces take turns. 0: no cap
     #[arg(long, value_name = "N", default_value_t = 0, env = "S3SYNC_MAX_CONCURRENT_RUNS")]
     pub max_concurrent_runs: usize,
+    /// Runs at once in each namespace. 0: no cap
+    #[arg(long, value_name = "N", default_value_t = 0, env = "S3SYNC_MAX_CONCURRENT_RUNS_PER_NAMESPACE")]
+    pub max_concurrent_runs_per_namespace: usize,
     /// The workers' image: the controller's own
     #[arg(long, value_name = "IMAGE", env = "S3SYNC_IMAGE")]
     pub image: String,

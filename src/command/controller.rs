@@ -14,6 +14,7 @@ use super::{CommandError, Kind};
 use crate::cli::{ControllerArgs, TenancyArgs, WorkerEnvArg};
 use crate::controller::build::PodDefaults;
 use crate::controller::operate::{LeaseOptions, OperateError, Options, operate};
+use crate::controller::places::Caps;
 use crate::controller::policy::{Policy, Rules, WorkerEnv};
 use crate::controller::stores::WATCH_SECONDS;
 
@@ -65,8 +66,8 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
         }
     };
     Ok(Options {
-        namespace: args.namespace.filter(|namespace| !namespace.is_empty()),
-        max_concurrent_runs: args.max_concurrent_runs,
+        namespaces: namespaces(args.namespaces),
+        caps: Caps { total: args.max_concurrent_runs, per_namespace: args.max_concurrent_runs_per_namespace },
         defaults: PodDefaults {
             image: args.image,
             image_pull_policy: args.image_pull_policy,
@@ -76,6 +77,14 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
         listen: args.listen,
         lease,
     })
+}
+
+/// Each once: two watches of one namespace would be one too many.
+fn namespaces(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The rules for resources. `own_account`: the controller's own ServiceAccount.
@@ -193,5 +202,9 @@ mod tests {
         let lease = options.lease.unwrap();
         assert_eq!((lease.namespace.as_str(), lease.name.as_str()), ("ops", "s3sync-controller"));
         assert_eq!(options.defaults.image_pull_secrets, ["a", "b", "c"]);
+        assert_eq!(options.namespaces, Vec::<String>::new());
+        let options =
+            parse(&["--no-leader-election", "--namespace", "b,a", "--namespace", "b", "--max-concurrent-runs-per-namespace=2"]).unwrap();
+        assert_eq!((options.namespaces, options.caps), (vec!["a".into(), "b".into()], Caps { total: 0, per_namespace: 2 }));
     }
 }

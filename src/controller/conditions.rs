@@ -229,7 +229,8 @@ fn reconciling(status: &S3SyncStatus, situation: &Situation<'_>, waiting: Option
     if let Some(sentence) = waiting {
         return Some(("RunRefused", sentence));
     }
-    let message = "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows";
+    let message =
+        "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows, in all namespaces or its own";
     situation.waits_for_capacity.then(|| ("WaitingForCapacity", message.to_owned()))
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use tokio::time::Instant;
 
+use super::places::{Caps, Share, is_free};
+use super::run::is_held;
 use crate::api::S3SyncStatus;
 
 /// Namespace and name of a resource.
@@ -29,6 +31,13 @@ const ERROR_WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// The longest wait after errors.
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// A resource that waits for a place looks again every two seconds; one that has not for this long is gone, or has changed its mind.
+const WAITS_FOR: Duration = Duration::from_secs(15);
+
+/// Jobs that are seen, by namespace and name; whether each takes a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenJobs(pub BTreeMap<Key, bool>);
 
 /// What the API server says of a run that it does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +69,10 @@ struct Remembered {
     applied: Option<(String, Instant)>,
     /// Why the API server takes no Job, and when it said so.
     refused: Option<(Refused, Instant)>,
+    /// When it last asked for a place under the caps, and got none.
+    waits: Option<Instant>,
+    /// When it last got one.
+    started: Option<Instant>,
     /// Errors in a row.
     errors: u32,
     /// What was said last of a resource that cannot be read.
@@ -121,21 +134,27 @@ impl Memory {
         })
     }
 
-    /// Takes a place under the cap for a Job that is about to be made. `active` are the unfinished Jobs that are seen. One lock over
-    /// counting and taking: two looks at once must not both take the last place.
-    pub fn take_place(&self, key: &Key, job: &str, active: &BTreeSet<(String, String)>, cap: usize) -> bool {
+    /// Takes a place under the caps for a Job that is about to be made. `jobs` are those that are seen. One lock over counting and taking: two
+    /// looks at once must not both take the last place.
+    pub fn take_place(&self, key: &Key, job: &str, jobs: &SeenJobs, caps: Caps) -> bool {
         let mut all = self.lock();
-        let unseen = count_unseen(&all, active);
-        if cap != 0 && active.len() + unseen >= cap {
+        if !caps.none() && !is_free(&key.0, &shares(&all, jobs), caps) {
             return false;
         }
-        all.entry(key.clone()).or_default().recent.insert(job.to_owned(), (None, Instant::now()));
+        let known = all.entry(key.clone()).or_default();
+        known.recent.insert(job.to_owned(), (None, Instant::now()));
+        known.started = Some(Instant::now());
         true
     }
 
-    /// Whether there is a place under the cap.
-    pub fn has_place(&self, active: &BTreeSet<(String, String)>, cap: usize) -> bool {
-        cap == 0 || active.len() + count_unseen(&self.lock(), active) < cap
+    /// Whether there is a place under the caps, and it is this namespace's turn.
+    pub fn has_place(&self, key: &Key, jobs: &SeenJobs, caps: Caps) -> bool {
+        caps.none() || is_free(&key.0, &shares(&self.lock(), jobs), caps)
+    }
+
+    /// Whether the resource waits for a place: others let it have its turn.
+    pub fn waits(&self, key: &Key, waits: bool) {
+        self.with(key, |known| known.waits = waits.then(Instant::now));
     }
 
     /// The Job was made, or was there already.
@@ -228,11 +247,23 @@ fn number(resource_version: Option<&str>) -> Option<u64> {
     resource_version?.parse().ok()
 }
 
-fn count_unseen(all: &HashMap<Key, Remembered>, active: &BTreeSet<(String, String)>) -> usize {
-    let recent = all.iter().flat_map(|((namespace, _), known)| known.recent.iter().map(move |(name, (_, since))| (namespace, name, since)));
-    recent
-        .filter(|(namespace, name, since)| since.elapsed() < RECENT_MAX && !active.contains(&((*namespace).clone(), (*name).clone())))
-        .count()
+/// Namespaces with their runs, those that no watch has shown yet among them.
+fn shares<'a>(all: &'a HashMap<Key, Remembered>, jobs: &'a SeenJobs) -> BTreeMap<&'a str, Share> {
+    let mut shares: BTreeMap<&str, Share> = BTreeMap::new();
+    for ((namespace, _), active) in &jobs.0 {
+        shares.entry(namespace).or_default().runs += usize::from(*active);
+    }
+    for ((namespace, _), known) in all {
+        let share = shares.entry(namespace).or_default();
+        share.waits |= known.waits.is_some_and(|since| since.elapsed() < WAITS_FOR);
+        share.started = share.started.max(known.started);
+        let unseen = known.recent.iter().filter(|(name, (job, since))| {
+            let held = job.as_ref().is_some_and(|job| is_held(job));
+            !held && since.elapsed() < RECENT_MAX && !jobs.0.contains_key(&(namespace.clone(), (*name).clone()))
+        });
+        share.runs += unseen.count();
+    }
+    shares
 }
 
 #[cfg(test)]
@@ -243,21 +274,67 @@ mod tests {
         ("data".into(), name.into())
     }
 
+    fn seen(jobs: &[(&str, bool)]) -> SeenJobs {
+        SeenJobs(jobs.iter().map(|(name, active)| (key(name), *active)).collect())
+    }
+
+    fn of_all(total: usize) -> Caps {
+        Caps { total, per_namespace: 0 }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_last_place_is_taken_once() {
         let memory = Memory::default();
-        let none = BTreeSet::new();
-        assert!(memory.take_place(&key("a"), "a-1", &none, 1));
-        assert!(!memory.take_place(&key("b"), "b-1", &none, 1));
+        let none = seen(&[]);
+        assert!(memory.take_place(&key("a"), "a-1", &none, of_all(1)));
+        assert!(!memory.take_place(&key("b"), "b-1", &none, of_all(1)));
         // Seen by now, and counted once.
-        let seen = BTreeSet::from([("data".to_owned(), "a-1".to_owned())]);
-        assert!(memory.take_place(&key("b"), "b-1", &seen, 2));
+        let one = seen(&[("a-1", true)]);
+        assert!(memory.take_place(&key("b"), "b-1", &one, of_all(2)));
         assert!(memory.not_made(&key("b"), "b-1", Some(Refused { answer: "quota".into(), lasting: true })));
         assert_eq!((memory.refused(&key("b")), memory.holds_back(&key("b"))), (Some("quota".into()), true));
-        assert!(memory.has_place(&seen, 2) && !memory.has_place(&seen, 1) && memory.has_place(&seen, 0));
+        let has = |cap| memory.has_place(&key("b"), &one, of_all(cap));
+        assert!(has(2) && !has(1) && has(0));
         // A request that never came back does not hold its place for ever.
         tokio::time::advance(RECENT_MAX).await;
-        assert!(memory.take_place(&key("b"), "b-2", &none, 1) && !memory.holds_back(&key("b")));
+        assert!(memory.take_place(&key("b"), "b-2", &none, of_all(1)) && !memory.holds_back(&key("b")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_a_queue_holds_takes_no_place() {
+        let memory = Memory::default();
+        let held: Job =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "a-1"}, "spec": {"suspend": true, "template": {}}})).unwrap();
+        memory.made(&key("a"), "a-1", Arc::new(held));
+        assert!(memory.has_place(&key("b"), &seen(&[]), of_all(1)), "not seen yet");
+        assert!(memory.has_place(&key("b"), &seen(&[("a-1", false)]), of_all(1)), "seen");
+        assert!(!memory.has_place(&key("b"), &seen(&[("a-1", true)]), of_all(1)), "admitted");
+    }
+
+    /// A hundred due resources of one namespace, and one of another: each place that comes free is offered to all of them, the hundred first.
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_namespace_does_not_starve_another() {
+        let memory = Memory::default();
+        let many: Vec<Key> = (0..100).map(|n| ("many".to_owned(), format!("m{n}"))).collect();
+        let one: Key = ("one".to_owned(), "x".to_owned());
+        let mut order = Vec::new();
+        for round in 0..6 {
+            // Nothing runs: the last run has ended.
+            for key in many.iter().chain([&one]) {
+                memory.waits(key, true);
+            }
+            let taken = many.iter().chain([&one]).find(|key| memory.take_place(key, &format!("{}-{round}", key.1), &seen(&[]), of_all(1)));
+            let taken = taken.expect("a place is free");
+            memory.not_made(taken, &format!("{}-{round}", taken.1), None);
+            order.push(taken.0.as_str());
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        assert_eq!(order, ["many", "one", "many", "one", "many", "one"]);
+        // What has not asked for long waits no more.
+        tokio::time::advance(WAITS_FOR).await;
+        memory.waits(&many[0], true);
+        memory.take_place(&many[0], "m0-9", &seen(&[]), of_all(9));
+        assert!(memory.has_place(&many[0], &seen(&[]), of_all(9)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@
 //! | [`run`], [`cursor`] | Jobs, pods and ConfigMaps as deciding needs them | yes |
 //! | [`record`] | the status brought up to date with the Jobs | yes |
 //! | [`decide`] | the decision | yes |
+//! | [`places`] | whose turn it is under the caps on runs | yes |
 //! | [`conditions`], [`events`] | what people are told | yes |
 //! | [`build`] | the objects of a run | yes |
 //! | [`lean`] | what is kept in memory of watched objects | yes |
@@ -34,6 +35,7 @@ pub mod memory;
 pub mod metrics;
 pub mod names;
 pub mod operate;
+pub mod places;
 pub mod policy;
 pub mod reconcile;
 pub mod record;

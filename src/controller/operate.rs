@@ -22,6 +22,7 @@ use super::health::Health;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::places::Caps;
 use super::policy::Policy;
 use super::reconcile::{Context, LookError, after_error, reconcile};
 use super::serve::{self, Served};
@@ -42,10 +43,10 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// How to operate.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only there; `None`: everywhere.
-    pub namespace: Option<String>,
-    /// Runs at once; 0: no cap.
-    pub max_concurrent_runs: usize,
+    /// Only there; none: everywhere.
+    pub namespaces: Vec<String>,
+    /// Runs at once.
+    pub caps: Caps,
     /// What is added to pods.
     pub defaults: PodDefaults,
     /// What resources may ask for.
@@ -108,7 +109,7 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
         None => {
             ready.store(true, Ordering::Relaxed);
             metrics.leads();
-            let watches = stores::watch(&client, options.namespace.as_deref(), writers, &health);
+            let watches = stores::watch(&client, &options.namespaces, writers, &health);
             look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed().await
         }
         Some(lease) => {
@@ -120,7 +121,7 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
                     tracing::info!(identity = lease.identity, "this replica leads");
                     metrics.leads();
                     // Listed only now: what an earlier leader did is in these lists.
-                    let watches = stores::watch(&client, options.namespace.as_deref(), writers, &health);
+                    let watches = stores::watch(&client, &options.namespaces, writers, &health);
                     let lost = lead.lost();
                     tokio::select! {
                         result = look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed() => result,
@@ -147,7 +148,7 @@ fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Opti
         metrics,
         defaults: options.defaults.clone(),
         policy: Arc::clone(&options.policy),
-        max_concurrent_runs: options.max_concurrent_runs,
+        caps: options.caps,
         clock: Timestamp::now,
     })
 }

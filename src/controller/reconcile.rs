@@ -26,6 +26,7 @@ use super::events::Note;
 use super::memory::{Key, Memory};
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::places::Caps;
 use super::policy::Policy;
 use super::stores::{Guarded, Stores};
 use crate::api::S3Sync;
@@ -50,18 +51,15 @@ pub struct Context {
     pub defaults: PodDefaults,
     /// What resources may ask for.
     pub policy: Arc<Policy>,
-    /// Runs at once in the cluster; 0: no cap.
-    pub max_concurrent_runs: usize,
+    /// Runs at once.
+    pub caps: Caps,
     /// The time.
     pub clock: fn() -> Timestamp,
 }
 
 impl Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context")
-            .field("defaults", &self.defaults)
-            .field("max_concurrent_runs", &self.max_concurrent_runs)
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("defaults", &self.defaults).field("caps", &self.caps).finish_non_exhaustive()
     }
 }
 
@@ -138,8 +136,8 @@ pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Contex
 }
 
 async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError> {
-    context.stores.ready().await?;
     let meta = guarded.meta();
+    context.stores.ready(meta.namespace.as_deref().unwrap_or_default()).await?;
     context.memory.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
     match &guarded.0 {
         Ok(sync) => {

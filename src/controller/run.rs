@@ -117,7 +117,7 @@ impl Run {
             created,
             started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0),
             deleting: metadata.deletion_timestamp.is_some(),
-            held: job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false),
+            held: is_held(job),
             end: is("Complete").map(|condition| end(condition, true)).or_else(|| is("Failed").map(|condition| end(condition, false))),
             marks: Marks::read(metadata.annotations.as_ref()),
         })
@@ -127,6 +127,11 @@ impl Run {
     pub fn active(&self) -> bool {
         self.end.is_none()
     }
+}
+
+/// Whether something (Kueue) holds a Job back.
+pub fn is_held(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false)
 }
 
 /// A pod of a run.

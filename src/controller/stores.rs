@@ -1,5 +1,7 @@
 //! What is watched, and kept in memory: resources, their Jobs, pods and cursors. Each watch lists again when it has missed something.
 
+mod merge;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, controller::ReconcileRequest};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::merge::{Watch, merge};
 use super::health::{Health, Pulse};
 use super::lean;
 use super::names::{CURSOR_SELECTOR, INSTANCE, WORKER_SELECTOR};
@@ -26,6 +29,10 @@ pub type Guarded = DeserializeGuard<S3Sync>;
 
 /// Requests that wait to be scheduled. The scheduler takes them at once; what comes faster waits here for microseconds.
 const QUEUE_MAX: usize = 1024;
+
+/// Objects of one page of a list, which is read whole before the first of them is cut: each may have 1.5 MiB (etcd's bound of a request), several
+/// times that as a tree of values, and four lists are read at once.
+const PAGE_MAX: u32 = 16;
 
 /// How long one watch request lasts: a connection that died without a word is noticed after it.
 pub const WATCH_SECONDS: u32 = 120;
@@ -41,7 +48,15 @@ pub struct Stores {
     pub pods: Store<Pod>,
     /// Their cursors.
     pub cursors: Store<ConfigMap>,
+    /// Which namespaces are listed.
+    pub(super) listed: watch::Receiver<Listed>,
 }
+
+/// Kinds and namespaces that were listed, where several namespaces are watched each by itself; `None` where one watch sees all.
+pub(super) type Listed = Option<BTreeSet<(&'static str, String)>>;
+
+/// What is watched: every one is listed before a resource is looked at.
+const KINDS: [&str; 4] = ["s3syncs", "jobs", "pods", "configmaps"];
 
 /// Running watches: they end when this is dropped.
 pub struct Watches {
@@ -62,6 +77,7 @@ pub struct Writers {
     pub(super) jobs: Writer<Job>,
     pub(super) pods: Writer<Pod>,
     pub(super) cursors: Writer<ConfigMap>,
+    listed: Arc<watch::Sender<Listed>>,
 }
 
 /// Empty stores.
@@ -70,17 +86,25 @@ pub fn stores() -> (Stores, Writers) {
     let (jobs, jobs_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (cursors, cursors_writer) = reflector::store();
-    let writers = Writers { syncs: syncs_writer, jobs: jobs_writer, pods: pods_writer, cursors: cursors_writer };
-    (Stores { syncs, jobs, pods, cursors }, writers)
+    let (lists, listed) = watch::channel(None);
+    let listed_writer = Arc::new(lists);
+    let writers = Writers { syncs: syncs_writer, jobs: jobs_writer, pods: pods_writer, cursors: cursors_writer, listed: listed_writer };
+    (Stores { syncs, jobs, pods, cursors, listed }, writers)
 }
 
 impl Stores {
-    /// Returns when everything has been listed once: before that, a Job that is not seen may be there. An error when a watch has ended.
-    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
+    /// Returns when everything of a namespace has been listed once: before that, a Job that is not seen may be there. An error when a watch has
+    /// ended.
+    pub async fn ready(&self, namespace: &str) -> Result<(), reflector::store::WriterDropped> {
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.cursors.wait_until_ready().await?;
-        self.syncs.wait_until_ready().await
+        self.syncs.wait_until_ready().await?;
+        let all =
+            |listed: &Listed| listed.as_ref().is_none_or(|listed| KINDS.iter().all(|kind| listed.contains(&(kind, namespace.to_owned()))));
+        // Without a sender nothing more is listed; the stores' own writers have ended with it, and say so at the next look.
+        let _ = self.listed.clone().wait_for(all).await;
+        Ok(())
     }
 
     /// The resource with this namespace and name.
@@ -95,47 +119,73 @@ pub fn instance<K: Resource>(object: &K) -> Option<(String, String)> {
     Some((meta.namespace.clone()?, meta.labels.as_ref()?.get(INSTANCE)?.clone()))
 }
 
-/// Starts the watches. `namespace`: only there, else everywhere.
-pub fn watch(client: &Client, namespace: Option<&str>, writers: Writers, health: &Arc<Health>) -> Watches {
+/// Starts the watches. `namespaces`: only there, else everywhere.
+pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &Arc<Health>) -> Watches {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let itself = |sync: &Guarded| Some((sync.namespace()?, sync.name_any()));
     let config = |labels: Option<&str>| {
-        let config = watcher::Config::default().timeout(WATCH_SECONDS);
+        let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_MAX);
         labels.map_or(config.clone(), |labels| config.labels(labels))
     };
     let (workers, cursors) = (config(Some(WORKER_SELECTOR)), config(Some(CURSOR_SELECTOR)));
+    let lists = writers.listed;
+    if namespaces.len() > 1 {
+        lists.send_replace(Some(BTreeSet::new()));
+    }
+    let [syncs, jobs, pods, maps] =
+        KINDS.map(|kind| Watching { kind, pulse: health.pulse(kind), lists: Arc::clone(&lists), sender: sender.clone() });
     let tasks = vec![
-        drive(api(client, namespace), config(None), writers.syncs, lean::sync, itself, sender.clone(), health.pulse("s3syncs")),
-        drive(api(client, namespace), workers.clone(), writers.jobs, lean::job, instance, sender.clone(), health.pulse("jobs")),
-        drive(api(client, namespace), workers, writers.pods, lean::pod, instance, sender.clone(), health.pulse("pods")),
-        drive(api(client, namespace), cursors, writers.cursors, lean::cursor, instance, sender, health.pulse("configmaps")),
+        drive(apis(client, namespaces), config(None), writers.syncs, lean::sync, itself, syncs),
+        drive(apis(client, namespaces), workers.clone(), writers.jobs, lean::job, instance, jobs),
+        drive(apis(client, namespaces), workers, writers.pods, lean::pod, instance, pods),
+        drive(apis(client, namespaces), cursors, writers.cursors, lean::cursor, instance, maps),
     ];
     Watches { queue, tasks }
 }
 
-/// Objects of one namespace, or of all.
-pub fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+/// Objects of each namespace, or of all together.
+fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<(String, Api<K>)>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
 {
-    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+    let everywhere = namespaces.is_empty().then(|| (String::new(), Api::all(client.clone())));
+    let each = namespaces.iter().map(|namespace| (namespace.clone(), Api::namespaced(client.clone(), namespace)));
+    everywhere.into_iter().chain(each).collect()
+}
+
+/// Whom a watch tells what.
+struct Watching {
+    kind: &'static str,
+    pulse: Pulse,
+    lists: Arc<watch::Sender<Listed>>,
+    sender: mpsc::Sender<ReconcileRequest<Guarded>>,
 }
 
 /// Keeps one store up to date and asks for a look at whatever an object belongs to, for as long as the task lives.
 fn drive<K>(
-    api: Api<K>,
+    apis: Vec<(String, Api<K>)>,
     config: watcher::Config,
     writer: Writer<K>,
     lean: fn(&mut K),
     whose: fn(&K) -> Option<(String, String)>,
-    sender: mpsc::Sender<ReconcileRequest<Guarded>>,
-    pulse: Pulse,
+    watching: Watching,
 ) -> AbortOnDropHandle<()>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
+    let Watching { kind, pulse, lists, sender } = watching;
     // Boxed, as every future and stream at a border here: their nested types cost the compiler minutes.
-    let mut events = watcher(api, config).default_backoff().modify(lean).reflect(writer).boxed();
+    let begun = apis.into_iter().map(|(namespace, api)| (namespace, watcher(api, config.clone()).default_backoff().modify(lean).boxed()));
+    let mut begun: Vec<(String, Watch<K>)> = begun.collect();
+    let one = if begun.len() == 1 { begun.pop().map(|(_, watch)| watch) } else { None };
+    let events = one.unwrap_or_else(|| {
+        merge(begun, writer.as_reader(), move |namespace| {
+            lists.send_modify(|listed| {
+                listed.get_or_insert_default().insert((kind, namespace.to_owned()));
+            });
+        })
+    });
+    let mut events = events.reflect(writer).boxed();
     AbortOnDropHandle::new(tokio::spawn(async move {
         // The store shows what a list brings when the list is complete: looks before that would see the old.
         let mut listed = BTreeSet::new();

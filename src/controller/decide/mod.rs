@@ -91,6 +91,8 @@ pub struct Desired {
     pub status: S3SyncStatus,
     /// The run to start. Its Job is made first, and the status is written at the look that follows.
     pub start: Option<Start>,
+    /// A run is due, and waits for a place under the caps.
+    pub waits_for_place: bool,
     /// Jobs beyond the history's limits, once their results are in the status.
     pub delete_jobs: Vec<Named>,
     /// Pods on lost nodes.
@@ -116,6 +118,7 @@ pub fn decide(seen: &Observed) -> Desired {
         return Desired {
             status,
             start: None,
+            waits_for_place: false,
             delete_jobs: vec![],
             force_delete: vec![],
             notes: vec![],
@@ -149,6 +152,7 @@ pub fn decide(seen: &Observed) -> Desired {
         delete_jobs: beyond_history(seen, &status),
         force_delete,
         mend_rights: conditions::without_pods(seen).any(|(_, late)| late <= seen.now),
+        waits_for_place: choice.waits_for_capacity && seen.refused.is_none(),
         start: choice.start,
         requeue: until(seen.now, wake),
         status,

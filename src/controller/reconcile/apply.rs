@@ -12,8 +12,8 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::observe::active_jobs;
-use super::rights::ensure_rights;
+use super::observe::{jobs, takes_no_place};
+use super::rights::{ensure_rights, is_ours};
 use super::{Context, LookError, asked, key, tell};
 use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
@@ -39,6 +39,7 @@ const MEND_EVERY: Duration = Duration::from_secs(10);
 /// Makes what is seen what should be.
 pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Result<Action, LookError> {
     let key = key(&seen.sync.metadata);
+    context.memory.waits(&key, desired.waits_for_place);
     if let Some(start) = &desired.start {
         return start_run(seen, &desired, start, &key, context).boxed().await;
     }
@@ -55,6 +56,7 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
         ensure_state_key(&seen.sync, &key, context).boxed().await?;
     }
     if desired.mend_rights
+        && seen.cursor.is_some()
         && let Some(Made::Taken(kind, name)) = ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
     {
         context.memory.is_taken(&key, kind, &name);
@@ -66,7 +68,8 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
 /// Makes a run's Job, after what its pods need.
 async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key, context: &Context) -> Result<Action, LookError> {
     let checked = seen.checked().expect("a run is only started for a resource that was checked");
-    if !context.memory.take_place(key, &start.job, &active_jobs(context), context.max_concurrent_runs) {
+    if !takes_no_place(&seen.sync) && !context.memory.take_place(key, &start.job, &jobs(context), context.caps) {
+        context.memory.waits(key, true);
         return Ok(Action::requeue(PLACE_WAIT));
     }
     let made = make_run(seen, &checked, start, key, context).boxed().await;
@@ -129,25 +132,26 @@ async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, 
     // After a failure they may have been removed by hand.
     let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
     let doubted = failed.then_some(Duration::ZERO);
-    let (cursor, rights, state_key) = tokio::join!(
-        ensure_cursor(seen, key, context).boxed(),
-        ensure_rights(sync, doubted, key, context).boxed(),
-        ensure_state_key(sync, key, context).boxed(),
-    );
-    // All are waited for: what one of them found taken does not undo the others.
-    if let Some(taken) = rights?.or(cursor?) {
+    // First the cursor: whoever chooses a resource's name would else choose a ConfigMap for its workers to read and write.
+    if let Some(taken) = ensure_cursor(seen, key, context).boxed().await? {
+        return Ok(taken);
+    }
+    let (rights, state_key) =
+        tokio::join!(ensure_rights(sync, doubted, key, context).boxed(), ensure_state_key(sync, key, context).boxed());
+    // Both are waited for: what one of them found taken does not undo the other.
+    if let Some(taken) = rights? {
         return Ok(taken);
     }
     state_key?;
-    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
     let job = build::job(&context.policy.completed(sync), checked, start, accepted(seen), &context.defaults);
-    match jobs.create(&post(), &job).await {
+    match api.create(&post(), &job).await {
         Ok(mut job) => {
             lean::job(&mut job);
             Ok(Made::Run(job))
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let mut there = jobs.get(&start.job).await.map_err(asked(format!("show Job {}", start.job)))?;
+            let mut there = api.get(&start.job).await.map_err(asked(format!("show Job {}", start.job)))?;
             lean::job(&mut there);
             let news = Run::of(&there, sync.metadata.uid.as_deref().unwrap_or_default()).filter(|run| run.owned && !is_history(run, sync));
             Ok(if news.is_some() { Made::Adopted(there) } else { Made::Taken("Job", start.job.clone()) })
@@ -184,7 +188,8 @@ async fn ensure_state_key(sync: &S3Sync, key: &Key, context: &Context) -> Result
     }
 }
 
-/// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when it holds a cursor or nothing.
+/// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when nobody else has a hand in it and it
+/// holds a cursor, or nothing at all: somebody restored it from a copy.
 async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
     if seen.cursor.is_some() {
         return Ok(None);
@@ -198,19 +203,29 @@ async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<
         Err(error) => return Err(asked(format!("make ConfigMap {name}"))(error)),
     }
     let there = maps.get(&name).await.map_err(asked(format!("show ConfigMap {name}")))?;
-    let labels = wanted.metadata.labels.as_ref();
-    let labelled = labels.is_some_and(|wanted| wanted.iter().all(|(key, value)| there.labels().get(key) == Some(value)));
-    if labelled {
+    if is_ours(there.meta(), &wanted.metadata, &seen.sync) {
         return Ok(None);
     }
-    let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
-    if !empty && !matches!(CursorView::of(&there).position, Position::At { .. }) {
+    if !is_a_copy(&there) {
         return Ok(Some(Made::Taken("ConfigMap", name)));
     }
-    let patch = json!({"metadata": {"uid": there.metadata.uid, "labels": labels}});
+    let patch = json!({"metadata": {"uid": there.metadata.uid, "labels": wanted.metadata.labels}});
     let patched = maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
     patched.map_err(asked(format!("label ConfigMap {name}")))?;
     Ok(None)
+}
+
+/// Whether a ConfigMap without our labels is a cursor all the same, or nobody's.
+fn is_a_copy(there: &ConfigMap) -> bool {
+    let managed = there.labels().keys().any(|key| key.starts_with("app.kubernetes.io/"));
+    if managed || !there.owner_references().is_empty() {
+        return false;
+    }
+    let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
+    // Some programs keep all that they know in annotations, as old leader elections do.
+    let told =
+        there.annotations().keys().any(|key| !key.starts_with("s3sync.dev/") && key != "kubectl.kubernetes.io/last-applied-configuration");
+    (empty && !told) || matches!(CursorView::of(there).position, Position::At { .. })
 }
 
 enum Written {

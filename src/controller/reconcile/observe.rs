@@ -8,15 +8,16 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
+use super::rights::is_ours;
 use super::{Context, LookError, asked, key};
 use crate::api::S3Sync;
 use crate::controller::cursor::CursorView;
 use crate::controller::decide::Observed;
-use crate::controller::lean;
-use crate::controller::memory::Key;
+use crate::controller::memory::{Key, SeenJobs};
 use crate::controller::names::cursor_name;
 use crate::controller::run::{Run, Worker};
 use crate::controller::stores::instance;
+use crate::controller::{build, lean};
 
 /// Everything that is known of a resource.
 pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookError> {
@@ -43,24 +44,42 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     }
     let workers = context.stores.pods.state_filter(|pod| is_its(instance(pod)));
     let cursor = context.stores.cursors.get(&ObjectRef::new(&cursor_name(&key.1)).within(&key.0));
+    // Its name alone would let a resource read and write whatever has that name.
+    let cursor = cursor.filter(|map| is_ours(map.meta(), &build::cursor_map(&sync).metadata, &sync));
     Ok(Observed {
         runs,
         workers: workers.iter().filter_map(|pod| Worker::of(pod)).collect(),
         cursor: cursor.map(|map| CursorView::of(&map)),
         taken: context.memory.taken(&key),
         refused: context.memory.refused(&key),
-        capacity: !context.memory.holds_back(&key) && context.memory.has_place(&active_jobs(context), context.max_concurrent_runs),
+        capacity: !context.memory.holds_back(&key) && has_place(&sync, &key, context),
         policy: Arc::clone(&context.policy),
         now: (context.clock)(),
         sync,
     })
 }
 
-/// Unfinished Jobs of all resources, by namespace and name.
-pub fn active_jobs(context: &Context) -> BTreeSet<(String, String)> {
-    if context.max_concurrent_runs == 0 {
-        return BTreeSet::new();
+fn has_place(sync: &S3Sync, key: &Key, context: &Context) -> bool {
+    takes_no_place(sync) || context.memory.has_place(key, &jobs(context), context.caps)
+}
+
+/// Whether the resource's runs begin suspended: their queue says when they may work.
+pub fn takes_no_place(sync: &S3Sync) -> bool {
+    sync.spec.worker.queue_name.is_some()
+}
+
+/// The Jobs of all resources. One that is held back by its queue takes no place, and one that has ended.
+pub fn jobs(context: &Context) -> SeenJobs {
+    if context.caps.none() {
+        return SeenJobs::default();
     }
-    let active = context.stores.jobs.state_filter(|job| Run::of(job, "").is_some_and(|run| run.active()));
-    active.iter().map(|job| (job.meta().namespace.clone().unwrap_or_default(), job.name_any())).collect()
+    let seen = context.stores.jobs.state();
+    SeenJobs(
+        seen.iter()
+            .filter_map(|job| {
+                let run = Run::of(job, "")?;
+                Some(((job.meta().namespace.clone()?, job.name_any()), run.active() && !run.held))
+            })
+            .collect(),
+    )
 }

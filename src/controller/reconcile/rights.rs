@@ -74,7 +74,7 @@ where
 }
 
 /// Whether an object is this resource's: it is its owner, or the object has our labels and no owner but a namesake that is gone.
-fn is_ours(there: &ObjectMeta, wanted: &ObjectMeta, sync: &S3Sync) -> bool {
+pub(super) fn is_ours(there: &ObjectMeta, wanted: &ObjectMeta, sync: &S3Sync) -> bool {
     let owners = there.owner_references.as_deref().unwrap_or_default();
     if owners.iter().any(|owner| Some(&owner.uid) == sync.metadata.uid.as_ref()) {
         return true;

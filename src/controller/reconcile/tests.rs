@@ -1,6 +1,8 @@
 //! Looks against a mock API server, which checks every request and answers it. What is not asked for is not answered: a look that asks
 //! for more fails.
 
+mod ownership;
+
 use http::{Method, Request, Response};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -65,7 +67,7 @@ impl Scene {
             memory: Memory::default(),
             defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
             policy: Arc::default(),
-            max_concurrent_runs: 0,
+            caps: Default::default(),
             clock: || at("12:00:10"),
         });
         let mut scene = Scene { context, writers, server };
@@ -184,6 +186,11 @@ fn make_cursor() -> Exchange {
     })
 }
 
+/// The cursor as the controller makes it.
+fn cursor_there() -> ConfigMap {
+    crate::controller::build::cursor_map(&sync())
+}
+
 fn made(body: &Value, owner: &str) -> Value {
     let mut job = body.clone();
     job["metadata"]["uid"] = json!("job-1");
@@ -273,6 +280,7 @@ async fn a_run_without_a_pod_says_so_and_gets_its_rights_again() {
     let mut job = first_job("uid-1");
     job["status"] = json!({"startTime": "2026-11-21T11:59:55Z"});
     scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
+    scene.sees_cursor(cursor_there());
     let status = status_patched().check(|body| {
         let condition = &body["status"]["conditions"][1];
         assert_eq!((&condition["type"], &condition["reason"]), (&json!("Reconciling"), &json!("WorkerWaiting")));
@@ -390,8 +398,7 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     scene.look(vec![]).await.unwrap();
     tokio::time::advance(Duration::from_secs(30)).await;
     // The cursor is there by now, the rights were applied: only the key may be gone, and one refusal, nothing written.
-    let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
-    scene.sees_cursor(serde_json::from_value(cursor).unwrap());
+    scene.sees_cursor(cursor_there());
     scene.look(vec![key_is_there(), quota()]).await.unwrap_err();
 }
 
@@ -411,8 +418,7 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
     });
     let script = [rights(), vec![make_key(), make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
     assert_eq!(scene.look(script.into_iter().flatten().collect()).await.unwrap_err().kind(), "api");
-    let cursor = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
-    scene.sees_cursor(serde_json::from_value(cursor).unwrap());
+    scene.sees_cursor(cursor_there());
     scene.look(vec![key_is_there(), broken("webhook 2 is away")]).await.unwrap_err();
     // Malformed by a webhook, for instance: that lasts.
     let told = status_patched();
@@ -421,25 +427,10 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
 }
 
 #[tokio::test]
-async fn a_configmap_of_somebody_else_is_no_cursor() {
-    let mut scene = Scene::new(sync());
-    let script = vec![
-        make_key(),
-        exchange(Method::POST, MAPS, 409, refused(409, "AlreadyExists")),
-        exchange(Method::GET, MAPS, 200, json!({"metadata": {"name": "orders-cursor"}, "data": {"theme": "dark"}})),
-        event("NameTaken"),
-    ];
-    scene.look([rights(), script].into_iter().flatten().collect()).await.unwrap();
-    let not_ready = status_patched().check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
-    scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
-    scene.look(vec![]).await.unwrap();
-}
-
-#[tokio::test]
 async fn the_cursor_dies_with_the_resource_when_it_is_told_to() {
     let mut scene = Scene::new(sync_with(json!({"schedule": "@daily", "state": {"onDelete": "Delete"}})));
-    let map = json!({"metadata": {"name": "orders-cursor", "namespace": "data", "labels": {"app.kubernetes.io/instance": "orders"}}});
-    scene.sees_cursor(serde_json::from_value(map.clone()).unwrap());
+    let map = serde_json::to_value(cursor_there()).unwrap();
+    scene.sees_cursor(cursor_there());
     let owned =
         exchange(Method::PATCH, "/api/v1/namespaces/data/configmaps/orders-cursor?&fieldManager=s3sync-controller", 200, map.clone())
             .body(json!({"metadata": {"ownerReferences": [
