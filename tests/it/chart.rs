@@ -8,7 +8,7 @@ use serde_json::Value;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The chart rendered by the real helm; its error where it refuses.
-fn render(args: &[&str]) -> Result<String, String> {
+pub fn render(args: &[&str]) -> Result<String, String> {
     let helm = std::env::var("S3SYNC_TEST_HELM").expect("S3SYNC_TEST_HELM is not set: run tests/run, which prepares what the tests need");
     let output = Command::new(helm)
         .args(["template", "s3sync", "charts/s3sync", "--namespace", "s3sync-system"])
@@ -22,7 +22,7 @@ fn render(args: &[&str]) -> Result<String, String> {
 
 /// The rendered objects.
 #[track_caller]
-fn objects(args: &[&str]) -> Vec<Value> {
+pub fn objects(args: &[&str]) -> Vec<Value> {
     let text = render(args).expect("the chart renders");
     let documents = serde_yaml::Deserializer::from_str(&text);
     let values = documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML"));
@@ -115,6 +115,21 @@ fn one_namespace_needs_no_right_in_another() {
 }
 
 #[test]
+fn several_namespaces_have_a_role_each() {
+    let objects = objects(&["--set", "watchNamespaces={shop,data},watchNamespace=data,crds.enabled=false,maxConcurrentRunsPerNamespace=3"]);
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("args");
+    let args: Vec<&str> = args.iter().filter_map(Value::as_str).filter(|arg| arg.contains("namespace")).collect();
+    assert_eq!(args, ["--namespace=data", "--namespace=shop", "--max-concurrent-runs-per-namespace=3"]);
+    for kind in ["Role", "RoleBinding"] {
+        let places: Vec<&Value> =
+            objects.iter().filter(|object| object["kind"] == kind).map(|object| &object["metadata"]["namespace"]).collect();
+        assert_eq!(places, ["data", "shop", "s3sync-system"], "{kind}");
+    }
+    assert!(!kinds(&objects).iter().any(|kind| kind.starts_with("Cluster")));
+}
+
+#[test]
 fn no_right_goes_beyond_what_the_operator_does() {
     let mut rights = Vec::new();
     for object in objects(&[]).iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))) {
@@ -174,6 +189,8 @@ fn values_that_mean_nothing_are_refused() {
         "maxConcurrentRuns=0",
         "log.verbosity=9",
         "crds.enable=true",
+        "watchNamespaces={Data}",
+        "maxConcurrentRunsPerNamespace=0",
     ] {
         let refusal = render(&["--set", values]).expect_err(values);
         assert!(refusal.contains("don't meet the specifications of the schema"), "{values}: {refusal}");

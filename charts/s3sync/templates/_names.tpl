@@ -38,3 +38,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
+
+{{/* The namespaces that are watched, as JSON; [] for all. */}}
+{{- define "s3sync.namespaces" -}}
+{{- concat .Values.watchNamespaces (without (list .Values.watchNamespace) "") | uniq | sortAlpha | toJson -}}
+{{- end -}}

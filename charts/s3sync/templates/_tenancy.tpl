@@ -40,3 +40,41 @@
 {{- fail "tenancy.allowedEndpoints needs tenancy.workerEnv Plain or None: AWS_ENDPOINT_URL and HTTPS_PROXY lead to other endpoints" }}
 {{- end }}
 {{- end -}}
+
+{{/* What a list allows, as the beginning of a regular expression; "none", or nothing where the list is not given and all is allowed. */}}
+{{- define "s3sync.tenancy.allowed" -}}
+{{- $list := .list -}}
+{{- if and .lockdown (not (kindIs "slice" $list)) -}}{{- $list = .locked -}}{{- end -}}
+{{- if kindIs "slice" $list -}}
+{{- $parts := list -}}
+{{- range $list -}}
+{{- $parts = append $parts (regexReplaceAll "/+$" . "" | regexQuoteMeta | replace "\\*" "[^/]*" | replace "\\?" "[^/]") -}}
+{{- end -}}
+{{- if $parts -}}(?i)^(?:{{ join "|" $parts }}){{- else -}}none{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A field of spec.worker that a list allows: an expression, or nothing. */}}
+{{- define "s3sync.tenancy.name" -}}
+{{- with include "s3sync.tenancy.allowed" . -}}
+!has(object.spec.worker) || !has(object.spec.worker.{{ $.field }}){{ if ne . "none" }} || object.spec.worker.{{ $.field }}.matches(r'{{ . }}$'){{ end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The keys of a map of spec.worker that a list allows. */}}
+{{- define "s3sync.tenancy.keys" -}}
+{{- with include "s3sync.tenancy.allowed" . -}}
+!has(object.spec.worker) || !has(object.spec.worker.{{ $.field }}) || object.spec.worker.{{ $.field }}.all(key, {{ if eq . "none" }}false{{ else }}key.matches(r'{{ . }}$'){{ end }})
+{{- end -}}
+{{- end -}}
+
+{{/* The endpoint of a side. */}}
+{{- define "s3sync.tenancy.endpoint" -}}
+{{- with include "s3sync.tenancy.allowed" . -}}
+{{- if eq . "none" -}}
+false
+{{- else -}}
+(has(object.spec.{{ $.field }}.endpoint) ? object.spec.{{ $.field }}.endpoint : 'aws').matches(r'{{ . }}/*$')
+{{- end -}}
+{{- end -}}
+{{- end -}}

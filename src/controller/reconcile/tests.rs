@@ -1,8 +1,6 @@
 //! Looks against a mock API server, which checks every request and answers it. What is not asked for is not answered: a look that asks
 //! for more fails.
 
-mod ownership;
-
 use http::{Method, Request, Response};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -18,6 +16,7 @@ use crate::controller::fixtures::{at, good, sync, sync_with};
 use crate::controller::stores::{Writers, stores};
 
 mod needs;
+mod ownership;
 
 /// A controller's surroundings: the watches as the test fills them, and a server that follows a script.
 struct Scene {
