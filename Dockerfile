@@ -6,7 +6,7 @@
 #     --output type=image,name=REGISTRY/s3sync:TAG,push=true,rewrite-timestamp=true .
 #
 # The same source gives the same bytes: dependencies are locked, paths of the builder are mapped away, times come from SOURCE_DATE_EPOCH.
-# For a build that is the same in a year, give both bases by digest (RUST_IMAGE=rust@sha256:...).
+# A release gives both bases by digest (docs/development.md, Releasing): a tag is another image tomorrow.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
