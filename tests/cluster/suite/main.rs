@@ -10,3 +10,4 @@ mod plugin;
 mod running;
 mod support;
 mod surviving;
+mod tenants;
