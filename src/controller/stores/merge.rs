@@ -8,8 +8,11 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::{Resource, ResourceExt};
 
+/// What a watch brings.
+type Brought<K> = Result<Event<K>, watcher::Error>;
+
 /// A namespace's watch.
-pub type Watch<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
+pub type Watch<K> = BoxStream<'static, Brought<K>>;
 
 /// One namespace's part of the store.
 struct Part<K> {
@@ -21,7 +24,7 @@ struct Part<K> {
 }
 
 struct Merging<K: Resource<DynamicType = ()> + 'static> {
-    watches: SelectAll<BoxStream<'static, (usize, Result<Event<K>, watcher::Error>)>>,
+    watches: SelectAll<BoxStream<'static, (usize, Brought<K>)>>,
     parts: Vec<Part<K>>,
     store: Store<K>,
     /// What follows from a list, to be given on first.
@@ -44,7 +47,7 @@ where
     events(merging, listed).boxed()
 }
 
-fn events<K>(merging: Merging<K>, listed: impl Fn(&str) + Send + 'static) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+fn events<K>(merging: Merging<K>, listed: impl Fn(&str) + Send + 'static) -> impl Stream<Item = Brought<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
