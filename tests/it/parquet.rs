@@ -167,3 +167,61 @@ with pq.ParquetWriter(path, table.schema, encryption_properties=factory.file_enc
     python(code, json!({"path": site.path("data/raw/t/a.parquet")}));
     site.run_fails(4).says(&["t/a.parquet", "its columns are encrypted (secret)", "source.exclude"]);
 }
+
+/// What is written for each type of a table is what readers know, whatever unit or layout it came in.
+#[test]
+fn every_type_is_written_as_readers_know_it() {
+    let columns = [
+        ("ts_s", "pa.array([1704067200], pa.timestamp('s', 'UTC'))", "timestamp[ms, tz=UTC]", "TIMESTAMP WITH TIME ZONE"),
+        ("ts_s_local", "pa.array([1704067200], pa.timestamp('s'))", "timestamp[ms]", "TIMESTAMP"),
+        ("ts_ns", "pa.array([1], pa.timestamp('ns', 'UTC'))", "timestamp[ns, tz=UTC]", "TIMESTAMP WITH TIME ZONE"),
+        ("time_s", "pa.array([86399], pa.time32('s'))", "time32[ms]", "TIME"),
+        ("time_ns", "pa.array([1000], pa.time64('ns'))", "time64[ns]", "TIME"),
+        ("date64", "pa.array([86400000], pa.date64())", "date32[day]", "DATE"),
+        ("duration", "pa.array([7], pa.duration('us'))", "int64", "BIGINT"),
+        ("uint8", "pa.array([255], pa.uint8())", "uint8", "UTINYINT"),
+        ("uint64", "pa.array([2**64 - 1], pa.uint64())", "uint64", "UBIGINT"),
+        ("half", "pa.array([1.5], pa.float32()).cast(pa.float16())", "float", "FLOAT"),
+        ("decimal256", "pa.array([D('1.5')], pa.decimal256(30, 2))", "decimal128(30, 2)", "DECIMAL(30,2)"),
+        ("dictionary", "pa.array(['a']).dictionary_encode()", "string", "VARCHAR"),
+        ("large", "pa.array(['a'], pa.large_string())", "string", "VARCHAR"),
+        ("large_bytes", "pa.array([b'a'], pa.large_binary())", "binary", "BLOB"),
+        ("fixed", "pa.array([b'ab'], pa.binary(2))", "binary", "BLOB"),
+        ("large_list", "pa.array([[1]], pa.large_list(pa.int64()))", "list<item: int64>", "BIGINT[]"),
+        ("seconds", "pa.array([[1]], pa.list_(pa.timestamp('s')))", "list<item: timestamp[ms]>", "TIMESTAMP[]"),
+        ("counted", "pa.array([1704067200])", "timestamp[ms, tz=UTC]", "TIMESTAMP WITH TIME ZONE"),
+    ];
+    let site = Site::directory();
+    let cast = json!({"columns": [{"name": "counted", "type": "timestamp(s)"}]});
+    site.only(json!({"schema": cast, "destination": {"format": "parquet"}}));
+    let all: String = columns.iter().map(|(name, array, _, _)| format!("'{name}': {array}, ")).collect();
+    write(&site, "t/a.parquet", &format!("{{{all}}}"));
+    site.run_ok();
+    let types = site.types("t/");
+    let of_duckdb = site.sql("t/", "select column_name, column_type from (describe select * from read_parquet(FILES))");
+    for (name, _, arrow, duckdb) in columns {
+        let known = of_duckdb.as_array().expect("rows").iter().find(|row| row[0] == name).map(|row| &row[1]);
+        assert_eq!((&types[name], known), (&json!(arrow), Some(&json!(duckdb))), "{name}");
+    }
+    let text = site.sql("t/", "select epoch(ts_s), epoch(counted), time_s::text from read_parquet(FILES)");
+    assert_eq!(text, json!([[1_704_067_200.0, 1_704_067_200.0, "23:59:59"]]));
+}
+
+/// `timestamp(s)` stays what it is in text, from where it may come back.
+#[test]
+fn seconds_beyond_milliseconds_are_bad_data_in_parquet_alone() {
+    for format in ["parquet", "jsonl"] {
+        let site = Site::directory();
+        site.only(json!({"schema": {"columns": [{"name": "at", "type": "timestamp(s)"}]}, "destination": {"format": format}}));
+        site.put("t/a.csv", "id,at\n1,9223372036854776\n");
+        match format {
+            "parquet" => {
+                site.run_fails(4).says(&["t/a.csv", "column at", "cast it to utf8"]);
+            }
+            _ => {
+                site.run_ok();
+                assert_eq!(site.rows("t/"), json!([{"id": 1, "at": "+292278994-08-17T07:12:56.000000Z"}]));
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod csv;
 mod json;
 mod parquet;
 mod parquet_schema;
+mod parquet_units;
 mod take_over;
 mod text;
 pub(crate) mod time_text;
@@ -92,6 +93,14 @@ pub enum EncodeError {
         /// The column.
         column: String,
         /// The value's first bytes.
+        value: String,
+    },
+    /// A time in seconds that Parquet's milliseconds do not hold.
+    #[error("column {column} has a time that parquet, which counts milliseconds, cannot hold: {value}; cast it to utf8 in schema.columns")]
+    Range {
+        /// The column.
+        column: String,
+        /// The value's first characters.
         value: String,
     },
     /// Parquet's writer refused.

@@ -15,6 +15,8 @@ use parquet::basic::{LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescriptor, Type};
 
+use super::EncodeError;
+use super::parquet_units::{storable, stored};
 use crate::model::schema::JSON;
 
 /// The columns of a file, and how a table's batches become them.
@@ -23,29 +25,39 @@ pub(super) struct FileSchema {
     pub schema: SchemaRef,
     /// By column of the file: the table's.
     pub columns: Vec<usize>,
+    /// The table's, in units that Parquet has.
     table: SchemaRef,
+    /// Whether batches come with seconds where the file has milliseconds.
+    in_seconds: bool,
 }
 
 impl FileSchema {
     pub fn new(table: &SchemaRef) -> Self {
+        let in_units = storable(table);
+        let in_seconds = !Arc::ptr_eq(&in_units, table);
+        let table = &in_units;
         let all = table.fields();
         let typed: Vec<usize> = (0..all.len()).filter(|at| !all[*at].data_type().is_null()).collect();
         let columns = if typed.is_empty() { (0..all.len()).collect() } else { typed };
         let fields: Vec<Field> = columns.iter().map(|at| with_type(&all[*at], typed_part(all[*at].data_type()))).collect();
         let schema = Schema::new(fields);
         let same = schema.fields == table.fields;
-        Self { schema: if same { Arc::clone(table) } else { Arc::new(schema) }, columns, table: Arc::clone(table) }
+        Self { schema: if same { Arc::clone(table) } else { Arc::new(schema) }, columns, table: Arc::clone(table), in_seconds }
     }
 
     /// A batch of the table as the file has it.
-    pub fn batch(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    ///
+    /// # Errors
+    /// [`EncodeError::Range`].
+    pub fn batch(&self, batch: RecordBatch) -> Result<RecordBatch, EncodeError> {
+        let batch = if self.in_seconds { stored(batch, &self.table)? } else { batch };
         if Arc::ptr_eq(&self.schema, &self.table) {
             return Ok(batch);
         }
         let column = |(at, field): (&usize, &FieldRef)| part_of(batch.column(*at), field.data_type());
         let columns = self.columns.iter().zip(self.schema.fields()).map(column).collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 
     /// Parquet's view of it.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -96,6 +96,8 @@ fn is_as_ours(group: &SourceGroup, leaf: usize, ours: &ColumnDescriptor, codec: 
         old || matches!(encoding, PLAIN | RLE | RLE_DICTIONARY | DELTA_BINARY_PACKED)
     };
     let layout = |descriptor: &ColumnDescriptor| (descriptor.physical_type(), descriptor.type_length(), descriptor.max_def_level());
+    // Seconds are bare integers, and milliseconds in our files.
+    let in_seconds = has_unit(ours) && !has_unit(chunk.column_descr());
     // Where values repeat, the rows of a page are not known from its header, and the file's page index needs them.
     let flat = chunk.column_descr().max_rep_level() == 0 && ours.max_rep_level() == 0;
     let comparable = chunk.statistics().is_some_and(|statistics| {
@@ -108,10 +110,18 @@ fn is_as_ours(group: &SourceGroup, leaf: usize, ours: &ColumnDescriptor, codec: 
         !nan && (group.has_column_orders() || statistics.is_min_max_deprecated())
     });
     flat && comparable
+        && !in_seconds
         && layout(chunk.column_descr()) == layout(ours)
         && is_of_codec(chunk, codec)
         && is_consistent(chunk, group.rows())
         && chunk.encodings().all(known)
+}
+
+/// Whether a column says itself in which unit its times are.
+fn has_unit(column: &ColumnDescriptor) -> bool {
+    use ConvertedType::{TIME_MICROS, TIME_MILLIS, TIMESTAMP_MICROS, TIMESTAMP_MILLIS};
+    matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. } | LogicalType::Time { .. }))
+        || matches!(column.converted_type(), TIME_MICROS | TIME_MILLIS | TIMESTAMP_MICROS | TIMESTAMP_MILLIS)
 }
 
 /// Whether the footer says of a chunk without repetition what its pages say. Reading them in order does not ask for all of it, readers of the file will.

@@ -164,7 +164,7 @@ impl LayoutError {
             | LayoutError::TooManyPartitions { .. }
             | LayoutError::KeyTooLong { .. }
             | LayoutError::Encode(EncodeError::Type { .. }) => RunErrorKind::InvalidSpec,
-            LayoutError::Encode(EncodeError::Quote { .. }) => RunErrorKind::BadData,
+            LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => RunErrorKind::BadData,
             LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
             _ => RunErrorKind::Failed,
         }

@@ -103,7 +103,9 @@ impl Writer {
             }
             (Err((error, near)), _) => {
                 let what = match &error {
-                    LayoutError::Encode(EncodeError::Quote { .. }) => format!("{}: {}: {error}", self.sync, near.unwrap_or_default()),
+                    LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => {
+                        format!("{}: {}: {error}", self.sync, near.unwrap_or_default())
+                    }
                     _ => format!("{}: {error}", self.sync),
                 };
                 Err(RunError::because(error.kind(), what, error))

@@ -87,3 +87,37 @@ fn a_type_that_parquet_lacks_is_refused_by_its_column() {
         assert!(error.to_string().starts_with(&format!("column odd is {name}")), "{error}");
     }
 }
+
+/// Parquet has no seconds: a column of them would be a bare integer.
+#[test]
+fn seconds_are_written_in_milliseconds() {
+    let instants = || TimestampSecondArray::from(vec![Some(1_704_067_200), None, Some(-1)]).with_timezone("UTC");
+    let times: ArrayRef = Arc::new(Time32SecondArray::from(vec![Some(86_399), None, Some(0)]));
+    let lists: ArrayRef =
+        Arc::new(ListArray::from_iter_primitive::<TimestampSecondType, _, _>(vec![Some(vec![Some(7), None]), None, Some(vec![])]));
+    let inner: ArrayRef = Arc::new(StructArray::try_from(vec![("at", Arc::new(instants()) as ArrayRef)]).unwrap());
+    let columns =
+        || vec![("at", Arc::new(instants()) as ArrayRef), ("time", times.clone()), ("list", lists.clone()), ("inner", inner.clone())];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns().into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let rows = read(encode(&options(Format::Parquet), &[batch.clone(), batch.slice(1, 2)], 2).unwrap());
+    let millis =
+        |unit: &DataType| DataType::Timestamp(TimeUnit::Millisecond, matches!(unit, DataType::Timestamp(_, Some(_))).then(|| "UTC".into()));
+    assert_eq!(*rows.column(0).data_type(), millis(instants().data_type()));
+    assert_eq!(*rows.column(1).data_type(), DataType::Time32(TimeUnit::Millisecond));
+    let expected = [Some(1_704_067_200_000), None, Some(-1_000), None, Some(-1_000)];
+    assert_eq!(rows.column(0).as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>(), expected);
+    assert_eq!(rows.column(1).as_primitive::<Time32MillisecondType>().value(0), 86_399_000);
+    assert_eq!(rows.column(2).as_list::<i32>().value(0).as_primitive::<TimestampMillisecondType>().value(0), 7_000);
+    let inner = rows.column(3).as_struct().column(0).as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>();
+    assert_eq!(inner, expected);
+}
+
+#[test]
+fn seconds_beyond_milliseconds_are_named() {
+    let column: ArrayRef = Arc::new(TimestampSecondArray::from(vec![Some(0), None, Some(i64::MAX / 1000 + 1)]));
+    let batch = RecordBatch::try_from_iter_with_nullable([("at", column, true)]).unwrap();
+    let error = encode(&options(Format::Parquet), &[batch], 1).unwrap_err().to_string();
+    let expected = "column at has a time that parquet, which counts milliseconds, cannot hold: +292278994-08-17T07:12:56.000000; cast it to utf8 in \
+                    schema.columns";
+    assert_eq!(error, expected);
+}

@@ -109,6 +109,22 @@ fn chunks_of_the_same_type_are_taken_and_ordinals_are_encoded() {
     assert_ne!(chunks(&file, 0), chunks(&object, 0));
 }
 
+/// Others store seconds as bare integers, and say what they are where Arrow looks alone.
+#[test]
+fn seconds_are_not_taken_for_milliseconds() {
+    let at = |unit: i64| (0..ROWS).map(move |second| second * 7_919 * unit);
+    let struct_of = |at: ArrayRef| {
+        let fields = Fields::from(vec![Field::new("at", at.data_type().clone(), true)]);
+        Arc::new(StructArray::new(fields, vec![at], None)) as ArrayRef
+    };
+    let seconds = struct_of(Arc::new(TimestampSecondArray::from_iter_values(at(1))));
+    let text = rows().column_by_name("text").unwrap().clone();
+    let batch = RecordBatch::try_from_iter_with_nullable([("text", text, true), ("inner", seconds, true)]).unwrap();
+    let object = stored(&batch, zstd());
+    let file = rewrite(&object, &table(&batch), &taking()).unwrap();
+    assert_eq!(read(&file).column(1), &struct_of(Arc::new(TimestampMillisecondArray::from_iter_values(at(1_000)))));
+}
+
 /// A column that the table has and the object has not is nulls beside the chunks that are taken.
 #[test]
 fn a_column_that_is_absent_is_written_beside_them() {
