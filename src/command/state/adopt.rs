@@ -56,13 +56,14 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
     Ok(done)
 }
 
-/// A cursor at the last epoch that was published, or in the middle of the one that was decided after it.
-/// The bucket is
-/// taken at its word: whoever can write there says what was read.
+/// A cursor at the last epoch that was published, or in the middle of the one that was decided after it. The bucket is taken at its word:
+/// whoever can write there says what was read.
 async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<String>) -> Result<Cursor, RunError> {
     let state_prefix = &sync.settings().state_prefix;
     let blobs = Blobs::new(stores.destination.clone(), state_prefix, &claim.state_id);
     let mut cursor = Cursor::empty(uuid::Uuid::new_v4().simple().to_string(), claim.epoch, sync.spec_hash());
+    let place = stores.destination.place();
+    done.push(format!("{place}/{state_prefix} was taken at its word: whoever can write there says where the sync stands"));
     if claim.epoch > 0 {
         cursor.ledger = Some(the_one(sync, &blobs, claim.epoch, Kind::Ledger).await?.ok_or_else(|| {
             let place = format!("{}/{}", stores.destination.place(), blobs.epoch_prefix(claim.epoch));
