@@ -217,7 +217,10 @@ impl History {
                     | RunErrorKind::NotFound
                     | RunErrorKind::Claimed
             );
-            assert!(expected, "an unexpected end: {error:?}");
+            // What the first run finds out about the server is read from objects that somebody may change meanwhile.
+            let misled =
+                self.forger.is_some() && error.kind == RunErrorKind::InvalidSpec && error.message.contains("the server of memory://lake");
+            assert!(expected || misled, "an unexpected end: {error:?}");
             let names = error.kind != RunErrorKind::CursorInvalid || error.message.contains(&self.world.settings.state_prefix);
             assert!(names, "a run stops with the object named: {error:?}");
             if std::env::var_os("S3SYNC_MODEL_SEED").is_some() {

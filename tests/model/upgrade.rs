@@ -167,3 +167,21 @@ async fn a_key_that_was_lost_costs_work_and_nothing_else() {
         assert_eq!(rows(&world), once(&["a", "b", "c"]));
     }
 }
+
+/// Logs of such a release name uploads without a seal: those for keys of the spec are ended, and nobody else's.
+#[tokio::test]
+async fn logs_without_a_seal_end_uploads_of_our_own_keys_alone() {
+    let mut world = world();
+    unseal(&world).await;
+    let cursor = world.cursor().await.expect("a cursor");
+    let theirs = world.destination.create_upload("victim/upload", "theirs", &Default::default()).await.expect("memory does not fail");
+    let log = serde_json::json!([{"key": "victim/upload", "upload": theirs}]).to_string();
+    world.destination.insert(&format!("{}0-0.0.open.s3sync", blobs(&world, &cursor).attempts_prefix(1, 0)), log);
+    // The spec changes, so the plan is given up, with what was prepared under it.
+    world.settings.destination.batch_rows = 1;
+    let before: Vec<String> = world.destination.uploads().into_iter().map(|upload| upload.upload).collect();
+    assert_eq!(before.len(), 3, "two of ours, and theirs");
+    run(&world, |_| false).await.expect("it goes on");
+    let left: Vec<String> = world.destination.uploads().into_iter().map(|upload| upload.upload).collect();
+    assert_eq!((left, rows(&world)), (vec![theirs], once(&["a", "b", "c"])));
+}
