@@ -7,6 +7,7 @@ mod adopt;
 mod export;
 mod open;
 mod reset;
+mod settle;
 mod show;
 
 use super::syncs::{self, Stores, Sync};

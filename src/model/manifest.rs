@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::plan::BlobKey;
+use super::plan::{BlobKey, Plan};
 use super::schema::TableSchema;
 
 /// One attempt at a shard, complete: its uploads are all there and none is visible.
@@ -73,6 +73,22 @@ pub struct StagedFile {
     pub objects: (u32, u32),
 }
 
+impl StagedFile {
+    /// The file as a committed manifest lists it, with the etag that it has now.
+    pub fn committed(self, plan: &Plan, shard: u32, etag: String) -> CommittedFile {
+        CommittedFile {
+            table: plan.tables[self.table as usize].name.clone(),
+            key: self.key,
+            id: self.id,
+            etag,
+            bytes: self.size,
+            rows: self.rows,
+            shard,
+            objects: self.objects,
+        }
+    }
+}
+
 /// What a staged file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileKind {
@@ -118,6 +134,8 @@ pub enum Exclusion {
     Changed,
     /// It is bad and `onBadObject` is Quarantine: in the ledger by that name until its etag changes.
     Quarantined,
+    /// It is archived and `onBadObject` is Quarantine. A restore changes neither etag nor size, so it is not in the ledger: each run tries it.
+    Archived,
 }
 
 /// Values that a frozen schema cannot hold.

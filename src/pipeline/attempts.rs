@@ -1,17 +1,18 @@
 //! What the workers of an epoch have left beside its plan: manifests of attempts that hold, and logs of uploads they began. Found by
 //! LIST, because a worker that died cannot say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::model::plan::{BlobKey, Plan};
 use crate::pipeline::error::RunError;
 use crate::pipeline::open_log::{self, LogError, OPEN_SUFFIX, OpenUpload};
 use crate::pipeline::own::OwnKeys;
-use crate::state::blobs::Blobs;
+use crate::state::blobs::{BlobError, Blobs};
 use crate::state::seal::StateKey;
+use crate::state::wire::Kind;
 use crate::store::{ErrorKind, Store};
 
 /// An open log's object names at most a batch of uploads; more than this is not one of ours.
@@ -28,6 +29,12 @@ const CANDIDATES_MAX: usize = 16;
 
 /// Keys of one epoch's directory that are remembered, of some hundred bytes each. More of them are not ours: the rest stays where it is.
 const BLOBS_MAX: usize = 200_000;
+
+/// Listings under way at once, of keys that killed workers announced.
+const LISTINGS_AT_ONCE: usize = 16;
+
+/// Decisions of one epoch that are read: one, and one more for each time that uploads vanished.
+const DECISIONS_MAX: usize = 64;
 
 /// Uploads of one epoch that its logs name, of some hundred bytes each.
 const UPLOADS_MAX: usize = 500_000;
@@ -65,48 +72,115 @@ fn manifest_shard(name: &str) -> Option<u32> {
     stem.split_once('-')?.0.parse().ok()
 }
 
-/// Everything that workers left in an epoch: the uploads their logs name, and the keys of all blobs.
+/// Everything that workers left in an epoch: uploads that are under way, and the keys of all blobs.
 #[derive(Debug, Default)]
 pub struct Leavings {
-    /// Uploads, of every attempt.
+    /// Uploads, of every attempt but the decided ones.
     pub uploads: Vec<OpenUpload>,
-    /// Keys of the epoch's blobs.
+    /// Keys of the epoch's blobs, logs aside.
     pub blobs: Vec<String>,
+    /// Keys of its logs. They stay until two epochs later: a worker that was taken for dead may begin an upload at a key that it announced.
+    pub logs: Vec<String>,
 }
 
-/// Lists the directory of `epoch` and reads its open logs: those that workers of this sync sealed, or, where the plan under way is of a release
-/// without seals, those that name uploads for keys of its spec. Whoever has no key leaves the logs where they are, for a worker to read.
-pub async fn leavings(store: &dyn Store, blobs: &Blobs, epoch: u64, plan: Option<&Plan>) -> Result<Leavings, RunError> {
+/// Lists the directory of `epoch`, and finds what is under way by the open logs of every attempt but the `decided` ones: what those began was
+/// completed, or is given up with the decision. `None`: the decisions that lie there say which. Read are the logs that workers of this sync
+/// sealed, or, where the plan under way is of a release without seals, those that name keys of its spec. Whoever has no key leaves the logs where
+/// they are, for a worker to read.
+///
+/// An upload is found by its key, so this is for a time when nobody has begun the next epoch: its keys may be the same.
+pub async fn leavings(
+    store: &dyn Store,
+    blobs: &Blobs,
+    epoch: u64,
+    plan: Option<&Plan>,
+    decided: Option<&[BlobKey]>,
+) -> Result<Leavings, RunError> {
     let prefix = blobs.epoch_prefix(epoch);
     let unsealed = plan.filter(|plan| !plan.sealed()).map(|plan| OwnKeys::of(&plan.settings));
+    let trust = match (&unsealed, blobs.key()) {
+        (Some(own), _) => Trust::Keys(own),
+        (None, Some(key)) => Trust::Seal(key),
+        (None, None) => Trust::Nobody,
+    };
     let mut leavings = Leavings::default();
-    let mut refused = 0;
+    let mut decisions = Vec::new();
     let mut pages = store.list(&prefix, None);
-    while let Some(page) = pages.next().await {
+    'listing: while let Some(page) = pages.next().await {
         for object in page? {
-            if leavings.blobs.len() >= BLOBS_MAX || leavings.uploads.len() >= UPLOADS_MAX {
+            if leavings.blobs.len() + leavings.logs.len() >= BLOBS_MAX {
                 tracing::warn!(prefix, "far more lies here than workers leave: the rest stays");
-                return Ok(leavings);
+                break 'listing;
             }
-            let trust = match (&unsealed, blobs.key()) {
-                (Some(own), _) => Trust::Keys(own),
-                (None, Some(key)) => Trust::Seal(key),
-                (None, None) if object.key.ends_with(OPEN_SUFFIX) => continue,
-                (None, None) => Trust::Nobody,
-            };
-            if object.key.ends_with(OPEN_SUFFIX) && refused < REFUSED_MAX {
-                match read_open_log(store, &object.key, trust).await? {
-                    Ok(uploads) => leavings.uploads.extend(uploads),
-                    Err(error) => {
-                        refused += 1;
-                        told(refused, &object.key, &error);
-                    }
+            if object.key.ends_with(OPEN_SUFFIX) {
+                if !matches!(trust, Trust::Nobody) {
+                    leavings.logs.push(object.key);
                 }
+                continue;
+            }
+            if Blobs::kind_of(&object.key) == Some(Kind::Decision) && decisions.len() < DECISIONS_MAX {
+                decisions.push(BlobKey(object.key.clone()));
             }
             leavings.blobs.push(object.key);
         }
     }
+    let attempts: BTreeSet<BlobKey> = match decided {
+        Some(attempts) => attempts.iter().cloned().collect(),
+        None => decided_there(blobs, decisions).await?,
+    };
+    let (mut keys, mut refused) = (BTreeSet::new(), 0);
+    for log in &leavings.logs {
+        let completed = open_log::stem(log).is_some_and(|stem| attempts.contains(&BlobKey(format!("{stem}.s3sync"))));
+        if completed || refused >= REFUSED_MAX || keys.len() + leavings.uploads.len() >= UPLOADS_MAX {
+            continue;
+        }
+        match read_open_log(store, log, trust).await? {
+            Ok(uploads) => {
+                let (announced, named): (Vec<_>, Vec<_>) = uploads.into_iter().partition(|open| open.upload.is_empty());
+                keys.extend(announced.into_iter().map(|open| open.key));
+                leavings.uploads.extend(named);
+            }
+            Err(error) => {
+                refused += 1;
+                told(refused, log, &error);
+            }
+        }
+    }
+    let mut listings = stream::iter(keys).map(|key| async move { under_way(store, key).await }).buffer_unordered(LISTINGS_AT_ONCE);
+    while let Some(found) = listings.try_next().await? {
+        leavings.uploads.extend(found);
+    }
     Ok(leavings)
+}
+
+/// The attempts that every decision of an epoch names: one of them was in force, the others were overtaken. Where one cannot be read, or there
+/// are more than are read, it is none: then a few logs are read that need not be.
+async fn decided_there(blobs: &Blobs, decisions: Vec<BlobKey>) -> Result<BTreeSet<BlobKey>, RunError> {
+    if decisions.len() == DECISIONS_MAX {
+        return Ok(BTreeSet::new());
+    }
+    let mut named: Option<BTreeSet<BlobKey>> = None;
+    for decision in decisions {
+        let attempts: BTreeSet<BlobKey> = match blobs.get_decision(&decision).await {
+            Ok(decision) => decision.attempts.into_iter().collect(),
+            Err(BlobError::Store(error)) => return Err(error.into()),
+            Err(BlobError::Missing { .. } | BlobError::Nonsense { .. }) => BTreeSet::new(),
+        };
+        named = Some(named.map_or(attempts.clone(), |named| &named & &attempts));
+    }
+    Ok(named.unwrap_or_default())
+}
+
+/// The uploads under way at a key. Where they cannot be listed they are left to the bucket's lifecycle rule, by name.
+async fn under_way(store: &dyn Store, key: String) -> Result<Vec<OpenUpload>, RunError> {
+    match store.list_uploads(&key).await {
+        Ok(uploads) => Ok(uploads.into_iter().map(|upload| OpenUpload { key: key.clone(), upload }).collect()),
+        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Unsupported) => {
+            tracing::warn!(%error, key, "an upload that a killed worker may have left there is left to the bucket's lifecycle rule");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Says that a log is not used: the first by name, so that no flood of them fills a disk with lines.
@@ -170,5 +244,7 @@ mod tests {
         ] {
             assert_eq!(manifest_shard(name), expected, "{name}");
         }
+        assert_eq!(open_log::stem("a.b/17-abc.0.open.s3sync"), Some("a.b/17-abc"));
+        assert_eq!(open_log::stem("a.b/17-abc.s3sync"), None);
     }
 }

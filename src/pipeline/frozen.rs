@@ -237,7 +237,8 @@ fn attempts_and_decisions() {
     };
     check("decision", &decision);
     check("decision-1", &Decision { version: 1, digests: vec![], ..decision });
-    check("open", &vec![OpenUpload { key: "orders/1.parquet".into(), upload: "u-1".into() }]);
+    reads("open", &vec![OpenUpload { key: "orders/1.parquet".into(), upload: "u-1".into() }]);
+    check("open-2", &vec![OpenUpload { key: "orders/1.parquet".into(), upload: String::new() }]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The names of an attempt's uploads, written before their first part, so that nothing is ever stored that no one can find again.
+//! The keys of an attempt's uploads, written before an upload begins there, so that nothing is ever stored that no one can find again.
 
 use std::sync::Arc;
 
@@ -14,12 +14,14 @@ use crate::store::{Condition, Store, StoreError};
 pub struct OpenUpload {
     /// The key it is for.
     pub key: String,
-    /// The store's name for it.
+    /// The store's name for it. Empty in a log, which is written before there is one: whatever is under way at the key is meant. Logs of
+    /// earlier releases name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub upload: String,
 }
 
-/// Writes upload ids as small objects `<stem>.<n>.open.s3sync`, several at once where several files begin together. An id is there
-/// before the upload's first part; an upload that a crash leaves unnamed has no parts, so it costs nothing.
+/// Writes keys as small objects `<stem>.<n>.open.s3sync`, several at once where several files begin together. The keys are this plan's
+/// alone, so an upload that a crash leaves is found by listing those under way at its key.
 pub struct OpenLog {
     store: Arc<dyn Store>,
     stem: String,
@@ -50,12 +52,10 @@ impl OpenLog {
         }
     }
 
-    /// Returns once the upload's name is durable.
-    pub async fn record(&self, key: &str, upload: &str) -> Result<(), StoreError> {
-        let open = OpenUpload { key: key.to_owned(), upload: upload.to_owned() };
-        self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(open.clone());
-        self.lock().push(open);
-        // Whoever holds the lock writes what has gathered; those who waited find their names already written.
+    /// Returns once the key is durable: then an upload may begin there.
+    pub async fn announce(&self, key: &str) -> Result<(), StoreError> {
+        self.lock().push(OpenUpload { key: key.to_owned(), upload: String::new() });
+        // Whoever holds the lock writes what has gathered; those who waited find their keys already written.
         let mut number = self.written.lock().await;
         let batch = std::mem::take(&mut *self.lock());
         if batch.is_empty() {
@@ -73,6 +73,12 @@ impl OpenLog {
         }
         *number += 1;
         Ok(())
+    }
+
+    /// Remembers an upload, for [`OpenLog::abort_all`].
+    pub fn began(&self, key: &str, upload: &str) {
+        let open = OpenUpload { key: key.to_owned(), upload: upload.to_owned() };
+        self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(open);
     }
 
     /// Gives up every upload of this attempt. What cannot be ended now stays in the log for a later sweep, so failures are only told.
@@ -108,4 +114,10 @@ pub fn read(body: &Bytes, place: &str, key: Option<&StateKey>) -> Result<Vec<Ope
         None => body.clone(),
     };
     Ok(serde_json::from_slice(&text)?)
+}
+
+/// The stem of an object of a log; `None` for other keys.
+pub fn stem(key: &str) -> Option<&str> {
+    let (stem, number) = key.strip_suffix(OPEN_SUFFIX)?.rsplit_once('.')?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(stem)
 }

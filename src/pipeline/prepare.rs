@@ -219,6 +219,18 @@ impl Shard<'_> {
     fn exclusion(&self, planned: &PlannedObject, error: ReadError) -> Result<Excluded, RunError> {
         let reason = match &error {
             ReadError::Changed { .. } => Exclusion::Changed,
+            ReadError::Archived { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => Exclusion::Archived,
+            ReadError::Archived { .. } => {
+                return Err(RunError::new(
+                    RunErrorKind::BadData,
+                    format!(
+                        "{}: {}/{error}; restore it, leave it out with source.exclude, or set errors.onBadObject: Quarantine, which leaves it out \
+                         until it is restored",
+                        self.plan.settings.id,
+                        self.context.source.place(),
+                    ),
+                ));
+            }
             ReadError::Bad { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => Exclusion::Quarantined,
             ReadError::Bad { .. } => {
                 return Err(RunError::new(

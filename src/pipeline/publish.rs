@@ -68,13 +68,16 @@ pub async fn publish_shard(
     Ok(outcome)
 }
 
-enum Completed {
+/// What became of one file.
+pub enum Completed {
+    /// It is visible.
     Visible(Published),
+    /// Its upload is gone, and it is not visible.
     Vanished(StagedFile),
 }
 
 /// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by somebody else for us.
-async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
+pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
     let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, append).await {
         Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
         // A server that does not know the condition: the key is unique, so nothing is lost without it.
@@ -106,7 +109,13 @@ async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<C
 fn gone(file: StagedFile, error: StoreError) -> Result<Completed, RunError> {
     match error.kind {
         ErrorKind::NoSuchUpload | ErrorKind::NotFound => Ok(Completed::Vanished(file)),
-        _ => Err(error.into()),
+        ErrorKind::Denied | ErrorKind::Unavailable => Err(error.into()),
+        // Whatever it is, it is decided: the next run meets it again.
+        _ => Err(RunError::because(
+            RunErrorKind::Failed,
+            format!("the decided file cannot be published: {error}; run again, or give up what is refused with `s3sync state abandon`"),
+            error,
+        )),
     }
 }
 

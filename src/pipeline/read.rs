@@ -61,6 +61,12 @@ pub enum ReadError {
         /// Why.
         reason: String,
     },
+    /// It is in an archive: whole, but not to be had before it is restored.
+    #[error("{key}: it is archived (storage class GLACIER, DEEP_ARCHIVE, or an archive tier) and cannot be read before it is restored")]
+    Archived {
+        /// The object.
+        key: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,6 +92,7 @@ impl ReadError {
                 Self::Changed { key: object.object.key.clone(), message: "it was overwritten after it was listed".into() }
             }
             ErrorKind::NotFound => Self::Changed { key: object.object.key.clone(), message: "it was deleted after it was listed".into() },
+            ErrorKind::Archived => Self::Archived { key: object.object.key.clone() },
             _ => Self::Store(error),
         }
     }

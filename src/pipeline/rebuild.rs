@@ -50,6 +50,7 @@ pub async fn rebuild(
         Rebuilt::SourceGone(object) => {
             let why = match object.reason {
                 Exclusion::Changed => "was overwritten or deleted",
+                Exclusion::Archived => "was archived",
                 Exclusion::Quarantined => "can no longer be read",
             };
             let missing = wanted.iter().next().map(String::as_str).unwrap_or_default();

@@ -54,7 +54,7 @@ impl SourceSampler {
         match sampled {
             Ok(schema) => Ok(schema),
             // A bad or changed object is for the read to report, by its rules; its siblings give the schema.
-            Err(ReadError::Bad { .. } | ReadError::Changed { .. }) => Ok(None),
+            Err(ReadError::Bad { .. } | ReadError::Changed { .. } | ReadError::Archived { .. }) => Ok(None),
             Err(ReadError::Stopped) => {
                 Err(RunError::new(RunErrorKind::Interrupted, format!("{}: stopped while sampling", self.reader.settings.id)))
             }

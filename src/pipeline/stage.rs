@@ -200,8 +200,9 @@ struct Upload {
 
 impl Upload {
     async fn run(self, mut bytes: mpsc::Receiver<(Bytes, OwnedSemaphorePermit)>) -> Result<Uploaded, StoreError> {
+        self.open_log.announce(&self.key).await?;
         let upload = self.store.create_upload(&self.key, &self.id, &self.attributes).await?;
-        self.open_log.record(&self.key, &upload).await?;
+        self.open_log.began(&self.key, &upload);
         let mut parts = Vec::new();
         let mut uploading = FuturesOrdered::new();
         let mut size = 0u64;

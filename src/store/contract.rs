@@ -24,6 +24,8 @@ pub struct Expected {
     pub metadata: bool,
     /// The etag of a staged file is known before it is complete.
     pub staged_etags: bool,
+    /// `list_parts` is answered as S3 does, and an upload that is not there is said to be so; elsewhere an error of any kind will do.
+    pub strict_uploads: bool,
 }
 
 /// Runs every case under `prefix`, which is empty or ends in `/` and holds nothing.

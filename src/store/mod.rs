@@ -204,6 +204,8 @@ pub enum ErrorKind {
     NoSuchBucket,
     /// Credentials are missing, wrong, or not allowed to.
     Denied,
+    /// The object is in an archive, and cannot be read before it is restored.
+    Archived,
     /// The pinned version is not what stands there (412, or another etag or size in the response).
     Changed,
     /// A condition of a write failed (412, or 409 of a racing conditional write).

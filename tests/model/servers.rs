@@ -133,3 +133,52 @@ fn a_file_that_is_another_by_now_stays() {
         assert_eq!(visible_rows(&world), once(&["mine", "r2"]));
     });
 }
+
+/// Keys are written down before an upload begins, so that whatever a kill leaves is found again.
+#[test]
+fn a_run_that_was_killed_anywhere_leaves_no_upload_behind_a_quiet_one() {
+    block_on(async {
+        for after in [false, true] {
+            for number in 0.. {
+                let world = world(WriteMode::Append, Behaviour::default());
+                for (key, row) in [("t/a", "1"), ("u/a", "2"), ("v/a", "3")] {
+                    world.source.insert(&format!("in/{key}.csv"), format!("id\nr{row}\n"));
+                }
+                let fault = if after { Fault::CrashAfter } else { Fault::CrashBefore };
+                let dying = Faults::new(move |call: &Call<'_>| if call.number == number { fault.clone() } else { Fault::None });
+                let _ = run(&world, &dying).await;
+                for _ in 0..2 {
+                    run(&world, &never()).await.expect("a run without faults");
+                }
+                assert_eq!(visible_rows(&world), once(&["r1", "r2", "r3"]), "after a crash at {number}");
+                assert_eq!(world.destination.uploads(), Vec::new(), "after a crash at {number}");
+                if !dying.crashed() {
+                    assert!(number > 40, "a run of {number} calls");
+                    break;
+                }
+            }
+        }
+    });
+}
+
+/// An epoch's own uploads were completed: two epochs later they are not asked for again, nor are those of attempts that need no look.
+#[test]
+fn a_sweep_leaves_out_what_a_decision_completed() {
+    block_on(async {
+        let world = world(WriteMode::Append, Behaviour::default());
+        let counted = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        for epoch in 0..6 {
+            world.source.insert(&format!("in/t/{epoch}.csv"), format!("id\nr{epoch}\n"));
+            let counted = Arc::clone(&counted);
+            // The first run finds out what the server does, and aborts for that.
+            let counts = move |call: &Call<'_>| {
+                if epoch > 0 && matches!(call.op, "abort_upload" | "list_uploads") {
+                    counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+                Fault::None
+            };
+            run(&world, &Faults::new(counts)).await.expect("a run without faults");
+        }
+        assert_eq!(counted.load(std::sync::atomic::Ordering::SeqCst), 0);
+    });
+}

@@ -61,7 +61,12 @@ async fn first_page(store: &dyn Store) -> Result<usize, StoreError> {
 #[tokio::test]
 async fn keeps_the_contract() {
     let (_, store) = bucket("contract").await;
-    contract::check(store, "some/prefix/", Expected { conditional_writes: true, metadata: true, staged_etags: false }).await;
+    contract::check(
+        store,
+        "some/prefix/",
+        Expected { conditional_writes: true, metadata: true, staged_etags: false, strict_uploads: true },
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -37,6 +37,42 @@ async fn throttling_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_connection_that_answered_with_an_error_of_the_server_is_not_used_again() {
+    let server = Server::start(|number, _| match number {
+        1 => Answer::error(500, "InternalError"),
+        _ => Answer::object("\"etag\"", "bytes"),
+    })
+    .await;
+    let store = store(&server).await;
+    for _ in 0..4 {
+        store.head("key").await.unwrap();
+    }
+    assert_eq!((server.lines().len(), server.connections()), (5, 2), "one connection for all that go well, another after the error");
+}
+
+#[tokio::test]
+async fn an_archived_object_is_named_as_one() {
+    let server = Server::start(|_, _| Answer::error(403, "InvalidObjectState")).await;
+    let error = whole(store(&server).await.get("key", None, None).await).await.unwrap_err();
+    assert_eq!((error.kind, server.lines().len()), (ErrorKind::Archived, 1));
+    assert!(error.to_string().contains("archived"), "{error}");
+}
+
+/// As rclone does: it is no answer that another try makes better.
+#[tokio::test]
+async fn a_server_whose_answers_are_others_is_named() {
+    let server = Server::start(|_, _| {
+        let body = "<InitiateMultipartUpload><UploadId>1</UploadId></InitiateMultipartUpload>";
+        Answer::new(200, body).with("server", "rclone/v1.60.1")
+    })
+    .await;
+    let error = store(&server).await.create_upload("key", "id", &Default::default()).await.unwrap_err();
+    assert_eq!((error.kind, server.lines().len()), (ErrorKind::Unsupported, 1));
+    let said = error.to_string();
+    assert!(said.contains("rclone/v1.60.1") && said.contains("expected InitiateMultipartUploadResult"), "{said}");
+}
+
+#[tokio::test]
 async fn tries_are_bounded() {
     let server = Server::start(|_, _| Answer::error(503, "SlowDown")).await;
     let error = store(&server).await.head("key").await.unwrap_err();

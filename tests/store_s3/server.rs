@@ -97,6 +97,7 @@ pub struct Server {
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
     sent_bytes: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -111,9 +112,11 @@ impl Server {
         let url = if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let requests = Arc::new(Mutex::new(Vec::new()));
         let sent_bytes = Arc::new(AtomicUsize::new(0));
-        let (kept, answer, sent) = (requests.clone(), Arc::new(answer), sent_bytes.clone());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (kept, answer, sent, accepted) = (requests.clone(), Arc::new(answer), sent_bytes.clone(), connections.clone());
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
                 // Heads and bodies are written one after the other.
                 let _ = tcp.set_nodelay(true);
                 let (kept, answer, tls, sent) = (kept.clone(), answer.clone(), tls.clone(), sent.clone());
@@ -133,7 +136,7 @@ impl Server {
                 });
             }
         });
-        Self { url, requests, sent_bytes }
+        Self { url, requests, sent_bytes, connections }
     }
 
     /// Everything that was asked, in order.
@@ -144,6 +147,11 @@ impl Server {
     /// Bytes of bodies that went out, however far.
     pub fn sent_bytes(&self) -> usize {
         self.sent_bytes.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The same in a short form.

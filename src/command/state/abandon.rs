@@ -1,17 +1,16 @@
 //! `s3sync state abandon`: a decided epoch of which some files can never become visible, because their uploads and their sources are both
-//! gone, is decided again without them. Files that are visible, or still can be, are never given up.
+//! gone or because the server refuses them, is decided again without them. Files that are visible, or still can be, are never given up.
 
-use std::collections::BTreeMap;
-
-use crate::command::render::counted;
+use super::settle::{given_up, settle};
 use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
-use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
 use crate::pipeline::error::RunError;
-use crate::pipeline::publish::is_ours;
 use crate::store::{ErrorKind, Store};
+
+/// Objects of a file that are named: enough to find the one to mend.
+const SOURCES_SHOWN_MAX: usize = 10;
 
 /// Abandons what is lost of one sync's epoch under way.
 pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
@@ -24,33 +23,34 @@ pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>,
     let blobs = super::blobs(sync, stores, &cursor);
     let mut decision = blobs.get_decision(&key).await?;
     let plan = blobs.get_plan(&decision.plan).await?;
-    let amended: BTreeMap<String, StagedFile> = decision.amended.iter().map(|file| (file.key.clone(), file.clone())).collect();
+    let (store, mode) = (stores.destination.as_ref(), plan.settings.destination.write_mode);
     let mut done = Vec::new();
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
-        if decision.dropped.contains(&manifest.shard) {
+        let settled = settle(store, mode, &decision, &manifest).await?;
+        if settled.vanished.is_empty() && settled.refused.is_empty() {
             continue;
         }
-        let mut vanished = Vec::new();
-        for file in &manifest.files {
-            let file = amended.get(&file.key).unwrap_or(file);
-            if !decision.abandoned.contains(&file.key) && !can_be_visible(stores.destination.as_ref(), file).await? {
-                vanished.push(file);
-            }
+        let mut objects = blobs.get_shard(&plan.shards[manifest.shard as usize].blob).await?;
+        for (file, why) in settled.refused {
+            let (first, last) = file.objects;
+            let from = objects.iter().skip(first as usize).take((last.saturating_sub(first) + 1) as usize);
+            let from: Vec<&str> = from.take(SOURCES_SHOWN_MAX).map(|planned| planned.object.key.as_str()).collect();
+            done.push(format!("{}: {why}; its rows come from {}", given_up(&file), from.join(", ")));
+            decision.abandoned.push(file.key);
         }
-        if vanished.is_empty() {
+        if settled.vanished.is_empty() {
             continue;
         }
         // A file is built again by reading its shard as it was read before, so it takes every object of the shard.
-        let mut objects = blobs.get_shard(&plan.shards[manifest.shard as usize].blob).await?;
         objects.retain(|planned| manifest.excluded.iter().all(|excluded| excluded.key != planned.object.key));
         let lost = lost(stores.source.as_ref(), &objects).await?;
         if lost.is_empty() {
             continue;
         }
-        for file in vanished {
-            done.push(format!("given up: {} ({})", file.key, counted(file.rows, "row")));
-            decision.abandoned.push(file.key.clone());
+        for file in settled.vanished {
+            done.push(given_up(&file));
+            decision.abandoned.push(file.key);
         }
         done.extend(lost.iter().map(|object| format!("gone: {object}")));
     }
@@ -62,20 +62,6 @@ pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>,
     sync.cursor.store().swap(&version, &next).await.map_err(|error| sync.failed(error))?;
     done.push("run the sync to publish the rest".to_owned());
     Ok(done)
-}
-
-/// Whether the file is visible, or its upload is there to be completed.
-async fn can_be_visible(store: &dyn Store, file: &StagedFile) -> Result<bool, RunError> {
-    match store.list_parts(&file.key, &file.upload).await {
-        Ok(_) => return Ok(true),
-        Err(error) if error.kind == ErrorKind::NoSuchUpload => {}
-        Err(error) => return Err(error.into()),
-    }
-    match store.head(&file.key).await {
-        Ok(head) => Ok(is_ours(file, &head)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The objects that are not there any more, or are another version by now.

@@ -1,20 +1,24 @@
 //! `s3sync state reset`: the ledger is forgotten, so that the next run reads everything. Published files stay, and epochs go on counting,
 //! so that no key and no blob of before is ever written again.
 
+use super::settle::{self, settle};
 use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Place, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
-use crate::model::plan::BlobKey;
+use crate::model::manifest::{CommittedHeader, FileKind};
+use crate::model::plan::{BlobKey, load_id};
 use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::open_log::OpenUpload;
+use crate::pipeline::publish::Published;
 use crate::pipeline::sweep::Garbage;
 use crate::pipeline::{attempts, claim};
-use crate::state::blobs::BlobError;
+use crate::state::blobs::{BlobError, Blobs};
 use crate::state::configmap::content;
 use crate::state::wire::Kind;
 use crate::state::{CursorStore, StateError};
-use crate::store::ErrorKind;
+use crate::store::{ErrorKind, Store};
 
 /// Resets one cursor.
 pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
@@ -34,24 +38,8 @@ pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
 
 /// The cursor without its ledger.
 async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
-    if cursor.phase == Phase::Committing {
-        let message = format!(
-            "{}: epoch {} is under way (phase {:?}): its files are becoming visible; finish it with `s3sync run`, or give it up with `s3sync state \
-             abandon`",
-            sync.loaded.id,
-            cursor.epoch + 1,
-            cursor.phase
-        );
-        return Err(RunError::new(RunErrorKind::Failed, message));
-    }
+    let (cursor, mut done) = leave_epoch(sync, stores, cursor).await?;
     let destination = stores.destination.as_ref();
-    let mut done = Vec::new();
-    let cursor = if cursor.phase == Phase::Running {
-        done.push(format!("epoch {}, of which nothing was visible yet, was given up", cursor.epoch + 1));
-        without_plan(sync, stores, cursor).await?
-    } else {
-        cursor
-    };
     // What is published stays listed, and what is to be removed stays so, as long as the blobs that say it are there.
     let blobs = super::blobs(sync, stores, &cursor);
     let mut kept = async |blob: Option<BlobKey>, kind: Kind, what: &str| -> Result<Option<BlobKey>, RunError> {
@@ -93,29 +81,87 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     Ok((next, done))
 }
 
-/// The cursor without the epoch that was planned under it. What its attempts left is removed by the next run, as that of a plan which a run
-/// gives up.
-async fn without_plan(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<Cursor, RunError> {
-    let epoch = cursor.epoch + 1;
-    let blobs = super::blobs(sync, stores, &cursor);
+/// The cursor without an epoch under way. Nothing is visible of one that is only planned; of one that is decided, what can become visible
+/// does, and is listed as published.
+async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
+    let (epoch, mut done) = (cursor.epoch + 1, Vec::new());
+    if cursor.phase == Phase::Idle {
+        return Ok((cursor, done));
+    }
+    let (store, blobs) = (stores.destination.as_ref(), super::blobs(sync, stores, &cursor));
     // In a cluster the key is the workers' alone, and the next of them reads what they left.
     let blobs = match &sync.cursor {
         Place::File(_) => blobs.with_key(sync.state_key()?),
         Place::ConfigMap { .. } => blobs,
     };
-    let plan = match &cursor.plan {
-        Some(key) if blobs.is_lost(key, Kind::Plan).await?.is_none() => Some(blobs.get_plan(key).await?),
-        _ => None,
-    };
-    let left = attempts::leavings(stores.destination.as_ref(), &blobs, epoch, plan.as_ref()).await?;
+    let mut next = Cursor { phase: Phase::Idle, plan: None, decision: None, ..cursor.clone() };
     let mut garbage: Garbage = match &cursor.garbage {
         Some(key) if blobs.is_lost(key, Kind::Garbage).await?.is_none() => blobs.get_one(key, Kind::Garbage).await?,
         _ => Garbage::default(),
     };
+    if let Some(key) = &cursor.decision {
+        next.epoch = epoch;
+        match decided(&blobs, store, key, &cursor).await {
+            Ok(published) => {
+                done = published.done;
+                garbage.uploads.extend(published.given_up);
+                next.manifest = Some(published.manifest);
+            }
+            // The state is what is reset: where it is torn, it cannot say what it made visible.
+            Err(error) if error.kind == RunErrorKind::CursorInvalid => done.push(format!(
+                "epoch {epoch} was decided, and what of it is visible cannot be told ({error}): compare the destination with `s3sync state export`"
+            )),
+            Err(error) => return Err(error),
+        }
+    }
+    let plan = match &cursor.plan {
+        Some(key) if blobs.is_lost(key, Kind::Plan).await?.is_none() => Some(blobs.get_plan(key).await?),
+        _ => None,
+    };
+    let left = attempts::leavings(store, &blobs, epoch, plan.as_ref(), Some(&[])).await?;
     garbage.uploads.extend(left.uploads);
-    garbage.blobs.extend(left.blobs);
-    let named = blobs.put_one(epoch, Kind::Garbage, &garbage).await?;
-    Ok(Cursor { phase: Phase::Idle, plan: None, decision: None, garbage: Some(named), ..cursor })
+    if cursor.decision.is_none() {
+        garbage.blobs.extend(left.blobs);
+        done.push(format!("epoch {epoch}, of which nothing was visible yet, was given up"));
+    }
+    next.garbage = Some(blobs.put_one(epoch, Kind::Garbage, &garbage).await?);
+    Ok((next, done))
+}
+
+/// What is visible of a decided epoch.
+struct Decided {
+    manifest: BlobKey,
+    given_up: Vec<OpenUpload>,
+    done: Vec<String>,
+}
+
+async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Cursor) -> Result<Decided, RunError> {
+    let decision = blobs.get_decision(key).await?;
+    let plan = blobs.get_plan(&decision.plan).await?;
+    let (mut files, mut given_up, mut done) = (Vec::new(), Vec::new(), Vec::new());
+    for shard in 0..decision.attempts.len() {
+        let manifest = blobs.get_decided(&decision, shard).await?;
+        let settled = settle(store, plan.settings.destination.write_mode, &decision, &manifest).await?;
+        for Published { file, etag } in settled.visible.into_iter().filter(|published| published.file.kind == FileKind::Data) {
+            done.push(format!("visible: {}", file.key));
+            files.push(file.committed(&plan, manifest.shard, etag));
+        }
+        for file in settled.vanished.into_iter().chain(settled.refused.into_iter().map(|(file, _)| file)) {
+            done.push(settle::given_up(&file));
+            given_up.push(OpenUpload { key: file.key, upload: file.upload });
+        }
+    }
+    let header = CommittedHeader {
+        version: 1,
+        epoch: plan.epoch,
+        run: plan.run.clone(),
+        load_id: load_id(&plan.run, plan.epoch),
+        recorded_at: plan.planned_at,
+        previous: cursor.manifest.clone(),
+        // With what was there before it, whatever the mode: the next Replace removes both.
+        replaces: false,
+    };
+    Ok(Decided { manifest: blobs.put_manifest(&header, &plan, &files).await?, given_up, done })
 }
 
 /// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says that it stood.

@@ -6,8 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::client::Body;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::Event as Watched;
+use kube::runtime::{reflector::store::Writer, watcher::Event as Watched};
 use serde_json::{Value, json};
 use tower_test::mock;
 

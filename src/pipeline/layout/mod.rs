@@ -52,6 +52,8 @@ pub struct LayoutContext {
     /// say; rows of none of them are counted and passed over. Every object that the recording attempt read must be pushed, up to the
     /// last one whose rows are wanted.
     pub cuts: Option<Vec<StagedFile>>,
+    /// See [`crate::store::Store::segment_bytes_max`].
+    pub segment_bytes_max: Option<usize>,
 }
 
 /// Why rows cannot be laid out.
@@ -103,13 +105,17 @@ pub enum LayoutError {
         /// The template.
         template: String,
     },
-    /// The template and the values give a key that S3 does not take.
-    #[error("the key {key} has {bytes} bytes, more than the 1024 that S3 allows; shorten the path or partition by something shorter")]
-    KeyTooLong {
-        /// The key.
-        key: String,
-        /// Its bytes.
-        bytes: usize,
+    /// The template gives a key that the store does not take.
+    #[error("destination.path: {reason}")]
+    KeyOfPath {
+        /// What is wrong with the key.
+        reason: String,
+    },
+    /// A value, or an object's name, makes a key that the store does not take.
+    #[error("{reason}; partition by something shorter, or mend the object")]
+    KeyOfData {
+        /// What is wrong with the key.
+        reason: String,
     },
     /// Rows without any column.
     #[error("table {table} has no column left for its files; drop fewer columns, or leave the table out")]
@@ -150,9 +156,6 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
-    /// "Amazon S3 object key names": UTF-8 bytes.
-    pub const KEY_BYTES_MAX: usize = 1024;
-
     /// What it means for the run.
     pub fn kind(&self) -> RunErrorKind {
         match self {
@@ -162,11 +165,42 @@ impl LayoutError {
             | LayoutError::NoColumn { .. }
             | LayoutError::Partition { .. }
             | LayoutError::TooManyPartitions { .. }
-            | LayoutError::KeyTooLong { .. }
+            | LayoutError::KeyOfPath { .. }
             | LayoutError::Encode(EncodeError::Type { .. }) => RunErrorKind::InvalidSpec,
-            LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => RunErrorKind::BadData,
+            LayoutError::KeyOfData { .. } | LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => {
+                RunErrorKind::BadData
+            }
             LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
             _ => RunErrorKind::Failed,
+        }
+    }
+}
+
+/// The longest key of S3, in bytes of UTF-8 ("Amazon S3 object key names").
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Characters of a key, or of a segment, that a message shows.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Whether the store takes a key, as far as can be told before an upload is completed there: some servers say it only then, when it is decided
+/// that the file becomes visible.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub fn check_key(key: &str, segment_bytes_max: Option<usize>) -> Result<(), String> {
+    let shown = |text: &str| match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    };
+    if key.len() > KEY_BYTES_MAX {
+        return Err(format!("the key {} has {} bytes, more than the {KEY_BYTES_MAX} that S3 allows", shown(key), key.len()));
+    }
+    let long = segment_bytes_max.and_then(|max| key.split('/').find(|segment| segment.len() > max).map(|segment| (segment, max)));
+    match long {
+        None => Ok(()),
+        Some((segment, max)) => {
+            let what = "the destination keeps objects as files, whose names have at most";
+            Err(format!("the segment {} of a key has {} bytes, and {what} {max}", shown(segment), segment.len()))
         }
     }
 }
@@ -188,6 +222,7 @@ struct Shared {
     per_source: bool,
     load_id: String,
     extension: String,
+    segment_bytes_max: Option<usize>,
     cuts: Option<BTreeMap<(u32, String), Vec<StagedFile>>>,
     /// Files ended so far.
     ended: Cell<usize>,
@@ -224,6 +259,7 @@ impl<S: FileSink> Layout<S> {
             per_source: destination.template.per_source(),
             load_id: load_id(&context.plan.run, context.plan.epoch),
             extension: extension(destination.format, destination.compression),
+            segment_bytes_max: context.segment_bytes_max,
             cuts: context.cuts.map(by_series),
             ended: Cell::new(0),
             pool: context.pool,

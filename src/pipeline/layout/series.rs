@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use super::sink::{FileEnd, FileSink, NewFile};
-use super::{LayoutError, Shared};
+use super::{LayoutError, Shared, check_key};
 use crate::codec::GroupRows;
 use crate::codec::encode::{EncodeOptions, FileEncoder, batch_bytes};
 use crate::model::identity::{FileIdentity, FilePurpose};
@@ -202,8 +202,10 @@ impl Series<'_> {
             source_key,
             partition: self.partition,
         });
-        if key.len() > LayoutError::KEY_BYTES_MAX {
-            return Err(LayoutError::KeyTooLong { bytes: key.len(), key });
+        if let Err(reason) = check_key(&key, shared.segment_bytes_max) {
+            // What the rows or the names of objects put into a key is theirs to mend; the rest is the path's.
+            let from_data = !self.partition.is_empty() || shared.per_source;
+            return Err(if from_data { LayoutError::KeyOfData { reason } } else { LayoutError::KeyOfPath { reason } });
         }
         Ok(self.new_file(key, identity.id()))
     }

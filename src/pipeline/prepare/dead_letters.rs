@@ -9,7 +9,8 @@ use super::Shard;
 use crate::codec::BadRecord;
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::PlannedObject;
-use crate::pipeline::error::RunError;
+use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::layout::check_key;
 use crate::pipeline::open_log::OpenLog;
 
 /// Bytes of one dead letter file: a one-part upload, and the most that is held in memory for it.
@@ -86,11 +87,14 @@ impl<'a> DeadLetters<'a> {
         let id = format!("{}-{}-dead-{number}", plan.seed, self.shard.number);
         let rows = std::mem::take(&mut self.rows);
         let lines = Bytes::from(std::mem::take(&mut self.lines));
+        check_key(&key, store.segment_bytes_max())
+            .map_err(|error| RunError::new(RunErrorKind::InvalidSpec, format!("{}: errors.deadLetterPath: {error}", plan.settings.id)))?;
         if self.wanted.is_some_and(|wanted| !wanted.iter().any(|file| file.key == key)) {
             return Ok(());
         }
+        self.open_log.announce(&key).await?;
         let upload = store.create_upload(&key, &id, &plan.settings.destination.object).await?;
-        self.open_log.record(&key, &upload).await?;
+        self.open_log.began(&key, &upload);
         let size = lines.len() as u64;
         let part = store.upload_part(&key, &upload, 1, vec![lines]).await?;
         let etag = store.staged_etag(&key, &upload).await?.map(|etag| etag.as_str().to_owned());

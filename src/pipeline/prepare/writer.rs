@@ -63,6 +63,7 @@ impl Writer {
             scratch: context.scratch.join(format!("{}-{}-{attempt}", plan.epoch, shard.number)),
             pool: context.pool.clone(),
             cuts,
+            segment_bytes_max: context.destination.segment_bytes_max(),
         };
 
         let objects = Arc::clone(&shard.objects);
@@ -103,7 +104,7 @@ impl Writer {
             }
             (Err((error, near)), _) => {
                 let what = match &error {
-                    LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => {
+                    LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) | LayoutError::KeyOfData { .. } => {
                         format!("{}: {}: {error}", self.sync, near.unwrap_or_default())
                     }
                     _ => format!("{}: {error}", self.sync),

@@ -103,7 +103,7 @@ impl Lead<'_> {
     pub(super) async fn drop_plan(&mut self) -> Result<(), RunError> {
         let epoch = self.cursor.epoch + 1;
         let (_, plan) = self.plan_under_way().await?;
-        let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch, Some(&plan)).await?;
+        let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch, Some(&plan), Some(&[])).await?;
         let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, ..Garbage::default() };
         let mut next = self.cursor.clone();
         next.garbage = Some(self.blobs.put_one(epoch, Kind::Garbage, &garbage).await?);

@@ -11,6 +11,7 @@ use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::attempts;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::open_log::OpenUpload;
 use crate::pipeline::own::{OwnKeys, check_attempt};
 use crate::pipeline::progress::Step;
 use crate::pipeline::publish::{Published, publish_shard};
@@ -24,6 +25,10 @@ use crate::state::wire::Kind;
 #[derive(Default)]
 struct Epoch {
     files: Vec<CommittedFile>,
+    /// Attempts that were decided on.
+    attempts: Vec<BlobKey>,
+    /// Uploads of theirs that are not published: of slices that were dropped, of files that were given up.
+    given_up: Vec<OpenUpload>,
     uploads: BTreeSet<String>,
     excluded: BTreeMap<String, Excluded>,
     tables: BTreeMap<u32, (TableUpdate, TableSummary)>,
@@ -42,7 +47,7 @@ impl Lead<'_> {
         let mut decision = self.blobs.get_decision(&key).await?;
         let plan = Arc::new(self.blobs.get_plan(&decision.plan).await?);
         self.context.progress.enter(Step::Publish);
-        let mut epoch = Epoch::default();
+        let mut epoch = Epoch { attempts: decision.attempts.clone(), ..Epoch::default() };
         let own = OwnKeys::of(&plan.settings);
         for number in 0..decision.attempts.len() {
             let manifest = self.blobs.get_decided(&decision, number).await?;
@@ -146,14 +151,15 @@ impl Lead<'_> {
                 next = header.previous.filter(|_| !header.replaces);
             }
         }
-        let left = attempts::leavings(store, &self.blobs, plan.epoch, Some(plan)).await?;
+        let left = attempts::leavings(store, &self.blobs, plan.epoch, Some(plan), Some(&epoch.attempts)).await?;
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
+        garbage.uploads.extend_from_slice(&epoch.given_up);
         if plan.epoch > 2 {
             // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
-            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, Some(plan)).await?;
+            let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, Some(plan), None).await?;
             garbage.uploads.extend(old.uploads);
             let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(Kind::Manifest);
-            garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).collect();
+            garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).chain(old.logs).collect();
         }
         Ok(garbage)
     }
@@ -172,6 +178,10 @@ impl Lead<'_> {
             match object.reason {
                 Exclusion::Quarantined => {
                     tracing::warn!(key = object.key, reason = object.message, "quarantined: left out until its etag changes");
+                    self.summary.quarantine(object);
+                }
+                Exclusion::Archived => {
+                    tracing::warn!(key = object.key, "archived: left out until it is restored");
                     self.summary.quarantine(object);
                 }
                 Exclusion::Changed => self.note_changed(&object)?,
@@ -196,6 +206,9 @@ impl Epoch {
             }
             summary.objects += totals.objects;
         }
+        let visible: BTreeSet<&str> = published.iter().map(|published| published.file.upload.as_str()).collect();
+        let given_up = manifest.files.into_iter().filter(|file| !visible.contains(file.upload.as_str()));
+        self.given_up.extend(given_up.map(|file| OpenUpload { key: file.key, upload: file.upload }));
         self.excluded.extend(manifest.excluded.into_iter().map(|object| (object.key.clone(), object)));
         for Published { file, etag } in published {
             if file.kind == FileKind::Data {
@@ -207,20 +220,11 @@ impl Epoch {
                 summary.bytes += file.size;
                 summary.files += 1;
             }
-            self.uploads.insert(file.upload);
+            self.uploads.insert(file.upload.clone());
             if file.kind == FileKind::DeadLetter {
                 continue;
             }
-            self.files.push(CommittedFile {
-                table: plan.tables[file.table as usize].name.clone(),
-                key: file.key,
-                id: file.id,
-                etag,
-                bytes: file.size,
-                rows: file.rows,
-                shard: manifest.shard,
-                objects: file.objects,
-            });
+            self.files.push(file.committed(plan, manifest.shard, etag));
         }
     }
 }

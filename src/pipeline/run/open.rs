@@ -88,7 +88,12 @@ async fn know_server(context: &Context, cursor: Cursor, version: Version) -> Res
         failed.message = format!("{id}: the destination cannot be written: {}", failed.message);
         failed
     })?;
-    let Some(lacks) = found else { return Ok((cursor, version)) };
+    let Some(mut lacks) = found else { return Ok((cursor, version)) };
+    if !lacks.is_empty() {
+        // Another process may have been at it at the same time: what is found twice is the server's.
+        let again = store.find_out(&prefix, &context.settings.destination.object).await?.unwrap_or_default();
+        lacks.retain(|lack| again.contains(lack));
+    }
     if lacks.contains(&Lack::Metadata) {
         let message = format!(
             "{id}: the server of {} does not give the metadata of an object back (x-amz-meta-s3sync-id), by which a published file is known \

@@ -101,7 +101,7 @@ proptest! {
                 out.extend(epoch.changed.iter().map(|key| excluded(key, Exclusion::Changed)));
                 for entry in &entries {
                     let entry = match out.get(&entry.object.key).map(|out| out.reason) {
-                        Some(Exclusion::Changed) => continue,
+                        Some(Exclusion::Changed | Exclusion::Archived) => continue,
                         Some(Exclusion::Quarantined) => Entry { outcome: Outcome::quarantined("no footer"), ..entry.clone() },
                         None => entry.clone(),
                     };

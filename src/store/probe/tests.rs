@@ -59,7 +59,7 @@ async fn a_probe_that_was_killed_leaves_nothing_behind_the_next() {
 /// What is worked around is the contract again; what a listing shows wrongly nobody relies on, and a server without metadata is refused.
 #[tokio::test]
 async fn an_adapted_store_keeps_the_contract_whatever_its_server_lacks() {
-    let expected = Expected { conditional_writes: true, metadata: true, staged_etags: false };
+    let expected = Expected { conditional_writes: true, metadata: true, staged_etags: false, strict_uploads: true };
     for lack in Lack::ALL {
         if matches!(lack, Lack::ListingEtag | Lack::ListingOrder | Lack::Metadata) {
             continue;

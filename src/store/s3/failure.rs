@@ -68,6 +68,11 @@ impl Failure {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let mut failure = match error {
+            _ if let Some(what) = foreign(error) => {
+                let server = error.raw_response().and_then(|raw| raw.headers().get("server")).unwrap_or("the server");
+                let message = format!("{server} answers otherwise than S3 ({what}): use another server, or another version of it");
+                failure(ErrorKind::Unsupported, message)
+            }
             SdkError::ServiceError(service) => {
                 let (raw, error) = (service.raw(), service.err());
                 let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
@@ -93,6 +98,15 @@ impl Failure {
     pub(super) fn of_body(error: impl Error + 'static) -> Self {
         Self { cause: Some(Cause::of(&error)), ..unavailable("the body broke off") }
     }
+}
+
+/// What the SDK says of a document that is whole and is not the one that S3 gives: its root has another name. Its error is not public beyond
+/// its words, `…invalid XML root: expected X but got …`.
+fn foreign(error: &(dyn Error + 'static)) -> Option<String> {
+    let said = chain(error).map(ToString::to_string).find(|said| said.contains("invalid XML root"))?;
+    let (_, expected) = said.split_once("expected ")?;
+    let name: String = expected.chars().take_while(char::is_ascii_alphanumeric).collect();
+    Some(format!("expected {name}, got a document of another name"))
 }
 
 fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
@@ -196,6 +210,9 @@ impl Answer<'_> {
             ),
             // By the next try the client has learned the server's time from this answer.
             (_, "RequestTimeTooSkewed") => unavailable("this machine's clock is wrong"),
+            (_, "InvalidObjectState") => {
+                failure(ErrorKind::Archived, "the object is archived (GLACIER, DEEP_ARCHIVE or an archive tier): restore it first")
+            }
             (_, "NotImplemented") | (501, _) => {
                 failure(ErrorKind::Unsupported, format!("the server does not implement this: {}", self.words()))
             }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector as TcpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, Sleep};
@@ -110,7 +111,7 @@ impl fmt::Debug for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request = match request.try_into_http1x() {
+        let mut request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
@@ -118,6 +119,10 @@ impl HttpConnector for Connector {
         let upload = request.body().content_length().unwrap_or_default() / upload_bytes_per_second.max(1);
         let wait = response.saturating_add(Duration::from_secs(upload));
         let is_read = reads_object(&request);
+        let captured = capture_connection(&mut request);
+        if let Some(asks) = request.extensions().get::<CaptureSmithyConnection>() {
+            asks.set_connection_retriever(move || metadata(&captured));
+        }
         let answer = self.client.request(request);
         let clock = self.clock.clone();
         HttpConnectorFuture::new(async move {
@@ -131,6 +136,18 @@ impl HttpConnector for Connector {
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
+}
+
+/// What the SDK marks a connection by: one whose answer was an error of the server, or broke, is closed and not used again.
+fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
+    let is_proxied = captured.connection_metadata().as_ref()?.is_proxied();
+    let captured = captured.clone();
+    let poison = move || {
+        if let Some(connection) = captured.connection_metadata().as_ref() {
+            connection.poison();
+        }
+    };
+    Some(ConnectionMetadata::builder().proxied(is_proxied).poison_fn(poison).build())
 }
 
 fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {

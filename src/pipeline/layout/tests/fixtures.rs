@@ -126,8 +126,14 @@ pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
 /// Lays everything out on so many threads.
 pub fn lay_out(plan: &Arc<Plan>, inputs: &[Input], threads: usize, cuts: Option<Vec<StagedFile>>) -> Result<Vec<Made>, LayoutError> {
     let scratch = tempfile::tempdir().unwrap();
-    let context =
-        LayoutContext { plan: Arc::clone(plan), shard: 3, scratch: scratch.path().to_owned(), pool: CpuPool::new(threads).unwrap(), cuts };
+    let context = LayoutContext {
+        plan: Arc::clone(plan),
+        shard: 3,
+        scratch: scratch.path().to_owned(),
+        pool: CpuPool::new(threads).unwrap(),
+        cuts,
+        segment_bytes_max: Some(255),
+    };
     let mut layout = Layout::new(context, Kept::default());
     for input in inputs {
         layout.push(input.index, &input.object, input.first_row, &input.batch, input.stored.as_ref())?;

@@ -1,8 +1,9 @@
 //! With hive partitions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
@@ -248,5 +249,25 @@ proptest! {
         let again = lay_out(&plan, &inputs, threads, Some(all)).unwrap();
         let rows_of = |made: &[Made]| made.iter().map(|made| (made.file.key.clone(), read(made))).collect::<BTreeMap<_, _>>();
         prop_assert_eq!(rows_of(&again), rows_of(&made));
+    }
+}
+
+/// A value that makes a key which the store refuses is bad data, and nothing of the epoch is decided yet.
+#[test]
+fn a_value_that_makes_too_long_a_name_is_bad_data() {
+    let long = |characters: usize| {
+        let countries: ArrayRef = Arc::new(StringArray::from(vec!["日".repeat(characters)]));
+        let row = rows(0, 1, 1);
+        let columns = row.columns().iter().cloned().enumerate();
+        let columns = columns.map(|(at, column)| if at == 2 { Arc::clone(&countries) } else { column }).collect();
+        let batch = RecordBatch::try_new(table_schema().arrow(), columns).unwrap();
+        lay_out(&plan(by_country), &[input(0, object("a/1", 0), batch)], 1, None)
+    };
+    // `country=` and 82 characters of three bytes are 254.
+    assert_eq!(long(82).unwrap().len(), 1);
+    for (characters, what) in [(83, "has 257 bytes"), (400, "more than the 1024 that S3 allows")] {
+        let error = long(characters).unwrap_err();
+        assert_eq!(error.kind(), crate::pipeline::error::RunErrorKind::BadData);
+        assert!(error.to_string().contains(what) && error.to_string().ends_with("mend the object"), "{error}");
     }
 }

@@ -1,0 +1,123 @@
+//! A decided epoch as it stands at the destination: what can become visible becomes so, and the rest is told by name.
+
+use std::collections::BTreeMap;
+
+use crate::command::render::counted;
+use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
+use crate::model::settings::WriteMode;
+use crate::pipeline::error::RunError;
+use crate::pipeline::publish::{Completed, Published, complete};
+use crate::store::{ErrorKind, Store, StoreError};
+
+/// What became of the files of one attempt.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Visible by now.
+    pub visible: Vec<Published>,
+    /// Their uploads are gone.
+    pub vanished: Vec<StagedFile>,
+    /// The server does not take them, and why.
+    pub refused: Vec<(StagedFile, String)>,
+}
+
+/// Completes what the decision names of this attempt. A server that does not answer, or denies, ends it: then nothing is given up.
+pub(super) async fn settle(
+    store: &dyn Store,
+    mode: WriteMode,
+    decision: &Decision,
+    manifest: &AttemptManifest,
+) -> Result<Settled, RunError> {
+    let mut settled = Settled::default();
+    if decision.dropped.contains(&manifest.shard) {
+        return Ok(settled);
+    }
+    let amended: BTreeMap<&str, &StagedFile> = decision.amended.iter().map(|file| (file.key.as_str(), file)).collect();
+    for file in manifest.files.iter().filter(|file| !decision.abandoned.contains(&file.key)) {
+        let file = (*amended.get(file.key.as_str()).unwrap_or(&file)).clone();
+        match complete(store, file.clone(), mode == WriteMode::Append).await {
+            Ok(Completed::Visible(published)) => settled.visible.push(published),
+            Ok(Completed::Vanished(file)) => settled.vanished.push(file),
+            Err(error) => {
+                let why = error.source.as_ref().and_then(|source| source.downcast_ref::<StoreError>());
+                match why {
+                    Some(why) if !matches!(why.kind, ErrorKind::Denied | ErrorKind::Unavailable | ErrorKind::NoSuchBucket) => {
+                        settled.refused.push((file, why.message.clone()));
+                    }
+                    _ => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(settled)
+}
+
+/// A file that is given up, for people.
+pub(super) fn given_up(file: &StagedFile) -> String {
+    format!("given up: {} ({})", file.key, counted(file.rows, "row"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::manifest::FileKind;
+    use crate::model::server::Lack;
+    use crate::model::settings::ObjectAttributes;
+    use crate::store::memory::{Behaviour, ManualClock, MemoryStore};
+
+    async fn staged(store: &MemoryStore, key: &str) -> StagedFile {
+        let upload = store.create_upload(key, key, &ObjectAttributes::default()).await.unwrap();
+        let part = store.upload_part(key, &upload, 1, vec![Bytes::from_static(b"rows")]).await.unwrap();
+        let (kind, partition, parts, id) = (FileKind::Data, String::new(), vec![part], key.to_owned());
+        StagedFile {
+            key: key.into(),
+            table: 0,
+            kind,
+            partition,
+            upload,
+            parts,
+            id,
+            etag: None,
+            size: 4,
+            first_row: 0,
+            rows: 1,
+            objects: (0, 0),
+        }
+    }
+
+    fn decision() -> Decision {
+        let plan = crate::model::plan::BlobKey("plan".into());
+        let (attempts, digests, amended) = (Vec::new(), Vec::new(), Vec::new());
+        Decision { version: Decision::VERSION, epoch: 1, plan, attempts, digests, amended, dropped: Vec::new(), abandoned: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_refuses_at_completion_is_told_from_what_is_visible_and_what_is_gone() {
+        let behaviour = Behaviour { lacks: [Lack::LongSegments].into(), ..Behaviour::default() };
+        let store = MemoryStore::with("lake", behaviour, Arc::new(ManualClock::default()));
+        let (good, long, gone) = (staged(&store, "good").await, staged(&store, &"x".repeat(300)).await, staged(&store, "gone").await);
+        store.abort_upload(&gone.key, &gone.upload).await.unwrap();
+        let manifest = AttemptManifest {
+            version: AttemptManifest::VERSION,
+            shard: 0,
+            plan: 0,
+            attempt: "0a".into(),
+            sliced: None,
+            files: vec![long.clone(), good, gone.clone()],
+            tables: Vec::new(),
+            excluded: Vec::new(),
+            bad_records: 0,
+            surprises: Vec::new(),
+            prepared_at: store.server_time(),
+        };
+        for _ in 0..2 {
+            let settled = settle(&store, WriteMode::Append, &decision(), &manifest).await.unwrap();
+            assert_eq!(settled.visible.iter().map(|published| published.file.key.as_str()).collect::<Vec<_>>(), ["good"]);
+            assert_eq!((settled.refused, settled.vanished), (vec![(long.clone(), "the name is too long".to_owned())], vec![gone.clone()]));
+        }
+        assert_eq!(store.keys(), ["good"]);
+    }
+}
