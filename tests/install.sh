@@ -30,6 +30,14 @@ install_minio() {
   echo "$stamp" >"$root/bin/minio.stamp"
 }
 
+# Other S3 servers, pinned by tests/servers/go.sum.
+install_servers() {
+  local stamp; stamp=$(cat tests/servers/go.mod tests/servers/go.sum tests/servers/gofakes3/main.go | sha256sum | cut -c1-16)
+  [ -x "$root/bin/versitygw" ] && [ "$(cat "$root/bin/servers.stamp" 2>/dev/null)" = "$stamp" ] && return
+  (cd tests/servers && CGO_ENABLED=0 go build -mod=readonly -ldflags='-s -w' -o "$root/bin/" github.com/versity/versitygw/cmd/versitygw ./gofakes3) || return 1
+  echo "$stamp" >"$root/bin/servers.stamp"
+}
+
 # A virtual environment of Python: its folder under $root, and requirements whose files lie side by side.
 install_venv() {
   local folder=$root/$1 requirements=$2 stamp

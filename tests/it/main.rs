@@ -20,6 +20,7 @@ mod parquet;
 mod publish;
 mod quickstart;
 mod requests;
+mod servers;
 mod state;
 mod supply;
 mod support;

@@ -7,5 +7,6 @@ mod minio;
 mod misbehaving;
 mod requests;
 mod server;
+mod servers;
 mod support;
 mod tls;

@@ -11,8 +11,13 @@ use s3sync::model::settings::ObjectAttributes;
 use s3sync::store::contract::{self, Expected};
 use s3sync::store::{Condition, ErrorKind, Side, Store, StoreError, connect};
 
-fn required(name: &str) -> String {
+pub fn required(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/run, which starts MinIO"))
+}
+
+/// The server at an address, with the keys that all of them have.
+pub fn connection_to(endpoint: &str) -> Connection {
+    Connection { endpoint: Endpoint::Url(endpoint.to_owned()), ..root() }
 }
 
 fn connection(access_key_id: String, secret_access_key: String) -> Connection {
@@ -35,11 +40,16 @@ fn root() -> Connection {
 
 /// A client of the SDK's own, for what a store does not do.
 fn admin() -> aws_sdk_s3::Client {
+    admin_of(&required("S3SYNC_TEST_ENDPOINT"))
+}
+
+/// The same for another server.
+pub fn admin_of(endpoint: &str) -> aws_sdk_s3::Client {
     let keys = Keys::new(required("S3SYNC_TEST_ACCESS_KEY"), required("S3SYNC_TEST_SECRET_KEY"), None, None, "test");
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .endpoint_url(required("S3SYNC_TEST_ENDPOINT"))
+        .endpoint_url(endpoint)
         .credentials_provider(keys)
         .force_path_style(true)
         .http_client(aws_smithy_http_client::Builder::new().build_http());

@@ -12,8 +12,8 @@ use super::{Outcome, Running, call};
 enum Place {
     /// `file:` endpoints: buckets are directories.
     Directory,
-    /// The MinIO of `tests/run`, with bucket names of the test's own.
-    Minio { raw: String, lake: String },
+    /// A server that `tests/run` started, the MinIO mostly, with bucket names of the test's own.
+    Server { raw: String, lake: String, endpoint: String },
 }
 
 /// One test's own place.
@@ -34,13 +34,32 @@ impl Site {
 
     /// Buckets on MinIO.
     pub fn minio() -> Site {
+        Site::server("S3SYNC_TEST_ENDPOINT")
+    }
+
+    /// Buckets on the server whose address is in this variable.
+    pub fn server(variable: &str) -> Site {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let own = format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let place = Place::Minio { raw: format!("raw-{own}"), lake: format!("lake-{own}") };
+        let place = Place::Server { raw: format!("raw-{own}"), lake: format!("lake-{own}"), endpoint: required(variable) };
         let site = Site { dir: TempDir::new().expect("a temporary directory"), place };
-        call("make_bucket", json!({"bucket": site.raw()}));
-        call("make_bucket", json!({"bucket": site.lake()}));
+        site.ask("make_bucket", json!({"bucket": site.raw()}));
+        site.ask("make_bucket", json!({"bucket": site.lake()}));
         site
+    }
+
+    /// The server's address; empty for directories.
+    pub fn endpoint(&self) -> &str {
+        match &self.place {
+            Place::Directory => "",
+            Place::Server { endpoint, .. } => endpoint,
+        }
+    }
+
+    /// Calls a function of `tests/oracle.py` about this site's server.
+    #[track_caller]
+    pub fn ask(&self, name: &str, arguments: Value) -> Value {
+        call(name, merge(json!({"endpoint": self.endpoint()}), arguments))
     }
 
     /// A path below the test's temporary directory, which is also where the manifest is.
@@ -52,7 +71,7 @@ impl Site {
     pub fn raw(&self) -> &str {
         match &self.place {
             Place::Directory => "raw",
-            Place::Minio { raw, .. } => raw,
+            Place::Server { raw, .. } => raw,
         }
     }
 
@@ -60,7 +79,7 @@ impl Site {
     pub fn lake(&self) -> &str {
         match &self.place {
             Place::Directory => "lake",
-            Place::Minio { lake, .. } => lake,
+            Place::Server { lake, .. } => lake,
         }
     }
 
@@ -73,11 +92,11 @@ impl Site {
     pub fn put_in(&self, bucket: &str, key: &str, body: impl AsRef<[u8]>) {
         let file = match self.place {
             Place::Directory => self.path("data").join(bucket).join(key),
-            Place::Minio { .. } => self.path("upload").join(key),
+            Place::Server { .. } => self.path("upload").join(key),
         };
         write(&file, body.as_ref());
-        if let Place::Minio { .. } = self.place {
-            call("put", json!({"bucket": bucket, "key": key, "file": file}));
+        if let Place::Server { .. } = self.place {
+            self.ask("put", json!({"bucket": bucket, "key": key, "file": file}));
             std::fs::remove_file(file).expect("just written");
         }
     }
@@ -86,7 +105,7 @@ impl Site {
     pub fn remove(&self, key: &str) {
         match self.place {
             Place::Directory => std::fs::remove_file(self.path("data/raw").join(key)).expect("it is there"),
-            Place::Minio { .. } => drop(call("delete", json!({"bucket": self.raw(), "key": key}))),
+            Place::Server { .. } => drop(self.ask("delete", json!({"bucket": self.raw(), "key": key}))),
         }
     }
 
@@ -94,11 +113,11 @@ impl Site {
     pub fn output(&self) -> PathBuf {
         match self.place {
             Place::Directory => self.path("data/lake"),
-            Place::Minio { .. } => {
+            Place::Server { .. } => {
                 let copy = self.path("download");
                 let _ = std::fs::remove_dir_all(&copy);
                 std::fs::create_dir_all(&copy).expect("writable");
-                call("download", json!({"bucket": self.lake(), "dir": copy}));
+                self.ask("download", json!({"bucket": self.lake(), "dir": copy}));
                 copy
             }
         }
@@ -129,9 +148,9 @@ impl Site {
 
     /// A manifest document: `spec` with the site's buckets, endpoints and credentials where it names none.
     pub fn sync(&self, name: &str, spec: Value) -> Value {
-        let (endpoint, secret) = match self.place {
+        let (endpoint, secret) = match &self.place {
             Place::Directory => ("file:./data".to_owned(), Value::Null),
-            Place::Minio { .. } => (required("S3SYNC_TEST_ENDPOINT"), json!({"name": "minio"})),
+            Place::Server { endpoint, .. } => (endpoint.clone(), json!({"name": "minio"})),
         };
         let end = |bucket: &str, given: &Value| {
             let mut end = json!({"endpoint": endpoint, "secretRef": secret});
@@ -147,7 +166,7 @@ impl Site {
     /// Writes the manifest `sync.yaml`: these documents, and the Secret of the site.
     pub fn manifest(&self, documents: &[Value]) {
         let mut text = String::new();
-        if let Place::Minio { .. } = self.place {
+        if let Place::Server { .. } = self.place {
             text.push_str("apiVersion: v1\nkind: Secret\nmetadata: {name: minio}\n");
             text.push_str("stringData: {AWS_ACCESS_KEY_ID: \"${TEST_KEY}\", AWS_SECRET_ACCESS_KEY: \"${TEST_SECRET}\"}\n");
         }
@@ -172,7 +191,7 @@ impl Site {
     pub fn start_with(&self, verb: &[&str], more: &[&str], env: &[(&str, &str)]) -> Running {
         let (key, secret) = match self.place {
             Place::Directory => Default::default(),
-            Place::Minio { .. } => (required("S3SYNC_TEST_ACCESS_KEY"), required("S3SYNC_TEST_SECRET_KEY")),
+            Place::Server { .. } => (required("S3SYNC_TEST_ACCESS_KEY"), required("S3SYNC_TEST_SECRET_KEY")),
         };
         let mut all = vec![("TEST_KEY", key.as_str()), ("TEST_SECRET", secret.as_str())];
         all.extend(env);
