@@ -116,7 +116,7 @@ pub fn quarantined_lines(keys: &[QuarantinedKey], objects: u64) -> Vec<String> {
 }
 
 /// The object and what is wrong with it. Most reasons begin with the key, to tell the byte or the line of it.
-fn blamed(key: &str, reason: &str) -> String {
+pub fn blamed(key: &str, reason: &str) -> String {
     if reason.starts_with(key) { reason.to_owned() } else { format!("{key}: {reason}") }
 }
 

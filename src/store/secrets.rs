@@ -27,9 +27,9 @@ pub fn add_id(id: &str) {
     }
 }
 
-/// What the environment may give to the SDK and to proxies, and the SDK to a service that it asks for credentials.
+/// What the environment may give to a worker, to the SDK and to proxies, and the SDK to a service that it asks for credentials.
 pub fn add_environment(env: &dyn Fn(&str) -> Option<String>) {
-    for name in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"] {
+    for name in ["S3SYNC_STATE_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"] {
         env(name).iter().for_each(|value| add(value));
     }
     env("AWS_ACCESS_KEY_ID").iter().for_each(|id| add_id(id));

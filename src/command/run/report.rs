@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::command::look::{QuarantinedKey, quarantined_lines};
+use crate::command::look::{QuarantinedKey, blamed, quarantined_lines};
 use crate::command::places::Places;
 use crate::command::render::{self, Align, bytes, count, counted, printable};
+use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::passed_over::PassedOver;
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
@@ -148,12 +149,15 @@ impl SyncReport {
     }
 }
 
-/// A line for each object that was left out and is named, and one for the rest.
+/// A line for each object that was left out and is named, and one for the rest. An archived one is tried again by each run.
 fn quarantined(summary: &RunSummary) -> Vec<String> {
-    let named = summary.quarantined_objects.iter();
-    let keys: Vec<QuarantinedKey> =
-        named.map(|object| QuarantinedKey { key: object.key.clone(), reason: object.message.clone() }).collect();
-    quarantined_lines(&keys, summary.quarantined)
+    let (archived, bad): (Vec<_>, Vec<_>) = summary.quarantined_objects.iter().partition(|object| object.reason == Exclusion::Archived);
+    let key = |object: &Excluded| QuarantinedKey { key: object.key.clone(), reason: object.message.clone() };
+    let keys: Vec<QuarantinedKey> = bad.into_iter().map(key).collect();
+    let restored = |object: &Excluded| format!("left out until it is restored: {}", blamed(&object.key, &object.message));
+    let mut lines: Vec<String> = archived.iter().map(|object| restored(object)).collect();
+    lines.extend(quarantined_lines(&keys, summary.quarantined.saturating_sub(archived.len() as u64)));
+    lines
 }
 
 impl Report {
@@ -199,7 +203,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::manifest::{Excluded, Exclusion};
     use crate::model::passed_over::Reason;
     use crate::pipeline::error::RunErrorKind;
     use crate::pipeline::planner::Remarks;
@@ -223,13 +226,13 @@ mod tests {
             ]
             .into(),
             epochs: 1,
-            quarantined: 3,
-            quarantined_objects: vec![Excluded {
-                key: "orders/b\u{7}.csv".into(),
-                etag: "x".into(),
-                reason: Exclusion::Quarantined,
-                message: "line 4: the quote never closes".into(),
-            }],
+            quarantined: 4,
+            quarantined_objects: [
+                ("orders/b\u{7}.csv", Exclusion::Quarantined, "line 4: the quote never closes"),
+                ("orders/old.csv", Exclusion::Archived, "orders/old.csv: it is archived"),
+            ]
+            .map(|(key, reason, message)| Excluded { key: key.into(), etag: "x".into(), reason, message: message.into() })
+            .into(),
             bad_records: 2,
             remarks: remarks(),
         };
@@ -254,6 +257,7 @@ data/orders  orders        3  12,345  1.21 MiB      4
 data/orders: 12,352 rows of 4 objects in 5 files
   look in s3://lake/orders/
   2 bad records set aside in s3://lake/rejects/
+  left out until it is restored: orders/old.csv: it is archived
   quarantined until it changes: orders/b\\u{7}.csv: line 4: the quote never closes
   quarantined until they change: 2 objects more
   the layout changed
@@ -296,7 +300,7 @@ data/orders: failed: BadData
                     {"name": "items", "objects": 1, "rows": 7, "bytes": 900, "files": 1},
                     {"name": "orders", "objects": 3, "rows": 12_345, "bytes": 1_268_776, "files": 4},
                 ],
-                "quarantined": 3, "badRecords": 2, "passedOver": {"unknownExtension": 2}, "remarks": ["the layout changed"],
+                "quarantined": 4, "badRecords": 2, "passedOver": {"unknownExtension": 2}, "remarks": ["the layout changed"],
             },
             {
                 "namespace": "data", "name": "still", "result": "Succeeded", "reason": "Succeeded",
