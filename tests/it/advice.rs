@@ -337,9 +337,9 @@ fn every_command_that_a_message_names_is_there() {
     }
 }
 
-/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds remarks; an
-/// object larger than a shard that turns out to be compressed once it was cut; and what an admin of a cluster allows.
-const NOT_FOLLOWED: [&str; 6] = ["caSecretRef", "destination.writeMode", "region", "secretRef", "source.compression", "worker.replicas"];
+/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds remarks; and an
+/// object larger than a shard that turns out to be compressed once it was cut.
+const NOT_FOLLOWED: [&str; 5] = ["caSecretRef", "destination.writeMode", "region", "secretRef", "source.compression"];
 
 /// A new advice comes with its case.
 #[test]
