@@ -38,12 +38,14 @@ impl Template {
         if before_name && last_slash.is_none() {
             shape.extend_partition(&partition, self.dir_in_name(0));
         }
+        // Whether a key may be at the start of a segment here: then what is empty takes the `/` after it along.
+        let mut may_begin = true;
         let mut swallow = false;
         for (at, piece) in self.pieces.iter().enumerate() {
-            let begins_segment = shape.0.last().is_none_or(|last| matches!(last, ShapeToken::Literal(text) if text.ends_with('/')));
             match piece {
                 Piece::Text(text) => {
                     let text = if swallow { text.strip_prefix('/').unwrap_or(text) } else { text };
+                    may_begin = text.ends_with('/') || (text.is_empty() && may_begin);
                     if before_name && last_slash == Some(at) {
                         let cut = text.rfind('/').map_or(0, |slash| slash + 1);
                         shape.literal(&text[..cut]);
@@ -56,18 +58,31 @@ impl Template {
                 Piece::Placeholder(Placeholder::SchemaName) => shape.literal(sync),
                 Piece::Placeholder(Placeholder::Extension) => shape.literal(extension),
                 Piece::Placeholder(Placeholder::SourceDir) => shape.0.push(ShapeToken::Any),
+                // An object `a/dir/` has no stem.
+                Piece::Placeholder(Placeholder::SourceStem) if may_begin && self.slash_follows(at) => shape.0.push(ShapeToken::Any),
                 Piece::Placeholder(Placeholder::Partition) => shape.0.extend(partition.iter().cloned()),
                 Piece::Placeholder(_) => shape.0.push(ShapeToken::Segment),
             }
-            // An empty SOURCE_DIR or PARTITION at a segment's start takes the `/` after it along.
-            swallow = begins_segment
-                && match piece {
-                    Piece::Placeholder(Placeholder::SourceDir) => true,
-                    Piece::Placeholder(Placeholder::Partition) => partition.is_empty(),
+            if let Piece::Placeholder(placeholder) = piece {
+                may_begin &= match placeholder {
+                    Placeholder::SourceDir | Placeholder::SourceStem => true,
+                    Placeholder::Partition => partition.is_empty(),
                     _ => false,
                 };
+            }
+            swallow = may_begin && matches!(piece, Piece::Placeholder(_));
         }
         shape
+    }
+
+    /// Whether the next text after piece `at` begins with a `/`, where all between may be empty.
+    fn slash_follows(&self, at: usize) -> bool {
+        let next = self.pieces[at + 1..].iter().find_map(|piece| match piece {
+            Piece::Text(text) => Some(text.starts_with('/')),
+            Piece::Placeholder(Placeholder::SourceDir | Placeholder::SourceStem | Placeholder::Partition) => None,
+            Piece::Placeholder(_) => Some(false),
+        });
+        next.unwrap_or(false)
     }
 
     /// Whether the file name, which begins at piece `from`, may itself hold directories.

@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn every_key_has_its_templates_shape(
         pieces in proptest::collection::vec(piece(), 1..8),
-        key in "([a-z]{1,2}/){0,2}[a-z]{1,3}(\\.csv)?",
+        key in "([a-z]{1,2}/){0,2}[a-z]{0,3}(\\.csv)?",
         partitioned in any::<bool>(),
     ) {
         if let Ok(template) = Template::parse(&pieces.concat()) {
