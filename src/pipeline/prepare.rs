@@ -21,6 +21,7 @@ use crate::model::settings::{OnBadObject, Settings};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenLog;
+use crate::pipeline::own::{self, OwnKeys};
 use crate::pipeline::read::{ReadError, at};
 use crate::state::blobs::Blobs;
 
@@ -64,6 +65,11 @@ impl Shard<'_> {
             let open_log = self.open_log(&attempt);
             match self.attempt(&attempt, &open_log, &excluded, None).await? {
                 Attempt::Prepared(manifest) => {
+                    // What worker 0 would refuse is refused here: it would be prepared again without an end.
+                    if let Err(reason) = own::check_attempt(self.plan, &OwnKeys::of(&self.plan.settings), self.number, &manifest) {
+                        open_log.abort_all().await;
+                        return Err(RunError::new(RunErrorKind::InvalidSpec, format!("{}: {reason}", self.plan.settings.id)));
+                    }
                     self.blobs.put_attempt(self.plan, &manifest).await?;
                     return Ok(());
                 }
