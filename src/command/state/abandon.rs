@@ -23,11 +23,11 @@ pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>,
     let blobs = super::blobs(sync, stores, &cursor);
     let mut decision = blobs.get_decision(&key).await?;
     let plan = blobs.get_plan(&decision.plan).await?;
-    let (store, mode) = (stores.destination.as_ref(), plan.settings.destination.write_mode);
+    let store = stores.destination.as_ref();
     let mut done = Vec::new();
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
-        let settled = settle(store, mode, &decision, &manifest).await?;
+        let settled = settle(store, &plan.settings, &decision, &manifest).await?;
         if settled.vanished.is_empty() && settled.refused.is_empty() {
             continue;
         }

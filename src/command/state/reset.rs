@@ -141,7 +141,7 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
     let (mut files, mut given_up, mut done) = (Vec::new(), Vec::new(), Vec::new());
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
-        let settled = settle(store, plan.settings.destination.write_mode, &decision, &manifest).await?;
+        let settled = settle(store, &plan.settings, &decision, &manifest).await?;
         for Published { file, etag } in settled.visible.into_iter().filter(|published| published.file.kind == FileKind::Data) {
             done.push(format!("visible: {}", file.key));
             files.push(file.committed(&plan, manifest.shard, etag));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::command::render::counted;
 use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
-use crate::model::settings::WriteMode;
+use crate::model::settings::{Settings, WriteMode};
 use crate::pipeline::error::RunError;
+use crate::pipeline::own::OwnKeys;
 use crate::pipeline::publish::{Completed, Published, complete};
 use crate::store::{ErrorKind, Store, StoreError};
 
@@ -20,13 +21,15 @@ pub(super) struct Settled {
     pub refused: Vec<(StagedFile, String)>,
 }
 
-/// Completes what the decision names of this attempt. A server that does not answer, or denies, ends it: then nothing is given up.
+/// Completes what the decision names of this attempt; what no run of the sync writes is refused, as publishing refuses it. A server that does
+/// not answer, or denies, ends it: then nothing is given up.
 pub(super) async fn settle(
     store: &dyn Store,
-    mode: WriteMode,
+    settings: &Settings,
     decision: &Decision,
     manifest: &AttemptManifest,
 ) -> Result<Settled, RunError> {
+    let (own, mode) = (OwnKeys::of(settings), settings.destination.write_mode);
     let mut settled = Settled::default();
     if decision.dropped.contains(&manifest.shard) {
         return Ok(settled);
@@ -34,6 +37,10 @@ pub(super) async fn settle(
     let amended: BTreeMap<&str, &StagedFile> = decision.amended.iter().map(|file| (file.key.as_str(), file)).collect();
     for file in manifest.files.iter().filter(|file| !decision.abandoned.contains(&file.key)) {
         let file = (*amended.get(file.key.as_str()).unwrap_or(&file)).clone();
+        if let Err(reason) = own.check(&file) {
+            settled.refused.push((file, reason));
+            continue;
+        }
         match complete(store, file.clone(), mode == WriteMode::Append).await {
             Ok(Completed::Visible(published)) => settled.visible.push(published),
             Ok(Completed::Vanished(file)) => settled.vanished.push(file),
@@ -63,9 +70,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::model::fixtures::settings;
     use crate::model::manifest::FileKind;
     use crate::model::server::Lack;
     use crate::model::settings::ObjectAttributes;
+    use crate::model::template::Template;
     use crate::store::memory::{Behaviour, ManualClock, MemoryStore};
 
     async fn staged(store: &MemoryStore, key: &str) -> StagedFile {
@@ -113,8 +122,15 @@ mod tests {
             surprises: Vec::new(),
             prepared_at: store.server_time(),
         };
+        let mut settings = settings();
+        settings.destination.write_mode = WriteMode::Append;
+        settings.destination.template = Template::parse("{{UUID}}").unwrap();
+        let foreign = staged(&store, "elsewhere/x").await;
+        let forged = AttemptManifest { files: vec![foreign.clone()], ..manifest.clone() };
+        let settled = settle(&store, &settings, &decision(), &forged).await.unwrap();
+        assert_eq!(settled.refused.iter().map(|(file, _)| file).collect::<Vec<_>>(), [&foreign], "no run of the sync writes there");
         for _ in 0..2 {
-            let settled = settle(&store, WriteMode::Append, &decision(), &manifest).await.unwrap();
+            let settled = settle(&store, &settings, &decision(), &manifest).await.unwrap();
             assert_eq!(settled.visible.iter().map(|published| published.file.key.as_str()).collect::<Vec<_>>(), ["good"]);
             assert_eq!((settled.refused, settled.vanished), (vec![(long.clone(), "the name is too long".to_owned())], vec![gone.clone()]));
         }
