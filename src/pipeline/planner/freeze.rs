@@ -144,8 +144,8 @@ async fn is_compressed(context: &PlanContext<'_>, object: &Object) -> Result<boo
     };
     match first {
         Ok(first) => Ok(detect(rule, &first) != Compression::None),
-        // What changed under way is for the read to report.
-        Err(error) if matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound) => Ok(false),
+        // What changed under way, or cannot be read before it is restored, is for the read to report.
+        Err(error) if matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound | ErrorKind::Archived) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

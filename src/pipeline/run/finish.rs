@@ -135,8 +135,11 @@ impl Lead<'_> {
             let mut next = self.cursor.manifest.clone();
             while let Some(previous) = next.take() {
                 let (header, files) = match self.blobs.get_manifest(&previous).await {
-                    Err(BlobError::Missing { .. }) if Some(&previous) != self.cursor.manifest.as_ref() => {
-                        tracing::warn!(manifest = previous.0, "the files that it lists are not removed: it is not there any more");
+                    Err(BlobError::Missing { .. } | BlobError::Nonsense { .. }) if Some(&previous) != self.cursor.manifest.as_ref() => {
+                        tracing::warn!(
+                            manifest = previous.0,
+                            "the files that it and those before it list are not removed: it is not there any more, or was changed"
+                        );
                         break;
                     }
                     found => found?,
