@@ -29,11 +29,11 @@ impl<'a> Lead<'a> {
     }
 }
 
-/// The spec; or, where an epoch is decided under another identity, what it is finished by.
+/// The spec; or, where an epoch is decided, what it is finished by: its claim is not given back before all of it is visible, whatever
+/// became of the spec.
 async fn settings_in_force(context: &Context, cursor: &Cursor, blobs: &Blobs) -> Result<Arc<Settings>, RunError> {
-    let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(&context.spec_hash));
     match &cursor.plan {
-        Some(plan) if cursor.phase == Phase::Committing && change.is_some() => Ok(Arc::new(blobs.get_plan(plan).await?.settings)),
+        Some(plan) if cursor.phase == Phase::Committing => Ok(Arc::new(blobs.get_plan(plan).await?.settings)),
         _ => Ok(Arc::clone(&context.settings)),
     }
 }
