@@ -117,7 +117,8 @@ impl SyncPlan {
         }
         let settings = &look.context.settings;
         let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        outputs::look(look.context.destination.as_ref(), settings, &names, &claim::claim_key(settings)).await?;
+        let (store, state_id) = (look.context.destination.as_ref(), look.cursor.as_ref().map(|cursor| cursor.state_id.as_str()));
+        outputs::look(store, settings, &names, &claim::claim_key(settings), state_id).await?;
         Ok(SyncPlan {
             namespace: settings.id.namespace.clone(),
             name: settings.id.name.clone(),

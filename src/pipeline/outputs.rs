@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::claim::{digest, read_small};
+use super::claim::{self, digest, read_small};
 use crate::model::settings::Settings;
 use crate::model::template::extension;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -27,23 +27,30 @@ pub struct OutputClaim {
     pub owner: String,
 }
 
-/// Takes the outputs of these tables for the sync that holds the claim `holder`. Paths whose keys are unique, or follow from the sources,
-/// need none.
+/// Takes the outputs of these tables for the sync that holds the claim `holder` with the cursor `state_id`. Paths whose keys are unique, or
+/// follow from the sources, need none.
 ///
 /// # Errors
 /// [`RunErrorKind::Claimed`] when another sync writes there.
-pub async fn take(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, owner: &str) -> Result<(), RunError> {
+pub async fn take(
+    store: &dyn Store,
+    settings: &Settings,
+    tables: &[&str],
+    holder: &str,
+    owner: &str,
+    state_id: &str,
+) -> Result<(), RunError> {
     let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
-    let claims = stream::iter(shapes(settings, tables)).map(|shape| take_one(store, settings, shape, &ours));
+    let claims = stream::iter(shapes(settings, tables)).map(|shape| take_one(store, settings, shape, &ours, state_id));
     claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
 }
 
 /// Whether [`take`] would succeed now. Writes nothing.
-pub async fn look(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str) -> Result<(), RunError> {
+pub async fn look(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, state_id: Option<&str>) -> Result<(), RunError> {
     let claims = stream::iter(shapes(settings, tables)).map(|shape| async move {
         let key = claim_key(settings, &shape);
         match read_small::<OutputClaim>(store, &key).await? {
-            Some((claim, _)) => refuse(store, settings, &shape, &key, claim.as_ref().ok(), holder).await,
+            Some((claim, _)) => refuse(store, settings, (&shape, &key), claim.as_ref().ok(), holder, state_id).await,
             None => Ok(()),
         }
     });
@@ -72,7 +79,7 @@ fn shape(settings: &Settings, table: &str) -> String {
     to.template.of_table(table).possible_keys(&settings.id.name, &extension, &to.partition_by).to_string()
 }
 
-async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &OutputClaim) -> Result<(), RunError> {
+async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &OutputClaim, state_id: &str) -> Result<(), RunError> {
     let key = claim_key(settings, &shape);
     loop {
         let found = read_small::<OutputClaim>(store, &key).await?;
@@ -80,7 +87,7 @@ async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &
             None => Condition::Absent,
             Some((Ok(claim), _)) if claim == ours => return Ok(()),
             Some((claim, etag)) => {
-                refuse(store, settings, &shape, &key, claim.as_ref().ok(), &ours.holder).await?;
+                refuse(store, settings, (&shape, &key), claim.as_ref().ok(), &ours.holder, Some(state_id)).await?;
                 Condition::Match(etag)
             }
         };
@@ -97,20 +104,23 @@ async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &
     }
 }
 
-/// Refuses an output that another sync holds. One that nobody holds any more, or that makes no sense, is free.
+/// Refuses an output, its keys' form and its claim's key, that another sync holds. One that nobody holds any more, or that makes no sense, is
+/// free; so is one of a claim that this cursor itself held before, for other globs say, and has not given back yet.
 async fn refuse(
     store: &dyn Store,
     settings: &Settings,
-    shape: &str,
-    key: &str,
+    (shape, key): (&str, &str),
     found: Option<&OutputClaim>,
     holder: &str,
+    state_id: Option<&str>,
 ) -> Result<(), RunError> {
     let Some(found) = found.filter(|found| found.holder != holder) else { return Ok(()) };
-    match store.head(&found.holder).await {
-        Ok(_) => {}
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
+    match claim::read(store, &found.holder).await {
+        Ok(None) => return Ok(()),
+        Ok(Some((held, _))) if Some(held.state_id.as_str()) == state_id => return Ok(()),
+        Ok(Some(_)) => {}
+        Err(error) if error.kind == RunErrorKind::CursorInvalid => {}
+        Err(error) => return Err(error),
     }
     let place = store.place();
     Err(RunError::new(
@@ -146,7 +156,7 @@ mod tests {
         for holder in ["a", "b"] {
             store.insert(holder, "{}");
         }
-        let take = async |path: &str, tables: &[&str], holder: &str| take(&store, &with(path), tables, holder, "host:/x").await;
+        let take = async |path: &str, tables: &[&str], holder: &str| take(&store, &with(path), tables, holder, "host:/x", holder).await;
         take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
         take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
         let refused = take("all.parquet", &["u"], "b").await.unwrap_err();
@@ -158,7 +168,7 @@ mod tests {
         assert!(take("{{TABLE_HYPHEN}}.parquet", &["users"], "b").await.is_err());
         assert!(take("users.parquet", &["x"], "b").await.is_err());
         for (holder, free) in [("a", true), ("b", false)] {
-            assert_eq!(look(&store, &with("users.parquet"), &["x"], holder).await.is_ok(), free, "{holder}");
+            assert_eq!(look(&store, &with("users.parquet"), &["x"], holder, None).await.is_ok(), free, "{holder}");
         }
         for path in ["x/{{UUID}}.parquet", "{{SOURCE_DIR}}/{{SOURCE_STEM}}.parquet"] {
             for holder in ["a", "b"] {
@@ -172,9 +182,9 @@ mod tests {
         let store = MemoryStore::new("lake");
         store.insert("a", "{}");
         let settings = with("all.parquet");
-        take(&store, &settings, &["t"], "a", "x").await.unwrap();
-        assert!(take(&store, &settings, &["t"], "b", "y").await.is_err());
+        take(&store, &settings, &["t"], "a", "x", "1").await.unwrap();
+        assert!(take(&store, &settings, &["t"], "b", "y", "2").await.is_err());
         store.remove("a");
-        take(&store, &settings, &["t"], "b", "y").await.unwrap();
+        take(&store, &settings, &["t"], "b", "y", "2").await.unwrap();
     }
 }

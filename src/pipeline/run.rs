@@ -30,6 +30,9 @@ use crate::state::{StateError, Version};
 /// Passes over the listing in one run: objects that change under way get two more.
 const PASSES_MAX: u32 = 3;
 
+/// Looks at a whole listing after which one that limits cut is followed by another.
+const LOOKS_MAX: u32 = 2;
+
 /// Times that worker 0 reads the cursor again because another worker 0 moved it. Each time one of the two has made progress.
 const RELOADS_MAX: u32 = 32;
 
@@ -37,9 +40,14 @@ const RELOADS_MAX: u32 = 32;
 pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), RunError> {
     let mut reloads = 0;
     loop {
-        let mut lead = Lead::open(context, summary).await?;
-        let ended = lead.run().await;
-        lead.give_back().await;
+        let ended = match Lead::open(context, summary).await {
+            Ok(mut lead) => {
+                let ended = lead.run().await;
+                lead.give_back().await;
+                ended
+            }
+            Err(error) => Err(error),
+        };
         match ended {
             Ok(Progressed::Reopen) => {}
             Err(error) if error.kind == RunErrorKind::Superseded && reloads < RELOADS_MAX => {
@@ -93,15 +101,18 @@ impl Lead<'_> {
             Phase::Running if self.plan_is_current().await? => self.work().await?,
             Phase::Running => self.drop_plan().await?,
         }
+        let mut looks = 0;
         loop {
             self.context.go_on()?;
             self.sweep().await?;
             self.context.progress.enter(Step::Plan);
             let listed_whole = self.cursor.listed_to.is_none();
+            looks += u32::from(listed_whole);
             if self.plan().await? {
                 self.work().await?;
-                // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut.
-                if !listed_whole || self.cursor.listed_to.is_some() {
+                // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut. One such look:
+                // objects that each look takes again (archived ones are in no ledger) would be a run without an end.
+                if self.cursor.listed_to.is_some() || (!listed_whole && looks < LOOKS_MAX) {
                     continue;
                 }
             }
@@ -137,7 +148,7 @@ impl Lead<'_> {
         };
         let tables: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
         let (store, holder, owner) = (self.context.destination.as_ref(), self.held.key(), &self.context.owner);
-        outputs::take(store, &plan.settings, &tables, holder, owner).await?;
+        outputs::take(store, &plan.settings, &tables, holder, owner, &self.cursor.state_id).await?;
         let mut next = self.cursor.clone();
         next.phase = Phase::Running;
         next.run = Some(run);
