@@ -79,15 +79,12 @@ pub fn frozen(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&
         SchemaMode::Declared => declared(&rules.columns)?,
         SchemaMode::Infer | SchemaMode::Strings => ruled(rules, &by_source, inferred),
     };
-    let mut columns = match in_force.filter(|in_force| !in_force.columns.is_empty()) {
+    let columns = match in_force.filter(|in_force| !in_force.columns.is_empty()) {
         Some(in_force) => evolved(rules, &by_source, in_force, wanted)?,
         None => wanted.into_iter().map(begun).collect(),
     };
     let rescued = rules.evolution == Evolution::Rescue || in_force.is_some_and(|schema| schema.rescued);
-    if rescued {
-        // Our own files, read again, bring the column along; it is not an input column then, unless the user renames it.
-        columns.retain(|column| column.name != RESCUED_COLUMN || column.source != RESCUED_COLUMN);
-    }
+    // A column of that name in the input, of our own files read again for instance, holds what somebody may need: it is not filled anew.
     let mut names: HashSet<&str> = if rescued { HashSet::from([RESCUED_COLUMN]) } else { HashSet::new() };
     if let Some(column) = columns.iter().find(|column| !names.insert(&column.name)) {
         return Err(SchemaError::SameName { column: column.name.clone() });
@@ -401,6 +398,17 @@ mod tests {
             check(&rules(Infer, evolution, &[], &[]), &table(&[("a", Int64)]), Some(&table(&[])), "a<-a:int64");
             check(&rules(Infer, evolution, &[], &[]), &table(&[]), Some(&table(&[("a", Int64)])), "a<-a:int64");
         }
+    }
+
+    #[test]
+    fn what_was_rescued_elsewhere_is_not_filled_anew() {
+        let seen = table(&[("a", Int64), (RESCUED_COLUMN, Utf8)]);
+        let same = "two columns would be named _rescued_data; rename one in schema.columns, or drop it";
+        check(&rules(Infer, Rescue, &[], &[]), &seen, None, same);
+        check(&rules(Infer, Rescue, &[], &[]), &seen, Some(&table(&[("a", Int64)])), same);
+        check(&rules(Infer, Rescue, &[], &[RESCUED_COLUMN]), &seen, None, "a<-a:int64");
+        check(&rules(Infer, Rescue, &[("old", None, Some(RESCUED_COLUMN))], &[]), &seen, None, "a<-a:int64 old<-_rescued_data:utf8");
+        check(&rules(Infer, AddColumns, &[], &[]), &seen, None, "a<-a:int64 _rescued_data<-_rescued_data:utf8");
     }
 
     #[test]

@@ -147,12 +147,6 @@ impl Column {
 }
 
 impl TableSchema {
-    /// Whether an input column is left out although nobody dropped it: our own files, read again, bring [`RESCUED_COLUMN`] along, and it
-    /// is filled anew.
-    pub fn leaves_out(&self, source: &str) -> bool {
-        self.rescued && source == RESCUED_COLUMN && !self.columns.iter().any(|column| column.source == source)
-    }
-
     /// What is committed, and in force for later epochs: what had only nulls has no type yet, then as now, and numbers are what their
     /// type holds.
     pub fn settled(&self) -> TableSchema {

@@ -152,8 +152,7 @@ impl CsvDecoder {
     ) -> CsvDecoder {
         let index: HashMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let cells = table.columns.iter().map(|column| index.get(column.source.as_str()).copied()).collect();
-        let known =
-            |name: &String| drop.contains(name) || table.leaves_out(name) || table.columns.iter().any(|column| column.source == *name);
+        let known = |name: &String| drop.contains(name) || table.columns.iter().any(|column| column.source == *name);
         let unknown = table.unknown == Unknown::Widen && !header.iter().all(known);
         CsvDecoder { dialect, nulls: Nulls::new(csv), header: header.to_vec(), cells, unknown, table, rows_per_batch }
     }

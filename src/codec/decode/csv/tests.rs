@@ -275,9 +275,6 @@ fn bad_records_are_named_and_left_out() {
 fn what_does_not_fit_is_rescued() {
     let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Date32, Misfit::Rescue)]);
     schema.rescued = true;
-    // A rescued column of the input is filled anew.
-    let again = decode(&CsvReadSettings::default(), "a,_rescued_data", schema.clone(), "1,old\n");
-    assert_eq!(shown(&again.batches), ["1|null|null"]);
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
     assert_eq!(shown(&decoded.batches), ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]);
 }

@@ -18,7 +18,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::{Rescued, cut_raw, number_lines};
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
 use crate::model::format::Format;
-use crate::model::schema::{Misfit, RESCUED_COLUMN, TableSchema, Typed, Unknown, type_name};
+use crate::model::schema::{Misfit, TableSchema, Typed, Unknown, type_name};
 use build::{Builder, Keys};
 pub(in crate::codec) use parse::minify;
 use parse::{Fault, Parser};
@@ -74,8 +74,7 @@ impl JsonDecoder {
     pub(super) fn new(format: Format, table: Arc<TableSchema>, drop: &[String], rows_per_batch: usize) -> JsonDecoder {
         let sources = table.columns.iter().map(|column| &column.source);
         let dropped = drop.iter().filter(|name| !table.columns.iter().any(|column| column.source == **name));
-        let rescued = table.leaves_out(RESCUED_COLUMN).then_some(RESCUED_COLUMN);
-        let keys = Keys::new(sources.chain(dropped).map(String::as_str).chain(rescued));
+        let keys = Keys::new(sources.chain(dropped).map(String::as_str));
         JsonDecoder { format, keys, table, rows_per_batch }
     }
 

@@ -270,9 +270,6 @@ fn declared_types_read_strings_and_numbers() {
 fn what_does_not_fit_is_rescued() {
     let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Boolean, Misfit::Rescue)]);
     schema.rescued = true;
-    // A rescued column of the input is filled anew.
-    let again = decode(Format::Jsonl, schema.clone(), &[], "{\"_rescued_data\":\"old\",\"a\":1}\n");
-    assert_eq!(shown(&again.batches), "{\"a\":1}\n");
     let decoded = decode(
         Format::Jsonl,
         schema,

@@ -7,7 +7,7 @@ use arrow_schema::DataType;
 use super::bad;
 use super::types::Root;
 use crate::codec::DecodeError;
-use crate::model::schema::{Column, Misfit, RESCUED_COLUMN, TableSchema, Unknown, merge, type_name};
+use crate::model::schema::{Column, Misfit, TableSchema, Unknown, merge, type_name};
 
 /// Where one column of the table comes from.
 #[derive(Clone, Debug)]
@@ -43,8 +43,7 @@ pub(super) fn plan(
     for root in roots.iter().filter(|root| !without_rows && !drop.contains(&root.name)) {
         let fits = match by_source.get(root.name.as_str()) {
             Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried),
-            // Our own files, read again, bring the rescued column along: it is no input column.
-            None => table.unknown == Unknown::Ignore || (table.rescued && root.name == RESCUED_COLUMN),
+            None => table.unknown == Unknown::Ignore,
         };
         surprised |= !fits;
     }
