@@ -17,6 +17,10 @@ use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 use crate::state::wire::Kind;
 
+/// Times that a run prepares what its own decision set aside: uploads that vanished, attempts that are not ours. Each time all of those shards is
+/// uploaded again.
+const VOIDS_MAX: u32 = 16;
+
 impl Lead<'_> {
     /// Whether the plan under way is what the spec says now. Another spec plans again: nothing is visible yet.
     pub(super) async fn plan_is_current(&self) -> Result<bool, RunError> {
@@ -63,6 +67,7 @@ impl Lead<'_> {
             None => None,
         };
         let in_force = |table: &str| ledger.as_ref().and_then(|ledger| ledger.schema(table)).cloned();
+        let mut voids = 0;
         loop {
             self.context.progress.enter(Step::Prepare);
             let prepared = prepare_all(self.context, &self.blobs, &key, &plan).await?;
@@ -86,6 +91,10 @@ impl Lead<'_> {
                     self.begin_progress(&plan);
                 }
                 Verdict::Void(manifests) => {
+                    voids += 1;
+                    if voids > VOIDS_MAX {
+                        return Err(set_aside(self.context));
+                    }
                     for manifest in manifests {
                         self.context.destination.delete(&manifest.0, None).await?;
                     }
@@ -113,6 +122,18 @@ impl Lead<'_> {
         self.swap(next).await?;
         self.sweep().await
     }
+}
+
+/// Attempts that do not hold, again and again.
+fn set_aside(context: &Context) -> RunError {
+    let message = format!(
+        "{}: what was prepared was set aside {VOIDS_MAX} times, for the reasons that the warnings before this name: see who else writes or \
+         deletes under {}/{} and ends uploads there, and run again",
+        context.settings.id,
+        context.destination.place(),
+        context.settings.state_prefix
+    );
+    RunError::new(RunErrorKind::Failed, message)
 }
 
 /// Prepares shards until every one has a manifest: this worker's own first, then, after a while, those of others.
