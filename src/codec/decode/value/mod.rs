@@ -70,12 +70,13 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
 
 /// A number as float64, when the float says what the text says ([`Float::gives_back`](number::Float::gives_back)). `exact`: an integer has to be one of
 /// those that float64 holds without a gap between them.
-#[inline]
+#[inline(always)]
 pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
     let form = form(text)?;
     if form.is_short() { Some(form.divided()) } else { long_float64(text, form, exact) }
 }
 
+#[inline(never)]
 fn long_float64(text: &[u8], form: Form, exact: bool) -> Option<f64> {
     let float = float_of(text, form)?;
     let kept = match float.notation {
@@ -92,7 +93,7 @@ pub(super) fn float32(text: &[u8], exact: bool) -> Option<f32> {
 }
 
 /// An integer. Not `exact`: whatever number is a whole one, `5.0` and `1e3` too.
-#[inline]
+#[inline(always)]
 pub(super) fn whole<N: TryFrom<i64> + TryFrom<i128>>(text: &[u8], exact: bool) -> Option<N> {
     match integer(text) {
         Some(value) => N::try_from(value).ok(),
@@ -131,7 +132,7 @@ pub(super) fn day(text: &[u8], exact: bool) -> Option<i32> {
 
 /// Units since 1970: a timestamp, or the start of a day. A column without a zone holds no text that names an offset. Not `exact`: a
 /// whole number counts the units.
-#[inline]
+#[inline(always)]
 pub(super) fn instant(text: &[u8], unit: TimeUnit, zoned: bool, exact: bool) -> Option<i64> {
     let instant = match timestamp(text) {
         Some(instant) => instant,

@@ -168,7 +168,7 @@ impl Form {
 }
 
 /// Splits a number by the grammar of the module.
-#[inline]
+#[inline(always)]
 pub(super) fn form(text: &[u8]) -> Option<Form> {
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
