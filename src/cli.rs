@@ -92,7 +92,7 @@ pub enum Verb {
     Worker,
     /// Operates the S3Sync resources of a cluster: makes their runs' Jobs, and says in their status how they fare
     Controller(Box<ControllerArgs>),
-    /// Prints the CustomResourceDefinition as YAML
+    /// Prints the CustomResourceDefinitions as YAML
     #[command(after_help = "Example:\n  s3sync crd | kubectl apply --server-side -f -")]
     Crd,
     /// Prints a script that completes commands in a shell

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition: the derived schema, made fit for an API server and for people.
+//! The CustomResourceDefinitions: the derived schemas, made fit for an API server and for people.
 
 use std::sync::LazyLock;
 
@@ -9,49 +9,103 @@ use serde_json::{Map, Number, Value};
 
 use super::S3Sync;
 use super::error::FieldError;
+use super::spec::KIND;
 
 /// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be most of the CRD's size.
 const POD_FIELDS: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstraints", "imagePullSecrets", "env"];
 
-/// The definition as JSON, in the order in which it is printed.
-pub fn definition() -> &'static Value {
-    static DEFINITION: LazyLock<Value> = LazyLock::new(build);
-    &DEFINITION
+/// One kind of resource as an API server knows it.
+#[derive(Debug)]
+pub struct Definition {
+    value: Value,
+    rules: CompiledSchema,
 }
 
-/// The definition as a typed object, to apply it.
-pub fn custom_resource_definition() -> CustomResourceDefinition {
-    serde_json::from_value(definition().clone()).expect("the definition was made from the same type")
+/// Every kind of this build, the one that people write first, first. What is made of the definitions (`crds/`, the chart, `docs/reference.md`)
+/// goes by this list.
+pub fn definitions() -> &'static [Definition] {
+    static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| vec![Definition::new(sync())]);
+    &ALL
 }
 
-/// The schema of the whole resource: what the API server validates by.
-pub fn schema() -> &'static Value {
-    &definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+/// The definition of a kind of this build.
+pub fn definition(kind: &str) -> &'static Definition {
+    definitions().iter().find(|definition| definition.kind() == kind).expect("a kind of this build")
 }
 
-/// The definition as YAML: what `s3sync crd` prints, and `crds/` holds.
+/// The definitions as YAML: what `s3sync crd` prints.
 pub fn yaml() -> String {
-    let text = serde_yaml::to_string(definition()).expect("JSON is YAML");
-    format!("# Made by `s3sync crd` from the types in src/api; do not edit.\n{text}")
+    definitions().iter().map(Definition::yaml).collect::<Vec<_>>().join("---\n")
 }
 
-/// What the CRD's CEL rules say about a resource, as the API server would evaluate them when it is created.
-pub fn check_rules(resource: &Value) -> Vec<FieldError> {
-    static COMPILED: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(schema()));
-    let Err(errors) = Validator::new().validate_compiled(&COMPILED, resource, None) else { return Vec::new() };
-    errors.into_iter().map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message))).collect()
+impl Definition {
+    fn new(mut value: Value) -> Definition {
+        let root = value.pointer_mut(SCHEMA).expect("a derived definition has a schema");
+        tidy(root);
+        // Before the controller has seen a resource, kstatus must not take an absent generation for "all is well" (as Flux does it).
+        if let Some(status) = root.pointer_mut("/properties/status").and_then(Value::as_object_mut) {
+            status.insert("default".to_owned(), Value::Object(Map::new()));
+        }
+        let rules = compile_schema(root);
+        Definition { value, rules }
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> &str {
+        self.value["spec"]["names"]["kind"].as_str().unwrap_or_default()
+    }
+
+    /// The definition's own name, `s3syncs.s3sync.dev`: also that of its file in `crds/`.
+    pub fn name(&self) -> &str {
+        self.value["metadata"]["name"].as_str().unwrap_or_default()
+    }
+
+    /// What `kubectl` takes for the kind in short.
+    pub fn short_name(&self) -> &str {
+        self.value["spec"]["names"]["shortNames"][0].as_str().unwrap_or_default()
+    }
+
+    /// The definition as JSON, in the order in which it is printed.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The definition as a typed object, to apply it.
+    pub fn typed(&self) -> CustomResourceDefinition {
+        serde_json::from_value(self.value.clone()).expect("the definition was made from the same type")
+    }
+
+    /// The schema of the whole resource: what the API server validates by.
+    pub fn schema(&self) -> &Value {
+        self.value.pointer(SCHEMA).expect("a derived definition has a schema")
+    }
+
+    /// The definition as YAML: what its file in `crds/` holds.
+    pub fn yaml(&self) -> String {
+        let text = serde_yaml::to_string(&self.value).expect("JSON is YAML");
+        format!("# Made by `s3sync crd` from the types in src/api; do not edit.\n{text}")
+    }
+
+    /// What the definition's CEL rules say about a resource, as the API server would evaluate them when it is created.
+    pub fn check_rules(&self, resource: &Value) -> Vec<FieldError> {
+        let Err(errors) = Validator::new().validate_compiled(&self.rules, resource, None) else { return Vec::new() };
+        errors.into_iter().map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message))).collect()
+    }
 }
+
+/// Where the schema stands in a definition.
+const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
 impl S3Sync {
     /// What the CRD's CEL rules say about this resource.
     pub fn check_rules(&self) -> Vec<FieldError> {
-        check_rules(&serde_json::to_value(self).expect("a resource serialises"))
+        definition(KIND).check_rules(&serde_json::to_value(self).expect("a resource serialises"))
     }
 }
 
-fn build() -> Value {
+fn sync() -> Value {
     let mut definition = serde_json::to_value(S3Sync::crd()).expect("a definition serialises");
-    let root = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("a derived definition has a schema");
+    let root = definition.pointer_mut(SCHEMA).expect("a derived definition has a schema");
     let spec = root.pointer_mut("/properties/spec").expect("the resource has a spec");
     for field in POD_FIELDS {
         let field = spec.pointer_mut(&format!("/properties/worker/properties/{field}")).expect("a field of the worker");
@@ -61,10 +115,6 @@ fn build() -> Value {
             }
         }
     }
-    tidy(root);
-    // Before the controller has seen a resource, kstatus must not take an absent generation for "all is well" (as Flux does it).
-    let status = root.pointer_mut("/properties/status").and_then(Value::as_object_mut).expect("the resource has a status");
-    status.insert("default".to_owned(), Value::Object(Map::new()));
     definition
 }
 

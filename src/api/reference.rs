@@ -1,8 +1,9 @@
-//! docs/reference.md: every field of the resource, from the schema that the API server has.
+//! docs/reference.md: every field of the resources, from the schemas that the API server has.
 
 use serde_json::{Map, Value};
 
 use super::crd;
+use super::spec::{GROUP, VERSION};
 
 const HEAD: &str = "\
 # The resource, field by field
@@ -20,12 +21,24 @@ Durations, sizes and names are checked by the API server, by `s3sync validate`, 
 /// Sections in the order in which a manifest is written; the schema knows the alphabet only.
 const SECTIONS: [&str; 8] = ["source", "schema", "destination", "incremental", "errors", "limits", "state", "worker"];
 
-/// The page.
+/// The page: the first kind's fields by their paths in a manifest, those of the others with the kind before them.
 pub fn markdown() -> String {
     let mut page = HEAD.to_owned();
-    let properties = &crd::schema()["properties"];
-    section("spec", &properties["spec"], &mut page);
-    section("status", &properties["status"], &mut page);
+    for (i, definition) in crd::definitions().iter().enumerate() {
+        let root = definition.schema();
+        let kind = definition.kind();
+        if i > 0 {
+            page.push_str(&format!("\n## {kind}\n\n"));
+            page.push_str(&format!("{}\n\n", escape(root["description"].as_str().unwrap_or_default())));
+            page.push_str(&format!("`apiVersion: {GROUP}/{VERSION}`, `kind: {kind}`, short name `{}`.\n", definition.short_name()));
+        }
+        for part in ["spec", "status"] {
+            let path = if i == 0 { part.to_owned() } else { format!("{kind}.{part}") };
+            if let Some(schema) = root["properties"].get(part) {
+                section(&path, schema, &mut page);
+            }
+        }
+    }
     page
 }
 

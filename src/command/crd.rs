@@ -1,9 +1,9 @@
-//! `s3sync crd`: the CustomResourceDefinition.
+//! `s3sync crd`: the CustomResourceDefinitions.
 
 use super::CommandError;
 use crate::api::crd;
 
-/// Prints the definition as YAML.
+/// Prints the definitions as YAML.
 pub fn execute() -> Result<(), CommandError> {
     super::print(&crd::yaml())
 }

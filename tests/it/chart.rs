@@ -50,8 +50,30 @@ fn generated(file: &str, text: &str) {
 }
 
 #[test]
-fn the_chart_has_the_definition_that_the_types_make() {
-    generated("charts/s3sync/files/s3syncs.s3sync.dev.yaml", &read("crds/s3syncs.s3sync.dev.yaml"));
+fn the_chart_has_the_definitions_that_the_types_make() {
+    let files = |dir: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(Path::new(ROOT).join(dir)).expect("readable");
+        let mut names: Vec<String> = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
+        names.retain(|name| name.ends_with(".s3sync.dev.yaml"));
+        names.sort();
+        names
+    };
+    let defined = files("crds");
+    assert!(!defined.is_empty());
+    for name in &defined {
+        generated(&format!("charts/s3sync/files/{name}"), &read(&format!("crds/{name}")));
+    }
+    assert_eq!(files("charts/s3sync/files"), defined);
+    // Each is installed, stays when the release goes, and is told to whoever looks for charts.
+    let installed: Vec<Value> = objects(&[]).into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect();
+    let kept = |object: &&Value| object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
+    assert_eq!((installed.len(), installed.iter().filter(kept).count()), (defined.len(), defined.len()));
+    let chart: Value = serde_yaml::from_str(&read("charts/s3sync/Chart.yaml")).expect("YAML");
+    let told: Value = serde_yaml::from_str(chart["annotations"]["artifacthub.io/crds"].as_str().expect("a text")).expect("YAML");
+    let mut told: Vec<String> =
+        told.as_array().expect("a list").iter().filter_map(|crd| Some(format!("{}.yaml", crd["name"].as_str()?))).collect();
+    told.sort();
+    assert_eq!(told, defined);
 }
 
 #[test]

@@ -16,19 +16,43 @@ fn generated(file: &str, text: &str) {
 
 #[test]
 fn checked_in_files_are_in_sync() {
-    generated("crds/s3syncs.s3sync.dev.yaml", &yaml());
+    let mut names: Vec<String> = definitions().iter().map(|definition| format!("{}.yaml", definition.name())).collect();
+    for (definition, name) in definitions().iter().zip(&names) {
+        generated(&format!("crds/{name}"), &definition.yaml());
+    }
     generated("docs/reference.md", &reference::markdown());
+    // Everything in crds/ is applied, so nothing else lies there.
+    let there = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).unwrap();
+    let mut there: Vec<String> = there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    names.sort();
+    assert_eq!(there, names);
+}
+
+/// `s3sync crd` prints documents that a YAML parser tells apart.
+#[test]
+fn the_definitions_are_printed_as_documents() {
+    let text = yaml();
+    let documents: Vec<Value> =
+        serde_yaml::Deserializer::from_str(&text).map(|document| serde::Deserialize::deserialize(document).unwrap()).collect();
+    assert_eq!(documents.iter().collect::<Vec<_>>(), definitions().iter().map(Definition::value).collect::<Vec<_>>());
 }
 
 /// `kubectl apply` without `--server-side` keeps the whole object in an annotation of at most 256 KiB; half of it leaves room to grow.
 #[test]
-fn the_definition_stays_small() {
-    assert!(definition().to_string().len() < 128 << 10, "{}", definition().to_string().len());
+fn definitions_stay_small() {
+    for definition in definitions() {
+        let bytes = definition.value().to_string().len();
+        assert!(bytes < 128 << 10, "{}: {bytes}", definition.name());
+    }
 }
 
 #[test]
-fn the_definition_survives_its_typed_form() {
-    let typed = custom_resource_definition();
+fn definitions_survive_their_typed_form() {
+    for definition in definitions() {
+        assert_eq!(definition.typed().metadata.name.as_deref(), Some(definition.name()));
+    }
+    let typed = definition(KIND).typed();
     assert_eq!(typed.metadata.name.as_deref(), Some("s3syncs.s3sync.dev"));
     let version = &typed.spec.versions[0];
     assert!(version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()));
@@ -55,8 +79,12 @@ fn is_pod_field(path: &str) -> bool {
 /// The API server estimates a rule's cost from the bounds of what it reads, and refuses a definition that could cost too much.
 #[test]
 fn everything_that_users_write_is_bounded_and_described() {
+    definitions().iter().for_each(is_bounded_and_described);
+}
+
+fn is_bounded_and_described(definition: &Definition) {
     let mut wrong = Vec::new();
-    walk("spec", &schema()["properties"]["spec"], &mut |path, schema| {
+    walk("spec", &definition.schema()["properties"]["spec"], &mut |path, schema| {
         if is_pod_field(path) && POD_FIELDS.iter().all(|field| path != format!("spec.worker.{field}")) {
             return;
         }
@@ -90,14 +118,14 @@ fn everything_that_users_write_is_bounded_and_described() {
             wrong.push(format!("{path} has the default {}, expected {expected}", schema["default"]));
         }
     });
-    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(wrong, Vec::<String>::new(), "{}", definition.name());
 }
 
 /// A rule's fieldPath must name a field that is there, or the API server refuses the definition.
 #[test]
 fn rules_point_at_fields_and_have_messages() {
     let mut rules = 0;
-    walk("", schema(), &mut |path, schema| {
+    let mut check = |path: &str, schema: &Value| {
         for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
             rules += 1;
             assert!(rule["message"].is_string(), "{path}: {rule}");
@@ -105,6 +133,7 @@ fn rules_point_at_fields_and_have_messages() {
                 assert!(schema["properties"].get(field.trim_start_matches('.')).is_some(), "{path}: {field}");
             }
         }
-    });
+    };
+    definitions().iter().for_each(|definition| walk("", definition.schema(), &mut check));
     assert!(rules > 20, "{rules}");
 }

@@ -275,7 +275,7 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
     };
     // What is wrong by the schema is left out of the value. The rest is checked all the same, so that everything is said at once.
     let resolved = match (validate::settings(&sync, &text.folder), errors) {
-        (Ok(resolved), errors) if errors.is_empty() && crd::check_rules(&value).is_empty() => resolved,
+        (Ok(resolved), errors) if errors.is_empty() && crd::definition(KIND).check_rules(&value).is_empty() => resolved,
         (outcome, mut errors) => {
             let structural = errors.len();
             for error in outcome.err().unwrap_or_default() {
@@ -285,7 +285,7 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
             }
             // What CEL says, validation says too, with a suggestion: CEL's sentence stands where validation has none for the field.
             let found = errors.len();
-            for rule in crd::check_rules(&value) {
+            for rule in crd::definition(KIND).check_rules(&value) {
                 let covered = errors[..found].iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
                 if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
                     errors.push(rule);
@@ -334,7 +334,7 @@ fn root_schema() -> serde_json::Value {
                     "deletionGracePeriodSeconds": anything,
                 },
             },
-            "spec": crd::schema()["properties"]["spec"],
+            "spec": crd::definition(KIND).schema()["properties"]["spec"],
             "status": anything,
         },
     })

@@ -218,7 +218,7 @@ fn secrets_connect_and_stay_secret() {
 #[test]
 fn every_rule_can_fail() {
     let mut unseen: Vec<String> = Vec::new();
-    collect_messages(crd::schema(), &mut unseen);
+    collect_messages(crd::definition(KIND).schema(), &mut unseen);
     let long_name = "x".repeat(53);
     for (name, spec) in [
         (long_name.as_str(), MINIMAL),
@@ -240,7 +240,8 @@ fn every_rule_can_fail() {
         ("a", "source: {bucket: a}\ndestination: {bucket: a, format: csv}\nschema: {mode: Declared, columns: [{name: a}]}"),
     ] {
         let document = &document::parse(&manifest(spec).replace("name: orders", &format!("name: {name}"))).unwrap()[0];
-        let failed: Vec<String> = crd::check_rules(&structural::json(document)).into_iter().map(|error| error.message).collect();
+        let failed: Vec<String> =
+            crd::definition(KIND).check_rules(&structural::json(document)).into_iter().map(|error| error.message).collect();
         assert!(!failed.is_empty(), "{spec}");
         unseen.retain(|message| !failed.iter().any(|failed| failed.ends_with(message.as_str())));
     }
@@ -248,7 +249,7 @@ fn every_rule_can_fail() {
     let good = &document::parse(&manifest(MINIMAL)).unwrap()[0];
     let (complete, errors) = structural::check(&root_schema(), good, "");
     assert_eq!(errors, Vec::new());
-    assert_eq!(crd::check_rules(&complete), Vec::new());
+    assert_eq!(crd::definition(KIND).check_rules(&complete), Vec::new());
 }
 
 fn collect_messages(schema: &serde_json::Value, messages: &mut Vec<String>) {
