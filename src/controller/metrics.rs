@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::cursor::{CursorView, Summary};
+use super::health::Health;
 use super::memory::Key;
 use super::names::cursor_name;
 use super::reconcile::LookError;
@@ -50,6 +51,12 @@ struct ErrorLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    kind: &'static str,
+    namespace: String,
+}
+
 /// What is measured.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,8 +71,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at zero; what resources say is read from `stores`.
-    pub fn new(stores: Stores) -> Metrics {
+    /// Everything at zero; what resources say is read from `stores`, and how the watches fare from `health`.
+    pub fn new(stores: Stores, health: Arc<Health>) -> Metrics {
         let mut registry = Registry::with_prefix("s3sync");
         let looks = Counter::default();
         registry.register("reconciles", "Looks at resources", looks.clone());
@@ -86,6 +93,7 @@ impl Metrics {
         let leader = Gauge::default();
         registry.register("leader", "1 where this replica is the leader", leader.clone());
         registry.register_collector(Box::new(Resources(stores)));
+        registry.register_collector(Box::new(Watches(health)));
         Metrics { registry, looks, look_seconds, errors, missed, runs, run_seconds, leader }
     }
 
@@ -133,6 +141,22 @@ impl Metrics {
             let _ = writeln!(text, "# incomplete");
         }
         text
+    }
+}
+
+/// How the watches fare.
+#[derive(Debug)]
+struct Watches(Arc<Health>);
+
+impl Collector for Watches {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "1 where nothing but errors come from the watch of a kind in a namespace, or in all where that is empty";
+        let mut family = encoder.encode_descriptor("watch_failing", help, None, MetricType::Gauge)?;
+        for watched in self.0.watches() {
+            let labels = WatchLabels { kind: watched.kind, namespace: watched.namespace };
+            ConstGauge::new(flag(watched.failure.is_some())).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -273,7 +297,9 @@ mod tests {
             ..S3SyncStatus::default()
         });
         writer.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(resource))));
-        let metrics = Metrics::new(Stores { syncs, ..stores });
+        let health = Arc::new(Health::default());
+        health.pulse("pods", "data");
+        let metrics = Metrics::new(Stores { syncs, ..stores }, health);
         let key = ("data".to_owned(), "orders".to_owned());
         metrics.looked(Duration::from_millis(3), Some("conflict"));
         metrics.missed(&key, 3);
@@ -290,6 +316,7 @@ mod tests {
             r#"s3sync_runs_total{namespace="data",name="orders",result="Failed"} 1"#.to_owned(),
             r#"s3sync_run_duration_seconds_bucket{le="300.0"} 1"#.to_owned(),
             "s3sync_leader 1".to_owned(),
+            r#"s3sync_watch_failing{kind="pods",namespace="data"} 0.0"#.to_owned(),
             format!("s3sync_created_timestamp_seconds{of} 1795262400.0"),
             format!("s3sync_consecutive_failures{of} 2.0"),
             format!("s3sync_last_run_succeeded{of} 0.0"),

@@ -99,8 +99,8 @@ pub enum OperateError {
 /// renewals must not hang on a connection that is dead while another replica takes over.
 pub async fn operate(client: Client, leases: Client, options: Options, stop: CancellationToken) -> Result<(), OperateError> {
     let (stores, writers) = stores::stores();
-    let metrics = Arc::new(Metrics::new(stores.clone()));
     let health = Arc::new(Health::default());
+    let metrics = Arc::new(Metrics::new(stores.clone(), Arc::clone(&health)));
     let ready = Arc::new(AtomicBool::new(false));
     let listener = serve::listen(options.listen).await.map_err(|source| OperateError::Listen { address: options.listen, source })?;
     let served = Served { metrics: Arc::clone(&metrics), health: Arc::clone(&health), ready: Arc::clone(&ready) };
@@ -110,7 +110,7 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
             ready.store(true, Ordering::Relaxed);
             metrics.leads();
             let watches = stores::watch(&client, &options.namespaces, writers, &health);
-            look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed().await
+            look_after(context(client, stores, health, metrics, &options), watches, stop.clone()).boxed().await
         }
         Some(lease) => {
             let mut lead = Lead::start(&leases, lease).await?;
@@ -124,7 +124,7 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
                     let watches = stores::watch(&client, &options.namespaces, writers, &health);
                     let lost = lead.lost();
                     tokio::select! {
-                        result = look_after(context(client, stores, metrics, &options), watches, stop.clone()).boxed() => result,
+                        result = look_after(context(client, stores, health, metrics, &options), watches, stop.clone()).boxed() => result,
                         () = lost => Err(OperateError::NotLeading),
                     }
                 }
@@ -139,11 +139,12 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
     led
 }
 
-fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Options) -> Arc<Context> {
+fn context(client: Client, stores: Stores, health: Arc<Health>, metrics: Arc<Metrics>, options: &Options) -> Arc<Context> {
     Arc::new(Context {
         instance: options.lease.as_ref().map_or_else(|| FIELD_MANAGER.to_owned(), |lease| lease.identity.clone()),
         client,
         stores,
+        health,
         memory: Memory::default(),
         metrics,
         defaults: options.defaults.clone(),
@@ -155,6 +156,11 @@ fn context(client: Client, stores: Stores, metrics: Arc<Metrics>, options: &Opti
 
 /// Looks at what the watches ask for, and at what asked to be looked at again. After `stop`, looks under way are brought to their end.
 async fn look_after(context: Arc<Context>, mut watches: Watches, stop: CancellationToken) -> Result<(), OperateError> {
+    // Once, before all looks: each of them would wait for the same lists.
+    tokio::select! {
+        ready = context.stores.ready() => ready.map_err(|_| OperateError::WatchesEnded)?,
+        () = stop.cancelled() => return Ok(()),
+    }
     let queue = std::mem::replace(&mut watches.queue, tokio::sync::mpsc::channel(1).1);
     let queue = stream::unfold(queue, |mut queue| async move { Some((queue.recv().await?, queue)) });
     let queue = queue.map(Ok::<_, watcher::Error>).take_until(stop.clone().cancelled_owned()).boxed();

@@ -17,12 +17,12 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector;
 use kube::{Api, Client, Resource};
 
 use super::build::PodDefaults;
 use super::decide::decide;
 use super::events::Note;
+use super::health::Health;
 use super::memory::{Key, Memory};
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
@@ -35,12 +35,20 @@ use crate::api::S3Sync;
 /// for ever. Far longer than a busy server takes.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 
+/// How soon to look again where the lists of a namespace are on their way. Nothing is asked for then.
+const LISTED_SOON: Duration = Duration::from_secs(1);
+
+/// How soon to look again where a namespace cannot be listed: its watches try again within half a minute.
+const UNLISTED_AGAIN: Duration = Duration::from_secs(5);
+
 /// What every look needs.
 pub struct Context {
     /// The cluster.
     pub client: Client,
     /// What is watched.
     pub stores: Stores,
+    /// Whether the watches live.
+    pub health: Arc<Health>,
     /// What was just written.
     pub memory: Memory,
     /// What is measured.
@@ -74,9 +82,16 @@ pub enum LookError {
         /// Its answer.
         source: Box<kube::Error>,
     },
-    /// A watch has ended, so that nothing is known any more.
-    #[error("a watch has ended")]
-    WatchEnded(#[from] reflector::store::WriterDropped),
+    /// What is there is not known.
+    #[error("{kind} of the namespace {namespace} cannot be listed, and nothing is done there until they can: {error}")]
+    Unlisted {
+        /// The kind's plural.
+        kind: &'static str,
+        /// Where.
+        namespace: String,
+        /// The watch's error.
+        error: String,
+    },
     /// No answer.
     #[error("the API server did not answer within {} s", LOOK_MAX.as_secs())]
     NoAnswer,
@@ -97,7 +112,7 @@ impl LookError {
                 kube::Error::Api(_) => "api",
                 _ => "connection",
             },
-            LookError::WatchEnded(_) => "watch",
+            LookError::Unlisted { .. } => "watch",
             LookError::NoAnswer => "timeout",
         }
     }
@@ -129,6 +144,10 @@ async fn timed(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, L
 
 /// When to look again after an error.
 pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Context>) -> Action {
+    // Said once of the watch, and not of each resource behind it.
+    if let LookError::Unlisted { .. } = error {
+        return Action::requeue(UNLISTED_AGAIN);
+    }
     let key = key(guarded.meta());
     let wait = context.memory.failed(&key);
     tracing::warn!(namespace = key.0, name = key.1, retry_seconds = wait.as_secs(), "{error}");
@@ -137,8 +156,11 @@ pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Contex
 
 async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError> {
     let meta = guarded.meta();
-    context.stores.ready(meta.namespace.as_deref().unwrap_or_default()).await?;
     context.memory.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
+    let unlisted = context.stores.unlisted(meta.namespace.as_deref().unwrap_or_default());
+    if !unlisted.is_empty() {
+        return blind(guarded, &unlisted, context).boxed().await;
+    }
     match &guarded.0 {
         Ok(sync) => {
             let seen = observe::observe(sync, context).boxed().await?;
@@ -147,6 +169,21 @@ async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError>
         }
         Err(invalid) => apply::unreadable(guarded, &invalid.error, context).boxed().await,
     }
+}
+
+/// A look that cannot know what is there, because kinds of its namespace were not listed: it gives up its place.
+async fn blind(guarded: &Guarded, unlisted: &[&'static str], context: &Context) -> Result<Action, LookError> {
+    let key = key(guarded.meta());
+    let failure = unlisted.iter().find_map(|kind| Some((*kind, context.health.failure(kind, &key.0)?)));
+    let Some((kind, error)) = failure else { return Ok(Action::requeue(LISTED_SOON)) };
+    let error = LookError::Unlisted { kind, namespace: key.0.clone(), error };
+    if let Ok(sync) = &guarded.0
+        && context.memory.is_news(&key, kind)
+    {
+        context.memory.said(&key, kind.to_owned());
+        tell(sync, &Note::warning("NotWatched", error.to_string()), context).await;
+    }
+    Err(error)
 }
 
 /// Whose a look is.

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::merge::{Watch, merge};
-use super::health::{Health, Pulse};
+use super::health::Health;
 use super::lean;
 use super::names::{CURSOR_SELECTOR, INSTANCE, WORKER_SELECTOR};
 use crate::api::S3Sync;
@@ -93,18 +93,22 @@ pub fn stores() -> (Stores, Writers) {
 }
 
 impl Stores {
-    /// Returns when everything of a namespace has been listed once: before that, a Job that is not seen may be there. An error when a watch has
+    /// Returns when everything has been listed once, or where each namespace is watched by itself when the lists have begun: before that, a Job
+    /// that is not seen may be there. For one task alone: of several that wait for one store, only the last is woken. An error when a watch has
     /// ended.
-    pub async fn ready(&self, namespace: &str) -> Result<(), reflector::store::WriterDropped> {
+    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.cursors.wait_until_ready().await?;
-        self.syncs.wait_until_ready().await?;
-        let all =
-            |listed: &Listed| listed.as_ref().is_none_or(|listed| KINDS.iter().all(|kind| listed.contains(&(kind, namespace.to_owned()))));
-        // Without a sender nothing more is listed; the stores' own writers have ended with it, and say so at the next look.
-        let _ = self.listed.clone().wait_for(all).await;
-        Ok(())
+        self.syncs.wait_until_ready().await
+    }
+
+    /// The kinds that were not listed yet in a namespace that is watched by itself. It waits for nothing: a namespace that cannot be listed must not
+    /// hold up the others.
+    pub fn unlisted(&self, namespace: &str) -> Vec<&'static str> {
+        let listed = self.listed.borrow();
+        let Some(listed) = listed.as_ref() else { return Vec::new() };
+        KINDS.into_iter().filter(|kind| !listed.contains(&(kind, namespace.to_owned()))).collect()
     }
 
     /// The resource with this namespace and name.
@@ -133,7 +137,7 @@ pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &
         lists.send_replace(Some(BTreeSet::new()));
     }
     let [syncs, jobs, pods, maps] =
-        KINDS.map(|kind| Watching { kind, pulse: health.pulse(kind), lists: Arc::clone(&lists), sender: sender.clone() });
+        KINDS.map(|kind| Watching { kind, health: Arc::clone(health), lists: Arc::clone(&lists), sender: sender.clone() });
     let tasks = vec![
         drive(apis(client, namespaces), config(None), writers.syncs, lean::sync, itself, syncs),
         drive(apis(client, namespaces), workers.clone(), writers.jobs, lean::job, instance, jobs),
@@ -156,7 +160,7 @@ where
 /// Whom a watch tells what.
 struct Watching {
     kind: &'static str,
-    pulse: Pulse,
+    health: Arc<Health>,
     lists: Arc<watch::Sender<Listed>>,
     sender: mpsc::Sender<ReconcileRequest<Guarded>>,
 }
@@ -173,9 +177,13 @@ fn drive<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let Watching { kind, pulse, lists, sender } = watching;
-    // Boxed, as every future and stream at a border here: their nested types cost the compiler minutes.
-    let begun = apis.into_iter().map(|(namespace, api)| (namespace, watcher(api, config.clone()).default_backoff().modify(lean).boxed()));
+    let Watching { kind, health, lists, sender } = watching;
+    let begun = apis.into_iter().map(|(namespace, api)| {
+        let pulse = health.pulse(kind, &namespace);
+        let watch = watcher(api, config.clone()).default_backoff().inspect(move |brought| pulse.heard(brought)).modify(lean);
+        // Boxed, as every future and stream at a border here: their nested types cost the compiler minutes.
+        (namespace, watch.boxed())
+    });
     let mut begun: Vec<(String, Watch<K>)> = begun.collect();
     let one = if begun.len() == 1 { begun.pop().map(|(_, watch)| watch) } else { None };
     let events = one.unwrap_or_else(|| {
@@ -190,14 +198,8 @@ where
         // The store shows what a list brings when the list is complete: looks before that would see the old.
         let mut listed = BTreeSet::new();
         while let Some(event) = events.next().await {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => {
-                    pulse.missed(&error);
-                    continue;
-                }
-            };
-            pulse.beat();
+            // Told already, of its own watch.
+            let Ok(event) = event else { continue };
             let due: Vec<_> = match event {
                 Event::Init => {
                     listed.clear();

@@ -59,7 +59,8 @@ impl Scene {
         let (stores, writers) = stores();
         let context = Arc::new(Context {
             instance: "one".into(),
-            metrics: Arc::new(Metrics::new(stores.clone())),
+            metrics: Arc::new(Metrics::new(stores.clone(), Arc::default())),
+            health: Arc::default(),
             client,
             stores,
             memory: Memory::default(),

@@ -1,0 +1,135 @@
+//! An API server that answers as a test says. A watch brings nothing, and lasts.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// One request.
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub body: Value,
+}
+
+/// What is answered to it.
+pub struct Answer {
+    code: u16,
+    body: Value,
+}
+
+pub fn ok(body: Value) -> Answer {
+    Answer { code: 200, body }
+}
+
+pub fn created(body: Value) -> Answer {
+    Answer { code: 201, body }
+}
+
+pub fn refused(code: u16, reason: &str, message: &str) -> Answer {
+    Answer {
+        code,
+        body: json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code}),
+    }
+}
+
+impl Asked {
+    /// The last part of the path: a kind, a name or a subresource.
+    pub fn kind(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The namespace in the path; empty where there is none.
+    pub fn namespace(&self) -> &str {
+        self.path.split_once("/namespaces/").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default())
+    }
+
+    /// The page of a list that is asked for.
+    pub fn page(&self, item: &dyn Fn(usize) -> Option<Value>) -> Value {
+        let number = |name: &str| {
+            let found = self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            found.map(|text| text.parse::<usize>().expect("a number"))
+        };
+        let limit = number("limit").unwrap_or(usize::MAX);
+        let from = number("continue").unwrap_or(0);
+        let items: Vec<Value> = (from..).map_while(item).take(limit).collect();
+        let next = from + items.len();
+        let next = if items.len() == limit { next.to_string() } else { String::new() };
+        json!({"metadata": {"resourceVersion": "1", "continue": next}, "items": items})
+    }
+}
+
+/// The server, until the test's process ends.
+pub struct ApiServer {
+    url: String,
+}
+
+impl ApiServer {
+    pub fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> ApiServer {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let answer = Arc::clone(&answer);
+                // Whoever hangs up has heard enough.
+                std::thread::spawn(move || drop(converse(stream, &*answer)));
+            }
+        });
+        ApiServer { url }
+    }
+
+    pub fn kubeconfig(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.url}}],
+            "users": [{"name": "test", "user": {}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "data"}}],
+        })
+    }
+}
+
+/// Answers one connection's requests.
+fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer) -> std::io::Result<()> {
+    // An answer is two writes.
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            if header.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = header.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        if query.contains("watch=") {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            std::thread::sleep(Duration::from_secs(600));
+            return Ok(());
+        }
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let asked = Asked { method, path: path.to_owned(), query: query.to_owned(), body };
+        let Answer { code, body } = answer(&asked);
+        let text = body.to_string();
+        write!(stream, "HTTP/1.1 {code} said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", text.len())?;
+        stream.write_all(text.as_bytes())?;
+    }
+}
