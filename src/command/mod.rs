@@ -96,6 +96,8 @@ pub enum Kind {
     BadData,
     /// Stopped on the way; safe to repeat.
     Interrupted,
+    /// As [`Kind::Other`], of a worker's pod: another pod of the same run would end in the same way, so its Job is to make none.
+    Final,
 }
 
 impl Kind {
@@ -107,6 +109,7 @@ impl Kind {
             Kind::Access => 3,
             Kind::BadData => 4,
             Kind::Interrupted => 5,
+            Kind::Final => 6,
         }
     }
 }

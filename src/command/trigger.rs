@@ -93,13 +93,13 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
     }
 }
 
-/// Why no run will start until somebody changes something. What the last run found out is none: the next one looks again.
+/// Why no run will start until somebody changes something. What a run found out is none: the next one looks again.
 fn hindrance(sync: &S3Sync, status: &S3SyncStatus) -> Option<String> {
     const REASONS: [&str; 5] = ["InvalidSpec", "UnsupportedInCluster", "SpecChanged", "CursorInvalid", "NameTaken"];
     let ready = super::status::ready(status).filter(|ready| ready.status == "False" && REASONS.contains(&ready.reason.as_str()))?;
     let said = |run: &RunResult| run.reason.as_ref() == Some(&ready.reason) && run.message.as_ref() == Some(&ready.message);
     let outdated = ready.observed_generation != sync.metadata.generation;
-    if outdated || !status.active.is_empty() || status.last_run.as_ref().is_some_and(said) {
+    if outdated || !status.active.is_empty() || status.last_run.iter().chain(&status.history).any(said) {
         return None;
     }
     Some(format!("{}: {}", ready.reason, ready.message))
@@ -216,7 +216,10 @@ mod tests {
         assert_eq!(says("Claimed", json!({})), None);
         // Found by the last run, and looked for again by the next.
         let failed = json!({"job": "orders-1", "result": "Failed", "reason": "InvalidSpec", "message": "why"});
-        assert_eq!(says("InvalidSpec", json!({"lastRun": failed})), None);
+        assert_eq!(says("InvalidSpec", json!({"lastRun": failed.clone()})), None);
+        let later =
+            json!({"lastRun": {"job": "orders-2", "result": "Failed", "reason": "Failed", "message": "no network"}, "history": [failed]});
+        assert_eq!(says("InvalidSpec", later), None);
         assert_eq!(
             says("InvalidSpec", json!({"lastRun": {"job": "orders-1", "result": "Succeeded"}})).as_deref(),
             Some("InvalidSpec: why")

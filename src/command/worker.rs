@@ -49,7 +49,16 @@ pub fn execute() -> Result<(), CommandError> {
             Some(error)
         }
     };
-    syncs::end(failure.into_iter().collect())
+    let kind = failure.as_ref().map(|error| exit_kind(error.kind));
+    syncs::end(failure.into_iter().collect()).map_err(|error| CommandError { kind: kind.unwrap_or(error.kind), ..error })
+}
+
+/// What a failure means for the pod's exit code, by which the Job makes another pod or none.
+fn exit_kind(kind: RunErrorKind) -> Kind {
+    match syncs::kind_of(kind) {
+        Kind::Other if kind.is_final() => Kind::Final,
+        other => other,
+    }
 }
 
 /// A run that began.
@@ -120,6 +129,33 @@ async fn other(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Resu
         tokio::select! {
             () = context.cancel.cancelled() => return Err(context.interrupted()),
             () = tokio::time::sleep(context.patience.look_again) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::build::FINAL_EXIT_CODES;
+
+    /// A Job makes another pod for what another pod may mend, and for nothing else.
+    #[test]
+    fn a_job_makes_no_further_pod_where_it_would_end_in_the_same_way() {
+        for (kind, exit_code, is_final) in [
+            (RunErrorKind::InvalidSpec, 2, true),
+            (RunErrorKind::SpecChanged, 2, true),
+            (RunErrorKind::Denied, 3, true),
+            (RunErrorKind::NotFound, 3, true),
+            (RunErrorKind::BadData, 4, true),
+            (RunErrorKind::Claimed, 6, true),
+            (RunErrorKind::CursorInvalid, 6, true),
+            (RunErrorKind::DecisionUnpublishable, 6, true),
+            (RunErrorKind::Failed, 1, false),
+            (RunErrorKind::Interrupted, 5, false),
+            (RunErrorKind::Superseded, 5, false),
+        ] {
+            let code = exit_kind(kind).exit_code();
+            assert_eq!((code, FINAL_EXIT_CODES.contains(&i32::from(code))), (exit_code, is_final), "{kind:?}");
         }
     }
 }

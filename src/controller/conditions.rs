@@ -101,7 +101,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
     if seen.sync.spec.suspend {
         return yes("Suspended", "no run starts while spec.suspend is true".into(), Gate::CommittingOnly);
     }
-    if let Some((reason, message)) = found_by_worker(checked, status) {
+    if let Some((reason, message)) = found_by_worker(checked, seen, status) {
         return no(reason, message, Gate::Open);
     }
     let spec = &seen.sync.spec;
@@ -118,15 +118,23 @@ pub fn accepted(seen: &Observed) -> bool {
     annotation.is_some_and(|value| seen.sync.metadata.generation.is_some_and(|generation| *value == generation.to_string()))
 }
 
-/// What the last run found out about the spec as it is now: what only a look into the buckets shows. The next run tries again.
-fn found_by_worker(checked: &Checked, status: &S3SyncStatus) -> Option<(&'static str, String)> {
-    let last = status.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed)?;
-    if status.last_spec_hash.as_ref() != Some(&checked.synced) {
-        return None;
-    }
-    let reason =
-        ["InvalidSpec", "SpecChanged", "Claimed", "CursorInvalid"].into_iter().find(|word| last.reason.as_deref() == Some(word))?;
-    Some((reason, sentence_of(last)))
+/// What a run found out about the spec as it is now: what only a look into the buckets shows. The next run tries again, and it stands until one
+/// gets further: neither a run under way nor one that ended before it could look takes it back.
+fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) -> Option<(&'static str, String)> {
+    const FOUND: [&str; 4] = ["InvalidSpec", "SpecChanged", "Claimed", "CursorInvalid"];
+    /// Ends that say nothing of what an earlier run found: the run may not have come so far.
+    const SILENT: [&str; 5] = ["Failed", "Interrupted", "DeadlineExceeded", "Denied", "NotFound"];
+    let is = |run: &RunResult, words: &[&'static str]| words.iter().copied().find(|word| run.reason.as_deref() == Some(word));
+    let telling = |run: &&RunResult| run.result == RunOutcome::Succeeded || is(run, &SILENT).is_none();
+    let run = status.last_run.iter().chain(&status.history).find(telling).filter(|run| run.result == RunOutcome::Failed)?;
+    let reason = is(run, &FOUND)?;
+    let before = seen.sync.status.as_ref();
+    let is_new = before.is_none_or(|before| before.last_run.iter().chain(&before.history).all(|known| known.job != run.job));
+    // One that was known is about another spec when the spec was another before this look, or when Ready said already that it does not count.
+    let same = |status: &S3SyncStatus| status.last_spec_hash.as_ref() == Some(&checked.synced);
+    let armed = |status: &S3SyncStatus| status.conditions.iter().any(|one| one.type_ == "Ready" && one.reason == "Armed");
+    let counts = is_new || before.is_some_and(|before| same(before) && !armed(before));
+    (same(status) && counts).then(|| (reason, sentence_of(run)))
 }
 
 fn sentence_of(run: &RunResult) -> String {

@@ -57,6 +57,11 @@ impl RunErrorKind {
         }
     }
 
+    /// Whether the same run ends in the same way when it is tried again at once: a later one may not, or somebody has to do something.
+    pub fn is_final(self) -> bool {
+        !matches!(self, RunErrorKind::Failed | RunErrorKind::Interrupted | RunErrorKind::Superseded)
+    }
+
     /// The word in `-o json` and in status.
     pub fn reason(self) -> &'static str {
         match self {

@@ -32,8 +32,9 @@ const GRACE_SECONDS: i64 = 30;
 /// A Job that nobody deletes goes a week after its end: the controller keeps fewer, so this is for when there is no controller.
 const TTL_SECONDS: i32 = 7 * 24 * 3600;
 
-/// Exit codes after which another attempt ends the same way: invalid spec, denied or missing, bad data.
-const FINAL_EXIT_CODES: [i32; 3] = [2, 3, 4];
+/// Exit codes after which another attempt ends the same way: invalid spec, denied or missing, bad data, and what is neither and lasts, such as
+/// another sync's claim.
+pub const FINAL_EXIT_CODES: [i32; 4] = [2, 3, 4, 6];
 
 /// The user and group of the image; a number, so that the kubelet can see that it is not root.
 const USER: i64 = 65532;

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 pub use self::access::{role, role_binding, service_account};
 pub use self::cursor::cursor_map;
-pub use self::job::job;
+pub use self::job::{FINAL_EXIT_CODES, job};
 pub use self::state_key::state_key;
 
 use super::names::labels;

@@ -7,6 +7,8 @@ use crate::controller::fixtures::{at, cursor, good, observed, reported, run, syn
 use crate::controller::names::Repeat;
 use crate::model::cursor::Phase;
 
+mod found;
+
 /// A world of one resource in which decisions are carried out: Jobs are made, statuses written, time goes on.
 struct World {
     seen: Observed,
@@ -385,21 +387,6 @@ fn a_changed_identity_does_not_keep_a_commit_from_its_end() {
     world.edit(|sync| sync.spec.source.bucket = Some("elsewhere".into()));
     world.look("12:00:00");
     assert_eq!((world.whys(), world.condition("Ready")), (vec![Why::Recovery], Some(("False", "SpecChanged"))));
-}
-
-#[test]
-fn what_a_worker_finds_out_about_the_spec_is_not_ready_and_tried_again() {
-    let mut world = World::new(json!({}), "12:00:00");
-    world.look("12:00:00");
-    world.end("12:01:00", 1, RunReport::failed("Claimed", "the destination is claimed by data/other"));
-    world.look("12:01:01");
-    assert_eq!((world.condition("Ready"), world.condition("Stalled")), (Some(("False", "Claimed")), Some(("True", "Claimed"))));
-    assert_eq!(world.condition("LastRunSucceeded"), Some(("False", "Failed")));
-    world.look("12:02:00");
-    assert_eq!(world.whys(), [Why::Change, Why::Retry]);
-    world.end("12:02:30", 0, good());
-    world.look("12:02:31");
-    assert_eq!((world.condition("Ready"), world.condition("Stalled")), (Some(("True", "Armed")), None));
 }
 
 #[test]
