@@ -10,7 +10,7 @@ use crate::model::size::parse_size;
 mod cluster;
 mod tenancy;
 
-pub use cluster::{ClusterArgs, LogsArgs, StatusArgs, SuspendArgs, TriggerArgs};
+pub use cluster::{ClusterArgs, JobArgs, LogsArgs, StatusArgs, SuspendArgs, TriggerArgs};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
@@ -214,7 +214,8 @@ pub struct ValidateArgs {
   s3sync state show -f sync.yaml
   s3sync state export -f sync.yaml -o json
   s3sync state reset -f sync.yaml --yes
-  kubectl s3sync state show orders -n data")]
+  kubectl s3sync state show orders -n data
+  kubectl s3sync state export orders -n data --in-cluster -o json > files.json")]
 pub struct StateArgs {
     /// What to do with the cursor.
     #[command(subcommand)]
@@ -236,9 +237,19 @@ pub enum StateVerb {
     Abandon(CursorArgs),
 }
 
+impl StateVerb {
+    /// Whose cursor, and where the verb does its work.
+    pub fn cursor(&self) -> &CursorArgs {
+        match self {
+            StateVerb::Reset(args) => &args.cursor,
+            StateVerb::Show(args) | StateVerb::Export(args) | StateVerb::Adopt(args) | StateVerb::Abandon(args) => args,
+        }
+    }
+}
+
 /// Which cursor: those of manifests, in files, or the one of a sync in a cluster.
 #[derive(Clone, Debug, Args)]
-#[command(group(clap::ArgGroup::new("whose").required(true).args(["files", "name"])))]
+#[command(group(clap::ArgGroup::new("whose").required(true).args(["files", "name", "in_pod"])))]
 pub struct CursorArgs {
     /// A sync in a cluster
     pub name: Option<String>,
@@ -254,6 +265,9 @@ pub struct CursorArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Where the verb does its work.
+    #[command(flatten)]
+    pub job: JobArgs,
 }
 
 /// `s3sync state reset`

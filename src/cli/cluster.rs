@@ -20,6 +20,20 @@ pub struct ClusterArgs {
     pub kubeconfig: Option<PathBuf>,
 }
 
+/// Whether a verb does its work in a Job of the cluster.
+#[derive(Clone, Debug, Default, Args)]
+pub struct JobArgs {
+    /// Does it in a Job of the cluster, with the settings, secrets and rights of the sync's workers: for buckets that only they reach
+    #[arg(long, requires = "name", conflicts_with = "files", help_heading = "Cluster")]
+    pub in_cluster: bool,
+    /// The Job's image; that of the sync's last run, or of the operator, unless given
+    #[arg(long, value_name = "IMAGE", requires = "in_cluster", help_heading = "Cluster")]
+    pub image: Option<String>,
+    /// The sync of the pod that this runs in, by the environment that workers have: what --in-cluster starts
+    #[arg(long, hide = true)]
+    pub in_pod: bool,
+}
+
 /// `s3sync status`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:

@@ -56,6 +56,7 @@ fn client(config: &kube::Config, read_timeout: Duration) -> Result<kube::Client,
 }
 
 fn options(args: ControllerArgs) -> Result<Options, CommandError> {
+    let defaults = defaults(&args);
     let lease = match (args.no_leader_election, args.lease_namespace) {
         (true, _) => None,
         (false, Some(namespace)) => Some(LeaseOptions { namespace, name: args.lease_name, identity: identity() }),
@@ -68,15 +69,20 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
     Ok(Options {
         namespaces: namespaces(args.namespaces),
         caps: Caps { total: args.max_concurrent_runs, per_namespace: args.max_concurrent_runs_per_namespace },
-        defaults: PodDefaults {
-            image: args.image,
-            image_pull_policy: args.image_pull_policy,
-            image_pull_secrets: args.image_pull_secrets.into_iter().filter(|name| !name.is_empty()).collect(),
-        },
+        defaults,
         policy: Arc::default(),
         listen: args.listen,
         lease,
     })
+}
+
+/// What is added to every worker's pod.
+pub fn defaults(args: &ControllerArgs) -> PodDefaults {
+    PodDefaults {
+        image: args.image.clone(),
+        image_pull_policy: args.image_pull_policy.clone(),
+        image_pull_secrets: args.image_pull_secrets.iter().filter(|name| !name.is_empty()).cloned().collect(),
+    }
 }
 
 /// Each once: two watches of one namespace would be one too many.

@@ -18,14 +18,14 @@ use crate::store::secrets;
 
 /// The label that names a pod's Job, and the one with its index.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/>
-const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+pub(super) const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
 
 /// The worker's container: others in its pod are not ours.
 const CONTAINER: &str = "worker";
 
 /// The most of a line that is read: longer than any of ours, of which a message is the longest part. Another image may log one without end.
-const LINE_BYTES_MAX: usize = 64 << 10;
+pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// How often a following command looks for pods that came meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ async fn has_ended(cluster: &Cluster, job: &str) -> Result<bool, CommandError> {
 }
 
 /// Why the pod's container has no log yet; `None` when it has one.
-fn not_started(pod: &Pod) -> Option<String> {
+pub(super) fn not_started(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref();
     let container = status.and_then(|status| status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER));
     let Some(container) = container else {
@@ -168,20 +168,27 @@ async fn stream(cluster: &Cluster, pod: &Pod, params: &LogParams) -> Result<(), 
 
 /// The next line, as it may be shown; `None` at the end.
 async fn line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<String>> {
+    let Some((bytes, whole)) = raw_line(log).await? else { return Ok(None) };
+    let text = secrets::clean(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']), LINE_BYTES_MAX);
+    let cut = if whole { "" } else { "…" };
+    Ok(Some(format!("{text}{cut}")))
+}
+
+/// The bytes of the next line, at most [`LINE_BYTES_MAX`] of them, and whether that is all of it; `None` at the end.
+pub(super) async fn raw_line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<(Vec<u8>, bool)>> {
     let mut bytes = Vec::new();
     (&mut *log).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut bytes).await?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    let mut more = bytes.len() == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
-    let text = secrets::clean(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']), LINE_BYTES_MAX);
-    let cut = if more { "…" } else { "" };
+    let whole = bytes.len() < LINE_BYTES_MAX || bytes.last() == Some(&b'\n');
+    let (mut more, mut rest) = (!whole, Vec::new());
     while more {
-        bytes.clear();
-        (&mut *log).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut bytes).await?;
-        more = !bytes.is_empty() && bytes.last() != Some(&b'\n');
+        rest.clear();
+        (&mut *log).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut rest).await?;
+        more = !rest.is_empty() && rest.last() != Some(&b'\n');
     }
-    Ok(Some(format!("{text}{cut}")))
+    Ok(Some((bytes, whole)))
 }
 
 #[cfg(test)]

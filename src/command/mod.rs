@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod completions;
 pub mod controller;
 pub mod crd;
+pub mod in_cluster;
 pub mod logs;
 pub mod look;
 pub mod machine;
@@ -69,7 +70,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Run(args) => run::execute(args, logging),
         Verb::Plan(args) => plan::execute(&args),
         Verb::Tables(args) => tables::execute(&args),
-        Verb::State(args) => state::execute(args),
+        Verb::State(args) => state::execute(args, logging),
         Verb::Validate(args) => validate::execute(&args),
         Verb::Status(args) => status::execute(&args),
         Verb::Trigger(args) => trigger::execute(&args),
@@ -101,6 +102,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What an exit code of this binary means; `None` for one that it does not give.
+    pub fn of_exit_code(code: i32) -> Option<Kind> {
+        [Kind::Other, Kind::Usage, Kind::Access, Kind::BadData, Kind::Interrupted]
+            .into_iter()
+            .find(|kind| i32::from(kind.exit_code()) == code)
+    }
+
     /// The process's exit code.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -162,7 +170,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 /// Writes a result to stdout. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match in_cluster::frames::write(text, &mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CommandError::new(Kind::Other, anyhow::Error::new(error).context("the result cannot be written to stdout")))
         }

@@ -194,6 +194,11 @@ fn host() -> String {
     kernel.ok().or_else(|| std::env::var("HOSTNAME").ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 
+/// The failure of a sync as a verb's.
+pub fn failure(error: RunError) -> CommandError {
+    CommandError::new(kind_of(error.kind), error)
+}
+
 /// The failures of several syncs as one error: each is reported, and the first gives the exit code.
 pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
     match failures.first().map(|error| kind_of(error.kind)) {

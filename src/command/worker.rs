@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use self::last_words::LastWords;
-use self::pod::Pod;
+pub(super) use self::pod::Pod;
 use super::machine::Machine;
 use super::places::Places;
 use super::run::report::SyncReport;
@@ -72,13 +72,7 @@ async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     let cancel = CancellationToken::new();
     stop::listen(cancel.clone(), last_words.clone())
         .map_err(|error| RunError::because(RunErrorKind::Failed, format!("{id}: signals cannot be caught: {error}"), error))?;
-    let cursor = cursor(&pod).await?;
-    let uid = cursor.uid().await.map_err(|error| RunError::because(RunErrorKind::from(&error), format!("{id}: {error}"), error))?;
-    let Some(uid) = uid else {
-        let message = format!("{id}: the {} is not there; the operator makes it again, and runs the sync again", cursor.place());
-        return Err(RunError::new(RunErrorKind::Interrupted, message));
-    };
-    let sync = Sync { loaded: pod.sync, cursor: Place::ConfigMap { cursor: cursor.clone(), uid } };
+    let (sync, cursor) = sync(&pod).await?;
     let workers = sync.settings().worker.replicas;
     let mut machine =
         Machine::new(pod.scratch_dir.as_deref()).map_err(|error| RunError::new(RunErrorKind::Failed, format!("{id}: {error}")))?;
@@ -91,6 +85,18 @@ async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     let context = Context { index: pod.index, workers_here: 1, ..machine.context(&sync, stores, pod.state_key) };
     tracing::info!(sync = %id, index = pod.index, workers, memory = machine.memory_bytes, "working");
     if pod.index == 0 { Ok(first(&sync, &context, cursor, workers).await) } else { other(&context, cursor, workers).await }
+}
+
+/// What the pod is about, with its cursor.
+pub(super) async fn sync(pod: &Pod) -> Result<(Sync, ConfigMapCursor), RunError> {
+    let id = &pod.sync.id;
+    let cursor = cursor(pod).await?;
+    let uid = cursor.uid().await.map_err(|error| RunError::because(RunErrorKind::from(&error), format!("{id}: {error}"), error))?;
+    let Some(uid) = uid else {
+        let message = format!("{id}: the {} is not there; the operator makes it again, and runs the sync again", cursor.place());
+        return Err(RunError::new(RunErrorKind::Interrupted, message));
+    };
+    Ok((Sync { loaded: pod.sync.clone(), cursor: Place::ConfigMap { cursor: cursor.clone(), uid } }, cursor))
 }
 
 /// A client of the pod's own cluster.

@@ -13,6 +13,8 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// [`COMPONENT`] of Jobs, pods and their rights.
 pub const WORKER: &str = "worker";
+/// [`COMPONENT`] of Jobs and pods that run a command beside the runs: the controller, which looks for workers, does not see them.
+pub const COMMAND: &str = "command";
 /// [`COMPONENT`] of the Secret with the key of the state.
 pub const STATE_KEY: &str = "state-key";
 /// [`COMPONENT`] of the cursor's ConfigMap.
@@ -98,6 +100,11 @@ pub fn job_name(sync: &str, slot: &str, repeat: Repeat) -> String {
     }
 }
 
+/// The Job of a command; `id` is six hexadecimal digits. No run has this name: a slot is longer.
+pub fn command_job_name(sync: &str, id: &str) -> String {
+    base(sync, &format!("command-{id}"))
+}
+
 fn base(sync: &str, slot: &str) -> String {
     let room = LABEL_BYTES_MAX - INDEX_BYTES_MAX - REPEAT_BYTES_MAX - "-".len() - slot.len();
     if sync.len() <= room && !sync.contains('.') {
@@ -145,6 +152,11 @@ mod tests {
                 other => other,
             };
             assert_eq!(parse_job_name(&name), Some((slot, repeat)));
+        }
+        for (sync, expected) in [("orders", "orders-command-0a1b2c"), (long, "a-sync-whose-name-has-exact-HASH-command-0a1b2c")] {
+            let name = command_job_name(sync, "0a1b2c");
+            assert_eq!(name, expected.replace("HASH", &short_hash(&[sync])));
+            assert!(format!("{name}-0").len() <= 63, "{name}");
         }
     }
 

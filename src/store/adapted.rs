@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Body, Condition, ErrorKind, Head, Store, StoreError, probe};
 use crate::model::object::{Etag, Object};
@@ -161,6 +161,10 @@ impl Store for Adapted {
 
     fn server_time(&self) -> Timestamp {
         self.inner.server_time()
+    }
+
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        self.inner.clock_ahead()
     }
 
     fn folds_case(&self) -> bool {

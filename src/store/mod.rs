@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::connection::{Connection, Endpoint};
 use crate::model::object::{Etag, Object};
@@ -75,6 +75,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The store's clock, from the last response's `Date` where there is one.
     fn server_time(&self) -> Timestamp;
 
+    /// How far the server's clock is ahead of ours; `None` where there is no server, or none has answered yet.
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        None
+    }
+
     /// Whether two keys that differ only in case may be the same object.
     fn folds_case(&self) -> bool {
         false
@@ -128,8 +133,13 @@ pub enum Side {
 
 /// The store of a connection: S3, or a directory. Sends nothing to a server; a source directory must exist.
 pub async fn connect(connection: &Connection, bucket: &str, side: Side) -> Result<Arc<dyn Store>, StoreError> {
+    connect_with(connection, bucket, side, s3::Options::default()).await
+}
+
+/// The same with other patience, which a directory does not need.
+pub async fn connect_with(connection: &Connection, bucket: &str, side: Side, options: s3::Options) -> Result<Arc<dyn Store>, StoreError> {
     let Endpoint::File(directory) = &connection.endpoint else {
-        let store: Arc<dyn Store> = Arc::new(s3::S3Store::connect(connection, bucket).await?);
+        let store: Arc<dyn Store> = Arc::new(s3::S3Store::connect_with(connection, bucket, options).await?);
         return Ok(if side == Side::Destination { Arc::new(adapted::Adapted::new(store)) } else { store });
     };
     let (directory, name) = (directory.clone(), bucket.to_owned());

@@ -161,6 +161,9 @@ impl S3Store {
     /// A failure after the last try.
     fn exhausted(&self, failure: Failure) -> Failure {
         let tries = self.inner.retries.attempts_max;
+        if tries <= 1 {
+            return failure;
+        }
         Failure { message: format!("{}, {tries} times in a row: try again later", failure.message), ..failure }
     }
 

@@ -10,6 +10,7 @@ mod destination;
 mod examples;
 mod forged;
 mod formats;
+mod in_cluster;
 mod kinds;
 mod layout;
 mod memory;

@@ -22,7 +22,7 @@ pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
     let mut failures = Vec::new();
     runtime()?.block_on(async {
         for sync in &super::open::open(args).await? {
-            match export(sync, &mut printer).await {
+            match export(args, sync, &mut printer).await {
                 Ok(()) => {}
                 Err(Failure::Run(error)) => failures.push(sync.located(error)),
                 Err(Failure::Print(error)) => return Err(error),
@@ -60,8 +60,9 @@ struct Line<'a> {
     source_keys: &'a [String],
 }
 
-async fn export(sync: &Sync, printer: &mut Printer) -> Result<(), Failure> {
+async fn export(args: &CursorArgs, sync: &Sync, printer: &mut Printer) -> Result<(), Failure> {
     let Some((cursor, _)) = sync.load().await? else { return Ok(()) };
+    super::open::reach(args, sync, "export").await?;
     let stores = sync.stores().await?;
     let blobs = super::blobs(sync, &stores, &cursor);
     for manifest in current(&blobs, &cursor).await? {

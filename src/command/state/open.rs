@@ -1,9 +1,11 @@
 //! Which cursors a state verb is about: those of manifests, in files, or the one of a sync in a cluster.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::Api;
+use kube::{Api, ResourceExt};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::S3Sync;
 use crate::api::manifest::{self, End, Manifests};
@@ -12,10 +14,14 @@ use crate::cli::{CursorArgs, FileArgs};
 use crate::command::cluster::Cluster;
 use crate::command::syncs::{self, Place, Sync};
 use crate::command::validate::manifest_errors;
-use crate::command::{CommandError, Kind};
-use crate::pipeline::error::RunErrorKind;
+use crate::command::{CommandError, Kind, worker};
+use crate::model::retry::Schedule;
+use crate::pipeline::claim::claim_key;
+use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::StateError;
 use crate::state::configmap::{ConfigMapCursor, Patience};
+use crate::store::s3::{self, Timeouts};
+use crate::store::{self, ErrorKind, Side};
 
 /// The ConfigMap of a sync's cursor.
 pub(super) fn config_map(name: &str) -> String {
@@ -29,6 +35,9 @@ pub(super) fn cursor(cluster: &Cluster, name: &str) -> ConfigMapCursor {
 
 /// The syncs with their cursors and, by the rights of whoever asks, their credentials.
 pub(super) async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
+    if args.job.in_pod {
+        return Ok(vec![of_pod().await?]);
+    }
     let Some(name) = &args.name else {
         return syncs::load(&FileArgs { files: args.files.clone() }, &args.state);
     };
@@ -48,15 +57,8 @@ pub(super) async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
 pub(super) async fn open_idle(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
     if let Some(name) = &args.name {
         let cluster = Cluster::connect(&args.cluster).await?;
-        let sync = cluster.sync(name).await?;
+        idle(&cluster, &cluster.sync(name).await?)?;
         let place = format!("{}/{name}", cluster.namespace);
-        if let Some(run) = sync.status.iter().flat_map(|status| &status.active).next() {
-            let message = format!(
-                "{place}: the run {} is in progress; wait until it has ended (`kubectl s3sync suspend {name}` keeps the next from starting)",
-                run.job
-            );
-            return Err(CommandError::new(Kind::Interrupted, anyhow::anyhow!(message)));
-        }
         let maps: Api<ConfigMap> = cluster.api();
         let map = config_map(name);
         let found =
@@ -69,6 +71,66 @@ pub(super) async fn open_idle(args: &CursorArgs) -> Result<Vec<Sync>, CommandErr
         }
     }
     open(args).await
+}
+
+/// An error while a run of the sync is in progress.
+pub(super) fn idle(cluster: &Cluster, sync: &S3Sync) -> Result<(), CommandError> {
+    let Some(run) = sync.status.iter().flat_map(|status| &status.active).next() else { return Ok(()) };
+    let (namespace, name) = (&cluster.namespace, sync.name_any());
+    let message = format!(
+        "{namespace}/{name}: the run {} is in progress; wait until it has ended (`kubectl s3sync suspend {name}` keeps the next from starting)",
+        run.job
+    );
+    Err(CommandError::new(Kind::Interrupted, anyhow::anyhow!(message)))
+}
+
+/// The sync of this pod, with its cursor and credentials. Whoever made the pod has looked whether a run is in progress; compare-and-swap
+/// keeps apart what came in between.
+async fn of_pod() -> Result<Sync, CommandError> {
+    // The first process of a container ignores a signal that it does not handle, and would be waited for. The pod may be ended at any instruction.
+    let cannot = |error: std::io::Error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    tokio::spawn(async move {
+        terminate.recv().await;
+        std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+    });
+    let sync = async {
+        let pod = worker::Pod::new(&|name: &str| std::env::var(name).ok())?;
+        Ok(worker::sync(&pod).await?.0)
+    };
+    sync.await.map_err(syncs::failure)
+}
+
+/// The patience with which it is looked whether S3 answers: a SYN packet that is lost is sent again after one and three seconds (RFC 6298).
+const IN_SECONDS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    response: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+    upload_bytes_per_second: 64 << 10,
+};
+
+/// Whether S3 answers at all, so that a person waits for seconds and not for the many tries of a run. Pods have no use for the question:
+/// they are where runs are.
+pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<(), RunError> {
+    if args.job.in_pod {
+        return Ok(());
+    }
+    let (settings, id) = (sync.settings(), &sync.loaded.id);
+    let options = s3::Options { retries: Schedule::ONCE, timeouts: IN_SECONDS, ..s3::Options::default() };
+    let store = store::connect_with(&sync.loaded.destination, &settings.destination.bucket, Side::Destination, options).await?;
+    let unanswered = match store.head(&claim_key(settings)).await {
+        Err(error) if error.kind == ErrorKind::Unavailable && store.clock_ahead().is_none() => error,
+        // Whatever it answers, the verb itself says what it means.
+        _ => return Ok(()),
+    };
+    let mut message = format!("{id}: S3 cannot be reached from here: {unanswered}");
+    if let (Place::ConfigMap { .. }, Some(name)) = (&sync.cursor, &args.name) {
+        message.push_str(&format!(
+            "; where only the sync's workers reach it: `kubectl s3sync state {verb} --in-cluster {name} --namespace {}`",
+            id.namespace
+        ));
+    }
+    Err(RunError::because(RunErrorKind::Failed, message, unanswered))
 }
 
 /// The resource by the rules for manifests: what the API server let through may be older than they are.

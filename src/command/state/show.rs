@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::{S3Sync, validate};
-use crate::cli::{CursorArgs, FileArgs};
+use crate::cli::CursorArgs;
 use crate::command::cluster::Cluster;
 use crate::command::render::{self, Align, bytes, count};
 use crate::command::syncs::{self, Sync};
@@ -25,7 +25,7 @@ pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
             shown.syncs.push(in_cluster(args, name).await?);
             return Ok(());
         }
-        for sync in &syncs::load(&FileArgs { files: args.files.clone() }, &args.state)? {
+        for sync in &super::open::open(args).await? {
             match sync.load().await {
                 Ok(found) => shown.syncs.push(SyncState::new(sync, found.map(|(cursor, _)| cursor))),
                 Err(error) => failures.push(error),

@@ -42,17 +42,7 @@ const USER: i64 = 65532;
 /// The Job of a run that starts now.
 pub fn job(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defaults: &PodDefaults) -> Job {
     let worker = &sync.spec.worker;
-    let mut metadata = child(sync, start.job.clone(), WORKER);
-    metadata.annotations = Some(start.marks.annotations());
-    let queue = worker.queue_name.as_ref();
-    if let (Some(queue), Some(labels)) = (queue, &mut metadata.labels) {
-        labels.insert(KUEUE_QUEUE.to_owned(), queue.clone());
-    }
-    // Ours are stronger: the controller finds pods by them.
-    let mut labels = worker.pod_labels.clone();
-    labels.extend(super::labels(sync.metadata.name.as_deref().unwrap_or_default(), WORKER));
     let spec = JobSpec {
-        completion_mode: Some("Indexed".into()),
         completions: Some(worker.replicas),
         parallelism: Some(worker.replicas),
         backoff_limit_per_index: Some(worker.backoff_limit),
@@ -64,8 +54,29 @@ pub fn job(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defa
         success_policy: Some(SuccessPolicy {
             rules: vec![SuccessPolicyRule { succeeded_indexes: Some("0".into()), succeeded_count: None }],
         }),
-        active_deadline_seconds: worker.active_deadline_seconds,
         ttl_seconds_after_finished: Some(TTL_SECONDS),
+        ..JobSpec::default()
+    };
+    let pod = pod(sync, checked, &start.job, vec!["worker".into()], accepted, defaults);
+    let mut job = with_pods(sync, start.job.clone(), WORKER, pod, spec);
+    job.metadata.annotations = Some(start.marks.annotations());
+    job
+}
+
+/// A Job of the sync whose pods are as its workers are.
+pub(super) fn with_pods(sync: &S3Sync, name: String, component: &str, pod: PodSpec, spec: JobSpec) -> Job {
+    let worker = &sync.spec.worker;
+    let mut metadata = child(sync, name, component);
+    let queue = worker.queue_name.as_ref();
+    if let (Some(queue), Some(labels)) = (queue, &mut metadata.labels) {
+        labels.insert(KUEUE_QUEUE.to_owned(), queue.clone());
+    }
+    // Ours are stronger: the controller finds pods by them.
+    let mut labels = worker.pod_labels.clone();
+    labels.extend(super::labels(sync.metadata.name.as_deref().unwrap_or_default(), component));
+    let spec = JobSpec {
+        completion_mode: Some("Indexed".into()),
+        active_deadline_seconds: worker.active_deadline_seconds,
         // Kueue admits a Job by taking this away.
         suspend: queue.map(|_| true),
         template: PodTemplateSpec {
@@ -74,9 +85,9 @@ pub fn job(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defa
                 annotations: Some(worker.pod_annotations.clone()).filter(|annotations| !annotations.is_empty()),
                 ..ObjectMeta::default()
             }),
-            spec: Some(pod(sync, checked, start, accepted, defaults)),
+            spec: Some(pod),
         },
-        ..JobSpec::default()
+        ..spec
     };
     Job { metadata, spec: Some(spec), status: None }
 }
@@ -100,7 +111,8 @@ fn failure_policy() -> PodFailurePolicy {
     PodFailurePolicy { rules: vec![fail, ignore] }
 }
 
-fn pod(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defaults: &PodDefaults) -> PodSpec {
+/// The pod of a worker, or of whatever else runs the binary with a worker's settings: `args` say what it does.
+pub(super) fn pod(sync: &S3Sync, checked: &Checked, job: &str, args: Vec<String>, accepted: bool, defaults: &PodDefaults) -> PodSpec {
     let worker = &sync.spec.worker;
     let pull_secrets: Vec<LocalObjectReference> = (defaults.image_pull_secrets.iter())
         .map(|name| LocalObjectReference { name: name.clone() })
@@ -138,8 +150,8 @@ fn pod(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defaults
             name: CONTAINER.into(),
             image: Some(defaults.image.clone()),
             image_pull_policy: defaults.image_pull_policy.clone(),
-            args: Some(vec!["worker".into()]),
-            env: Some(environment(sync, checked, &start.job, accepted)),
+            args: Some(args),
+            env: Some(environment(sync, checked, job, accepted)),
             resources: resources(sync),
             security_context: Some(SecurityContext {
                 allow_privilege_escalation: Some(false),

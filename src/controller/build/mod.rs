@@ -1,6 +1,7 @@
 //! The objects of a run. PURE: no client; the same input gives the same object.
 
 mod access;
+mod command;
 mod cursor;
 mod environment;
 mod job;
@@ -11,6 +12,7 @@ mod tests;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 pub use self::access::{role, role_binding, service_account};
+pub use self::command::command_job;
 pub use self::cursor::cursor_map;
 pub use self::job::{FINAL_EXIT_CODES, job};
 pub use self::state_key::state_key;

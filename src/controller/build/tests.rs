@@ -4,6 +4,7 @@ use super::*;
 use crate::controller::check::check;
 use crate::controller::decide::{Start, Why};
 use crate::controller::fixtures::{sync, sync_with};
+use crate::controller::names::{KUEUE_QUEUE, WORKER_SELECTOR};
 use crate::controller::run::Marks;
 
 fn start() -> Start {
@@ -31,9 +32,8 @@ fn the_smallest_job() {
 }
 
 /// Every field of spec.worker, credentials on both sides, and a queue.
-#[test]
-fn the_fullest_job() {
-    let sync = sync_with(json!({
+fn full_sync() -> crate::api::S3Sync {
+    sync_with(json!({
         "source": {"bucket": "raw", "secretRef": {"name": "raw-ro"}, "caSecretRef": {"name": "raw-ca"}, "endpoint": "http://minio:9000"},
         "destination": {"bucket": "lake", "format": "csv", "path": "$(HOME)/{{TABLE}}/{{UUID}}.csv", "secretRef": {"name": "lake-rw"}},
         "worker": {
@@ -47,9 +47,39 @@ fn the_fullest_job() {
             "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
             "podLabels": {"team": "data", "app.kubernetes.io/name": "spoofed"}, "podAnnotations": {"note": "x"}, "queueName": "batch",
         },
-    }));
+    }))
+}
+
+#[test]
+fn the_fullest_job() {
+    let sync = full_sync();
     let defaults = PodDefaults { image_pull_policy: Some("Always".into()), image_pull_secrets: vec!["registry".into()], ..defaults() };
     insta::assert_yaml_snapshot!(job(&sync, &check(&sync).unwrap(), &start(), true, &defaults));
+}
+
+/// A command's pod differs from a worker's in its arguments alone, and the controller takes neither its Job nor its pod for a run's.
+#[test]
+fn a_command_runs_as_a_worker_does_and_is_none() {
+    let sync = full_sync();
+    let checked = check(&sync).unwrap();
+    let args = vec!["state".to_owned(), "export".to_owned(), "--in-pod".to_owned()];
+    let run = job(&sync, &checked, &start(), false, &defaults());
+    let command = command_job(&sync, &checked, &start().job, args.clone(), &defaults());
+    let pod = |job: &k8s_openapi::api::batch::v1::Job| job.spec.clone().unwrap().template.spec.unwrap();
+    let (mut worker, of_command) = (pod(&run), pod(&command));
+    worker.containers[0].args = Some(args);
+    assert_eq!(of_command, worker);
+    let labels = command.metadata.labels.clone().unwrap();
+    let of_pods = command.spec.clone().unwrap().template.metadata.unwrap().labels.unwrap();
+    for labels in [&labels, &of_pods] {
+        let wanted = |pair: &str| pair.split_once('=').is_some_and(|(key, value)| labels.get(key).is_some_and(|found| found == value));
+        assert!(!WORKER_SELECTOR.split(',').all(wanted), "{labels:?}");
+    }
+    assert_eq!(labels.get(KUEUE_QUEUE).map(String::as_str), Some("batch"), "its queue counts it too");
+    let spec = command.spec.unwrap();
+    assert_eq!((spec.completions, spec.parallelism, spec.backoff_limit, spec.suspend), (Some(1), Some(1), Some(0), Some(true)));
+    assert_eq!((spec.active_deadline_seconds, spec.ttl_seconds_after_finished), (Some(3600), Some(600)));
+    assert_eq!(command.metadata.owner_references, run.metadata.owner_references);
 }
 
 #[test]

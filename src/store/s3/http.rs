@@ -60,15 +60,29 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 const IDLE_CONNECTION_LIFE: Duration = Duration::from_secs(15);
 
 /// The server's clock: how far it is ahead of ours, by the last response's `Date`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ServerClock {
     ahead_seconds: AtomicI64,
 }
 
+/// In place of seconds: no response has told the time yet.
+const UNSEEN: i64 = i64::MIN;
+
+impl Default for ServerClock {
+    fn default() -> Self {
+        Self { ahead_seconds: AtomicI64::new(UNSEEN) }
+    }
+}
+
 impl ServerClock {
+    /// How many seconds it is ahead of ours; `None` before the first response that tells the time.
+    pub(super) fn ahead(&self) -> Option<SignedDuration> {
+        Some(self.ahead_seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds != UNSEEN).map(SignedDuration::from_secs)
+    }
+
     /// The time there, to the second.
     pub(super) fn now(&self) -> Timestamp {
-        let ahead = SignedDuration::from_secs(self.ahead_seconds.load(Ordering::Relaxed));
+        let ahead = self.ahead().unwrap_or_default();
         Timestamp::now().saturating_add(ahead).unwrap_or_else(|_| Timestamp::now())
     }
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{ID, S3Store, timestamp};
 use crate::model::connection::Protection;
@@ -150,5 +150,9 @@ impl Store for S3Store {
 
     fn server_time(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        self.inner.clock.ahead()
     }
 }

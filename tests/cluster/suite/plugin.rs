@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Site, endpoint_of_node, s3sync};
+use crate::support::{Site, api, endpoint_of_node, history, kubectl, s3sync};
 
 #[test]
 fn the_plugin_shows_triggers_suspends_and_resumes() {
@@ -43,4 +43,63 @@ fn the_cursor_of_a_cluster_is_shown_exported_and_reset_through_a_kubeconfig() {
     site.trigger("orders", "after the reset");
     let sync = site.succeeded("orders", 2);
     assert_eq!(sync["status"]["lastRun"]["objects"], 1, "the reset sync reads everything again: {sync}");
+}
+
+/// A kubeconfig of somebody who may do this in the site's namespace, and nothing else.
+fn somebody(site: &Site, rules: &Value) -> tempfile::NamedTempFile {
+    let (namespace, name) = (site.namespace.as_str(), "somebody");
+    let group = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+    api::apply(&api::core(namespace, "serviceaccounts"), &account).expect("a ServiceAccount");
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+    api::apply(&format!("{group}/roles"), &role).expect("a Role");
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]});
+    api::apply(&format!("{group}/rolebindings"), &binding).expect("bound");
+    let token = kubectl(&["create", "token", name, "--namespace", namespace]).expect().stdout.trim().to_owned();
+    let config = kubectl(&["config", "view", "--raw", "--minify", "--output", "json"]).expect().stdout;
+    let mut config: Value = serde_json::from_str(&config).expect("JSON");
+    config["users"][0]["user"] = json!({"token": token});
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), config.to_string()).expect("writable");
+    file
+}
+
+/// As docs/security.md lists them.
+fn rights_for_a_job() -> Value {
+    json!([
+        {"apiGroups": ["s3sync.dev"], "resources": ["s3syncs"], "verbs": ["get"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+    ])
+}
+
+/// MinIO has no name outside of the cluster, and whoever asks may read neither Secrets nor the cursor.
+#[test]
+fn state_is_exported_and_reset_where_the_workers_are() {
+    let site = Site::new("incluster");
+    let namespace = site.namespace.as_str();
+    site.put("orders/a.csv", "id\n0\n");
+    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    site.succeeded("orders", 1);
+    let outside =
+        s3sync(&["state", "export", "orders", "--namespace", namespace]).says(&["cannot be reached from here", "--in-cluster orders"]);
+    assert_eq!(outside.code, 1, "{outside:?}");
+    let somebody = somebody(&site, &rights_for_a_job());
+    let kubeconfig = somebody.path().to_str().expect("text");
+    let state =
+        |args: &[&str]| s3sync(&[&["state"], args, &["--namespace", namespace, "--kubeconfig", kubeconfig, "--in-cluster"]].concat());
+    let exported = state(&["export", "orders", "-o", "json"]).expect();
+    let files: Value = serde_json::from_str(&exported.stdout).unwrap_or_else(|error| panic!("{error}: {exported:?}"));
+    assert_eq!((files.as_array().map(Vec::len), &files[0]["rows"]), (Some(1), &json!(1)), "{files}");
+    state(&["reset", "orders", "--yes"]).expect().says(&["reset at epoch 1"]);
+    let left: Vec<_> = site.jobs("orders").iter().map(|job| job["metadata"]["name"].clone()).collect();
+    assert!(left.iter().all(|name| !name.to_string().contains("command")), "{left:?}");
+    site.trigger("orders", "after the reset");
+    let sync = site.succeeded("orders", 2);
+    assert_eq!(sync["status"]["lastRun"]["objects"], 1, "the reset sync reads everything again: {sync}");
+    assert_eq!(history(&sync).len(), 2, "a command is no run: {sync}");
 }
