@@ -8,6 +8,7 @@ pub mod report;
 pub mod scalar;
 pub mod spec;
 pub mod status;
+pub mod summary;
 pub mod text;
 pub mod validate;
 

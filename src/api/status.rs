@@ -20,10 +20,26 @@ pub struct S3SyncStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+    /// The run in progress or else the last one, for people: Running, Waiting (reason), Succeeded, Failed (reason). The reason is that of
+    /// Reconciling, Stalled or lastRun. Absent before the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub run: Option<String>,
+    /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of the last run, else
+    /// what Ready says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// When the next run starts by itself: the schedule's, or the repetition of one that failed. Absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run_time: Option<Time>,
+    /// Since when a run waits: for its pod, its queue, a place, or an API server that takes it. Absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// The slot that the last scheduled run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
-    /// When the next run is due.
+    /// When the schedule's next run is due, or the first that is due and not run yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
     /// When the last successful run ended.
@@ -71,6 +87,10 @@ impl Default for S3SyncStatus {
         S3SyncStatus {
             observed_generation: never(),
             conditions: Vec::new(),
+            run: None,
+            message: None,
+            next_run_time: None,
+            waiting_since: None,
             last_schedule_time: None,
             next_schedule_time: None,
             last_successful_time: None,

@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 use super::render::{self, Align, bytes, count};
 use super::{CommandError, note, print, runtime};
 use crate::api::S3Sync;
-use crate::api::status::{Progress, RunOutcome, S3SyncStatus};
+use crate::api::status::{Progress, S3SyncStatus};
 use crate::cli::{Output, StatusArgs};
 
 /// Syncs that one request lists: what kubectl asks for at once.
@@ -111,25 +111,13 @@ impl SyncStatus {
     }
 
     fn run(&self) -> String {
-        let Some(status) = &self.status else { return none() };
-        match (status.active.is_empty(), &status.last_run) {
-            (false, _) => "Running".to_owned(),
-            (true, None) => none(),
-            (true, Some(run)) if run.result == RunOutcome::Succeeded => "Succeeded".to_owned(),
-            (true, Some(run)) => format!("Failed ({})", run.reason.as_deref().unwrap_or("Failed")),
-        }
+        self.status.as_ref().and_then(S3SyncStatus::run_in_words).unwrap_or_else(none)
     }
 
     /// The sentence that matters most now.
     fn message(&self) -> String {
         let Some(status) = &self.status else { return "the operator has not seen it yet; is it there?".to_owned() };
-        if let Some(message) = not_ready(status) {
-            return message;
-        }
-        match &status.last_run {
-            Some(run) => run.message.clone().unwrap_or_default(),
-            None => ready(status).map(|condition| condition.message.clone()).unwrap_or_default(),
-        }
+        status.sentence().unwrap_or_default()
     }
 }
 
@@ -145,7 +133,7 @@ impl Shown {
                 status.progress.as_ref().filter(|_| !status.active.is_empty()).map_or_else(none, share),
                 status.last_run.as_ref().map_or_else(none, |run| number(run.counts.objects)),
                 status.last_successful_time.as_ref().map_or_else(none, |at| ago(at, now)),
-                status.next_schedule_time.as_ref().filter(|_| !sync.suspend).map_or_else(none, |at| until(at, now)),
+                next(sync, &status).map_or_else(none, |at| until(at, now)),
                 cut(&sync.message()),
             ]
         });
@@ -165,12 +153,12 @@ impl Shown {
 
 /// The condition Ready.
 pub fn ready(status: &S3SyncStatus) -> Option<&Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == "Ready")
+    status.condition("Ready")
 }
 
-/// Why the sync is not ready, where the operator says so.
-fn not_ready(status: &S3SyncStatus) -> Option<String> {
-    ready(status).filter(|condition| condition.status == "False").map(|condition| format!("{}: {}", condition.reason, condition.message))
+/// When a run starts by itself. An operator of before tells of the schedule's alone.
+fn next<'a>(sync: &SyncStatus, status: &'a S3SyncStatus) -> Option<&'a Time> {
+    status.next_run_time.as_ref().or(status.next_schedule_time.as_ref()).filter(|_| !sync.suspend)
 }
 
 /// A run's progress in words: `3/10 objects, 1.00 KiB of 2.00 KiB`.

@@ -8,7 +8,7 @@ use super::check::{Checked, Refusal};
 use super::cursor::Position;
 use super::decide::Observed;
 use super::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
-use super::run::Run;
+use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text;
@@ -18,6 +18,16 @@ const POD_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
 /// How long a Job may wait to be started: with hundreds of them in one minute, the Job controller's own rate makes the last wait for long.
 const JOB_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a pod may be without a container that has begun, where nobody says why: longer than a node takes to pull the image.
+const BEGIN_WAIT: SignedDuration = SignedDuration::from_mins(2);
+
+/// How long a run may wait for what nobody but an admin gives it, before the resource is Stalled and not Ready. As long as a Deployment may
+/// make no progress by default (progressDeadlineSeconds), and longer than a cluster takes to add a node.
+pub const WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
+
+/// Reasons of waiting that may need somebody's hand.
+const STUCK: [&str; 2] = ["WorkerWaiting", "RunRefused"];
 
 /// Which runs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +142,10 @@ fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) ->
     let is_new = before.is_none_or(|before| before.last_run.iter().chain(&before.history).all(|known| known.job != run.job));
     // One that was known is about another spec when the spec was another before this look, or when Ready said already that it does not count.
     let same = |status: &S3SyncStatus| status.last_spec_hash.as_ref() == Some(&checked.synced);
-    let armed = |status: &S3SyncStatus| status.conditions.iter().any(|one| one.type_ == "Ready" && one.reason == "Armed");
+    // Only what would be Armed says that its run has waited for too long.
+    let armed = |status: &S3SyncStatus| {
+        status.condition("Ready").is_some_and(|ready| ready.reason == "Armed" || STUCK.contains(&ready.reason.as_str()))
+    };
     let counts = is_new || before.is_some_and(|before| same(before) && !armed(before));
     (same(status) && counts).then(|| (reason, sentence_of(run)))
 }
@@ -144,25 +157,77 @@ fn sentence_of(run: &RunResult) -> String {
 /// The conditions, in the order in which they are shown.
 pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situation<'_>) -> Vec<Condition> {
     let Situation { seen, ready, .. } = situation;
+    let waits = waits(status, situation);
+    let stuck = waits.as_ref().filter(|waits| waits.is_stuck());
+    let overdue = stuck.zip(status.waiting_since.as_ref()).filter(|(_, since)| since.0 + WAIT_MAX <= seen.now);
+    let overdue = overdue.map(|(waits, since)| (waits.reason, format!("{}; it has waited since {}", waits.message, since.0)));
     let generation = seen.sync.metadata.generation;
     let mut conditions = Vec::new();
     let mut add = |kind: &str, is: bool, reason: &str, message: &str| {
         conditions.push(condition(before, kind, is, reason, message, generation, seen.now));
     };
-    let waiting = waiting(seen).or_else(|| refused(situation));
     // What keeps a pod from starting is mostly the spec's business, so it stands where people look first.
-    let message = waiting.as_ref().filter(|_| ready.ready).unwrap_or(&ready.message);
-    add("Ready", ready.ready, ready.reason, message);
+    let told = waits.as_ref().filter(|waits| STUCK.contains(&waits.reason));
+    match (&overdue, told) {
+        (Some((reason, message)), _) if ready.ready => add("Ready", false, reason, message),
+        (None, Some(waits)) if ready.ready => add("Ready", true, ready.reason, &waits.message),
+        _ => add("Ready", ready.ready, ready.reason, &ready.message),
+    }
     if let Some(run) = &status.last_run {
         add("LastRunSucceeded", run.result == RunOutcome::Succeeded, last_run_reason(run), &sentence_of(run));
     }
-    if let Some((reason, message)) = reconciling(status, situation, waiting) {
+    // To kstatus and Argo CD, what is Reconciling is in progress. What has waited for too long makes none.
+    if overdue.is_none()
+        && let Some((reason, message)) = reconciling(status, waits)
+    {
         add("Reconciling", true, reason, &message);
     }
-    if let Some((reason, message)) = stalled(status, ready) {
+    if let Some((reason, message)) = stalled(status, ready, overdue) {
         add("Stalled", true, reason, &message);
     }
     conditions
+}
+
+/// What a run waits for before it can begin its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// One of [`crate::api::summary::WAITING`].
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Whether nothing of the run is under way. An idle worker takes the shards of one that does not come, so that with worker 0 the run is.
+    pub whole: bool,
+}
+
+impl Waits {
+    /// Whether it may wait for ever unless somebody does something. A queue and the caps on runs let it go by themselves, and both have an owner
+    /// who looks at them.
+    pub fn is_stuck(&self) -> bool {
+        self.whole && STUCK.contains(&self.reason)
+    }
+}
+
+/// What a run in progress, or one that is due, waits for.
+pub fn waits(status: &S3SyncStatus, situation: &Situation<'_>) -> Option<Waits> {
+    let seen = situation.seen;
+    let leads = |run: &str| seen.workers.iter().any(|worker| worker.job == run && worker.index == 0 && worker.begun);
+    let whole = !status.active.first().is_some_and(|run| leads(&run.job));
+    let waits = |reason, message| Some(Waits { reason, message, whole });
+    let worker = waiting(seen);
+    let Some(run) = status.active.first() else {
+        let message =
+            "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows, in all namespaces or its own";
+        return match worker.or_else(|| refused(situation)) {
+            Some(sentence) => waits("RunRefused", sentence),
+            None if situation.waits_for_capacity => waits("WaitingForCapacity", message.to_owned()),
+            None => None,
+        };
+    };
+    if let Some(sentence) = worker.or_else(|| refused(situation)) {
+        return waits("WorkerWaiting", sentence);
+    }
+    let held = seen.runs.iter().any(|seen| seen.job == run.job && seen.held && seen.active());
+    if held { waits("Queued", format!("the run {} waits to be admitted by its queue", run.job)) } else { None }
 }
 
 fn condition(
@@ -213,10 +278,23 @@ fn waiting(seen: &Observed) -> Option<String> {
             run.job
         ));
     }
+    let known = not_begun(seen).filter_map(|(worker, _)| Some((worker, worker.waits.as_ref()?))).min_by_key(|(worker, _)| worker.index);
+    if let Some((worker, sentence)) = known {
+        return Some(format!("worker {} does not start: {sentence}", worker.index));
+    }
+    let (worker, _) = not_begun(seen).filter(|(_, late)| *late <= seen.now).min_by_key(|(worker, _)| worker.index)?;
+    Some(format!(
+        "worker {} does not start: its container has not begun, minutes after the pod was made; see kubectl describe pod {}",
+        worker.index, worker.pod
+    ))
+}
+
+/// Pods of runs in progress whose container has not begun, and the time from which that is wrong even where nobody says why: a volume that
+/// cannot be mounted, a sandbox that cannot be made and a kubelet that is gone stand in events alone.
+pub fn not_begun(seen: &Observed) -> impl Iterator<Item = (&Worker, Timestamp)> {
     let active = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && run.job == job);
-    let waiting = seen.workers.iter().filter(|worker| worker.deleted.is_none() && active(&worker.job));
-    let (worker, sentence) = waiting.filter_map(|worker| Some((worker, worker.waits.as_ref()?))).min_by_key(|(worker, _)| worker.index)?;
-    Some(format!("worker {} does not start: {sentence}", worker.index))
+    let waiting = seen.workers.iter().filter(move |worker| !worker.begun && worker.deleted.is_none() && active(&worker.job));
+    waiting.map(|worker| (worker, worker.created.map_or(seen.now, |created| created + BEGIN_WAIT)))
 }
 
 /// Why a run that is due does not start.
@@ -225,27 +303,20 @@ fn refused(situation: &Situation<'_>) -> Option<String> {
     Some(format!("the API server refuses what the next run needs: {answer}"))
 }
 
-fn reconciling(status: &S3SyncStatus, situation: &Situation<'_>, waiting: Option<String>) -> Option<(&'static str, String)> {
-    if let Some(run) = status.active.first() {
-        let held = situation.seen.runs.iter().any(|seen| seen.job == run.job && seen.held && seen.active());
-        return Some(match waiting {
-            Some(sentence) => ("WorkerWaiting", sentence),
-            None if held => ("Queued", format!("the run {} waits to be admitted by its queue", run.job)),
-            None => ("Running", format!("the run {} is in progress", run.job)),
-        });
+fn reconciling(status: &S3SyncStatus, waits: Option<Waits>) -> Option<(&'static str, String)> {
+    match waits {
+        Some(waits) => Some((waits.reason, waits.message)),
+        None => status.active.first().map(|run| ("Running", format!("the run {} is in progress", run.job))),
     }
-    if let Some(sentence) = waiting {
-        return Some(("RunRefused", sentence));
-    }
-    let message =
-        "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows, in all namespaces or its own";
-    situation.waits_for_capacity.then(|| ("WaitingForCapacity", message.to_owned()))
 }
 
 /// What needs somebody's hand.
-fn stalled(status: &S3SyncStatus, ready: &Readiness) -> Option<(&'static str, String)> {
+fn stalled(status: &S3SyncStatus, ready: &Readiness, overdue: Option<(&'static str, String)>) -> Option<(&'static str, String)> {
     if !ready.ready {
         return Some((ready.reason, ready.message.clone()));
+    }
+    if overdue.is_some() {
+        return overdue;
     }
     let last = status.last_run.as_ref().filter(|run| run.reason.as_deref() == Some("DecisionUnpublishable"))?;
     Some(("DecisionUnpublishable", sentence_of(last)))

@@ -86,6 +86,7 @@ pub fn reported(run: &Run, exit_code: i32, report: RunReport) -> Worker {
         index: 0,
         created: Some(run.created),
         deleted: None,
+        begun: true,
         ended: Some(Ended { exit_code, reason: String::new(), report: Some(report) }),
         waits: None,
     }

@@ -57,6 +57,13 @@ struct WatchLabels {
     namespace: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    namespace: String,
+    name: String,
+    reason: String,
+}
+
 /// What is measured.
 #[derive(Debug)]
 pub struct Metrics {
@@ -84,10 +91,8 @@ impl Metrics {
             drop(errors.get_or_create(&ErrorLabels { kind }));
         }
         registry.register("reconcile_errors", "Looks that failed, by kind of error", errors.clone());
-        let missed = Family::default();
-        registry.register("missed_slots", "Scheduled slots that were never run", missed.clone());
-        let runs = Family::default();
-        registry.register("runs", "Runs that ended, by result", runs.clone());
+        let (missed, runs) = (Family::default(), Family::default());
+        registry.register_collector(Box::new(Counts { missed: missed.clone(), runs: runs.clone() }));
         let run_seconds = Histogram::new(RUN_SECONDS);
         registry.register("run_duration_seconds", "Duration of runs", run_seconds.clone());
         let leader = Gauge::default();
@@ -133,7 +138,7 @@ impl Metrics {
         self.leader.set(1);
     }
 
-    /// The text that Prometheus reads (OpenMetrics 1.0).
+    /// Everything, in OpenMetrics 1.0; [`super::exposition`] has other formats.
     pub fn text(&self) -> String {
         let mut text = String::new();
         if text::encode(&mut text, &self.registry).is_err() {
@@ -160,6 +165,22 @@ impl Collector for Watches {
     }
 }
 
+/// What may not have happened yet. The registry leaves a family without a value out, and who looks for a name has to find it.
+#[derive(Debug)]
+struct Counts {
+    missed: Family<SyncLabels, Counter>,
+    runs: Family<RunLabels, Counter>,
+}
+
+impl Collector for Counts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let missed = encoder.encode_descriptor("missed_slots", "Scheduled slots that were never run", None, MetricType::Counter)?;
+        self.missed.encode(missed)?;
+        let runs = encoder.encode_descriptor("runs", "Runs that ended, by result", None, MetricType::Counter)?;
+        self.runs.encode(runs)
+    }
+}
+
 /// What the resources say.
 #[derive(Debug)]
 struct Resources(Stores);
@@ -180,10 +201,7 @@ impl Collector for Resources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let resources = resources(&self.0);
         let time = |time: Option<Timestamp>| time.map(|time| time.as_second() as f64);
-        let ready = |resource: &Resource| {
-            let ready = resource.status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
-            Some(flag(ready.status == "True"))
-        };
+        let ready = |resource: &Resource| Some(flag(resource.status.condition("Ready")?.status == "True"));
         let duration = |resource: &Resource| run_seconds(resource.status.last_run.as_ref()?);
         let last = |resource: &Resource, count: fn(&RunResult) -> i64| resource.status.last_run.as_ref().map(|run| count(run) as f64);
         let readings: [Reading<'_>; 14] = [
@@ -204,7 +222,7 @@ impl Collector for Resources {
             ("last_success_timestamp_seconds", "End of the last successful run, in seconds since 1970", &|resource| {
                 time(resource.status.last_successful_time.as_ref().map(|time| time.0))
             }),
-            ("next_schedule_timestamp_seconds", "When the next run is due, in seconds since 1970", &|resource| {
+            ("next_schedule_timestamp_seconds", "When the schedule's next run is due, in seconds since 1970", &|resource| {
                 time(resource.status.next_schedule_time.as_ref().map(|time| time.0))
             }),
             ("cursor_bytes", "Size of the cursor's ConfigMap, of at most 1 MiB", &|resource| {
@@ -218,6 +236,15 @@ impl Collector for Resources {
                 if let Some(value) = read(resource) {
                     ConstGauge::new(value).encode(family.encode_family(&resource.labels)?)?;
                 }
+            }
+        }
+        let help = "Since when a run is in progress or waits, by the reason of Reconciling or Stalled, in seconds since 1970";
+        let mut family = encoder.encode_descriptor("reconciling_since_timestamp_seconds", help, None, MetricType::Gauge)?;
+        for resource in &resources {
+            if let Some((reason, since)) = busy_since(&resource.status) {
+                let SyncLabels { namespace, name } = resource.labels.clone();
+                let labels = ReasonLabels { namespace, name, reason: reason.to_owned() };
+                ConstGauge::new(since.as_second() as f64).encode(family.encode_family(&labels)?)?;
             }
         }
         let counts: [Count<'_>; 3] = [
@@ -235,6 +262,13 @@ impl Collector for Resources {
         }
         Ok(())
     }
+}
+
+/// What a resource is busy with, and since when. A condition's own time is that of its status, whatever its reason was meanwhile.
+fn busy_since(status: &S3SyncStatus) -> Option<(&str, Timestamp)> {
+    let busy = status.waiting().or_else(|| status.condition("Reconciling"))?;
+    let since = status.waiting_since.as_ref().unwrap_or(&busy.last_transition_time);
+    Some((&busy.reason, since.0))
 }
 
 fn run_seconds(run: &RunResult) -> Option<f64> {
@@ -273,12 +307,15 @@ fn resources(stores: &Stores) -> Vec<Resource> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::core::DeserializeGuard;
     use kube::runtime::reflector;
     use kube::runtime::watcher::Event;
 
     use super::*;
+    use crate::controller::exposition::Exposition;
     use crate::controller::fixtures::{at, sync};
     use crate::controller::stores::stores;
 
@@ -293,7 +330,13 @@ mod tests {
         resource.status = Some(S3SyncStatus {
             consecutive_failures: 2,
             last_run: Some(run.clone()),
-            next_schedule_time: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("13:00:00"))),
+            next_schedule_time: Some(Time(at("13:00:00"))),
+            waiting_since: Some(Time(at("12:30:00"))),
+            conditions: vec![
+                serde_json::from_value(serde_json::json!({"type": "Reconciling", "status": "True", "reason": "WorkerWaiting",
+                    "message": "", "lastTransitionTime": "2026-11-21T12:00:00Z"}))
+                .unwrap(),
+            ],
             ..S3SyncStatus::default()
         });
         writer.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(resource))));
@@ -323,6 +366,7 @@ mod tests {
             format!("s3sync_last_run_rows{of} 12.0"),
             format!("s3sync_last_run_duration_seconds{of} 90.0"),
             format!("s3sync_next_schedule_timestamp_seconds{of} 1795266000.0"),
+            r#"s3sync_reconciling_since_timestamp_seconds{namespace="data",name="orders",reason="WorkerWaiting"} 1795264200.0"#.to_owned(),
         ] {
             assert!(text.lines().any(|seen| seen == line), "{line}\n{text}");
         }
@@ -332,5 +376,52 @@ mod tests {
         metrics.forget(&key);
         let counted = ["s3sync_missed_slots_total{", "s3sync_runs_total{"].map(|name| (text.contains(name), metrics.text().contains(name)));
         assert_eq!(counted, [(true, false); 2]);
+    }
+
+    fn read(file: &str) -> String {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+    }
+
+    fn names(text: &str) -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("s3sync_")).map(str::to_owned).collect()
+    }
+
+    /// Every metric that is served, with its type. A name is declared also where nothing has a value yet.
+    fn served() -> Vec<(String, String)> {
+        let text = Exposition::Text.of(Metrics::new(stores().0, Arc::default()).text());
+        let declared = |word: &'static str| {
+            let lines =
+                text.lines().filter_map(move |line| line.strip_prefix("# ")?.strip_prefix(word)?.strip_prefix(' ')?.split_once(' '));
+            lines.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect::<Vec<_>>()
+        };
+        let (helps, types) = (declared("HELP"), declared("TYPE"));
+        let names = |of: &[(String, String)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&helps), names(&types), "each has HELP and TYPE");
+        assert!(helps.iter().all(|(_, help)| help.len() > 10), "{helps:?}");
+        types
+    }
+
+    #[test]
+    fn the_docs_list_what_is_served() {
+        let page = read("docs/operator.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("Metrics\n")).unwrap();
+        let table: String = section.lines().filter(|line| line.starts_with('|')).collect();
+        let served: BTreeSet<String> = served().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names(&table), served);
+    }
+
+    /// An alert on a name that nobody serves would never fire.
+    #[test]
+    fn alerts_and_dashboard_ask_for_what_is_served() {
+        let samples = |(name, kind): (String, String)| match kind.as_str() {
+            "histogram" => ["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}")).to_vec(),
+            _ => vec![name],
+        };
+        let served: BTreeSet<String> = served().into_iter().flat_map(samples).collect();
+        for file in ["charts/s3sync/templates/prometheusrule.yaml", "charts/s3sync/files/dashboard.json"] {
+            let asked = names(&read(file));
+            assert!(asked.len() > 5 && asked.is_subset(&served), "{file}: {:?}", asked.difference(&served).collect::<Vec<_>>());
+        }
     }
 }

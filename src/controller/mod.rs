@@ -19,6 +19,7 @@
 //! | [`stores`], [`memory`] | what is watched, and what was just written | no |
 //! | [`reconcile`] | one look: observe, decide, apply | no |
 //! | [`operate`] | serve, lead, watch, look | no |
+//! | [`exposition`] | the formats of metrics | yes |
 //! | [`health`], [`metrics`], [`serve`] | what the kubelet and Prometheus ask for | no |
 
 pub mod build;
@@ -27,6 +28,7 @@ pub mod conditions;
 pub mod cursor;
 pub mod decide;
 pub mod events;
+pub mod exposition;
 #[cfg(test)]
 pub mod fixtures;
 pub mod health;

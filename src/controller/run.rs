@@ -149,6 +149,8 @@ pub struct Worker {
     pub created: Option<Timestamp>,
     /// When its grace period ends or ended, where it is being deleted.
     pub deleted: Option<Timestamp>,
+    /// Whether its container has begun its work, or has ended already.
+    pub begun: bool,
     /// How its container ended.
     pub ended: Option<Ended>,
     /// Why it does not start, as a sentence.
@@ -187,10 +189,19 @@ impl Worker {
             index: label(names::POD_INDEX).and_then(|index| index.parse().ok()).unwrap_or(0),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleted: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            begun: begun(status, container),
             ended: container.and_then(ended),
             waits: status.and_then(|status| waits(status, container)),
         })
     }
+}
+
+fn begun(status: Option<&PodStatus>, container: Option<&ContainerStatus>) -> bool {
+    let state = container.and_then(|container| container.state.as_ref());
+    let by_state = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+    // A pod that its node never took up ends without a container: an eviction, say.
+    let ended = ["Succeeded", "Failed"].map(Some).contains(&status.and_then(|status| status.phase.as_deref()));
+    by_state || ended
 }
 
 fn ended(container: &ContainerStatus) -> Option<Ended> {

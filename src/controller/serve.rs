@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::exposition::Exposition;
 use super::health::Health;
 use super::metrics::Metrics;
 
@@ -38,8 +39,12 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-async fn metrics(State(served): State<Served>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.text())
+async fn metrics(State(served): State<Served>, headers: HeaderMap) -> impl IntoResponse {
+    // A list may come in several headers.
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::asked_for(&accept.join(","));
+    let about = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    (about, format.of(served.metrics.text()))
 }
 
 async fn healthz(State(served): State<Served>) -> (StatusCode, String) {
@@ -54,5 +59,48 @@ async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the API server was not reached yet\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::controller::stores::stores;
+
+    /// What a client sees that asks over a connection of its own.
+    async fn asked(address: SocketAddr, headers: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_asked_for() {
+        let (stores, _writers) = stores();
+        let served = Served { metrics: Arc::new(Metrics::new(stores, Arc::default())), health: Arc::default(), ready: Arc::default() };
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, served, stop.clone()));
+        for (headers, content_type, declared) in [
+            ("", "text/plain; version=0.0.4; charset=utf-8", "# TYPE s3sync_reconciles_total counter"),
+            ("Accept: text/plain\r\n", "text/plain; version=0.0.4; charset=utf-8", "# TYPE s3sync_reconciles_total counter"),
+            (
+                "Accept: text/plain;q=0.5\r\nAccept: application/openmetrics-text\r\n",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                "# TYPE s3sync_reconciles counter",
+            ),
+        ] {
+            let answer = asked(address, headers).await;
+            let line = |wanted: &str| answer.lines().any(|line| line == wanted);
+            assert!(line(&format!("content-type: {content_type}")) && line("vary: accept") && line(declared), "{headers}{answer}");
+            assert_eq!(answer.contains("# EOF"), content_type.contains("openmetrics"), "{answer}");
+        }
+        stop.cancel();
+        serving.await.unwrap().unwrap();
     }
 }

@@ -57,7 +57,7 @@ fn definitions_survive_their_typed_form() {
     let version = &typed.spec.versions[0];
     assert!(version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()));
     let columns: Vec<&str> = version.additional_printer_columns.iter().flatten().map(|column| column.name.as_str()).collect();
-    assert_eq!(columns, ["Schedule", "Suspend", "Ready", "Run", "Progress", "Objects", "Last-Success", "Age", "Message"]);
+    assert_eq!(columns, ["Schedule", "Suspend", "Ready", "Run", "Progress", "Objects", "Last-Success", "Next", "Age", "Message"]);
 }
 
 fn walk(path: &str, schema: &Value, visit: &mut dyn FnMut(&str, &Value)) {

@@ -48,12 +48,13 @@ pub const KIND: &str = "S3Sync";
     printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule"),
     printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Run", type_ = "string", json_path = ".status.lastRun.result"),
+    printcolumn(name = "Run", type_ = "string", json_path = ".status.run"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress.summary"),
     printcolumn(name = "Objects", type_ = "integer", json_path = ".status.lastRun.objects"),
     printcolumn(name = "Last-Success", type_ = "date", json_path = ".status.lastSuccessfulTime"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextRunTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message("timeZone needs schedule").field_path(".timeZone"))]
 #[serde(rename_all = "camelCase")]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{SyncStatus, ago, none, number, progress, ready, until};
+use super::{SyncStatus, ago, next, none, number, progress, ready, until};
 use crate::api::status::{RunResult, S3SyncStatus};
 use crate::command::render::{self, Align, bytes, printable, seconds};
 
@@ -12,7 +12,7 @@ pub(super) fn text(sync: &SyncStatus, now: Timestamp) -> String {
     let mut lines = vec![("Sync", format!("{}/{}", sync.namespace, sync.name))];
     lines.push(("Ready", readiness(sync, &status)));
     lines.push(("Schedule", schedule(sync)));
-    if let Some(at) = status.next_schedule_time.as_ref().filter(|_| !sync.suspend) {
+    if let Some(at) = next(sync, &status) {
         lines.push(("Next run", format!("{} ({})", render::time(at.0), until(at, now))));
     }
     if let Some(at) = &status.last_successful_time {
@@ -25,6 +25,10 @@ pub(super) fn text(sync: &SyncStatus, now: Timestamp) -> String {
         let since = run.start_time.as_ref().map(|at| format!(", since {}", render::time(at.0))).unwrap_or_default();
         let done = status.progress.as_ref().map(|shown| format!(", {}", progress(shown))).unwrap_or_default();
         lines.push(("Running", format!("{}{since}{done}", run.job)));
+    }
+    if let Some(waiting) = status.waiting() {
+        let since = status.waiting_since.as_ref().map(|at| format!(", since {}", render::time(at.0))).unwrap_or_default();
+        lines.push(("Waiting", format!("{}{since}: {}", waiting.reason, waiting.message)));
     }
     if let Some(cursor) = &status.cursor {
         let newest = cursor.watermark.as_ref().map(|at| format!(", newest object {}", render::time(at.0))).unwrap_or_default();

@@ -45,6 +45,8 @@ pub struct Choice {
     pub waits_for_capacity: bool,
     /// `status.nextScheduleTime`.
     pub anchor: Option<Timestamp>,
+    /// `status.nextRunTime`: when a run starts by itself, unless one is in progress then.
+    pub next: Option<Timestamp>,
     /// Times at which another choice may be made.
     pub wake: Vec<Timestamp>,
     /// Slots that will never run.
@@ -70,6 +72,9 @@ pub fn choose(seen: &Observed, checked: Option<&Checked>, status: &S3SyncStatus,
                 .or_else(|| retry(seen, checked, status, &mut choice.wake))
         }
     };
+    // What would be repeated after a run in progress depends on how that ends.
+    let repeated = choice.wake.iter().copied().filter(|_| !busy);
+    choice.next = choice.anchor.into_iter().chain(repeated).min();
     match candidate {
         Some(_) if busy => {}
         Some(_) if !seen.capacity => choice.waits_for_capacity = true,

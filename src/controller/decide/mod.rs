@@ -13,13 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::choose::Why;
 
 use super::check::{Checked, Refusal, check};
-use super::conditions::{self, Situation, readiness};
+use super::conditions::{self, Situation, WAIT_MAX, readiness};
 use super::cursor::CursorView;
 use super::events::{self, Note};
 use super::policy::Policy;
 use super::record;
 use super::run::{Marks, Run, Worker};
 use crate::api::status::{CursorStatus, RunResult};
+use crate::api::text;
 use crate::api::{S3Sync, S3SyncStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -136,9 +137,20 @@ pub fn decide(seen: &Observed) -> Desired {
     status.next_schedule_time = choice.anchor.map(Time);
     status.progress = seen.cursor.as_ref().and_then(|cursor| cursor.progress.clone()).filter(|_| !status.active.is_empty());
     status.cursor = seen.cursor.as_ref().map(|cursor| cursor_status(seen, cursor));
+    status.next_run_time = choice.next.map(|time| Time(whole_seconds(time)));
     let situation = Situation { seen, ready: &ready, waits_for_capacity: choice.waits_for_capacity };
+    let waits = conditions::waits(&status, &situation);
+    status.waiting_since = waits.as_ref().filter(|waits| waits.whole).map(|waits| {
+        // Waiting for one thing and then for another are two waits.
+        let same = before.waiting().is_some_and(|waited| waited.reason == waits.reason);
+        before.waiting_since.clone().filter(|_| same).unwrap_or_else(|| Time(whole_seconds(seen.now)))
+    });
     status.conditions = conditions::conditions(&before.conditions, &status, &situation);
+    status.run = status.run_in_words();
+    status.message = status.sentence().map(|sentence| text::message(&sentence));
     let mut wake = choice.wake;
+    wake.extend(status.waiting_since.as_ref().filter(|_| waits.is_some_and(|waits| waits.is_stuck())).map(|since| since.0 + WAIT_MAX));
+    wake.extend(conditions::not_begun(seen).map(|(_, late)| late));
     if choice.waits_for_capacity || news.unsettled {
         wake.push(seen.now + LOOK_SOON);
     }

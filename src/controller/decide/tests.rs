@@ -8,6 +8,7 @@ use crate::controller::names::Repeat;
 use crate::model::cursor::Phase;
 
 mod found;
+mod waiting;
 
 /// A world of one resource in which decisions are carried out: Jobs are made, statuses written, time goes on.
 struct World {
@@ -402,28 +403,11 @@ fn the_cap_makes_runs_wait() {
 }
 
 #[test]
-fn what_a_pod_waits_for_is_seen_and_forgotten() {
-    let mut world = World::new(json!({}), "12:00:00");
-    world.look("12:00:00");
-    let waits = Some("CreateContainerConfigError: secret \"raw-ro\" not found".to_owned());
-    world.seen.workers = vec![Worker { ended: None, waits, ..reported(&world.seen.runs[0], 0, good()) }];
-    world.look("12:00:05");
-    let sentence = "worker 0 does not start: CreateContainerConfigError: secret \"raw-ro\" not found";
-    for kind in ["Ready", "Reconciling"] {
-        let condition = world.status().conditions.iter().find(|condition| condition.type_ == kind).unwrap();
-        assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", sentence), "{kind}");
-    }
-    assert_eq!(world.told, ["WorkerWaiting"]);
-    world.seen.workers[0].waits = None;
-    world.look("12:00:30");
-    assert_eq!(world.status().conditions[0].message, "runs when what is synced changes, and on trigger");
-}
-
-#[test]
 fn pods_on_lost_nodes_are_let_go() {
     let mut world = World::new(json!({}), "12:00:00");
     world.look("12:00:00");
-    world.seen.workers = vec![Worker { ended: None, deleted: Some(at("12:10:00")), ..reported(&world.seen.runs[0], 0, good()) }];
+    world.seen.workers =
+        vec![Worker { begun: false, ended: None, deleted: Some(at("12:10:00")), ..reported(&world.seen.runs[0], 0, good()) }];
     assert_eq!(world.look("12:14:59").force_delete, []);
     let expected = Named { name: world.seen.workers[0].pod.clone(), uid: world.seen.workers[0].uid.clone() };
     assert_eq!(world.look("12:15:00").force_delete, [expected]);

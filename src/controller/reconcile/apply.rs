@@ -330,7 +330,8 @@ pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Re
             "type": "Ready", "status": "False", "reason": "InvalidSpec", "message": message,
             "observedGeneration": guarded.meta().generation, "lastTransitionTime": (context.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         });
-        let patch = json!({"status": {"observedGeneration": guarded.meta().generation, "conditions": [condition]}});
+        let shown = text::message(&format!("InvalidSpec: {message}"));
+        let patch = json!({"status": {"observedGeneration": guarded.meta().generation, "conditions": [condition], "message": shown}});
         let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
         let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
         patched.map_err(asked("write the status"))?;

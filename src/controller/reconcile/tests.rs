@@ -245,6 +245,8 @@ fn in_progress(job: &str, synced: &str) -> Value {
             condition("Ready", "True", "Armed", "runs when what is synced changes, and on trigger"),
             condition("Reconciling", "True", "Running", &format!("the run {job} is in progress")),
         ],
+        "run": "Running",
+        "message": "runs when what is synced changes, and on trigger",
         "lastSpecHash": synced,
         "consecutiveFailures": 0,
         "active": [{"job": job}],
@@ -311,6 +313,8 @@ async fn a_run_that_ended_is_recorded_and_told() {
             condition("Ready", "True", "Armed", "runs when what is synced changes, and on trigger"),
             condition("LastRunSucceeded", "True", "Succeeded", "2 objects, 10 rows"),
         ],
+        "run": "Succeeded",
+        "message": "2 objects, 10 rows",
         "lastSuccessfulTime": "2026-11-21T12:00:09Z",
         "lastSpecHash": synced,
         "consecutiveFailures": 0,
@@ -368,6 +372,8 @@ async fn a_job_of_somebody_else_is_left_alone() {
     let status = json!({
         "observedGeneration": 3,
         "conditions": [condition("Ready", "True", "Armed", "runs by the schedule * * * * *, Etc/UTC")],
+        "message": "runs by the schedule * * * * *, Etc/UTC",
+        "nextRunTime": "2026-11-21T12:01:00Z",
         "nextScheduleTime": "2026-11-21T12:01:00Z",
         "consecutiveFailures": 0,
     });

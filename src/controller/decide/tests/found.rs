@@ -86,11 +86,21 @@ fn a_mended_spec_is_ready_until_something_is_found_about_it() {
         world.look(time);
         assert_eq!(world.ready().1, "Armed", "{time}");
     }
-    world.fail("12:02:10", "Interrupted");
-    world.look("12:02:11");
+    // Nor when that run waits until Ready says so.
+    let begun = world.seen.workers.clone();
+    let run = world.seen.runs.iter().find(|run| run.active()).unwrap();
+    world.seen.workers.push(Worker { begun: false, ended: None, waits: Some("Unschedulable".into()), ..reported(run, 0, good()) });
+    world.look("12:02:06");
+    for time in ["12:12:06", "12:12:07", "12:12:08"] {
+        world.look(time);
+        assert_eq!(world.ready().1, "WorkerWaiting", "{time}");
+    }
+    world.seen.workers = begun;
+    world.fail("12:12:10", "Interrupted");
+    world.look("12:12:11");
     assert_eq!(world.ready().1, "Armed");
-    world.look("12:03:00");
-    world.fail("12:03:10", "Claimed");
-    world.look("12:03:11");
+    world.look("12:13:00");
+    world.fail("12:13:10", "Claimed");
+    world.look("12:13:11");
     assert_eq!(world.ready().1, "Claimed");
 }
