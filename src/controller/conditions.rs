@@ -254,7 +254,8 @@ fn condition(
 
 /// The words that LastRunSucceeded knows; what a run says beyond them is about the spec, and stands under Ready.
 fn last_run_reason(run: &RunResult) -> &'static str {
-    const WORDS: [&str; 7] = ["BadData", "Denied", "NotFound", "Interrupted", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
+    const WORDS: [&str; 8] =
+        ["BadData", "Denied", "NotFound", "Interrupted", "Cancelled", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
     if run.result == RunOutcome::Succeeded {
         return "Succeeded";
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use super::cursor::only_what_is_read;
-use super::names::{ACCEPT_SPEC_CHANGE, POD_INDEX, POD_JOB, TRIGGER, labels};
+use super::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
 use crate::api::S3Sync;
 use crate::api::spec::S3SyncSpec;
 use crate::api::text;
@@ -61,7 +61,7 @@ fn metadata(metadata: &mut ObjectMeta, annotations: impl Fn(&str) -> bool) {
 
 /// A resource. What is too large to be run is not kept; [`oversized`] says so.
 pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
-    let read = |key: &str| [TRIGGER, ACCEPT_SPEC_CHANGE].contains(&key);
+    let read = |key: &str| [TRIGGER, CANCEL, ACCEPT_SPEC_CHANGE].contains(&key);
     match &mut sync.0 {
         Ok(sync) => {
             metadata(&mut sync.metadata, read);

@@ -26,6 +26,8 @@ pub const CURSOR_SELECTOR: &str = "app.kubernetes.io/managed-by=s3sync,app.kuber
 
 /// Annotation of a resource: its value starts a run, as `spec.trigger` does.
 pub const TRIGGER: &str = "s3sync.dev/trigger";
+/// Annotation of a resource: the Job of the run in progress that is to end.
+pub const CANCEL: &str = "s3sync.dev/cancel";
 /// Annotation of a resource: the generation whose changed source or destination is accepted.
 pub const ACCEPT_SPEC_CHANGE: &str = "s3sync.dev/accept-spec-change";
 

@@ -22,6 +22,9 @@ const ACTIVE_MAX: usize = 8;
 /// How long a finished Job waits for the report of its worker 0: pods and Jobs come by two watches, one of which may be behind.
 const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
+/// The reason of a run that somebody cancelled.
+pub const CANCELLED: &str = "Cancelled";
+
 /// What has become known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
@@ -40,7 +43,7 @@ pub fn bring_up_to_date(status: &mut S3SyncStatus, seen: &Observed) -> News {
     let was_active = |job: &str| before.iter().any(|run| run.job == job);
     for active in &before {
         if !runs.iter().any(|run| run.job == active.job) && !recorded(status, &active.job) {
-            take_over(status, &mut news, deleted(active, seen.now));
+            take_over(status, &mut news, told(seen, deleted(active, seen.now)));
         }
     }
     for run in runs {
@@ -54,7 +57,7 @@ pub fn bring_up_to_date(status: &mut S3SyncStatus, seen: &Observed) -> News {
             take_marks(status, run);
         }
         match settled {
-            Some((end, true)) => take_over(status, &mut news, result(run, end, &seen.workers)),
+            Some((end, true)) => take_over(status, &mut news, told(seen, result(run, end, &seen.workers))),
             Some((_, false)) => {
                 news.unsettled = true;
                 status.active.push(active_run(run));
@@ -101,6 +104,8 @@ fn take_over(status: &mut S3SyncStatus, news: &mut News, result: RunResult) {
             status.consecutive_failures = 0;
             status.last_successful_time = result.completion_time.clone();
         }
+        // A person's word is no failure that anybody has to look at.
+        RunOutcome::Failed if result.reason.as_deref() == Some(CANCELLED) => {}
         RunOutcome::Failed => status.consecutive_failures = status.consecutive_failures.saturating_add(1),
     }
     if let Some(earlier) = status.last_run.replace(result.clone()) {
@@ -190,6 +195,15 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
         None => format!("the Job failed ({}): {}", end.reason, end.message),
     };
     ("Failed".into(), message)
+}
+
+/// The result as people are told it: one that was cancelled did not fail by itself.
+fn told(seen: &Observed, result: RunResult) -> RunResult {
+    if result.result == RunOutcome::Succeeded || !seen.cancels(&result.job) {
+        return result;
+    }
+    let message = "it was cancelled; what it published stays, and the next run goes on from here";
+    RunResult { reason: Some(CANCELLED.into()), message: Some(message.into()), ..result }
 }
 
 /// A run whose Job is gone before its end was seen.

@@ -10,7 +10,7 @@ use crate::controller::check::Checked;
 use crate::controller::conditions::{Gate, Readiness};
 use crate::controller::cursor::Position;
 use crate::controller::names::{Repeat, TRIGGER, job_name, parse_job_name, short_hash};
-use crate::controller::record::News;
+use crate::controller::record::{CANCELLED, News};
 use crate::controller::run::{Marks, Run};
 use crate::controller::schedule::{Anchor, Look, Slot};
 use crate::model::cursor::Phase;
@@ -68,7 +68,7 @@ pub fn choose(seen: &Observed, checked: Option<&Checked>, status: &S3SyncStatus,
             choice.missed = newly_missed(&look, busy || !seen.capacity);
             asked_for(seen, checked, status, look.due)
                 .or_else(|| look.due.map(|slot| scheduled(seen, checked, slot)))
-                .or_else(|| recovery(seen, checked, status, false, &mut choice.wake))
+                .or_else(|| recovery(seen, checked, status, was_cancelled(status), &mut choice.wake))
                 .or_else(|| retry(seen, checked, status, &mut choice.wake))
         }
     };
@@ -141,13 +141,18 @@ fn scheduled(seen: &Observed, checked: &Checked, slot: Slot) -> Start {
 /// Without a schedule a failed run is repeated, so that what is healed outside heals here.
 fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<Start> {
     let last = status.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed)?;
-    if checked.schedule.is_some() {
+    if checked.schedule.is_some() || was_cancelled(status) {
         return None;
     }
     wait(seen, status, wake)?;
     let slot = parse_job_name(&last.job)?.0.to_owned();
     let repeat = free(seen, status, &slot, Repeat::Attempt);
     Some(Start { job: job_name(&name(seen), &slot, repeat), marks: Marks { slot, ..marks(seen, checked) }, why: Why::Retry })
+}
+
+/// Whether the last run was cancelled: then nothing starts by itself but what ends what is half visible, until a slot, a change or a trigger.
+fn was_cancelled(status: &S3SyncStatus) -> bool {
+    status.last_run.as_ref().is_some_and(|run| run.reason.as_deref() == Some(CANCELLED))
 }
 
 /// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only what is half visible.

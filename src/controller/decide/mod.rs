@@ -16,6 +16,7 @@ use super::check::{Checked, Refusal, check};
 use super::conditions::{self, Situation, WAIT_MAX, readiness};
 use super::cursor::CursorView;
 use super::events::{self, Note};
+use super::names::CANCEL;
 use super::policy::Policy;
 use super::record;
 use super::run::{Marks, Run, Worker};
@@ -57,6 +58,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether somebody has cancelled the run.
+    pub fn cancels(&self, job: &str) -> bool {
+        self.sync.metadata.annotations.as_ref().and_then(|all| all.get(CANCEL)).is_some_and(|name| name == job)
+    }
+
     /// Whether the resource can run, and may.
     pub fn checked(&self) -> Result<Checked, Refusal> {
         let checked = check(&self.sync)?;
@@ -96,6 +102,8 @@ pub struct Desired {
     pub waits_for_place: bool,
     /// Jobs beyond the history's limits, once their results are in the status.
     pub delete_jobs: Vec<Named>,
+    /// Jobs of runs that somebody cancelled.
+    pub cancel: Vec<Named>,
     /// Pods on lost nodes.
     pub force_delete: Vec<Named>,
     /// What people are told, once the status is written.
@@ -121,6 +129,7 @@ pub fn decide(seen: &Observed) -> Desired {
             start: None,
             waits_for_place: false,
             delete_jobs: vec![],
+            cancel: vec![],
             force_delete: vec![],
             notes: vec![],
             ended: vec![],
@@ -162,6 +171,7 @@ pub fn decide(seen: &Observed) -> Desired {
         missed: choice.missed,
         ended: news.ended,
         delete_jobs: beyond_history(seen, &status),
+        cancel: cancelled(seen),
         force_delete,
         mend_rights: conditions::without_pods(seen).any(|(_, late)| late <= seen.now),
         waits_for_place: choice.waits_for_capacity && seen.refused.is_none(),
@@ -205,6 +215,12 @@ fn beyond_history(seen: &Observed, status: &S3SyncStatus) -> Vec<Named> {
         doomed.extend(ended.into_iter().skip(kept).map(|(_, run)| Named { name: run.job.clone(), uid: run.uid.clone() }));
     }
     doomed
+}
+
+/// The run that the annotation names, while its Job is there.
+fn cancelled(seen: &Observed) -> Vec<Named> {
+    let named = seen.runs.iter().filter(|run| run.owned && run.active() && !run.deleting && seen.cancels(&run.job));
+    named.map(|run| Named { name: run.job.clone(), uid: run.uid.clone() }).collect()
 }
 
 /// Pods that should be gone long since, and when the next one will be such. While they are there, no other pod takes their index

@@ -1,3 +1,5 @@
+mod cancel;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -88,7 +90,6 @@ impl World {
     fn jobs(&self) -> Vec<&str> {
         self.started.iter().map(|(job, _)| job.as_str()).collect()
     }
-
     fn whys(&self) -> Vec<Why> {
         self.started.iter().map(|(_, why)| *why).collect()
     }

@@ -41,14 +41,13 @@ fn what_deciding_reads_is_kept() {
     assert_eq!(Worker::of(&whole).unwrap(), before);
     assert_eq!((whole.status.unwrap().pod_ip, whole.metadata.labels.unwrap().len()), (None, 1));
 
-    let annotations =
-        json!({"s3sync.dev/trigger": "now", "s3sync.dev/accept-spec-change": "3", "s3sync.dev/oversized": "no", "other": "x"});
+    let annotations = json!({"s3sync.dev/trigger": "now", "s3sync.dev/cancel": "orders-1", "s3sync.dev/accept-spec-change": "3", "s3sync.dev/oversized": "no", "other": "x"});
     let mut whole = small();
     whole.metadata.annotations = serde_json::from_value(annotations).unwrap();
     let mut guarded = DeserializeGuard(Ok(whole.clone()));
     sync(&mut guarded);
     let lean = guarded.0.unwrap();
-    assert_eq!(lean.metadata.annotations.as_ref().unwrap().len(), 2, "nobody else may say that it is too large");
+    assert_eq!(lean.metadata.annotations.as_ref().unwrap().len(), 3, "nobody else may say that it is too large");
     assert_eq!((lean.spec, lean.metadata.uid, lean.metadata.generation), (whole.spec, whole.metadata.uid, whole.metadata.generation));
 }
 

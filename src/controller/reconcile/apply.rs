@@ -47,7 +47,9 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
     match write_status(seen, &desired, &key, context).boxed().await? {
         Written::Later(wait) => requeue = requeue.min(wait),
         Written::Now | Written::Already => {
-            delete_jobs(&desired.delete_jobs, &key, context).await?;
+            delete_jobs(&desired.delete_jobs, DeleteParams::background(), &key, context).await?;
+            // In the foreground: the Job stays until its pods have ended, so that no other run begins beside them.
+            delete_jobs(&desired.cancel, DeleteParams::foreground(), &key, context).await?;
             force_delete(&desired.force_delete, &key, context).await?;
             cursor_policy(seen, &key, context).await?;
         }
@@ -271,10 +273,10 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
     Ok(Written::Now)
 }
 
-async fn delete_jobs(doomed: &[Named], key: &Key, context: &Context) -> Result<(), LookError> {
+async fn delete_jobs(doomed: &[Named], how: DeleteParams, key: &Key, context: &Context) -> Result<(), LookError> {
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
     for job in doomed {
-        delete(&jobs, job, DeleteParams::background()).await?;
+        delete(&jobs, job, how.clone()).await?;
     }
     Ok(())
 }
