@@ -10,7 +10,7 @@ use crate::model::size::parse_size;
 mod cluster;
 mod tenancy;
 
-pub use cluster::{ClusterArgs, JobArgs, LogsArgs, StatusArgs, SuspendArgs, TriggerArgs};
+pub use cluster::{CancelArgs, ClusterArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
@@ -78,13 +78,15 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Shows the syncs of a cluster: how far they are, their last runs, and what is wrong
     Status(StatusArgs),
-    /// Starts a run of a sync in a cluster
+    /// Starts runs of syncs in a cluster
     Trigger(TriggerArgs),
-    /// Starts no more runs of a sync in a cluster; one in progress goes on
-    #[command(after_help = "Example:\n  kubectl s3sync suspend orders -n data")]
+    /// Ends the runs of syncs in a cluster that are in progress; what they published stays, and the next run goes on from there
+    Cancel(CancelArgs),
+    /// Starts no more runs of syncs in a cluster; one in progress goes on
+    #[command(after_help = "Examples:\n  kubectl s3sync suspend orders -n data\n  kubectl s3sync suspend --all -A")]
     Suspend(SuspendArgs),
-    /// Starts runs of a suspended sync again, by its schedule
-    #[command(after_help = "Example:\n  kubectl s3sync resume orders -n data")]
+    /// Starts runs of suspended syncs again, by their schedules
+    #[command(after_help = "Examples:\n  kubectl s3sync resume orders -n data\n  kubectl s3sync resume --all -A")]
     Resume(SuspendArgs),
     /// Shows what the pods of a sync's run in progress, or of its last one, have logged
     Logs(LogsArgs),

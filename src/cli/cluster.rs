@@ -34,18 +34,34 @@ pub struct JobArgs {
     pub in_pod: bool,
 }
 
+/// Which syncs of the cluster.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SelectArgs {
+    /// The syncs, by name
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// All syncs of the namespace
+    #[arg(long, conflicts_with_all = ["names", "selector"])]
+    pub all: bool,
+    /// Those with these labels, such as team=sales,tier!=test
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
+    pub selector: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["names", "namespace"])]
+    pub all_namespaces: bool,
+}
+
 /// `s3sync status`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   kubectl s3sync status
   kubectl s3sync status orders -n data
+  kubectl s3sync status -l team=sales
   kubectl s3sync status -A -o json | jq '.syncs[] | select(.status.consecutiveFailures > 0) | .name'")]
 pub struct StatusArgs {
-    /// One sync, in detail; all of the namespace unless given
-    pub name: Option<String>,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with_all = ["name", "namespace"])]
-    pub all_namespaces: bool,
+    /// Which syncs; one that is named is shown in detail, all of the namespace are shown unless some are named or selected.
+    #[command(flatten)]
+    pub select: SelectArgs,
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -58,11 +74,13 @@ pub struct StatusArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   kubectl s3sync trigger orders -n data
-  kubectl s3sync trigger orders --wait && echo loaded")]
+  kubectl s3sync trigger orders --wait && echo loaded
+  kubectl s3sync trigger -l team=sales -A")]
 pub struct TriggerArgs {
-    /// The sync
-    pub name: String,
-    /// Waits until the run has ended; the exit code is the run's
+    /// Which syncs.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Waits until the runs have ended; the exit code is that of the first one that failed
     #[arg(long)]
     pub wait: bool,
     /// Which cluster.
@@ -73,8 +91,26 @@ pub struct TriggerArgs {
 /// `s3sync suspend` and `s3sync resume`
 #[derive(Clone, Debug, Args)]
 pub struct SuspendArgs {
-    /// The sync
-    pub name: String,
+    /// Which syncs.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `s3sync cancel`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl s3sync cancel orders -n data
+  kubectl s3sync cancel --all --wait")]
+pub struct CancelArgs {
+    /// Which syncs.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Waits until the runs have ended
+    #[arg(long)]
+    pub wait: bool,
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,

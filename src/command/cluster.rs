@@ -1,14 +1,18 @@
 //! The cluster as a person sees it: through a kubeconfig, with their own rights.
 
 use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::{CommandError, Kind};
 use crate::api::S3Sync;
 use crate::api::text;
 use crate::cli::ClusterArgs;
+
+/// Who a person's changes are by, in `metadata.managedFields`: kubectl's plugins call themselves so.
+const FIELD_MANAGER: &str = "kubectl-s3sync";
 
 /// A cluster and a namespace of it.
 #[derive(Clone)]
@@ -50,6 +54,14 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
         self.api::<K>().get(name).await.map_err(|error| self.failed(&format!("{} {}/{name}", K::kind(&()), self.namespace), error))
+    }
+
+    /// Changes a sync by a merge patch.
+    pub async fn patch(&self, sync: &S3Sync, patch: serde_json::Value) -> Result<(), CommandError> {
+        let name = sync.name_any();
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = self.api::<S3Sync>().patch(&name, &params, &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|error| self.failed(&format!("S3Sync {}/{name}", self.namespace), error))
     }
 
     /// What a failed request means, in a sentence that begins with what it was about.

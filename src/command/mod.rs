@@ -12,6 +12,7 @@ use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
 use crate::store::secrets;
 use crate::{codec, telemetry};
 
+pub mod cancel;
 pub mod cluster;
 pub mod completions;
 pub mod controller;
@@ -27,6 +28,7 @@ pub mod render;
 pub mod run;
 pub mod run_lock;
 pub mod scratch;
+pub mod select;
 pub mod state;
 pub mod status;
 pub mod suspend;
@@ -74,6 +76,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Status(args) => status::execute(&args),
         Verb::Trigger(args) => trigger::execute(&args),
+        Verb::Cancel(args) => cancel::execute(&args),
         Verb::Suspend(args) => suspend::execute(&args, true),
         Verb::Resume(args) => suspend::execute(&args, false),
         Verb::Logs(args) => logs::execute(&args),

@@ -107,6 +107,23 @@ pub fn table<const N: usize>(heading: [(&str, Align); N], rows: impl IntoIterato
     text
 }
 
+/// Columns of the terminal that stdout is; `None`: it is none, and who reads it cuts for themselves.
+pub fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// A table whose last column is cut at the terminal's edge, but for the `least` columns of it that are always shown.
+pub fn cut(table: &str, width: Option<usize>, least: usize) -> String {
+    let Some(width) = width else { return table.to_owned() };
+    let last = table.lines().next().and_then(|heading| heading.rfind("  ")).map_or(0, |at| at + 2);
+    let most = width.max(last + least);
+    let lines = table.lines().map(|line| match line.char_indices().nth(most) {
+        None => format!("{line}\n"),
+        Some(_) => line.chars().take(most - 1).chain("…\n".chars()).collect(),
+    });
+    lines.collect()
+}
+
 /// The result as asked for; `people` renders it when a table was.
 pub fn document<T: Serialize>(output: Output, value: &T, people: impl FnOnce(&T) -> String) -> Result<String, CommandError> {
     match output {
@@ -150,6 +167,17 @@ mod tests {
         for (number, expected) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (65, "1m05s"), (3599, "59m59s"), (7380, "2h03m")] {
             assert_eq!(seconds(number), expected);
         }
+    }
+
+    #[test]
+    fn the_last_column_is_cut_at_the_terminals_edge() {
+        let rows = [["orders".to_owned(), "a sentence of some length".to_owned()], ["x".to_owned(), "short".to_owned()]];
+        let text = table([("KEY", Align::Left), ("MESSAGE", Align::Left)], rows);
+        assert_eq!(cut(&text, None, 10), text);
+        assert_eq!(cut(&text, Some(200), 10), text);
+        assert_eq!(cut(&text, Some(20), 10), "KEY     MESSAGE\norders  a sentence …\nx       short\n");
+        // A terminal that is narrower than the other columns folds the line rather than say nothing.
+        assert_eq!(cut(&text, Some(4), 10), "KEY     MESSAGE\norders  a sentenc…\nx       short\n");
     }
 
     #[test]

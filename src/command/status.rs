@@ -6,58 +6,39 @@ mod tests;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::render::{self, Align, bytes, count};
-use super::{CommandError, note, print, runtime};
+use super::{CommandError, note, print, runtime, select};
 use crate::api::S3Sync;
 use crate::api::status::{Progress, S3SyncStatus};
 use crate::cli::{Output, StatusArgs};
 
-/// Syncs that one request lists: what kubectl asks for at once.
-const PAGE: u32 = 500;
-
-/// Characters of a message in the table of all syncs; the details show all of it.
-const MESSAGE_MAX: usize = 100;
+/// Columns of a message that a narrow terminal shows all the same, on a second line of its own making; a wide one shows what has room, and what
+/// is no terminal all of it, as the details do.
+const MESSAGE_MIN: usize = 40;
 
 /// Prints the status.
 pub fn execute(args: &StatusArgs) -> Result<(), CommandError> {
+    let select = &args.select;
     let syncs = runtime()?.block_on(async {
         let cluster = Cluster::connect(&args.cluster).await?;
-        match &args.name {
-            Some(name) => Ok(vec![cluster.sync(name).await?]),
-            None => list(&cluster, args.all_namespaces).await,
-        }
+        select::syncs(&cluster, select).await
     })?;
     let shown = Shown { syncs: syncs.iter().map(SyncStatus::new).collect() };
     let now = Timestamp::now();
-    let text = render::document(args.print.output, &shown, |shown| match (&args.name, shown.syncs.as_slice()) {
-        (Some(_), [one]) => detail::text(one, now),
-        _ => shown.text(args.all_namespaces, now),
+    let text = render::document(args.print.output, &shown, |shown| match (select.names.len(), shown.syncs.as_slice()) {
+        (1, [one]) => detail::text(one, now),
+        _ => render::cut(&shown.text(select.all_namespaces, now), render::terminal_width(), MESSAGE_MIN),
     })?;
     if shown.syncs.is_empty() && args.print.output == Output::Table {
-        note("there is no S3Sync here; look at the namespace (-n), or at all of them (-A)");
+        let other = if select.selector.is_some() { ", the labels (-l)" } else { "" };
+        note(&format!("there is no S3Sync here; look at the namespace (-n){other}, or at all of them (-A)"));
         return Ok(());
     }
     print(&text)
-}
-
-async fn list(cluster: &Cluster, all: bool) -> Result<Vec<S3Sync>, CommandError> {
-    let api: Api<S3Sync> = if all { Api::all(cluster.client.clone()) } else { cluster.api() };
-    let what = if all { "S3Syncs of all namespaces".to_owned() } else { format!("S3Syncs of the namespace {}", cluster.namespace) };
-    let mut syncs = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await.map_err(|error| cluster.failed(&what, error))?;
-        syncs.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(syncs),
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -134,7 +115,7 @@ impl Shown {
                 status.last_run.as_ref().map_or_else(none, |run| number(run.counts.objects)),
                 status.last_successful_time.as_ref().map_or_else(none, |at| ago(at, now)),
                 next(sync, &status).map_or_else(none, |at| until(at, now)),
-                cut(&sync.message()),
+                Some(sync.message()).filter(|message| !message.is_empty()).unwrap_or_else(none),
             ]
         });
         let heading = [
@@ -207,12 +188,4 @@ fn until(at: &Time, now: Timestamp) -> String {
 fn span(seconds: i64) -> String {
     let seconds = u64::try_from(seconds).unwrap_or(0);
     if seconds >= 2 * 86_400 { format!("{}d", seconds / 86_400) } else { render::seconds(seconds) }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MESSAGE_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None if text.is_empty() => none(),
-        None => text.to_owned(),
-    }
 }

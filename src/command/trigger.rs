@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::cluster::Cluster;
-use super::{CommandError, Kind, note, print, render, runtime};
+use super::{CommandError, Kind, note, render, runtime, select};
 use crate::api::S3Sync;
 use crate::api::status::{RunOutcome, RunResult, S3SyncStatus};
 use crate::cli::TriggerArgs;
+use crate::controller::names::TRIGGER;
 
-/// The annotation that the operator takes for a trigger.
-const ANNOTATION: &str = "s3sync.dev/trigger";
+/// Runs that are waited for at once: each is looked at once a second, and later ones go on meanwhile.
+const AWAITED_AT_ONCE: usize = 32;
 
 /// How often a waiting command looks: a person does not see a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,29 +25,31 @@ const UNSEEN_MAX: u32 = 120;
 /// The operator answers within a second; when it has not after so long, a person is told where to look.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
 
-/// Triggers a run.
+/// Triggers runs.
 pub fn execute(args: &TriggerArgs) -> Result<(), CommandError> {
     runtime()?.block_on(async {
         let cluster = Cluster::connect(&args.cluster).await?;
-        let before = cluster.sync(&args.name).await?;
-        let name = format!("{}/{}", cluster.namespace, args.name);
-        if before.spec.suspend && args.wait {
-            let message = format!("{name} is suspended, so a run would not start; resume it first, or leave --wait out");
-            return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(message)));
-        }
-        // Any new value is a trigger; the time says more to who finds it.
-        let token = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION: token}}}));
-        let patched = cluster.api::<S3Sync>().patch(&args.name, &PatchParams::default(), &patch).await;
-        patched.map_err(|error| cluster.failed(&format!("S3Sync {name}"), error))?;
-        if !args.wait {
-            let note = if before.spec.suspend { "; it is suspended, so the run waits until it is resumed" } else { "" };
-            return print(&format!("{name} triggered{note}\n"));
-        }
-        note(&format!("{name} triggered; waiting for the run to end"));
-        let run = wait(&cluster, &args.name, &token, &before).await?;
-        ended(&name, &run)
+        let at_once = if args.wait { AWAITED_AT_ONCE } else { select::AT_ONCE };
+        select::each(&cluster, &args.select, at_once, |cluster, before| trigger(cluster, before, args.wait)).await
     })
+}
+
+async fn trigger(cluster: Cluster, before: S3Sync, waits: bool) -> Result<String, CommandError> {
+    let name = format!("{}/{}", cluster.namespace, before.name_any());
+    if before.spec.suspend && waits {
+        let message = format!("{name} is suspended, so a run would not start; resume it first, or leave --wait out");
+        return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(message)));
+    }
+    // Any new value is a trigger; the time says more to who finds it.
+    let token = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    cluster.patch(&before, json!({"metadata": {"annotations": {TRIGGER: token}}})).await?;
+    if !waits {
+        let note = if before.spec.suspend { "; it is suspended, so the run waits until it is resumed" } else { "" };
+        return Ok(format!("{name} triggered{note}\n"));
+    }
+    note(&format!("{name} triggered; waiting for the run to end"));
+    let run = wait(&cluster, &before.name_any(), &token, &before).await?;
+    ended(&name, &run)
 }
 
 /// Waits until the run that the token started has ended.
@@ -70,7 +72,7 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
         };
         unseen = 0;
         // A later trigger, which took ours along.
-        if let Some(token) = sync.annotations().get(ANNOTATION) {
+        if let Some(token) = sync.annotations().get(TRIGGER) {
             watch.token.clone_from(token);
         }
         let Some(status) = &sync.status else { continue };
@@ -106,16 +108,16 @@ fn hindrance(sync: &S3Sync, status: &S3SyncStatus) -> Option<String> {
 }
 
 /// Says how the run ended, and ends as it did.
-fn ended(name: &str, run: &RunResult) -> Result<(), CommandError> {
+fn ended(name: &str, run: &RunResult) -> Result<String, CommandError> {
     let message = run.message.clone().unwrap_or_default();
     if run.result == RunOutcome::Succeeded {
-        return print(&format!("{name}: {}\n", render::printable(&message)));
+        return Ok(format!("{name}: {}\n", render::printable(&message)));
     }
     let kind = match run.reason.as_deref() {
         Some("InvalidSpec" | "SpecChanged") => Kind::Usage,
         Some("Denied" | "NotFound") => Kind::Access,
         Some("BadData") => Kind::BadData,
-        Some("Interrupted" | "DeadlineExceeded") => Kind::Interrupted,
+        Some("Interrupted" | "Cancelled" | "DeadlineExceeded") => Kind::Interrupted,
         _ => Kind::Other,
     };
     Err(CommandError::new(kind, anyhow::anyhow!("{name}: the run {} failed: {message}", run.job)))

@@ -46,7 +46,7 @@ fn now() -> Timestamp {
 fn people_see_one_line_a_sync() {
     let failed = json!({
         "observedGeneration": 2, "conditions": condition("True", "Armed", ""), "lastSuccessfulTime": "2026-11-17T11:46:05Z",
-        "lastRun": run("daily-2", "Failed", "Denied", &"the bucket may not be read ".repeat(10)), "consecutiveFailures": 2,
+        "lastRun": run("daily-2", "Failed", "Denied", &"the bucket may not be read ".repeat(4)), "consecutiveFailures": 2,
         "nextScheduleTime": "2026-11-22T00:00:00Z",
     });
     let invalid = json!({"observedGeneration": 2, "conditions": condition("False", "InvalidSpec", "spec.schedule is no cron expression")});
@@ -66,7 +66,7 @@ fn people_see_one_line_a_sync() {
     insta::assert_snapshot!(shown.text(false, now()), @"
     SYNC     READY                RUN              PROGRESS  OBJECTS  LAST SUCCESS  NEXT       MESSAGE
     orders   True                 Running               25%    1,234  16m05s ago    in 12m50s  5,000,000 rows of 1,234 objects in 3 files
-    daily    True                 Failed (Denied)         -    1,234  4d ago        in 11h57m  the bucket may not be read the bucket may not be read the bucket may not be read the bucket may not …
+    daily    True                 Failed (Denied)         -    1,234  4d ago        in 11h57m  the bucket may not be read the bucket may not be read the bucket may not be read the bucket may not be read
     typo     False (InvalidSpec)  -                       -        -  -             -          InvalidSpec: spec.schedule is no cron expression
     asleep   True (Suspended)     -                       -        -  -             -          spec.suspend is true
     changed  Unknown              -                       -        -  -             -          armed

@@ -103,3 +103,49 @@ fn state_is_exported_and_reset_where_the_workers_are() {
     assert_eq!(sync["status"]["lastRun"]["objects"], 1, "the reset sync reads everything again: {sync}");
     assert_eq!(history(&sync).len(), 2, "a command is no run: {sync}");
 }
+
+/// A run that never starts is in progress too; the next one is somebody's wish.
+#[test]
+fn a_run_is_cancelled_and_the_next_one_is_asked_for() {
+    let site = Site::new("cancel");
+    let namespace = site.namespace.as_str();
+    site.put("orders/a.csv", "id\n0\n");
+    site.apply(&site.sync("orders", "orders/", json!({"source": {"secretRef": {"name": "nowhere"}}}))).expect("accepted");
+    site.condition("orders", "Reconciling", "True", "WorkerWaiting");
+    let job = site.get("orders")["status"]["active"][0]["job"].as_str().expect("a run in progress").to_owned();
+    let cancelled = s3sync(&["cancel", "orders", "--namespace", namespace, "--wait"]).expect();
+    assert!(cancelled.stdout.contains(&job) && cancelled.stdout.contains("it was cancelled"), "{cancelled:?}");
+    site.condition("orders", "LastRunSucceeded", "False", "Cancelled");
+    s3sync(&["cancel", "orders", "--namespace", namespace]).expect().says(&["no run in progress"]);
+    assert_eq!(site.jobs("orders").len(), 0, "its Job is gone, and no other was made");
+    let managers = site.get("orders")["metadata"]["managedFields"].to_string();
+    assert!(managers.contains("\"kubectl-s3sync\""), "{managers}");
+    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    site.succeeded("orders", 1);
+    site.has_each_row_once("orders/", 1);
+}
+
+#[test]
+fn verbs_take_many_syncs_by_name_label_and_namespace() {
+    let site = Site::new("selected");
+    let namespace = site.namespace.as_str();
+    for (name, team) in [("one", "sales"), ("two", "sales"), ("three", "ops")] {
+        site.put(&format!("{name}/a.csv"), "id\n0\n");
+        let mut sync = site.sync(name, &format!("{name}/"), json!({}));
+        sync["metadata"]["labels"] = json!({"team": team});
+        site.apply(&sync).expect("accepted");
+        site.succeeded(name, 1);
+    }
+    let suspended = |name: &str| site.get(name)["spec"]["suspend"] == true;
+    s3sync(&["suspend", "-l", "team=sales", "--namespace", namespace]).expect().says(&["/one suspended", "/two suspended"]);
+    assert_eq!(["one", "two", "three"].map(suspended), [true, true, false]);
+    let listed = s3sync(&["status", "-l", "team=sales", "-A"]).expect().stdout;
+    assert!(listed.contains(&format!("{namespace}/one")) && !listed.contains(&format!("{namespace}/three")), "{listed}");
+    s3sync(&["resume", "--all", "--namespace", namespace]).expect().says(&["/three is not suspended", "/one resumed"]);
+    s3sync(&["trigger", "one", "three", "--namespace", namespace, "--wait"]).expect();
+    // One that is not there keeps none of the others from it.
+    let some = s3sync(&["suspend", "two", "nothing", "--namespace", namespace]);
+    assert!(!some.ok && suspended("two"), "{some:?}");
+    let none = s3sync(&["suspend", "--namespace", namespace]);
+    assert!(!none.ok && none.stderr.contains("--all") && none.stderr.contains("-l"), "{none:?}");
+}
