@@ -38,7 +38,8 @@ fn encode(format: Format, table: &TableSchema, batches: &[RecordBatch]) -> Bytes
 fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
     let block = |line: &String| Block { bytes: Bytes::from(line.clone()), offset: 0, line: 1, line_end: LineEnd::Newline };
     let csv = CsvReadSettings::default();
-    let mut table = frozen(&rules(), &infer(Format::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None).expect("one schema");
+    let mut table =
+        frozen(&rules(), false, &infer(Format::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None).expect("one schema");
     'planned: for _ in 0..100 {
         let decoder = RecordDecoder::new(Format::Jsonl, &csv, None, Arc::new(table.clone()), &[], 7).expect("options");
         let mut batches = Vec::new();
@@ -46,7 +47,7 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
             let Decoded { batches: some, bad, surprise, .. } = decoder.decode(&block(line)).expect("decodes");
             assert_eq!(bad, vec![], "{line}");
             if let Some(surprise) = surprise {
-                let wider = frozen(&rules(), &merge(&table, &surprise), None).expect("one schema");
+                let wider = frozen(&rules(), false, &merge(&table, &surprise), None).expect("one schema");
                 assert_ne!(wider, table, "{line} fits nothing");
                 table = wider;
                 continue 'planned;
@@ -60,7 +61,7 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
 
 fn of_parquet(object: &Bytes) -> (TableSchema, Vec<RecordBatch>) {
     let Ok(Footer::Done(metadata)) = parse_footer(object.clone(), object.len() as u64, 1 << 20) else { panic!("no footer") };
-    let table = frozen(&rules(), &schema(&metadata).expect("a schema"), None).expect("one schema");
+    let table = frozen(&rules(), false, &schema(&metadata).expect("a schema"), None).expect("one schema");
     let groups = row_groups(&metadata, None);
     let mut decoder =
         ParquetDecoder::new(object.clone(), metadata, Arc::new(table.clone()), &[], groups, 1000, 64 << 20).expect("a schema");

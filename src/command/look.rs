@@ -310,7 +310,8 @@ impl Look {
             SchemaMode::Declared => TableSchema::default(),
             SchemaMode::Infer | SchemaMode::Strings => SourceSampler::new(&self.context).sample(name, &samples).await?,
         };
-        frozen(&settings.schema, &inferred, self.ledger.schema(name)).map_err(|error| {
+        let replaces = settings.destination.write_mode == WriteMode::Replace;
+        frozen(&settings.schema, replaces, &inferred, self.ledger.schema(name)).map_err(|error| {
             let key = samples.first().map(|object| format!("{}: ", object.key)).unwrap_or_default();
             RunError::because(RunErrorKind::BadData, format!("{}: table {name}: {key}{error}", settings.id), error)
         })

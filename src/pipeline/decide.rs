@@ -181,7 +181,9 @@ fn replan(plan: &Plan, surprises: &BTreeMap<u32, Surprise>, in_force: &dyn Fn(&s
         let refused = |reason: String| {
             RunError::new(RunErrorKind::BadData, format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, surprise.key))
         };
-        let schema = frozen(&plan.settings.schema, &wider, in_force(&table.name).as_ref()).map_err(|error| refused(error.to_string()))?;
+        let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
+        let schema = frozen(&plan.settings.schema, replaces, &wider, in_force(&table.name).as_ref());
+        let schema = schema.map_err(|error| refused(error.to_string()))?;
         if schema == table.schema || number >= PLANS_MAX {
             return Err(refused("its values fit no schema that could be found; declare the columns, or use schema.mode: Strings".into()));
         }

@@ -27,7 +27,7 @@ fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
     let header = (format == Format::Csv).then(|| vec!["a".to_owned(), "b".to_owned()]);
     let csv = CsvReadSettings::default();
     let rules = SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns };
-    let freeze = |schema: &TableSchema| frozen(&rules, schema, None).expect("no rules");
+    let freeze = |schema: &TableSchema| frozen(&rules, false, schema, None).expect("no rules");
     let mut schema = freeze(&infer(format, &csv, header.as_deref(), &blocks[0]).expect("infers"));
     for _ in 0..PLANS_MAX {
         let decoder = RecordDecoder::new(format, &csv, header.as_deref(), Arc::new(schema.clone()), &[], 5).expect("options");

@@ -106,7 +106,8 @@ async fn settle(context: &PlanContext<'_>, selection: &Selection<'_>, root: &Led
         SchemaMode::Declared => Default::default(),
         SchemaMode::Infer | SchemaMode::Strings => context.sampler.sample(&table.name, &samples).await?,
     };
-    let schema = frozen(&settings.schema, &inferred, known.map(|table| &table.schema)).map_err(|error| {
+    let replaces = settings.destination.write_mode == WriteMode::Replace;
+    let schema = frozen(&settings.schema, replaces, &inferred, known.map(|table| &table.schema)).map_err(|error| {
         let key = &samples[0].key;
         RunError::because(RunErrorKind::BadData, format!("{}: table {}: {key}: {error}", settings.id, table.name), error)
     })?;
