@@ -1,5 +1,6 @@
 //! csv and tsv (RFC 4180, lines end in `\n`). What is not null can always be told from null: a value that looks like `nullValue` is
-//! quoted, which readers of ours and of most others take as text.
+//! quoted, which readers of ours and of most others take as text. No line is blank, because readers skip blank ones: a null alone in its row has to
+//! have a text.
 
 use arrow::array::RecordBatch;
 use arrow::buffer::NullBuffer;
@@ -57,6 +58,12 @@ impl CsvText {
     }
 
     pub(super) fn encode_batch(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if let [only] = batch.columns()
+            && self.dialect.null.is_empty()
+            && only.logical_null_count() > 0
+        {
+            return Err(EncodeError::BlankLine { column: batch.schema_ref().field(0).name().clone() });
+        }
         if self.quote.is_none() {
             return self.encode_unquoted(batch, out);
         }

@@ -95,6 +95,15 @@ pub enum EncodeError {
         /// The value's first bytes.
         value: String,
     },
+    /// The only column of a csv file is null in a row, and `csv.nullValue` is empty: the row's line would be blank, which is no row to readers.
+    #[error(
+        "column {column}, the only one, is null in a row, whose line would be blank, and readers of csv skip blank lines; \
+         set destination.csv.nullValue, to NULL for instance, or write another format"
+    )]
+    BlankLine {
+        /// The column.
+        column: String,
+    },
     /// A time in seconds that Parquet's milliseconds do not hold.
     #[error("column {column} has a time that parquet, which counts milliseconds, cannot hold: {value}; cast it to utf8 in schema.columns")]
     Range {
@@ -112,6 +121,13 @@ pub enum EncodeError {
     /// The compressor failed.
     #[error("cannot compress: {0}")]
     Compress(#[from] std::io::Error),
+}
+
+impl EncodeError {
+    /// Whether it is a value that has no place, and not the column or the machine.
+    pub(crate) fn is_of_data(&self) -> bool {
+        matches!(self, EncodeError::Quote { .. } | EncodeError::Range { .. } | EncodeError::BlankLine { .. })
+    }
 }
 
 /// One file being written. Batches are encoded on the rayon pool that it is called in.

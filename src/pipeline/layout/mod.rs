@@ -167,9 +167,8 @@ impl LayoutError {
             | LayoutError::TooManyPartitions { .. }
             | LayoutError::KeyOfPath { .. }
             | LayoutError::Encode(EncodeError::Type { .. }) => RunErrorKind::InvalidSpec,
-            LayoutError::KeyOfData { .. } | LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) => {
-                RunErrorKind::BadData
-            }
+            LayoutError::KeyOfData { .. } => RunErrorKind::BadData,
+            LayoutError::Encode(error) if error.is_of_data() => RunErrorKind::BadData,
             LayoutError::RowsMissing { .. } | LayoutError::FilesMissing { .. } => RunErrorKind::DecisionUnpublishable,
             _ => RunErrorKind::Failed,
         }

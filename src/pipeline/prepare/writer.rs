@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Shard;
-use crate::codec::encode::EncodeError;
 use crate::codec::{Decoded, GroupRows};
 use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
@@ -103,12 +102,12 @@ impl Writer {
                 Err(failed)
             }
             (Err((error, near)), _) => {
-                let what = match &error {
-                    LayoutError::Encode(EncodeError::Quote { .. } | EncodeError::Range { .. }) | LayoutError::KeyOfData { .. } => {
-                        format!("{}: {}: {error}", self.sync, near.unwrap_or_default())
-                    }
-                    _ => format!("{}: {error}", self.sync),
+                let of_data = match &error {
+                    LayoutError::Encode(error) => error.is_of_data(),
+                    error => matches!(error, LayoutError::KeyOfData { .. }),
                 };
+                let near = near.filter(|_| of_data).map(|near| format!("{near}: ")).unwrap_or_default();
+                let what = format!("{}: {near}{error}", self.sync);
                 Err(RunError::because(error.kind(), what, error))
             }
         }

@@ -124,13 +124,42 @@ fn headers_are_quoted_where_they_must_be() {
 #[test]
 fn other_layouts_of_the_same_values_give_the_same_text() {
     let values = [Some("x"), None, Some("y,z"), Some("x")];
-    let as_text = |array: ArrayRef| text(&options(Format::Csv), &[columns(vec![("v", array)])]);
+    let as_text = |array: ArrayRef| {
+        let ids = Arc::new(Int64Array::from_iter_values(1..=array.len() as i64));
+        text(&options(Format::Csv), &[columns(vec![("id", ids), ("v", array)])])
+    };
     let expected = as_text(strings(&values));
     assert_eq!(as_text(Arc::new(StringViewArray::from(values.to_vec()))), expected);
     assert_eq!(as_text(Arc::new(values.into_iter().collect::<DictionaryArray<Int8Type>>())), expected);
     let sliced = strings(&[None, Some("x"), None, Some("y,z"), Some("x"), None]).slice(1, 4);
     assert_eq!(as_text(sliced), expected);
-    assert_eq!(as_text(Arc::new(NullArray::new(2))), "v\n\n\n");
+    assert_eq!(as_text(Arc::new(NullArray::new(2))), "id,v\n1,\n2,\n");
+}
+
+/// Readers skip blank lines: a row that would be one is refused, whatever its type, unless null has a text.
+#[test]
+fn no_row_is_a_blank_line() {
+    let of = |null: &str, quote: Option<u8>, format: Format| {
+        let mut options = options(format);
+        (options.csv.null_value, options.csv.quote) = (null.to_owned(), quote);
+        options
+    };
+    let arrays: [ArrayRef; 4] = [
+        strings(&[Some("x"), None]),
+        Arc::new(Int64Array::from(vec![Some(1), None])),
+        Arc::new(NullArray::new(2)),
+        Arc::new([Some("x"), None].into_iter().collect::<DictionaryArray<Int8Type>>()),
+    ];
+    for array in arrays {
+        let batch = || [columns(vec![("v", array.clone())])];
+        for (quote, format) in [(Some(b'"'), Format::Csv), (None, Format::Csv), (Some(b'"'), Format::Tsv)] {
+            let error = encode(&of("", quote, format), &batch(), 2).unwrap_err().to_string();
+            assert!(error.contains("column v, the only one, is null") && error.contains("set destination.csv.nullValue"), "{error}");
+            let text = text(&of("NULL", quote, format), &batch());
+            assert!(text.lines().all(|line| !line.is_empty()) && text.lines().count() == 3, "{text}");
+        }
+    }
+    assert_eq!(text(&of("", Some(b'"'), Format::Csv), &[columns(vec![("v", strings(&[Some("x"), Some("")]))])]), "v\nx\n\"\"\n");
 }
 
 #[test]
