@@ -41,6 +41,10 @@ fn state(site: &Site, arguments: &[&str]) {
     Running::start(&site.path(""), &[&["state"], arguments, &["-f", "sync.yaml"]].concat(), &[]).wait().expect(0);
 }
 
+fn declared(column: Value) -> Value {
+    json!({"schema": {"mode": "Declared", "columns": [column]}})
+}
+
 /// A column of numbers that became text.
 fn changed_type(site: &Site) {
     with(site, json!({}));
@@ -225,6 +229,15 @@ fn cases() -> Vec<Case> {
         Case { says: &["set csv.quote"], code: 4, rows: 2,
             before: |site| { with(site, json!({"destination": {"format": "csv", "csv": {"quote": ""}}})); site.put("t/1.csv", "id\n\"a,b\"\n"); },
             follow: |site| with(site, json!({"destination": {"format": "csv", "csv": {"quote": "'"}}})) },
+        Case { says: &["set destination.csv.nullValue, to NULL for instance"], code: 4, rows: 3,
+            before: |site| { with(site, json!({"destination": {"format": "csv"}})); site.put("t/1.jsonl", "{\"v\":1}\n{\"v\":null}\n"); },
+            follow: |site| with(site, json!({"destination": {"format": "csv", "csv": {"nullValue": "NULL"}}})) },
+        Case { says: &["none of the columns that schema.columns declares", "name them as the object does (from)"], code: 4, rows: 1,
+            before: |site| { with(site, declared(json!({"name": "number", "type": "int64"}))); site.put("t/1.csv", ONE); },
+            follow: |site| with(site, declared(json!({"name": "number", "type": "int64", "from": "id"}))) },
+        Case { says: &["none of the columns that schema.columns declares", "leave it out (source.exclude)"], code: 4, rows: 1,
+            before: |site| { with(site, declared(json!({"name": "number", "type": "int64"}))); site.put("t/1.csv", ONE); site.put("t/2.csv", "number\n7\n"); },
+            follow: |site| with(site, merge(declared(json!({"name": "number", "type": "int64"})), json!({"source": {"exclude": ["t/1.csv"]}}))) },
         Case { says: &["set source.csv.encoding to utf-16"], code: 4, rows: 1,
             before: |site| { with(site, json!({})); site.put("t/1.csv", b"\xff\xfei\0d\0\n\x001\0\n\0"); },
             follow: |site| with(site, json!({"source": {"csv": {"encoding": "utf-16"}}})) },

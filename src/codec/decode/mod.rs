@@ -17,12 +17,13 @@ mod value;
 
 pub use record::{RecordDecoder, infer};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::BooleanArray;
 use arrow::record_batch::RecordBatch;
 
 use super::{BadRecord, Block, DecodeError};
+use crate::model::schema::{TableSchema, Unknown};
 use rescue::Rescued;
 
 /// The text of a bad record, as it is kept: at most [`BadRecord::RAW_BYTES_MAX`] bytes.
@@ -45,6 +46,30 @@ fn number_lines(block: &Block, bad: &mut [BadRecord]) {
         at = start;
         bad.position.line = Some(line);
     }
+}
+
+/// What is wrong with an object of such columns whose table declares its own, where it has none of them: its rows would be nulls alone.
+fn none_declared<'a>(table: &TableSchema, columns: impl Iterator<Item = &'a str>) -> Option<DecodeError> {
+    // As many as show what kind of object it is.
+    const SHOWN: usize = 5;
+    const CHARS_MAX: usize = 40;
+    let columns: HashSet<&str> = columns.collect();
+    let declared = || table.columns.iter().map(|column| column.source.as_str());
+    if table.unknown != Unknown::Ignore || declared().next().is_none() || declared().any(|column| columns.contains(column)) {
+        return None;
+    }
+    let shown = |names: Vec<&str>| {
+        let first: Vec<String> = names.iter().take(SHOWN).map(|name| name.chars().take(CHARS_MAX).collect()).collect();
+        format!("{}{}", first.join(", "), if names.len() > SHOWN { " and others" } else { "" })
+    };
+    let mut columns: Vec<&str> = columns.into_iter().collect();
+    columns.sort_unstable();
+    let (declared, columns) = (shown(declared().collect()), shown(columns));
+    let reason = format!(
+        "it has none of the columns that schema.columns declares ({declared}), but {columns}: name them as the object does (from), \
+         or leave it out (source.exclude)"
+    );
+    Some(DecodeError::Bad { reason, position: None })
 }
 
 /// A batch less some rows.

@@ -17,7 +17,7 @@ use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Unknown, type_name};
 use crate::model::settings::CsvReadSettings;
 
-use super::{Rescued, cut_raw, number_lines, without_rows};
+use super::{Rescued, cut_raw, none_declared, number_lines, without_rows};
 use column::{Nulls, Source};
 pub(super) use infer::infer;
 pub(super) use records::RecordScan;
@@ -161,6 +161,12 @@ impl CsvDecoder {
     pub(super) fn decode(&self, block: &Block) -> Result<Result<Decoded, Vec<usize>>, DecodeError> {
         let width = self.header.len();
         let cells = valid_cells(&block.bytes, self.dialect, width);
+        if cells.rows > 0
+            && self.cells.iter().all(Option::is_none)
+            && let Some(error) = none_declared(&self.table, self.header.iter().map(String::as_str))
+        {
+            return Err(error);
+        }
         if self.unknown && cells.rows > 0 {
             return Ok(Err(Vec::new()));
         }

@@ -18,7 +18,8 @@ use super::pages::{OpenGroup, PageLimit, PagePlaces};
 use super::plan::{Plan, Source, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
-use crate::codec::decode::cast::{Strictness, cast, check_text, mixed_of};
+use crate::codec::decode::cast::{Strictness, cast, check_text, wider};
+use crate::codec::decode::none_declared;
 use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown};
@@ -73,7 +74,11 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let all = roots(&metadata)?;
         let wanted = wanted(&metadata, &all, &table, drop);
         let is_empty = |group: &usize| metadata.row_groups().get(*group).is_some_and(|group| group.num_rows() == 0);
-        let plan = plan(&all, &wanted, &table, drop, row_groups.iter().all(is_empty))?;
+        let is_empty = row_groups.iter().all(is_empty);
+        if let Some(error) = none_declared(&table, all.iter().map(|root| root.name.as_str())).filter(|_| !is_empty) {
+            return Err(error);
+        }
+        let plan = plan(&all, &wanted, &table, drop, is_empty)?;
         let descriptor = metadata.file_metadata().schema_descr();
         let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
         let hint: Fields = all.iter().map(Root::read_field).collect();

@@ -55,15 +55,16 @@ fn stretches_are_the_wanted_chunks_and_nothing_else_is_read() {
 fn an_object_without_any_wanted_column_still_has_its_rows() {
     let object = ten_groups();
     let metadata = footer(&object).unwrap();
-    let table = TableSchema {
-        columns: vec![crate::model::schema::Column::inferred("later", DataType::Int64)],
-        unknown: crate::model::schema::Unknown::Ignore,
-        ..TableSchema::default()
-    };
-    let stretch = stretches(&metadata, 0, &table, &[]).unwrap();
+    let table = TableSchema { columns: vec![crate::model::schema::Column::inferred("later", DataType::Int64)], ..TableSchema::default() };
+    let stretch = stretches(&metadata, 0, &table, &["n".into(), "t".into()]).unwrap();
     assert_eq!(stretch.len(), 1);
-    let all = read(&object, &table).unwrap();
+    let all = read_from(object.clone(), metadata, &table, &["n", "t"], 1000).unwrap();
     assert_eq!(all.rows.unwrap().column(0).null_count(), 1000);
+
+    // Where the table's columns are declared, it is another kind of object.
+    let declared = TableSchema { unknown: crate::model::schema::Unknown::Ignore, ..table };
+    let error = read(&object, &declared).unwrap_err().to_string();
+    assert!(error.contains("none of the columns that schema.columns declares (later), but n, t"), "{error}");
 }
 
 #[test]
