@@ -7,7 +7,9 @@ use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, nullif};
 use arrow::datatypes::*;
 
-use super::super::value::{EXACT_POWERS, decimal, equal_float32, float32_of, float64, float64_says, shortest_float32, whole};
+use super::super::value::{
+    EXACT_POWERS, decimal, equal_float32, float32_of, float64, float64_equals, float64_says, shortest_float32, whole,
+};
 use super::{DecodeError, contradicts};
 use crate::model::schema::FLOAT64_INTEGER_MAX;
 
@@ -16,7 +18,7 @@ pub(super) fn is_number(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
 
-/// Between numbers: the same number, or null. Not `same`: -0.0, whose sign floats alone have, may be another zero, and a number the float32 that
+/// Between numbers: the same number, or null. Not `same`: -0.0, whose sign floats alone have, may be another zero, and a number the float that
 /// either is equal or says the same.
 ///
 /// Of floats, NaN and infinities stay in floats. float32 widens to the float64 that is equal; to decimals it goes by its own shortest text.
@@ -34,11 +36,13 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
         (Float64, Float32) => Ok(mapped::<Float64Type, Float32Type>(array, target, narrow)),
         (source, target) if source.is_integer() && target.is_integer() => checked(array, target),
         (Int8 | Int16 | UInt8 | UInt16, Float32 | Float64) | (Int32 | UInt32, Float64) => checked(array, target),
-        (UInt64, Float64) => Ok(mapped::<UInt64Type, Float64Type>(array, target, float64_of)),
-        (UInt64, Float32) => Ok(mapped::<UInt64Type, Float32Type>(array, target, |value| nearest(float64_of(value)?))),
-        (source, Float64) if source.is_integer() => Ok(mapped::<Int64Type, Float64Type>(&checked(array, &Int64)?, target, float64_of)),
+        (UInt64, Float64) => Ok(mapped::<UInt64Type, Float64Type>(array, target, |value| float64_of(value, same))),
+        (UInt64, Float32) => Ok(mapped::<UInt64Type, Float32Type>(array, target, |value| nearest(float64_of(value, same)?))),
+        (source, Float64) if source.is_integer() => {
+            Ok(mapped::<Int64Type, Float64Type>(&checked(array, &Int64)?, target, |value| float64_of(value, same)))
+        }
         (source, Float32) if source.is_integer() => {
-            Ok(mapped::<Int64Type, Float32Type>(&checked(array, &Int64)?, target, |value| nearest(float64_of(value)?)))
+            Ok(mapped::<Int64Type, Float32Type>(&checked(array, &Int64)?, target, |value| nearest(float64_of(value, same)?)))
         }
         (Float64, UInt64) => Ok(mapped::<Float64Type, UInt64Type>(array, target, integer_of)),
         (Float32, UInt64) => Ok(mapped::<Float32Type, UInt64Type>(array, target, integer_of)),
@@ -59,10 +63,13 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
             Ok(mapped::<Float64Type, Decimal256Type>(array, target, value))
         }
         (Decimal128(p, s), Float64) => Ok(mapped::<Decimal128Type, Float64Type>(array, target, |value| {
-            i64::try_from(value).ok().and_then(|value| short_float(value, *s)).or_else(|| float_of_decimal::<Decimal128Type>(value, *p, *s))
+            i64::try_from(value)
+                .ok()
+                .and_then(|value| short_float(value, *s))
+                .or_else(|| float_of_decimal::<Decimal128Type>(value, *p, *s, same))
         })),
         (Decimal256(p, s), Float64) => {
-            Ok(mapped::<Decimal256Type, Float64Type>(array, target, |value| float_of_decimal::<Decimal256Type>(value, *p, *s)))
+            Ok(mapped::<Decimal256Type, Float64Type>(array, target, |value| float_of_decimal::<Decimal256Type>(value, *p, *s, same)))
         }
         (source, Float32) if source.is_decimal() => Ok(mapped::<Float64Type, Float32Type>(&cast(array, &Float64, same)?, target, nearest)),
         (source, target) if (source.is_integer() || source.is_decimal()) && keeps_scale(source, target) => checked(array, target),
@@ -123,7 +130,7 @@ fn keeps_scale(source: &DataType, target: &DataType) -> bool {
     from >= 0 && to >= from && target.is_decimal()
 }
 
-/// An integer as float64: up to 2^53 always, beyond where the float's shortest text is the integer.
+/// An integer as float64: up to 2^53 always, beyond where the float's shortest text is the integer, or the float is equal and `same` does not matter.
 trait IntegerText: Copy + itoa::Integer {
     fn magnitude(self) -> u64;
     fn nearest(self) -> f64;
@@ -150,9 +157,15 @@ impl IntegerText for u64 {
 }
 
 #[inline]
-fn float64_of<N: IntegerText>(value: N) -> Option<f64> {
+fn float64_of<N: IntegerText>(value: N, same: bool) -> Option<f64> {
     let nearest = value.nearest();
-    (value.magnitude() <= FLOAT64_INTEGER_MAX || float64_says(nearest, itoa::Buffer::new().format(value).as_bytes())).then_some(nearest)
+    (value.magnitude() <= FLOAT64_INTEGER_MAX || float_keeps(nearest, itoa::Buffer::new().format(value).as_bytes(), same))
+        .then_some(nearest)
+}
+
+/// Whether a float keeps the number that a text says.
+fn float_keeps(value: f64, text: &[u8], same: bool) -> bool {
+    float64_says(value, text) || (!same && float64_equals(value, text))
 }
 
 /// A float as an integer: up to 2^53 where it is whole, beyond only where its shortest text is what it is, as with 1e18.
@@ -225,8 +238,8 @@ fn exact_power(scale: i8) -> Option<f64> {
 }
 
 #[cold]
-fn float_of_decimal<T: DecimalType>(value: T::Native, precision: u8, scale: i8) -> Option<f64> {
+fn float_of_decimal<T: DecimalType>(value: T::Native, precision: u8, scale: i8, same: bool) -> Option<f64> {
     let text = T::format_decimal(value, precision, scale);
     let value = float64(text.as_bytes(), false)?;
-    float64_says(value, text.as_bytes()).then_some(value)
+    float_keeps(value, text.as_bytes(), same).then_some(value)
 }

@@ -103,6 +103,10 @@ fn numbers_keep_their_value_or_are_bad() {
     check(int(16_777_217), "16777217", "16777217", Float32, None);
     check(int(1 << 30), "1073741824", "1073741824", Float32, Some("1073741800.0"));
     check(int(1 << 53), "9007199254740992", "9007199254740992", Float64, Some("9007199254740992.0"));
+    check(UInt64Array::from(vec![1 << 63]), "9223372036854775808", "9223372036854775808", Float64, Some("9.223372036854776e18"));
+    check(UInt64Array::from(vec![1 << 63]), "9223372036854775808", "9223372036854775808", Float32, Some("9.223372e18"));
+    check(UInt64Array::from(vec![(1 << 63) + 1]), "9223372036854775809", "9223372036854775809", Float64, None);
+    check(dec(1 << 60, 38, 0), "1152921504606846976", "1152921504606846976", Float64, Some("1.152921504606847e18"));
     check(int(7), "7", "7", Decimal128(3, 2), Some("7.00"));
     check(int(70), "70", "70", Decimal128(3, 2), None);
     check(float(0.1), "0.1", "0.1", Decimal128(38, 20), Some("0.10000000000000000000"));
@@ -162,6 +166,9 @@ fn a_value_of_another_kind_is_what_its_text_says() {
     check(BooleanArray::from(vec![true]), "true", "true", Boolean, Some("true"));
     check(text("TRUE"), "TRUE", "\"TRUE\"", Boolean, Some("true"));
     check(text("1"), "1", "\"1\"", Boolean, None);
+    check(text("t"), "t", "\"t\"", Boolean, Some("true"));
+    check(text("F"), "F", "\"F\"", Boolean, None);
+    check(text("f"), "f", "\"f\"", Boolean, Some("false"));
     check(text(" 5"), " 5", "\" 5\"", Int64, None);
     check(text("+007"), "+007", "\"+007\"", Int64, Some("7"));
     check(text("5e0"), "5e0", "\"5e0\"", Int8, Some("5"));
@@ -180,7 +187,7 @@ fn a_value_of_another_kind_is_what_its_text_says() {
 fn sources() -> Vec<ArrayRef> {
     let ints = [0, 1, -1, 7, 127, 128, -129, 255, 65_535, 16_777_217, 1 << 30, 4_294_967_296, (1 << 53) + 1, 1 << 60, i64::MAX, i64::MIN];
     let floats = [0.0, 1.0, -1.0, 0.1, 0.5, 2.5, 1e15, 1e18, 0.123456789, 123456789.125, 1e20, 0.3, 1e-7, 33_554_432.0, 1e300, 1.005];
-    let seconds = [0, 1, -1, 86_400, -86_400, 1_704_604_143, 253_402_300_799];
+    let seconds = [0, 1, -1, 86_400, -86_400, 1_704_604_143, 253_402_300_799, 253_402_300_800, -62_167_219_201];
     let wide: Vec<i128> =
         ints.iter().map(|value| i128::from(*value)).chain([10i128.pow(37), -10i128.pow(20), 123_456_789_012_345_678]).collect();
     let int64: ArrayRef = Arc::new(Int64Array::from(ints.to_vec()));
@@ -204,7 +211,7 @@ fn sources() -> Vec<ArrayRef> {
         let nanos = [0, 1, -1, 1_000, 1_000_000_000, i64::MAX, i64::MIN, 86_400_000_000_000];
         sources.push(Arc::new(TimestampNanosecondArray::from(nanos.to_vec()).with_timezone_opt(zone)));
     }
-    sources.push(Arc::new(Date32Array::from(vec![0, 1, -1, 19_782, 2_932_896, -719_528])));
+    sources.push(Arc::new(Date32Array::from(vec![0, 1, -1, 19_782, 2_932_896, -719_528, 2_932_897, -719_529, i32::MAX])));
     sources.push(Arc::new(Time32SecondArray::from(vec![0, 86_399])));
     sources.push(Arc::new(Time64NanosecondArray::from(vec![0, 1])));
     sources.push(Arc::new(BooleanArray::from(vec![true, false])));

@@ -221,7 +221,7 @@ impl Builder {
                 }
                 b'"' if *lenient => {
                     let text = parser.string()?;
-                    values.push(value::boolean(&parser.content(text)?).ok_or(Fault::Misfit)?);
+                    values.push(value::truth(&parser.content(text)?).ok_or(Fault::Misfit)?);
                 }
                 _ => return Err(Fault::Misfit),
             },

@@ -7,6 +7,7 @@
 //! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?       finite; also without the 0 before the point; no NaN, no inf; -0
 //! decimal    -?(0|[1-9][0-9]*)(.[0-9]+)?                         at most 38 digits: what int64 and float64 cannot give back
 //! date32     YYYY-MM-DD                                          a day of the proleptic Gregorian calendar, years 0000 to 9999
+//!            ±YYYYYY-MM-DD                                       other years, of six digits or as many as they need
 //! timestamp  date [Tt ] HH:MM:SS [.f{1,9}] [Zz | ±HH[[:]MM]]     RFC 3339, and a space for the T, and no or a short offset
 //! ```
 //!
@@ -23,8 +24,10 @@ mod seen;
 mod time;
 
 pub(super) use decimal::{decimal, plain_decimal};
-pub(super) use number::{EXACT_POWERS, equal_float32, float32_of, float64_says, integer, shortest_float32, unsigned_integer};
-pub(super) use parsing::{Parsing, parsing};
+pub(super) use number::{
+    EXACT_POWERS, equal_float32, float32_of, float64_equals, float64_says, integer, shortest_float32, unsigned_integer,
+};
+pub(super) use parsing::{Parsing, parsing, truth};
 pub(super) use seen::{Seen, classify};
 pub(super) use time::{DAY_SECONDS, date};
 
@@ -69,7 +72,7 @@ pub(super) fn boolean(text: &[u8]) -> Option<bool> {
 }
 
 /// A number as float64, when the float says what the text says ([`Float::gives_back`](number::Float::gives_back)). `exact`: an integer has to be one of
-/// those that float64 holds without a gap between them.
+/// those that float64 holds without a gap between them; otherwise what the float is equal to does, too (2^63).
 #[inline(always)]
 pub(super) fn float64(text: &[u8], exact: bool) -> Option<f64> {
     let form = form(text)?;
@@ -81,7 +84,7 @@ fn long_float64(text: &[u8], form: Form, exact: bool) -> Option<f64> {
     let float = float_of(text, form)?;
     let kept = match float.notation {
         Notation::Whole if exact => exact_in_float64(text),
-        _ => float.gives_back(text),
+        _ => float.gives_back(text) || (!exact && float64_equals(float.value, text)),
     };
     kept.then_some(float.value)
 }

@@ -242,6 +242,15 @@ pub(in crate::codec::decode) fn float64_says(value: f64, text: &[u8]) -> bool {
     value.is_finite() && Significand::of(text) == Significand::of(ryu::Buffer::new().format_finite(value).as_bytes())
 }
 
+/// Whether a float is equal to the number that a text says, whatever its shortest text is.
+#[cold]
+pub(in crate::codec::decode) fn float64_equals(value: f64, text: &[u8]) -> bool {
+    // The last bit of a float counts 2^(exponent - 1075), which has as many digits behind the point as it has halves; Rust prints all of them.
+    let exponent = (value.to_bits() >> (f64::MANTISSA_DIGITS - 1) & 0x7ff).max(1);
+    let digits = usize::try_from(1075_u64.saturating_sub(exponent)).unwrap_or(0);
+    value.is_finite() && Significand::of(text) == Significand::of(format!("{value:.digits$}").as_bytes())
+}
+
 /// A float64 as the float32 that is equal to it; NaN and infinities stay.
 #[inline]
 pub(in crate::codec::decode) fn equal_float32(value: f64) -> Option<f32> {
@@ -388,6 +397,23 @@ mod tests {
         ] {
             let float = float(text.as_bytes()).expect("a number");
             assert_eq!(float.gives_back(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_float_equals_all_of_its_digits() {
+        for (value, text, expected) in [
+            (9_223_372_036_854_775_808.0, "9223372036854775808", true),
+            (9_223_372_036_854_775_808.0, "9223372036854775809", false),
+            (-1_152_921_504_606_846_976.0, "-1152921504606846976.00", true),
+            (0.1, "0.1000000000000000055511151231257827021181583404541015625", true),
+            (0.1, "0.1", false),
+            (5e-324, "5e-324", false),
+            (0.5, "5e-1", true),
+            (1e300, "1e300", false),
+            (f64::INFINITY, "1", false),
+        ] {
+            assert_eq!(float64_equals(value, text.as_bytes()), expected, "{text}");
         }
     }
 

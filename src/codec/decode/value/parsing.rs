@@ -71,8 +71,8 @@ pub(in crate::codec::decode) fn parsing<P: Parsing>(data_type: &DataType, exact:
     }
 }
 
-/// A truth value, also as PostgreSQL writes it.
-fn truth(text: &[u8]) -> Option<bool> {
+/// A truth value of a declared column, also as PostgreSQL writes it.
+pub(in crate::codec::decode) fn truth(text: &[u8]) -> Option<bool> {
     match text {
         b"t" => Some(true),
         b"f" => Some(false),

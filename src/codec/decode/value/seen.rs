@@ -33,7 +33,7 @@ pub(in crate::codec::decode) struct Seen {
 #[inline]
 pub(in crate::codec::decode) fn classify(text: &[u8]) -> Seen {
     match text.first() {
-        Some(b'0'..=b'9' | b'-' | b'.') => number_or_time(text),
+        Some(b'0'..=b'9' | b'-' | b'+' | b'.') => number_or_time(text),
         Some(b't' | b'T' | b'f' | b'F') if boolean(text).is_some() => Seen::kind(BOOLEAN),
         _ => Seen::kind(TEXT),
     }
@@ -162,6 +162,9 @@ mod tests {
             (&["2024-01-01T10:00:00.1234567Z"], "utf8"),
             (&["2024-01-01", "1"], "utf8"),
             (&["2024-02-30"], "utf8"),
+            (&["+010000-01-01", "-000001-12-31"], "date32"),
+            (&["+010000-01-01T00:00:00Z"], "timestamp(us)"),
+            (&["+999999-01-01T00:00:00Z"], "utf8"),
             (&["-"], "utf8"),
             (&["."], "utf8"),
             (&["text"], "utf8"),

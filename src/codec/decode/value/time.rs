@@ -7,6 +7,9 @@ use super::number::all_digits;
 /// Every zone here is UTC, which has no shorter and longer days.
 pub(in crate::codec::decode) const DAY_SECONDS: i64 = 86_400;
 
+/// Days of 400 years, after which the calendar repeats.
+const CYCLE_DAYS: i64 = 146_097;
+
 /// A point in time: seconds since 1970-01-01T00:00:00Z and nanoseconds after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::codec::decode) struct Instant {
@@ -44,11 +47,45 @@ impl Instant {
     }
 }
 
-/// Days since 1970-01-01 of `YYYY-MM-DD`.
+/// Days since 1970-01-01 of `YYYY-MM-DD`, or of a year with a sign.
 #[inline]
 pub(in crate::codec::decode) fn date(text: &[u8]) -> Option<i32> {
-    let text: &[u8; 10] = text.try_into().ok()?;
-    date_of(text)
+    match text.try_into() {
+        Ok(text) => date_of(text),
+        Err(_) => match far_date(text)? {
+            (days, []) => i32::try_from(days).ok(),
+            _ => None,
+        },
+    }
+}
+
+/// Days since 1970-01-01 of a date whose year needs more than four digits or a sign, as we write it, and what follows it.
+#[inline]
+fn far_date(text: &[u8]) -> Option<(i64, &[u8])> {
+    match text {
+        [sign @ (b'+' | b'-'), rest @ ..] => far_date_of(*sign == b'-', rest),
+        _ => None,
+    }
+}
+
+#[cold]
+fn far_date_of(negative: bool, text: &[u8]) -> Option<(i64, &[u8])> {
+    // A timestamp in seconds reaches years of twelve digits.
+    const DIGITS: std::ops::RangeInclusive<usize> = 6..=12;
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !DIGITS.contains(&digits) || (digits > *DIGITS.start() && text[0] == b'0') {
+        return None;
+    }
+    let year = text[..digits].iter().fold(0_i64, |year, digit| year * 10 + i64::from(digit & 15));
+    let year = if negative { -year } else { year };
+    let ([b'-', m, n, b'-', d, e], rest) = text[digits..].split_first_chunk()? else { return None };
+    let (month, day) = (two_digits(*m, *n)?, two_digits(*d, *e)?);
+    // Years repeat after 400.
+    let in_cycle = year.rem_euclid(400) as u32;
+    if (0..=9999).contains(&year) || (negative && year == 0) || day == 0 || day > days_in_month(in_cycle, month) {
+        return None;
+    }
+    Some((i64::from(days_from_civil(in_cycle, month, day)) + year.div_euclid(400) * CYCLE_DAYS, rest))
 }
 
 #[inline]
@@ -91,18 +128,23 @@ fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
     let in_year = (153 * month + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + in_year;
     // 719,468 days lie between 0000-03-01 and 1970-01-01.
-    days as i32 - 146_097 - 719_468
+    days as i32 - CYCLE_DAYS as i32 - 719_468
 }
 
 /// A date and a time of day, see the grammar of the module.
 #[inline]
 pub(in crate::codec::decode) fn timestamp(text: &[u8]) -> Option<Instant> {
-    let (day, rest) = text.split_first_chunk::<10>()?;
+    let (days, rest) = match far_date(text) {
+        Some(found) => found,
+        None => {
+            let (day, rest) = text.split_first_chunk::<10>()?;
+            (i64::from(date_of(day)?), rest)
+        }
+    };
     let (clock, rest) = rest.split_first_chunk::<9>()?;
     if !matches!(clock[0], b'T' | b't' | b' ') || clock[3] != b':' || clock[6] != b':' {
         return None;
     }
-    let days = date_of(day)?;
     let pair = |at: usize| two_digits(clock[at], clock[at + 1]);
     let (hour, minute, second) = (pair(1)?, pair(4)?, pair(7)?);
     if hour > 23 || minute > 59 || second > 59 {
@@ -117,7 +159,7 @@ pub(in crate::codec::decode) fn timestamp(text: &[u8]) -> Option<Instant> {
         [b'Z' | b'z'] => (0, true),
         rest => (offset_seconds(rest)?, true),
     };
-    let seconds = i64::from(days) * DAY_SECONDS + i64::from(hour * 3600 + minute * 60 + second) - offset;
+    let seconds = days.checked_mul(DAY_SECONDS)?.checked_add(i64::from(hour * 3600 + minute * 60 + second) - offset)?;
     Some(Instant { seconds, nanos, zoned })
 }
 
@@ -222,7 +264,48 @@ mod tests {
         assert_eq!(timestamp(b"2262-04-11T23:47:16.854775808Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)), None);
     }
 
+    #[test]
+    fn years_of_more_digits_are_those_that_we_write() {
+        for (text, expected) in [
+            ("+010000-01-01", Some(2_932_897)),
+            ("-000001-12-31", Some(-719_529)),
+            ("-000004-02-29", Some(-720_930)),
+            ("+5881580-07-11", Some(i32::MAX)),
+            ("-5877641-06-23", Some(i32::MIN)),
+            ("+5881580-07-12", None),
+            ("-000000-01-01", None),
+            ("+002024-01-01", None),
+            ("+10000-01-01", None),
+            ("10000-01-01", None),
+            ("+0010000-01-01", None),
+            ("+010001-02-29", None),
+            ("+010000-01-01x", None),
+            ("+010000-1-1", None),
+            ("+", None),
+        ] {
+            assert_eq!(date(text.as_bytes()), expected, "{text:?}");
+        }
+        let seconds = |text: &str| timestamp(text.as_bytes()).map(|instant| (instant.seconds, instant.zoned));
+        assert_eq!(seconds("+010000-01-01T00:00:01Z"), Some((253_402_300_801, true)));
+        assert_eq!(seconds("-000001-12-31 23:59:59"), Some((-62_167_219_201, false)));
+        assert_eq!(seconds("+999999999999-01-01T00:00:00Z"), None);
+    }
+
     proptest! {
+        /// Every time that a type holds is read back from its text.
+        #[test]
+        fn what_is_written_is_read(value: i64, days: i32) {
+            use crate::codec::encode::time_text::{push_date, push_timestamp};
+            let mut text = Vec::new();
+            push_date(days.into(), &mut text);
+            prop_assert_eq!(date(&text), Some(days));
+            for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond] {
+                text.clear();
+                push_timestamp(value, unit, true, &mut text);
+                prop_assert_eq!(timestamp(&text).and_then(|instant| instant.in_unit(unit)), Some(value));
+            }
+        }
+
         #[test]
         fn instants_agree_with_jiff(seconds in -62_167_219_200i64..253_402_207_200, nanos in 0u32..1_000_000_000) {
             let expected = jiff::Timestamp::new(seconds, 0).expect("in range") + jiff::SignedDuration::new(0, nanos as i32);
