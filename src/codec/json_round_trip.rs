@@ -74,7 +74,7 @@ fn of_parquet(object: &Bytes) -> (TableSchema, Vec<RecordBatch>) {
 }
 
 /// A number as sign, digits and power of ten, so that every text of it is the same: `1.50` and `15e-1`.
-fn number(text: &str) -> String {
+pub(super) fn number(text: &str) -> String {
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -7,6 +7,8 @@ pub mod encode;
 #[cfg(test)]
 mod json_round_trip;
 mod source_group;
+#[cfg(test)]
+mod unions;
 
 pub use caught::catching;
 pub use source_group::{GroupRows, SourceGroup, Worth};

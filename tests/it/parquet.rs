@@ -225,3 +225,104 @@ fn seconds_beyond_milliseconds_are_bad_data_in_parquet_alone() {
         }
     }
 }
+
+/// Bytes in a column of text: in one run and in the next, in either order, alone and inside.
+#[test]
+fn bytes_that_meet_text_are_text_or_bad() {
+    let text = "pa.array(['AP8=', None])";
+    let bytes = "pa.array([b't\\xc3\\xa9xt', b'AP8='], pa.binary())";
+    let fixed = "pa.array([b't\\xc3\\xa9x', b'abcd'], pa.binary(4))";
+    let wrong = "pa.array([b'\\xff\\x00', b'x'], pa.large_binary())";
+    let list = |array: &str| format!("pa.array([[item] for item in {array}.to_pylist()], pa.list_({array}.type))");
+    let structure = |array: &str| format!("pa.array([{{'f': item}} for item in {array}.to_pylist()], pa.struct([('f', {array}.type)]))");
+    // How it is written, where the value is then, and its JSON where it is wrong.
+    type Shape<'a> = (&'a dyn Fn(&str) -> String, &'a str, &'a str);
+    let shapes: [Shape; 3] =
+        [(&|array| array.to_owned(), "v", "\"/wA=\""), (&list, "v[1]", "[\"/wA=\"]"), (&structure, "v.f", "{\"f\":\"/wA=\"}")];
+    let spec = |evolution: &str| json!({"schema": {"evolution": evolution}, "destination": {"format": "parquet"}});
+    for (shape, value, json) in shapes {
+        let column = |first: i64, array: &str| format!("{{'id': pa.array([{first}, {}]), 'v': {}}}", first + 1, shape(array));
+        let query = format!("select id, {value} from read_parquet(FILES, union_by_name=true) order by 1");
+        let published = json!([[1, "AP8="], [2, null], [3, "téxt"], [4, "AP8="], [5, "téx"], [6, "abcd"]]);
+        for order in [["a", "b", "c"], ["c", "a", "b"], ["b", "c", "a"]] {
+            for evolution in ["AddColumns", "Rescue"] {
+                let site = Site::directory();
+                site.only(spec(evolution));
+                write(&site, &format!("t/{}.parquet", order[0]), &column(1, text));
+                write(&site, &format!("t/{}.parquet", order[1]), &column(3, bytes));
+                write(&site, &format!("t/{}.parquet", order[2]), &column(5, fixed));
+                site.run_ok();
+                assert_eq!(site.sql("t/", &query), published, "{value} {order:?}");
+            }
+        }
+        for evolution in ["AddColumns", "Fail", "Rescue"] {
+            let site = Site::directory();
+            site.only(spec(evolution));
+            write(&site, "t/a.parquet", &column(1, text));
+            site.run_ok();
+            write(&site, "t/b.parquet", &column(3, bytes));
+            write(&site, "t/c.parquet", &column(5, fixed));
+            site.run_ok();
+            assert_eq!(site.sql("t/", &query), published, "{value} {evolution}");
+            write(&site, "t/d.parquet", &column(7, wrong));
+            if evolution != "Rescue" {
+                site.run_fails(4).says(&["t/d.parquet", "column v", "/wA="]);
+                continue;
+            }
+            site.run_ok();
+            let rescued = format!("select id, {value}, _rescued_data from read_parquet(FILES, union_by_name=true) where id > 6 order by 1");
+            assert_eq!(site.sql("t/", &rescued), json!([[7, null, format!("{{\"v\":{json}}}")], [8, "x", null]]));
+        }
+    }
+}
+
+/// Text where there are bytes in force: refused without a way that would read it as base64, or rescued.
+#[test]
+fn text_that_meets_bytes_is_no_base64() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "parquet"}}));
+    write(&site, "t/a.parquet", "{'id': pa.array([1]), 'v': pa.array([b'\\xff'])}");
+    site.run_ok();
+    site.put("t/b.csv", "id,v\n2,test\n");
+    site.run_fails(4).says(&["t/b.csv", "column v is binary in earlier epochs and utf8 now; set schema.evolution to Rescue"]);
+    site.only(json!({"schema": {"evolution": "Rescue"}, "destination": {"format": "parquet"}}));
+    site.run_ok();
+    let rows = site.sql("t/", "select id, base64(v), _rescued_data from read_parquet(FILES, union_by_name=true) order by 1");
+    assert_eq!(rows, json!([[1, "/w==", null], [2, null, "{\"v\":\"test\"}"]]));
+}
+
+/// No reader is given a decimal that it would make a float of, unless it was one before.
+#[test]
+fn decimals_are_united_up_to_38_digits() {
+    let decimal = |text: &str, of: &str| format!("{{'v': pa.array([D('{text}')], pa.decimal{of})}}");
+    for (a, b, kind, values) in [
+        (decimal("1.50", "128(10, 2)"), decimal("0.0005", "128(10, 4)"), "DECIMAL(12,4)", ["0.0005", "1.5000"]),
+        (decimal("12", "128(38, 0)"), decimal("0.5", "128(38, 38)"), "VARCHAR", ["0.50000000000000000000000000000000000000", "12"]),
+        (decimal("12", "128(38, 20)"), "{'v': pa.array([7])}".to_owned(), "VARCHAR", ["12.00000000000000000000", "7"]),
+        (decimal("12", "256(50, 2)"), "{'v': pa.array([7])}".to_owned(), "VARCHAR", ["12.00", "7"]),
+    ] {
+        let site = Site::directory();
+        site.only(json!({"destination": {"format": "parquet"}}));
+        write(&site, "t/a.parquet", &a);
+        write(&site, "t/b.parquet", &b);
+        site.run_ok();
+        let rows = site.sql("t/", "select distinct typeof(v), v from read_parquet(FILES) order by v");
+        assert_eq!(rows, json!([[kind, values[0]], [kind, values[1]]]), "{a} and {b}");
+    }
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "parquet"}}));
+    write(&site, "t/a.parquet", &decimal("123456789012345678901234567890123456789012345678.91", "256(50, 2)"));
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"v": "123456789012345678901234567890123456789012345678.91"}]));
+}
+
+/// Inside of what becomes text a float keeps what it is.
+#[test]
+fn what_is_not_finite_has_a_name_inside_of_text() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "jsonl"}}));
+    write(&site, "t/a.parquet", "{'id': pa.array([1]), 'v': pa.array([[float('nan'), float('-inf'), 0.5]])}");
+    write(&site, "t/b.parquet", "{'id': pa.array([2]), 'v': pa.array(['x'])}");
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"id": 1, "v": "[\"NaN\",\"-Infinity\",0.5]"}, {"id": 2, "v": "x"}]));
+}

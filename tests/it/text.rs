@@ -292,3 +292,97 @@ fn an_object_without_rows_is_one_that_says_nothing() {
         site.run_fails(4);
     }
 }
+
+/// A line with nothing on it is no row to readers: a null alone in its row has to have a text.
+#[test]
+fn a_null_alone_in_its_row_is_no_blank_line() {
+    for format in ["csv", "tsv"] {
+        let spec = |csv: Value| json!({"destination": {"format": format, "csv": csv}});
+        let site = Site::directory();
+        site.only(spec(json!({})));
+        site.put("t/a.jsonl", "{\"v\":1}\n{\"v\":null}\n{\"v\":3}\n");
+        site.run_fails(4).says(&["t/a.jsonl", "column v, the only one, is null in a row", "set destination.csv.nullValue"]);
+        site.only(spec(json!({"nullValue": "NULL"})));
+        site.run_ok();
+        assert_eq!(site.rows("t/"), json!([{"v": "1"}, {"v": "3"}, {"v": "NULL"}]));
+        let back = Site::directory();
+        back.only(json!({"source": {"csv": {"nullValues": ["NULL"]}}, "destination": {"format": "jsonl"}}));
+        let text = std::fs::read(site.output().join(&site.keys()[0])).expect("a file");
+        back.put(&format!("t/a.{format}"), text);
+        back.run_ok();
+        assert_eq!(back.rows("t/"), json!([{"v": 1}, {"v": 3}, {"v": null}]));
+    }
+}
+
+/// An object with none of the declared columns is another kind of object, and no table of nulls; one without rows says nothing.
+#[test]
+fn an_object_without_any_declared_column_is_bad() {
+    let spec = |more: Value| {
+        let columns = json!([{"name": "id", "type": "int64"}, {"name": "at", "type": "date32", "from": "when"}]);
+        crate::support::merge(json!({"schema": {"mode": "Declared", "columns": columns}, "destination": {"format": "jsonl"}}), more)
+    };
+    let write = "pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\npq.write_table(pa.table({'x': [1], 'at': [2]}), path)";
+    for key in ["t/a.csv", "t/a.tsv", "t/a.parquet"] {
+        let site = Site::directory();
+        site.only(spec(json!({})));
+        match key {
+            "t/a.csv" => site.put(key, "x,at\n1,2\n"),
+            "t/a.tsv" => site.put(key, "x\tat\n1\t2\n"),
+            _ => drop(python(write, json!({"path": site.path("data/raw").join(key)}))),
+        }
+        site.put("t/none.csv", "x,y\n");
+        let sentence = "it has none of the columns that schema.columns declares (id, when), but at, x: name them as the object does";
+        site.run_fails(4).says(&[key, sentence]);
+        site.put("t/b.csv", "when\n2024-01-31\n");
+        site.only(spec(json!({"errors": {"onBadObject": "Quarantine"}})));
+        assert_eq!(site.run_ok()["quarantined"], 1, "{key}");
+        assert_eq!(site.rows("t/"), json!([{"id": null, "at": "2024-01-31"}]), "{key}");
+    }
+}
+
+/// Years that RFC 3339 has no place for come back as what they were.
+#[test]
+fn years_beyond_four_digits_are_read_back() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "csv"}}));
+    let write = "pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n\
+        pq.write_table(pa.table({'d': pa.array([2932897, -719529], pa.date32()), 't': pa.array([253402300800000001, -62167219200000001], pa.timestamp('us', 'UTC'))}), path)";
+    python(write, json!({"path": site.path("data/raw/t/a.parquet")}));
+    site.run_ok();
+    let text = std::fs::read_to_string(site.output().join(&site.keys()[0])).expect("text");
+    assert_eq!(text, "d,t\n+010000-01-01,+010000-01-01T00:00:00.000001Z\n-000001-12-31,-000001-12-31T23:59:59.999999Z\n");
+    let back = Site::directory();
+    back.only(json!({"destination": {"format": "parquet"}}));
+    back.put("t/a.csv", text);
+    back.run_ok();
+    assert_eq!(back.types("t/"), json!({"d": "date32[day]", "t": "timestamp[us, tz=UTC]"}));
+    let rows = back.sql("t/", "select d::varchar, epoch_us(t) from read_parquet(FILES)");
+    assert_eq!(rows, json!([["10000-01-01", 253402300800000001_i64], ["0002-12-31 (BC)", -62167219200000001_i64]]));
+}
+
+/// Every run of Replace writes everything: nothing of the type before is left beside it.
+#[test]
+fn replace_takes_the_type_that_its_values_need() {
+    let spec = |more: Value| {
+        crate::support::merge(json!({"destination": {"format": "parquet", "writeMode": "Replace", "path": "t.parquet"}}), more)
+    };
+    let query = "select v::varchar, typeof(v) from read_parquet(FILES) order by v";
+    let site = Site::directory();
+    site.only(spec(json!({})));
+    site.put("t/a.csv", "v\n1.5\n");
+    site.run_ok();
+    assert_eq!(site.sql("", query), json!([["1.5", "DOUBLE"]]));
+    site.put("t/b.csv", "v\n0.123456789012345678\n");
+    for evolution in ["Fail", "Rescue"] {
+        site.only(spec(json!({"schema": {"evolution": evolution}})));
+        let held = site.run();
+        assert_eq!(held.code, Some(if evolution == "Fail" { 4 } else { 0 }), "{}", held.stderr);
+        assert!(site.sql("", query).to_string().contains("DOUBLE"));
+    }
+    site.only(spec(json!({"schema": {"drop": ["_rescued_data"]}})));
+    site.run_ok();
+    assert_eq!(site.sql("", query), json!([["0.123456789012345678", "DECIMAL(19,18)"], ["1.500000000000000000", "DECIMAL(19,18)"]]));
+    site.only(spec(json!({"schema": {"columns": [{"name": "v", "type": "utf8"}]}})));
+    site.run_ok();
+    assert_eq!(site.sql("", query), json!([["0.123456789012345678", "VARCHAR"], ["1.5", "VARCHAR"]]));
+}

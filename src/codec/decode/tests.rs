@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{RecordDecoder, infer};
-use crate::codec::encode::value::{Raw, writer};
+use crate::codec::encode::value::{RAW, writer};
 use crate::codec::{Block, Decoded, LineEnd};
 use crate::model::format::Format;
 use crate::model::schema::{TableSchema, frozen, merge};
@@ -40,7 +40,7 @@ fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
         let Some(surprise) = surprises else {
             let mut rows = Vec::new();
             for batch in decoded.iter().flat_map(|decoded| &decoded.batches) {
-                let write = writer(batch.column(0).as_ref(), &Raw);
+                let write = writer(batch.column(0).as_ref(), &RAW);
                 for row in 0..batch.num_rows() {
                     let mut text = Vec::new();
                     write(row, &mut text);

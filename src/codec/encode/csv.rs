@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 
-use super::value::{Json, Raw, Write, Writers, writer};
+use super::value::{Json, RAW, Write, Writers, writer};
 use super::{EncodeError, EncodeOptions};
 use crate::model::format::Format;
 
@@ -82,7 +82,7 @@ impl CsvText {
 
     /// Without quotes, each value is looked at once it is written: one that would need them cannot be told from its neighbours.
     fn encode_unquoted(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let columns: Vec<Write<'_>> = batch.columns().iter().map(|column| writer(column.as_ref(), &Raw)).collect();
+        let columns: Vec<Write<'_>> = batch.columns().iter().map(|column| writer(column.as_ref(), &RAW)).collect();
         let nulls: Vec<Option<NullBuffer>> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
         let reserved = |byte: &u8| *byte == self.dialect.delimiter || *byte == b'\n' || *byte == b'\r';
         for row in 0..batch.num_rows() {
@@ -176,7 +176,7 @@ impl<'a> Writers<'a> for Dialect {
     }
 
     fn json(&self, value: impl Fn(usize) -> &'a str + Send + Sync + 'a) -> Write<'a> {
-        self.checked(Raw.json(value))
+        self.checked(RAW.json(value))
     }
 
     fn nested(&self, json: Write<'a>) -> Write<'a> {

@@ -6,7 +6,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::EncodeError;
-use super::value::{Raw, writer};
+use super::value::{RAW, writer};
 
 /// The schema of a file of such batches.
 pub(super) fn storable(schema: &SchemaRef) -> SchemaRef {
@@ -55,7 +55,7 @@ fn out_of_range(column: &ArrayRef, field: &Field) -> EncodeError {
     let row = (0..column.len()).find(|row| cast(&column.slice(*row, 1), field.data_type()).is_none());
     let mut value = Vec::new();
     if let Some(row) = row {
-        writer(column.as_ref(), &Raw)(row, &mut value);
+        writer(column.as_ref(), &RAW)(row, &mut value);
     }
     EncodeError::Range { column: field.name().clone(), value: String::from_utf8_lossy(&value).chars().take(80).collect() }
 }

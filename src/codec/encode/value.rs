@@ -4,6 +4,7 @@
 //! writes a row's value, so that no type is looked at again for each row.
 
 use std::io::Write as _;
+use std::marker::PhantomData;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, PrimitiveArray};
 use arrow::datatypes::*;
@@ -381,7 +382,7 @@ fn json_of_nested<'a>(array: &'a dyn Array, json: &impl Writers<'a>) -> Write<'a
             let map = array.as_map();
             let offsets = map.value_offsets();
             let value = writer(map.values().as_ref(), json);
-            let key = writer(map.keys().as_ref(), &Raw);
+            let key = writer(map.keys().as_ref(), &RAW);
             Box::new(move |row, out| {
                 out.push(b'{');
                 let mut name = Vec::new();
@@ -417,11 +418,17 @@ fn push_items(rows: std::ops::Range<usize>, item: &Write<'_>, out: &mut Vec<u8>)
     out.push(b']');
 }
 
-/// Values as they are, without quotes or escapes: keys of JSON maps and hive directories. Null is nothing.
-pub(crate) struct Raw;
+/// Values as they are, without quotes or escapes. Null is nothing.
+pub(crate) struct Raw<Inside>(PhantomData<Inside>);
 
-impl<'a> Writers<'a> for Raw {
-    type Inside = Json;
+/// As files have them: keys of JSON maps and hive directories.
+pub(crate) const RAW: Raw<Json> = Raw(PhantomData);
+
+/// As a column of text has what was of another type, which has to be all of it.
+pub(crate) const WHOLE: Raw<WholeJson> = Raw(PhantomData);
+
+impl<'a, Inside: Writers<'a> + Default> Writers<'a> for Raw<Inside> {
+    type Inside = Inside;
 
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
         Box::new(write)

@@ -191,9 +191,9 @@ fn evolved(
     Ok(columns)
 }
 
-/// A type in force: of what was published nothing else is known, and every utf8 of it stays one.
+/// A type in force: of what was published nothing else is known, and every utf8 of it stays one, as do decimals that would not begin.
 fn kept(typed: Typed) -> Typed {
-    let mixed = if typed.data_type == DataType::Utf8 { Mixed::Kept } else { typed.mixed };
+    let mixed = if matches!(typed.data_type, DataType::Utf8 | DataType::Decimal256(..)) { Mixed::Kept } else { typed.mixed };
     Typed { mixed, digits: None, ..typed }.map_fields(kept)
 }
 
@@ -229,7 +229,9 @@ fn continued(evolution: Evolution, replaces: bool, old: &Column, new: Column) ->
         return Ok(begun(new));
     }
     let in_force = settle(&old.data_type);
-    let remedy = match (!is_written(&in_force), cast) {
+    // A cast of text to binary reads base64, which may be another text by accident.
+    let castable = is_written(&in_force) && (cast || in_force != DataType::Binary);
+    let remedy = match (!castable, cast) {
         _ if in_force == DataType::Null && !is_written(&to.data_type) => "set schema.evolution to AddColumns".to_owned(),
         _ if in_force == DataType::Null => {
             format!("cast it to {} in schema.columns, or set schema.evolution to AddColumns", type_name(&to.data_type))

@@ -7,8 +7,8 @@
 //! - Integers widen to the smallest that holds both; uint64 with a signed one becomes decimal(20, 0).
 //! - float16 < float32 < float64. Any integer up to 32 bits, and int64 as long as no value beyond ±2^53 was seen, with a float is
 //!   float64.
-//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 76 digits; up to 38
-//!   where one of them was read from text.
+//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 38 digits. A decimal of
+//!   more digits unites with its like alone, up to 76, and is utf8 with other numbers; where it is in force, it keeps those that it holds.
 //! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`]) joins
 //!   decimals as one.
 //! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to utf8.
@@ -264,7 +264,10 @@ mod tests {
         check(Int8, Float32, Float64);
         check(Float16, Float32, Float32);
         check(Decimal128(10, 2), Decimal128(5, 4), Decimal128(12, 4));
-        check(Decimal128(38, 0), Decimal128(38, 38), Decimal256(76, 38));
+        check(Decimal128(38, 0), Decimal128(38, 38), Utf8);
+        check(Decimal256(39, 0), Decimal256(40, 2), Decimal256(41, 2));
+        check(Decimal256(50, 2), Decimal128(10, 2), Utf8);
+        check(Decimal256(50, 2), Int8, Utf8);
         check(Decimal256(76, 0), Decimal256(76, 38), Utf8);
         check(Int32, Decimal128(5, 2), Decimal128(22, 2));
         check(Decimal128(5, 2), Float64, Utf8);
@@ -276,6 +279,24 @@ mod tests {
         check(list(Null), list(Int64), list(Int64));
         check(list(Int64), Int64, Utf8);
         check(Binary, Utf8, Utf8);
+    }
+
+    #[test]
+    fn a_long_decimal_in_force_keeps_the_numbers_that_it_holds() {
+        let force = Typed { mixed: Mixed::Kept, ..Decimal256(50, 10).into() };
+        for (seen, held) in [
+            (Typed::from(Int8), true),
+            (literal(Int64, 3, 0), true),
+            (literal(Float64, 3, 10), true),
+            (Decimal128(38, 10).into(), true),
+            (Decimal128(38, 11).into(), false),
+            (Float64.into(), false),
+            (Utf8.into(), false),
+        ] {
+            for merged in [force.merge(&seen), seen.merge(&force)] {
+                assert_eq!(merged.data_type, if held { Decimal256(50, 10) } else { Utf8 }, "{seen:?}");
+            }
+        }
     }
 
     #[test]
@@ -392,7 +413,11 @@ mod tests {
         ];
         let mixed = prop_oneof![Just(Mixed::Text), Just(Mixed::Json), Just(Mixed::Kept)];
         // Merged with nothing it has the form that merging gives.
-        let scalar = (prop_oneof![3 => scalar, 2 => read], mixed).prop_map(|(typed, mixed)| Typed { mixed, ..typed }.merge(&Null.into()));
+        let scalar = (prop_oneof![3 => scalar, 2 => read], mixed).prop_map(|(typed, mixed)| {
+            // What is in force is merged last.
+            let mixed = if matches!(typed.data_type, Decimal256(..)) { mixed.min(Mixed::Json) } else { mixed };
+            Typed { mixed, ..typed }.merge(&Null.into())
+        });
         scalar.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 inner.clone().prop_map(|item| Typed::from(List(Arc::new(item.into_field("item"))))),

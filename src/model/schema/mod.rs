@@ -92,7 +92,8 @@ pub enum Mixed {
     Text,
     /// [`JSON`]: values were seen that JSON tells from strings.
     Json,
-    /// utf8 for good, because it is in force or asked for. Values of JSON that are no strings become their text.
+    /// utf8 for good, because it is in force or asked for. Values of JSON that are no strings become their text. Also a decimal of more than 38
+    /// digits that is in force: other numbers fit into it, which would be utf8 together with it elsewhere.
     Kept,
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
+use super::Mixed;
 use super::merge::Typed;
 
 /// Decimal digits that numbers need.
@@ -71,7 +72,7 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
     let text = || Typed::from(DataType::Utf8);
     let decimal = || match digits {
         Some(_) if literal => read.and_then(Digits::decimal).map_or_else(text, of),
-        Some((before, after)) => of(decimal_of(before, after)),
+        Some((before, after)) => of(decimal_of(before, after, is_long(left) && is_long(right))),
         None => text(),
     };
     let exact_as_float = |typed: &Typed| integer(&typed.data_type).is_some_and(|(bits, signed)| bits <= 32 || (signed && !typed.wide));
@@ -81,6 +82,8 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
         (_, _, Some(_), _) if exact_as_float(b) => of(DataType::Float64),
         (_, _, _, Some(_)) if exact_as_float(a) => of(DataType::Float64),
         _ if left == right => of(left.clone()),
+        _ if in_force_holds(a, b) => a.clone(),
+        _ if in_force_holds(b, a) => b.clone(),
         _ => decimal(),
     })
 }
@@ -101,13 +104,26 @@ fn number_digits(typed: &Typed) -> Option<Option<(i16, i16)>> {
     })
 }
 
-/// Decimal128 up to 38 digits, Decimal256 up to 76, then utf8.
-fn decimal_of(before: i16, after: i16) -> DataType {
+/// Whether a decimal has more than 38 digits. Of those no number begins to need one that had none: few readers hold them (DuckDB makes floats
+/// of them).
+fn is_long(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal256(..))
+}
+
+/// Whether a decimal of more than 38 digits is in force, as unions of earlier releases may be, and holds the numbers of another type.
+fn in_force_holds(a: &Typed, b: &Typed) -> bool {
+    let [a_digits, b_digits] = [a, b].map(|typed| number_digits(typed).flatten());
+    let has_room = a_digits.zip(b_digits).is_some_and(|(a, b)| a.0 >= b.0 && a.1 >= b.1);
+    is_long(&a.data_type) && a.mixed == Mixed::Kept && has_room
+}
+
+/// Decimal128 up to 38 digits, Decimal256 up to 76 where both are `long`, then utf8.
+fn decimal_of(before: i16, after: i16, long: bool) -> DataType {
     // A negative scale counts digits that are zeros before the point: at least one digit remains.
     let precision = (before + after).max(1);
     match (u8::try_from(precision), i8::try_from(after)) {
         (Ok(precision), Ok(scale)) if precision <= 38 => DataType::Decimal128(precision, scale),
-        (Ok(precision), Ok(scale)) if precision <= 76 => DataType::Decimal256(precision, scale),
+        (Ok(precision), Ok(scale)) if precision <= 76 && long => DataType::Decimal256(precision, scale),
         _ => DataType::Utf8,
     }
 }

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 use super::LayoutError;
 use crate::codec::encode::time_text::{civil, ticks};
-use crate::codec::encode::value::{Raw, writer};
+use crate::codec::encode::value::{RAW, writer};
 use crate::model::hive;
 use crate::model::schema::type_name;
 use crate::model::settings::{PartitionRule, PartitionTransform};
@@ -149,7 +149,7 @@ impl Directories {
         let parts = self.rules.iter().zip(columns).map(|((_, rule), column)| {
             let mut text = Vec::new();
             if column.is_valid(row) {
-                writer(column.slice(row, 1).as_ref(), &Raw)(0, &mut text);
+                writer(column.slice(row, 1).as_ref(), &RAW)(0, &mut text);
             }
             hive::directory(&rule.name, Some(&String::from_utf8_lossy(&text)))
         });

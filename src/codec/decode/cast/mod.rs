@@ -31,7 +31,7 @@ pub(super) enum Strictness {
     /// Nothing but the layout: inferred columns, whose type only ever widens, and values to be rescued. Numbers stay numbers, times
     /// stay times with their zone or without; utf8 alone holds every other kind, as its text.
     Same,
-    /// What the user declared: values of other kinds too, and bytes are taken as UTF-8 text.
+    /// What the user declared: values of other kinds too.
     Declared,
 }
 
@@ -39,7 +39,8 @@ pub(super) enum Strictness {
 pub(super) struct Cast {
     /// The values; null where one did not survive.
     pub array: ArrayRef,
-    /// The type that would have held them all, where one did not survive: utf8 in place of the type that failed.
+    /// The type that would have held them all, where one did not survive: utf8 in place of the type that failed, and the same type again where
+    /// none would (bytes that are no UTF-8, in text).
     pub wider: Option<DataType>,
 }
 
@@ -65,20 +66,31 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, strictness: Strictness) 
         (DataType::Map(..), DataType::Map(entries, sorted)) => cast_map(array, target, entries, *sorted, strictness),
         (_, target) => {
             let cast = cast_leaf(array, target, strictness)?;
-            let wider = (cast.logical_null_count() > array.logical_null_count()).then_some(DataType::Utf8);
-            Ok(Cast { array: cast, wider })
+            let lost = cast.logical_null_count() > array.logical_null_count();
+            Ok(Cast { array: cast, wider: lost.then(|| wider_than(array.data_type(), target)) })
         }
     }
 }
 
-/// A field that does not hold its values with the type that would.
-fn wider_field(field: &Field, data_type: DataType) -> Field {
-    Typed { mixed: mixed_of(field.data_type()), ..data_type.into() }.into_field(field.name())
+/// What would have held the values of a leaf.
+fn wider_than(source: &DataType, target: &DataType) -> DataType {
+    if *source == DataType::Binary && is_text(target) { target.clone() } else { DataType::Utf8 }
 }
 
-/// What a column becomes that was to have this type and has other values: what is no JSON is text for good.
-pub(super) fn mixed_of(data_type: &DataType) -> Mixed {
-    if *data_type == JSON { Mixed::Kept } else { Mixed::Text }
+/// Whether bytes have to be UTF-8 to be values of a type.
+pub(super) fn is_text(data_type: &DataType) -> bool {
+    *data_type == DataType::Utf8 || *data_type == JSON
+}
+
+/// A field that does not hold its values with the type that would.
+fn wider_field(field: &Field, data_type: DataType) -> Field {
+    wider(field.data_type(), data_type).into_field(field.name())
+}
+
+/// What a column becomes that was to have one type and needs another ([`Cast::wider`]): what is no JSON is text for good.
+pub(super) fn wider(target: &DataType, needed: DataType) -> Typed {
+    let mixed = if *target == JSON && needed != JSON { Mixed::Kept } else { Mixed::Text };
+    Typed { mixed, ..needed.into() }
 }
 
 fn bad(reason: impl Into<String>) -> DecodeError {
@@ -161,11 +173,13 @@ fn cast_leaf(array: &ArrayRef, target: &DataType, strictness: Strictness) -> Res
     let declared = strictness == Strictness::Declared;
     let source = array.data_type();
     match (source, target) {
+        (Binary, &JSON) => text::json(&text::of_bytes(array), declared).map_err(contradicts),
         (_, &JSON) => text::json(array, declared).map_err(contradicts),
         // Its text, as it stands.
         (&JSON, _) => cast_leaf(&arrow_cast(array, &Utf8).map_err(contradicts)?, target, strictness),
         (Utf8, Utf8) => Ok(Arc::clone(array)),
-        (Binary, Utf8) if declared => Ok(text::of_bytes(array)),
+        // Where bytes meet text they are the text that they are in UTF-8, and nothing else: base64 would be another text.
+        (Binary, Utf8) => Ok(text::of_bytes(array)),
         (_, Utf8) if has_text(source) => Ok(text::of_values(array)),
         (FixedSizeBinary(_), Binary) => arrow_cast(array, target).map_err(contradicts),
         (Utf8, target) if declared => Ok(text::read(array.as_string(), target)),

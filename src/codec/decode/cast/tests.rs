@@ -5,7 +5,7 @@ use arrow::datatypes::*;
 
 use super::*;
 use crate::codec::decode::RecordDecoder;
-use crate::codec::encode::value::{Raw, writer};
+use crate::codec::encode::value::{RAW, writer};
 use crate::codec::{Block, Decoded};
 use crate::model::format::Format;
 use crate::model::schema::{Column, Misfit, TableSchema};
@@ -18,7 +18,7 @@ fn utc(unit: TimeUnit) -> DataType {
 /// The value of a row as the text formats write it; `None` for null.
 fn shown(array: &ArrayRef, row: usize) -> Option<String> {
     let mut text = Vec::new();
-    writer(array.as_ref(), &Raw)(row, &mut text);
+    writer(array.as_ref(), &RAW)(row, &mut text);
     (!array.is_null(row)).then(|| String::from_utf8(text).unwrap())
 }
 

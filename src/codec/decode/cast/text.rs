@@ -13,12 +13,12 @@ use super::super::DecodeError;
 use super::super::value::{Parsing, parsing};
 use super::bad;
 use crate::codec::decode::json::is_json;
-use crate::codec::encode::value::{Raw, WholeJson, writer};
+use crate::codec::encode::value::{WHOLE, WholeJson, writer};
 use crate::model::schema::JSON;
 
-/// Every value as the text formats write it.
+/// Every value as the text formats write it, and what is not finite also inside of structs, lists and maps.
 pub(super) fn of_values(array: &ArrayRef) -> ArrayRef {
-    let write = writer(array.as_ref(), &Raw);
+    let write = writer(array.as_ref(), &WHOLE);
     let valid = is_not_null(array).ok();
     let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 8);
     let mut value = Vec::new();

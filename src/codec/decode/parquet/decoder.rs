@@ -15,7 +15,7 @@ use super::bad;
 use super::groups::{range_of, wanted};
 use super::misfits::Misfits;
 use super::pages::{OpenGroup, PageLimit, PagePlaces};
-use super::plan::{Plan, Source, plan};
+use super::plan::{Plan, Source, holds, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
 use crate::codec::decode::cast::{Strictness, cast, check_text, wider};
@@ -232,11 +232,18 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             let cast = cast(array, &target, strictness)?;
             columns.push(match (cast.wider, column.misfit) {
                 (None, _) => cast.array,
-                (Some(wider), Misfit::Widen) => {
-                    surprise.push(Column { mixed: mixed_of(&target), ..Column::inferred(&column.source, wider) });
-                    cast.array
-                }
-                (Some(_), _) => misfits.note(column, array, &cast.array, strictness)?,
+                (Some(needed), Misfit::Widen) => match wider(&target, needed) {
+                    // Planning again would end here again: no type holds the values.
+                    needed if holds(column, &needed) => {
+                        let misfit = if self.table.rescued { Misfit::Rescue } else { Misfit::BadRecord };
+                        misfits.note(column, misfit, array, &cast.array, strictness)?
+                    }
+                    needed => {
+                        surprise.push(needed.into_column(&column.source));
+                        cast.array
+                    }
+                },
+                (Some(_), misfit) => misfits.note(column, misfit, array, &cast.array, strictness)?,
             });
         }
         let records = rows as u64;

@@ -28,19 +28,27 @@ impl Misfits {
         Self { rows, bad: HashMap::new(), rescued: Rescued::default() }
     }
 
-    /// Notes the rows of `array` that `column` cannot hold, `cast` being what became of it; gives `cast` with these rows null.
-    pub fn note(&mut self, column: &Column, array: &ArrayRef, cast: &ArrayRef, strictness: Strictness) -> Result<ArrayRef, DecodeError> {
+    /// Notes the rows of `array` that `column` cannot hold, `cast` being what became of it; gives `cast` with these rows null. They are rescued
+    /// or bad, as `misfit` says.
+    pub fn note(
+        &mut self,
+        column: &Column,
+        misfit: Misfit,
+        array: &ArrayRef,
+        cast: &ArrayRef,
+        strictness: Strictness,
+    ) -> Result<ArrayRef, DecodeError> {
         let write = writer(array.as_ref(), &WholeJson);
         let lost: BooleanArray = (0..array.len()).map(|row| lost(array, cast, strictness, row).map(Some)).collect::<Result<_, _>>()?;
         for row in lost.values().set_indices() {
             let mut value = Vec::new();
             write(row, &mut value);
             let value = String::from_utf8_lossy(&value);
-            if column.misfit == Misfit::Rescue {
+            if misfit == Misfit::Rescue {
                 self.rescued.json(row, &column.source, &value);
                 continue;
             }
-            let (_, members) = self.bad.entry(row).or_insert_with(|| (misfit_reason(column, &value), String::new()));
+            let (_, members) = self.bad.entry(row).or_insert_with(|| (misfit_reason(column, array.data_type(), &value), String::new()));
             let mut name = Vec::new();
             push_json_string(&column.source, &mut name);
             let comma = if members.is_empty() { "" } else { "," };

@@ -7,7 +7,8 @@ use arrow_schema::DataType;
 use super::bad;
 use super::types::Root;
 use crate::codec::DecodeError;
-use crate::model::schema::{Column, Misfit, TableSchema, Unknown, merge, type_name};
+use crate::codec::decode::cast::is_text;
+use crate::model::schema::{Column, Misfit, TableSchema, Typed, Unknown, type_name};
 
 /// Where one column of the table comes from.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub(super) fn plan(
     let mut surprised = false;
     for root in roots.iter().filter(|root| !without_rows && !drop.contains(&root.name)) {
         let fits = match by_source.get(root.name.as_str()) {
-            Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried),
+            Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried.clone().into()),
             None => table.unknown == Unknown::Ignore,
         };
         surprised |= !fits;
@@ -71,14 +72,11 @@ pub(super) fn plan(
 }
 
 /// Whether a column's type holds a type by the lattice of types: merging them changes nothing.
-fn holds(column: &Column, data_type: &DataType) -> bool {
-    let table = |data_type: &DataType| TableSchema {
-        columns: vec![Column { wide: column.wide, mixed: column.mixed, ..Column::inferred(&column.source, data_type.clone()) }],
-        ..TableSchema::default()
-    };
-    let alone = table(&column.data_type);
+pub(super) fn holds(column: &Column, typed: &Typed) -> bool {
+    let of = |typed: &Typed| Typed { wide: column.wide, digits: None, mixed: column.mixed.max(typed.mixed), ..typed.clone() };
+    let alone = of(&Typed::of(column));
     // Merging with itself first gives both sides the same spelling of nested fields.
-    merge(&alone, &table(data_type)).columns[0].data_type == merge(&alone, &alone).columns[0].data_type
+    alone.merge(&of(typed)).data_type == alone.merge(&alone).data_type
 }
 
 fn has_interval(data_type: &DataType) -> bool {
@@ -90,10 +88,18 @@ fn has_interval(data_type: &DataType) -> bool {
     }
 }
 
-/// Why a value is bad, as part of a sentence.
-pub(super) fn misfit_reason(column: &Column, value: &str) -> String {
+/// Why a value is bad, as part of a sentence. `value` is JSON, in which bytes are base64.
+pub(super) fn misfit_reason(column: &Column, from: &DataType, value: &str) -> String {
     const VALUE_CHARS_MAX: usize = 80;
     let cut: String = value.chars().take(VALUE_CHARS_MAX).collect();
     let more = if cut.len() < value.len() { "…" } else { "" };
-    format!("column {}: {cut}{more} is not {}", column.source, type_name(&column.written_type()))
+    let target = column.written_type();
+    if *from == DataType::Binary && is_text(&target) {
+        return format!(
+            "column {}: its bytes, {cut}{more} in base64, are not UTF-8, and the column is {}",
+            column.source,
+            type_name(&target)
+        );
+    }
+    format!("column {}: {cut}{more} is not {}", column.source, type_name(&target))
 }

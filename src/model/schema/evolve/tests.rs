@@ -67,6 +67,13 @@ fn what_is_replaced_is_bound_to_no_type() {
     }
 }
 
+#[test]
+fn text_beside_bytes_in_force_is_not_told_to_be_base64() {
+    let text = format!("column a is binary in earlier epochs and utf8 now; set schema.evolution to Rescue{ANEW}");
+    check(&rules(Infer, AddColumns, &[], &[]), &table(&[("a", Utf8)]), Some(&table(&[("a", Binary)])), &text);
+    check(&rules(Infer, AddColumns, &[], &[]), &table(&[("a", Binary)]), Some(&table(&[("a", Utf8)])), "a<-a:utf8");
+}
+
 use DataType::*;
 use Evolution::*;
 use SchemaMode::*;

@@ -46,7 +46,7 @@ fn lossless_casts_are_no_surprise() {
     widened(NullArray::new(2), Int64Array::from(vec![None, None]));
     widened(Int64Array::from(vec![Some(-7), None]), StringArray::from(vec![Some("-7"), None]));
     widened(BooleanArray::from(vec![true]), StringArray::from(vec!["true"]));
-    widened(BinaryArray::from_vec(vec![b"\xff"]), StringArray::from(vec!["/w=="]));
+    widened(BinaryArray::from_vec(vec!["täxt".as_bytes(), b""]), StringArray::from(vec!["täxt", ""]));
     widened(TimestampMillisecondArray::from(vec![1]).with_timezone("UTC"), StringArray::from(vec!["1970-01-01T00:00:00.001000Z"]));
     let structure = StructArray::from(vec![(
         Arc::new(Field::new("a", DataType::Int32, true)),
