@@ -48,5 +48,5 @@ pub fn settings() -> Settings {
 
 /// An object of 100 bytes.
 pub fn object(key: &str, etag: &str) -> Object {
-    Object { key: key.into(), etag: Etag::new(etag), size: 100, last_modified: "2026-01-02T03:04:05Z".parse().unwrap() }
+    Object { key: key.into(), etag: Etag::new(etag), size: 100, last_modified: "2026-01-02T03:04:05Z".parse().unwrap(), archived: false }
 }

@@ -29,6 +29,8 @@ pub enum Outcome {
         /// One sentence, cut to [`Outcome::REASON_BYTES_MAX`].
         reason: String,
     },
+    /// It is archived, and is left out until it is restored, which changes neither its etag nor its size.
+    Archived,
     /// It overwrote an accounted object and `onOverwrite` is Ignore.
     Ignored,
 }
@@ -36,6 +38,15 @@ pub enum Outcome {
 impl Outcome {
     /// A reason is for people; 512 bytes hold a sentence with a key in it.
     pub const REASON_BYTES_MAX: usize = 512;
+
+    /// Why the object is left out, where it is.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Quarantined { reason } => Some(reason),
+            Outcome::Archived => Some("it is archived, and left out until it is restored"),
+            Outcome::Published | Outcome::Ignored => None,
+        }
+    }
 
     /// Quarantined, for a reason that is cut to its bound.
     pub fn quarantined(reason: &str) -> Self {
@@ -56,21 +67,21 @@ struct Line<'a> {
     etag: &'a Etag,
     size: u64,
     last_modified: Timestamp,
+    /// Also of what is archived: a release that does not know of that leaves the object out too.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    archived: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ignored: bool,
 }
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Object { key, etag, size, last_modified } = &self.object;
-        let quarantined = match &self.outcome {
-            Outcome::Quarantined { reason } => Some(reason.as_str()),
-            Outcome::Published | Outcome::Ignored => None,
-        };
+        let Object { key, etag, size, last_modified, .. } = &self.object;
+        let (quarantined, archived) = (self.outcome.reason(), self.outcome == Outcome::Archived);
         let ignored = self.outcome == Outcome::Ignored;
-        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, ignored }.serialize(serializer)
+        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored }.serialize(serializer)
     }
 }
 
@@ -84,6 +95,8 @@ struct ReadLine {
     #[serde(default)]
     quarantined: Option<String>,
     #[serde(default)]
+    archived: bool,
+    #[serde(default)]
     ignored: bool,
 }
 
@@ -91,11 +104,12 @@ impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = ReadLine::deserialize(deserializer)?;
         let outcome = match (line.quarantined, line.ignored) {
+            _ if line.archived => Outcome::Archived,
             (Some(reason), _) => Outcome::Quarantined { reason },
             (None, true) => Outcome::Ignored,
             (None, false) => Outcome::Published,
         };
-        let object = Object { key: line.key, etag: line.etag, size: line.size, last_modified: line.last_modified };
+        let object = Object { key: line.key, etag: line.etag, size: line.size, last_modified: line.last_modified, archived: false };
         Ok(Entry { object, outcome })
     }
 }
@@ -107,18 +121,18 @@ pub enum Standing {
     New,
     /// Its key is there with another version, which was published or ignored.
     Overwritten,
-    /// Its key is there with another version, which was quarantined: another try is due.
+    /// Its key is there with another version, which was quarantined, or it was restored from its archive: another try is due.
     Replaced,
     /// This version is accounted for.
     Known,
-    /// This version is quarantined.
+    /// This version is left out: quarantined, or still archived.
     Quarantined,
 }
 
-/// What `object` is beside what the ledger holds under its key.
+/// What `object` is beside what the ledger holds under its key; one that was archived is taken to be so still.
 pub fn standing(object: &Object, known: Option<&Entry>) -> Standing {
     let Some(known) = known else { return Standing::New };
-    let quarantined = matches!(known.outcome, Outcome::Quarantined { .. });
+    let quarantined = known.outcome.reason().is_some();
     match (known.object.same_version(object), quarantined) {
         (true, false) => Standing::Known,
         (true, true) => Standing::Quarantined,
@@ -192,7 +206,7 @@ mod tests {
     use super::*;
 
     fn object(key: &str, etag: &str, size: u64) -> Object {
-        Object { key: key.into(), etag: Etag::new(etag), size, last_modified: "2026-01-02T03:04:05.678Z".parse().unwrap() }
+        Object { key: key.into(), etag: Etag::new(etag), size, last_modified: "2026-01-02T03:04:05.678Z".parse().unwrap(), archived: false }
     }
 
     #[test]
@@ -203,6 +217,10 @@ mod tests {
             (
                 of(Outcome::quarantined("no footer")),
                 r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","quarantined":"no footer"}"#,
+            ),
+            (
+                of(Outcome::Archived),
+                r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","quarantined":"it is archived, and left out until it is restored","archived":true}"#,
             ),
             (of(Outcome::Ignored), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","ignored":true}"#),
         ] {
@@ -216,6 +234,7 @@ mod tests {
         let published = Entry { object: object("k", "e", 1), outcome: Outcome::Published };
         let quarantined = Entry { outcome: Outcome::quarantined("bad"), ..published.clone() };
         let ignored = Entry { outcome: Outcome::Ignored, ..published.clone() };
+        let archived = Entry { outcome: Outcome::Archived, ..published.clone() };
         for (listed, known, expected) in [
             (object("k", "e", 1), None, Standing::New),
             (object("k", "e", 1), Some(&published), Standing::Known),
@@ -223,6 +242,8 @@ mod tests {
             (object("k", "e", 2), Some(&published), Standing::Overwritten),
             (object("k", "e", 1), Some(&quarantined), Standing::Quarantined),
             (object("k", "f", 1), Some(&quarantined), Standing::Replaced),
+            (object("k", "e", 1), Some(&archived), Standing::Quarantined),
+            (object("k", "f", 1), Some(&archived), Standing::Replaced),
             (object("k", "e", 1), Some(&ignored), Standing::Known),
             (object("k", "f", 1), Some(&ignored), Standing::Overwritten),
         ] {

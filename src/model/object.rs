@@ -51,6 +51,10 @@ pub struct Object {
     pub size: u64,
     /// The server's time. For a multipart upload this is when it began (S3 API reference, `LastModified`).
     pub last_modified: Timestamp,
+    /// Whether the listing says that it lies in an archive and is not restored, so that it need not be asked for. Not every listing says so: an object
+    /// that is not marked may be archived all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
 }
 
 impl Object {

@@ -199,7 +199,7 @@ mod tests {
         let memory = MemoryStore::new("raw");
         let whole: Vec<u8> = (0..bytes).map(|at| (at * 31 % 251) as u8).collect();
         let etag: Etag = memory.put("a", whole.clone().into(), Condition::Any).await.unwrap();
-        let object = Object { key: "a".into(), etag, size: bytes, last_modified: "2026-11-20T00:00:00Z".parse().unwrap() };
+        let object = Object { key: "a".into(), etag, size: bytes, last_modified: "2026-11-20T00:00:00Z".parse().unwrap(), archived: false };
         (Arc::new(memory), object, whole)
     }
 

@@ -169,6 +169,9 @@ impl Output {
 impl Reader {
     /// Reads one object to its end into `output`. When it fails and the output has released nothing, no row of it was seen.
     pub async fn read(&self, planned: &PlannedObject, table: Arc<TableSchema>, output: &mut Output) -> Result<(), ReadError> {
+        if planned.object.archived {
+            return Err(ReadError::Archived { key: planned.object.key.clone() });
+        }
         let format = self.format(planned)?;
         match format {
             Format::Parquet => self.read_parquet(planned, table, output).await?,

@@ -45,6 +45,9 @@ impl SourceSampler {
     }
 
     async fn object(&self, object: &Object) -> Result<Option<TableSchema>, RunError> {
+        if object.archived {
+            return Ok(None);
+        }
         let planned = PlannedObject { object: object.clone(), table: 0, slice: None };
         let sampled = match self.reader.format(&planned) {
             Ok(Format::Parquet) => self.parquet(&planned).await.map(Some),

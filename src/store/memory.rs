@@ -53,6 +53,8 @@ pub struct Stored {
     pub id: Option<String>,
     /// What the upload set; the default for an object that `put` wrote.
     pub attributes: ObjectAttributes,
+    /// Whether it lies in an archive, and cannot be read.
+    pub archived: bool,
 }
 
 struct Upload {
@@ -85,6 +87,8 @@ pub struct Behaviour {
     pub keeps_metadata: bool,
     /// Whether `staged_etag` knows the etag beforehand, as a directory does.
     pub staged_etags: bool,
+    /// Whether a listing says which objects lie in an archive.
+    pub lists_archived: bool,
     /// What it does otherwise than S3 beside all that.
     pub lacks: BTreeSet<Lack>,
 }
@@ -100,6 +104,7 @@ impl Default for Behaviour {
             part_bytes_min: 0,
             keeps_metadata: true,
             staged_etags: false,
+            lists_archived: true,
             lacks: BTreeSet::new(),
         }
     }

@@ -135,7 +135,7 @@ async fn is_listed(context: &PlanContext<'_>, selection: &Selection<'_>, table: 
 /// for objects of more than a shard.
 async fn is_compressed(context: &PlanContext<'_>, object: &Object) -> Result<bool, RunError> {
     let rule = context.settings.source.compression;
-    if rule != CompressionRule::Auto {
+    if rule != CompressionRule::Auto || object.archived {
         return Ok(false);
     }
     let first = context.source.get(&object.key, Some(0..MAGIC_BYTES as u64), Some(&object.etag)).await;

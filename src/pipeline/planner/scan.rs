@@ -15,7 +15,7 @@ use crate::model::plan::{PlannedObject, SegmentRef};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerStream;
-use crate::store::{Store, StoreError};
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// A listing to be joined with a ledger.
 pub struct Scan<'a> {
@@ -108,11 +108,15 @@ impl Scan<'_> {
                 known = ledger.next().await?;
             }
             let same_key = known.as_ref().filter(|entry| entry.object.key == object.key);
-            let standing = standing(&object, same_key);
+            let mut standing = standing(&object, same_key);
             let mut reason = None;
             if standing != Standing::New {
-                if let Some(Entry { outcome: Outcome::Quarantined { reason: why }, .. }) = known {
-                    reason = (standing == Standing::Quarantined).then_some(why);
+                let outcome = known.map(|entry| entry.outcome);
+                if standing == Standing::Quarantined && outcome == Some(Outcome::Archived) && self.is_restored(&object).await? {
+                    standing = Standing::Replaced;
+                }
+                if standing == Standing::Quarantined {
+                    reason = outcome.as_ref().and_then(Outcome::reason).map(str::to_owned);
                 }
                 known = ledger.next().await?;
             }
@@ -127,6 +131,20 @@ impl Scan<'_> {
             known = ledger.next().await?;
         }
         Ok(Flow::Go)
+    }
+
+    /// Whether an object that was archived can be read by now. A listing that does not say so costs a request for each such object: one byte, and
+    /// not an epoch.
+    async fn is_restored(&self, object: &Object) -> Result<bool, StoreError> {
+        if object.archived {
+            return Ok(false);
+        }
+        match self.source.get(&object.key, Some(0..1), Some(&object.etag)).await {
+            Err(error) if error.kind == ErrorKind::Archived => Ok(false),
+            // What changed under way is for the read to report.
+            Err(error) if !matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound) => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// The whole selection, sorted over scratch. Where keys are scattered the server does not know "after" either.

@@ -98,8 +98,9 @@ async fn recorded_run(blobs: &Blobs, plan: &Plan, excluded: &BTreeMap<String, Ex
         let mut lines = blobs.lines(&segment.blob, Kind::Objects);
         while let Some(mut entry) = lines.next::<Entry>().await? {
             match excluded.get(&entry.object.key) {
-                // Whatever stands there now is for the next pass to see, and what is restored by then for the next run.
-                Some(Excluded { reason: Exclusion::Changed | Exclusion::Archived, .. }) => continue,
+                // Whatever stands there now is for the next pass to see.
+                Some(Excluded { reason: Exclusion::Changed, .. }) => continue,
+                Some(Excluded { reason: Exclusion::Archived, .. }) => entry.outcome = Outcome::Archived,
                 Some(Excluded { reason: Exclusion::Quarantined, message, .. }) => entry.outcome = Outcome::quarantined(message),
                 None => {}
             }

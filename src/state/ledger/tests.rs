@@ -101,7 +101,8 @@ proptest! {
                 out.extend(epoch.changed.iter().map(|key| excluded(key, Exclusion::Changed)));
                 for entry in &entries {
                     let entry = match out.get(&entry.object.key).map(|out| out.reason) {
-                        Some(Exclusion::Changed | Exclusion::Archived) => continue,
+                        Some(Exclusion::Changed) => continue,
+                        Some(Exclusion::Archived) => Entry { outcome: Outcome::Archived, ..entry.clone() },
                         Some(Exclusion::Quarantined) => Entry { outcome: Outcome::quarantined("no footer"), ..entry.clone() },
                         None => entry.clone(),
                     };

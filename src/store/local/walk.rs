@@ -59,7 +59,13 @@ impl Walk {
             if key.ends_with('/') {
                 self.enter(key, &path)?;
             } else if let Some(metadata) = present(fs::metadata(&path))?.filter(fs::Metadata::is_file) {
-                page.push(Object { key, etag: etag(&metadata), size: metadata.len(), last_modified: last_modified(&metadata) });
+                page.push(Object {
+                    key,
+                    etag: etag(&metadata),
+                    size: metadata.len(),
+                    last_modified: last_modified(&metadata),
+                    archived: false,
+                });
             }
         }
         Ok(page)

@@ -33,6 +33,7 @@ impl MemoryStore {
     /// An object as this server lists it.
     fn listed(&self, key: &str, stored: &Stored) -> Object {
         let listed = stored.listed(key);
+        let listed = Object { archived: listed.archived && self.shared.behaviour.lists_archived, ..listed };
         if self.lacks(Lack::ListingEtag) { Object { etag: Etag::new(&format!("{}-listed", listed.etag)), ..listed } } else { listed }
     }
 
@@ -117,6 +118,9 @@ impl Store for MemoryStore {
             let message = format!("expected etag {pin}, found {}", stored.etag);
             return Err(self.error(ErrorKind::Changed, "GetObject", key, message));
         }
+        if stored.archived {
+            return Err(self.error(ErrorKind::Archived, "GetObject", key, "it is archived"));
+        }
         let size = stored.bytes.len();
         let cut = |offset: u64| usize::try_from(offset).map_or(size, |offset| offset.min(size));
         let asked = range.map_or(0..size, |range| cut(range.start)..cut(range.end));
@@ -144,7 +148,8 @@ impl Store for MemoryStore {
         let mut state = self.state();
         self.check("PutObject", key, condition, state.objects.get(key))?;
         let etag = Etag::new(&content_etag(&body));
-        let stored = Stored { bytes: body, etag: etag.clone(), last_modified: now, id: None, attributes: ObjectAttributes::default() };
+        let attributes = ObjectAttributes::default();
+        let stored = Stored { bytes: body, etag: etag.clone(), last_modified: now, id: None, attributes, archived: false };
         state.objects.insert(key.to_owned(), stored);
         Ok(etag)
     }
@@ -227,6 +232,7 @@ impl Store for MemoryStore {
                 last_modified: upload.began,
                 id: Some(upload.id),
                 attributes: upload.attributes,
+                archived: false,
             };
             state.objects.insert(key.to_owned(), stored);
         }

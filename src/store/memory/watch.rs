@@ -73,7 +73,8 @@ impl MemoryStore {
     pub fn insert_dated(&self, key: &str, bytes: impl Into<Bytes>, last_modified: Timestamp) -> Etag {
         let bytes = bytes.into();
         let etag = Etag::new(&content_etag(&bytes));
-        let stored = Stored { bytes, etag: etag.clone(), last_modified, id: None, attributes: ObjectAttributes::default() };
+        let stored =
+            Stored { bytes, etag: etag.clone(), last_modified, id: None, attributes: ObjectAttributes::default(), archived: false };
         self.state().objects.insert(key.to_owned(), stored);
         etag
     }
@@ -81,6 +82,11 @@ impl MemoryStore {
     /// Somebody deletes an object; whether there was one.
     pub fn remove(&self, key: &str) -> bool {
         self.state().objects.remove(key).is_some()
+    }
+
+    /// A lifecycle rule moves an object into an archive, or somebody restores it from there. Nothing else of it changes.
+    pub fn set_archived(&self, key: &str, archived: bool) {
+        self.state().objects.get_mut(key).expect("an object that is there").archived = archived;
     }
 
     /// A lifecycle rule takes the uploads that began before `time`, and gives their names.
@@ -95,6 +101,7 @@ impl MemoryStore {
 impl Stored {
     /// The object as a listing shows it.
     pub(super) fn listed(&self, key: &str) -> Object {
-        Object { key: key.to_owned(), etag: self.etag.clone(), size: self.bytes.len() as u64, last_modified: self.last_modified }
+        let (size, last_modified) = (self.bytes.len() as u64, self.last_modified);
+        Object { key: key.to_owned(), etag: self.etag.clone(), size, last_modified, archived: self.archived }
     }
 }

@@ -37,7 +37,27 @@ fn is_loopback(url: &str) -> bool {
     host.and_then(|host| host.parse::<std::net::IpAddr>().ok()).is_some_and(|address| address.is_loopback())
 }
 
+/// Whether an endpoint's host is one of AWS's.
+fn is_of_aws(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain))
+}
+
+/// Whether the environment names another endpoint, for one service or for all.
+fn is_named(service: &str) -> bool {
+    [service, "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 impl Plan {
+    /// Whether AWS itself answers, and not a server that speaks its protocol.
+    pub(super) fn is_aws(&self) -> bool {
+        match &self.connection.endpoint {
+            Endpoint::Aws => !is_named("AWS_ENDPOINT_URL_S3"),
+            Endpoint::Url(url) => is_of_aws(url),
+            Endpoint::File(_) => false,
+        }
+    }
+
     /// Whether a new client may come with other keys than the last one.
     pub(super) fn renewable(&self) -> bool {
         let fixed = matches!(self.connection.credentials, Credentials::Static { .. } | Credentials::Anonymous);
@@ -144,10 +164,7 @@ impl Plan {
     /// answer for STS on the endpoint of S3.
     fn sts_endpoint(&self) -> Option<String> {
         let Endpoint::Url(url) = &self.connection.endpoint else { return None };
-        let named = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
-        let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
-        let aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain));
-        (!named && !aws).then(|| url.clone())
+        (!is_named("AWS_ENDPOINT_URL_STS") && !is_of_aws(url)).then(|| url.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Listings: of objects, and of uploads under way.
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::{EncodingType, Object as Listed};
+use aws_sdk_s3::types::{EncodingType, Object as Listed, ObjectStorageClass, OptionalObjectAttributes};
 use futures::stream::{self, BoxStream, StreamExt};
 use percent_encoding::percent_decode_str;
 use tokio::task::JoinSet;
@@ -111,10 +111,12 @@ impl S3Store {
     }
 
     async fn page(&self, prefix: &str, from: &From) -> Result<Page, StoreError> {
+        let says_archived = self.inner.clients.plan.is_aws();
         let output = self
             .attempt(OP, prefix, |current| {
                 let call = current.client.list_objects_v2().bucket(&self.inner.bucket).encoding_type(EncodingType::Url);
                 let call = if prefix.is_empty() { call } else { call.prefix(prefix) };
+                let call = if says_archived { call.optional_object_attributes(OptionalObjectAttributes::RestoreStatus) } else { call };
                 match from {
                     From::Key(None) => call,
                     From::Key(Some(key)) => call.start_after(key),
@@ -125,7 +127,7 @@ impl S3Store {
             .await?;
         let refused = |message: String| self.refused(ErrorKind::Other, OP, prefix, message);
         let encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let objects = output.contents().iter().map(|listed| object(listed, encoded));
+        let objects = output.contents().iter().map(|listed| object(listed, encoded, says_archived));
         let objects = objects.collect::<Result<Vec<_>, _>>().map_err(refused)?;
         let next = next(&output, objects.last()).map_err(refused)?;
         if next.as_ref() == Some(from) {
@@ -206,7 +208,7 @@ fn next(output: &ListObjectsV2Output, last: Option<&Object>) -> Result<Option<Fr
     }
 }
 
-fn object(listed: &Listed, encoded: bool) -> Result<Object, String> {
+fn object(listed: &Listed, encoded: bool, says_archived: bool) -> Result<Object, String> {
     let key = decode(listed.key().ok_or("the listing has an object without a key")?, encoded)?;
     if key.len() > KEY_BYTES_MAX {
         let begins = crate::model::ledger::cut(&key, 100);
@@ -220,7 +222,17 @@ fn object(listed: &Listed, encoded: bool) -> Result<Object, String> {
     let etag = Etag::new(etag);
     let size = listed.size().and_then(|size| u64::try_from(size).ok()).ok_or_else(|| missing("size"))?;
     let last_modified = listed.last_modified().map(timestamp).ok_or_else(|| missing("time"))?;
-    Ok(Object { key, etag, size, last_modified })
+    Ok(Object { key, etag, size, last_modified, archived: says_archived && is_archived(listed) })
+}
+
+/// Whether an object's storage class is one that has to be restored, and it is not (S3 API reference, `RestoreStatus`: one that is restored for a while
+/// keeps its class and has a day of expiry). The archive tiers of INTELLIGENT_TIERING show in no listing. This is AWS's word alone: elsewhere a class
+/// may have any name, and what was restored may not be said.
+fn is_archived(listed: &Listed) -> bool {
+    let restored = listed
+        .restore_status()
+        .is_some_and(|status| status.restore_expiry_date().is_some() && status.is_restore_in_progress() != Some(true));
+    matches!(listed.storage_class(), Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)) && !restored
 }
 
 /// A key as it stands in a response. With `encoding-type=url` it is form-encoded (a space is `+`), because XML 1.0 has no way to write
@@ -238,10 +250,38 @@ fn decode(key: &str, encoded: bool) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::types::RestoreStatus;
+
     use super::*;
 
     fn check(encoded: &str, expected: Result<&str, ()>) {
         assert_eq!(decode(encoded, true).map_err(drop), expected.map(str::to_owned), "{encoded}");
+    }
+
+    #[test]
+    fn a_listing_says_what_is_archived_and_not_restored() {
+        let expiry = aws_sdk_s3::primitives::DateTime::from_secs(1_800_000_000);
+        let status = |in_progress: bool, expiry: Option<_>| {
+            RestoreStatus::builder().is_restore_in_progress(in_progress).set_restore_expiry_date(expiry).build()
+        };
+        for (class, status, archived) in [
+            (None, None, false),
+            (Some(ObjectStorageClass::Standard), None, false),
+            (Some(ObjectStorageClass::GlacierIr), None, false),
+            (Some(ObjectStorageClass::IntelligentTiering), None, false),
+            (Some(ObjectStorageClass::Glacier), None, true),
+            (Some(ObjectStorageClass::DeepArchive), None, true),
+            (Some(ObjectStorageClass::Glacier), Some(status(true, None)), true),
+            (Some(ObjectStorageClass::DeepArchive), Some(status(false, None)), true),
+            (Some(ObjectStorageClass::Glacier), Some(status(false, Some(expiry))), false),
+            // Restored for longer, or faster, while it is restored.
+            (Some(ObjectStorageClass::Glacier), Some(status(true, Some(expiry))), true),
+        ] {
+            let listed = Listed::builder().key("a").e_tag("e").size(1).last_modified(expiry);
+            let listed = listed.set_storage_class(class.clone()).set_restore_status(status.clone()).build();
+            assert_eq!(object(&listed, false, true).unwrap().archived, archived, "{class:?} {status:?}");
+            assert!(!object(&listed, false, false).unwrap().archived, "not of a server that is not AWS");
+        }
     }
 
     #[test]

@@ -105,7 +105,8 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
 }
 
 pub fn object(key: &str, table: u32) -> PlannedObject {
-    let object = Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap() };
+    let object =
+        Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap(), archived: false };
     PlannedObject { object, table, slice: None }
 }
 
