@@ -20,9 +20,10 @@ impl Findings {
     /// The probe of this build. One that looks for more has a higher number, and is made again where an earlier one was.
     pub const PROBE: u32 = 1;
 
-    /// Whether they say all that this build wants to know of `place`.
+    /// Whether they say all that this build wants to know of `place`. What another build found and this one has no name for is not known:
+    /// it would be written back without its name, and the build that looked for it would never look again.
     pub fn are_of(&self, place: &str) -> bool {
-        self.probe >= Self::PROBE && self.place == place
+        self.probe >= Self::PROBE && self.place == place && !self.lacks.contains(&Lack::Unknown)
     }
 }
 
@@ -115,12 +116,17 @@ impl fmt::Display for Findings {
 mod tests {
     use super::*;
 
+    /// An older build must not write back `unknown`, which the newer one would take for all that there is to know.
     #[test]
-    fn what_a_later_build_found_is_read() {
-        let text = r#"{"probe":9,"place":"00ff","lacks":["completionEtag","teleports"]}"#;
-        let findings: Findings = serde_json::from_str(text).unwrap();
-        assert_eq!(findings.lacks, BTreeSet::from([Lack::CompletionEtag, Lack::Unknown]));
-        assert!(findings.are_of("00ff") && !findings.are_of("00fe"));
-        assert!(!Findings { probe: 0, ..findings }.are_of("00ff"), "an earlier build looked for less");
+    fn what_a_later_build_found_is_read_and_looked_for_again() {
+        let found =
+            |lacks: &str| -> Findings { serde_json::from_str(&format!(r#"{{"probe":9,"place":"00ff","lacks":[{lacks}]}}"#)).unwrap() };
+        let unknown = r#""completionEtag","teleports""#;
+        assert_eq!(found(unknown).lacks, BTreeSet::from([Lack::CompletionEtag, Lack::Unknown]));
+        for (lacks, known) in [("", true), (r#""completionEtag""#, true), (unknown, false)] {
+            assert_eq!(found(lacks).are_of("00ff"), known, "{lacks}");
+        }
+        assert!(!found("").are_of("00fe"), "another place");
+        assert!(!Findings { probe: 0, ..found("") }.are_of("00ff"), "an earlier build looked for less");
     }
 }

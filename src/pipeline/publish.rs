@@ -1,7 +1,6 @@
 //! Protocol step 4: the uploads that the decision names are completed. Whoever comes later does it again; nothing else can happen to a
 //! decision, so every way on from here ends with the files visible, or stops loudly with their names.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -11,7 +10,6 @@ use crate::model::plan::Plan;
 use crate::model::settings::WriteMode;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::own::OwnKeys;
 use crate::store::{ErrorKind, Store, StoreError};
 
 /// Uploads completed side by side: a completion is one small request that waits on the server.
@@ -42,7 +40,7 @@ pub async fn publish_shard(
     decision: &Decision,
     manifest: &AttemptManifest,
 ) -> Result<ShardOutcome, RunError> {
-    let amended: BTreeMap<&str, &StagedFile> = decision.amended.iter().map(|file| (file.key.as_str(), file)).collect();
+    let amended = decision.amended_by_key();
     let files = manifest
         .files
         .iter()
@@ -50,11 +48,6 @@ pub async fn publish_shard(
         .map(|file| (*amended.get(file.key.as_str()).unwrap_or(&file)).clone())
         .filter(|file| !decision.abandoned.contains(&file.key));
     let files: Vec<StagedFile> = files.collect();
-    let own = OwnKeys::of(&plan.settings);
-    if let Some(reason) = files.iter().find_map(|file| own.check(file).err()) {
-        let message = format!("{}: the decision of epoch {} is not to be trusted: {reason}", plan.settings.id, plan.epoch);
-        return Err(RunError::new(RunErrorKind::CursorInvalid, message));
-    }
     let append = plan.settings.destination.write_mode == WriteMode::Append;
     let store = context.destination.as_ref();
     let mut completions = stream::iter(files).map(|file| async move { complete(store, file, append).await }).buffered(COMPLETIONS_AT_ONCE);
@@ -63,6 +56,7 @@ pub async fn publish_shard(
         match completed {
             Completed::Visible(published) => outcome.published.push(published),
             Completed::Vanished(file) => outcome.vanished.push(file),
+            Completed::Refused(refused) => return Err(refused.error),
         }
     }
     Ok(outcome)
@@ -74,32 +68,36 @@ pub enum Completed {
     Visible(Published),
     /// Its upload is gone, and it is not visible.
     Vanished(StagedFile),
+    /// The server does not take it, and another try would bring the same.
+    Refused(Box<Refused>),
+}
+
+/// A file that a server refuses for good.
+pub struct Refused {
+    /// What was staged.
+    pub file: StagedFile,
+    /// What a run ends with.
+    pub error: RunError,
+    /// The server's reason.
+    pub why: String,
 }
 
 /// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by somebody else for us.
 pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
     let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, append).await {
         Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
-        // A server that does not know the condition: the key is unique, so nothing is lost without it.
-        Err(error) if error.kind == ErrorKind::Unsupported && append => {
-            match store.complete_upload(&file.key, &file.upload, &file.parts, false).await {
-                Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
-                Err(error) => error,
-            }
-        }
         Err(error) => error,
     };
     match store.head(&file.key).await {
         Ok(head) if is_ours(&file, &head) => Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file })),
-        Ok(_) if append => Err(RunError::because(
-            RunErrorKind::Failed,
-            format!(
+        Ok(_) if append => {
+            let message = format!(
                 "{}/{} is taken by an object that is not of this sync, so the decided file cannot be published; move it away and run again",
                 store.place(),
                 file.key
-            ),
-            failed,
-        )),
+            );
+            refused(file, failed, message)
+        }
         Ok(_) => gone(file, failed),
         Err(error) if error.kind == ErrorKind::NotFound => gone(file, failed),
         Err(error) => Err(error.into()),
@@ -109,14 +107,19 @@ pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Resu
 fn gone(file: StagedFile, error: StoreError) -> Result<Completed, RunError> {
     match error.kind {
         ErrorKind::NoSuchUpload | ErrorKind::NotFound => Ok(Completed::Vanished(file)),
-        ErrorKind::Denied | ErrorKind::Unavailable => Err(error.into()),
+        ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Full | ErrorKind::Unavailable => Err(error.into()),
         // Whatever it is, it is decided: the next run meets it again.
-        _ => Err(RunError::because(
-            RunErrorKind::Failed,
-            format!("the decided file cannot be published: {error}; run again, or give up what is refused with `s3sync state abandon`"),
-            error,
-        )),
+        _ => {
+            let message =
+                format!("the decided file cannot be published: {error}; run again, or give up what is refused with `s3sync state abandon`");
+            refused(file, error, message)
+        }
     }
+}
+
+fn refused(file: StagedFile, error: StoreError, message: String) -> Result<Completed, RunError> {
+    let why = error.message.clone();
+    Ok(Completed::Refused(Box::new(Refused { file, error: RunError::because(RunErrorKind::Failed, message, error), why })))
 }
 
 /// Whether what stands at a key is this staged file: by its id, or, where the store keeps no metadata, by the etag it was to have.

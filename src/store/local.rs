@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
-use self::staging::Parts;
+use self::staging::{Listed, Parts};
 use super::{ErrorKind, Side, StoreError};
 use crate::model::object::Etag;
 
@@ -48,6 +48,8 @@ struct Bucket {
     /// Uploads whose parts this process wrote itself. An upload that is not here was written by a process that may have ended with its
     /// machine, so its bytes are verified before they are published. Entries go with their uploads.
     written: Mutex<HashMap<String, Arc<Mutex<Parts>>>>,
+    /// What the staging directory held when it was last looked through for uploads.
+    listed: Mutex<Option<Listed>>,
 }
 
 impl LocalStore {
@@ -71,7 +73,8 @@ impl LocalStore {
             Err(error) => return Err(io_error(OP, &place, "", error)),
         }
         let folds_case = case::folds(&root);
-        let bucket = Bucket { place, root, creates: side == Side::Destination, folds_case, written: Mutex::default() };
+        let bucket =
+            Bucket { place, root, creates: side == Side::Destination, folds_case, written: Mutex::default(), listed: Mutex::default() };
         Ok(Self { bucket: Arc::new(bucket) })
     }
 
@@ -135,8 +138,8 @@ fn io_error(op: &'static str, place: &str, key: &str, error: io::Error) -> Store
         io::ErrorKind::NotFound => (ErrorKind::NotFound, "no such file".to_owned()),
         io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "permission denied: check the owner and mode of the path".to_owned()),
         io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Denied, "the filesystem is read-only".to_owned()),
-        io::ErrorKind::StorageFull => (ErrorKind::Other, "the filesystem is full: free some space and run again".to_owned()),
-        io::ErrorKind::QuotaExceeded => (ErrorKind::Other, "the disk quota is used up: free some space and run again".to_owned()),
+        io::ErrorKind::StorageFull => (ErrorKind::Full, "the filesystem is full: free some space and run again".to_owned()),
+        io::ErrorKind::QuotaExceeded => (ErrorKind::Full, "the disk quota is used up: free some space and run again".to_owned()),
         io::ErrorKind::InvalidFilename => (ErrorKind::Other, "the path is too long for this filesystem".to_owned()),
         io::ErrorKind::NotADirectory => (ErrorKind::Other, "a part of the key is a file, so nothing can lie under it".to_owned()),
         io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty => {

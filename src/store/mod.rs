@@ -15,7 +15,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
@@ -173,6 +174,21 @@ pub struct Body {
     pub bytes: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 
+impl Body {
+    /// The bytes asked for, of an object that is small when it is one of ours. Of a larger one what comes until more than `bytes_max` are there: it is
+    /// cut then, and whoever reads it sees nonsense.
+    pub async fn up_to(mut self, bytes_max: usize) -> Result<Bytes, StoreError> {
+        let mut text = BytesMut::new();
+        while let Some(bytes) = self.bytes.try_next().await? {
+            text.extend_from_slice(&bytes);
+            if text.len() > bytes_max {
+                break;
+            }
+        }
+        Ok(text.freeze())
+    }
+}
+
 /// What HEAD says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -222,6 +238,8 @@ pub enum ErrorKind {
     Precondition,
     /// The upload is not there.
     NoSuchUpload,
+    /// There is no room: a full disk, or a quota that is used up. It passes once somebody makes room.
+    Full,
     /// Retried to the bound: throttling, timeouts, 5xx, broken connections.
     Unavailable,
     /// The server does not know the call or one of its options.

@@ -2,12 +2,14 @@
 //! at the end. Made once in a sync's life: some two dozen requests, in three chains side by side.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 
 use super::{Condition, ErrorKind, Store, StoreError};
 use crate::model::object::Etag;
+use crate::model::retry::Schedule;
 use crate::model::server::Lack;
 use crate::model::settings::ObjectAttributes;
 
@@ -23,11 +25,31 @@ const NO_ETAG: &str = "00000000000000000000000000000000";
 /// Longer than a name in any file system that servers keep objects in.
 const LONG_SEGMENT_BYTES: usize = 256;
 
+/// How often a probe that another process disturbs begins again: the other takes some dozen round trips, and is done after a few pauses.
+const DISTURBED: Schedule = Schedule { attempts_max: 8, base: Duration::from_millis(50), cap: Duration::from_secs(2) };
+
 /// Looks for every [`Lack`]. `prefix` ends in `/` and is this sync's alone; what a probe that was killed left there is removed.
 ///
 /// # Errors
 /// What keeps a run from working at all: rights that are missing, and a server that does not answer.
 pub async fn probe(store: &dyn Store, prefix: &str, attributes: &ObjectAttributes) -> Result<BTreeSet<Lack>, StoreError> {
+    for tried in 1.. {
+        let probed = once(store, prefix, attributes).await;
+        let disturbed = |error: &&StoreError| {
+            // What it has just written is gone, or is another's.
+            matches!(error.kind, ErrorKind::NotFound | ErrorKind::NoSuchUpload | ErrorKind::Precondition)
+        };
+        let Some(error) = probed.as_ref().err().filter(disturbed) else { return probed };
+        // Of two that met, one goes first.
+        let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 256.0;
+        let Some(wait) = DISTURBED.wait(tried, random) else { return probed };
+        tracing::debug!(%error, "another process probes the server at the same time: trying again");
+        tokio::time::sleep(wait).await;
+    }
+    unreachable!("the schedule ends")
+}
+
+async fn once(store: &dyn Store, prefix: &str, attributes: &ObjectAttributes) -> Result<BTreeSet<Lack>, StoreError> {
     let probe = Probe { store, prefix, attributes };
     let (mut lacks, uploads, segments) = futures::try_join!(probe.puts(), probe.uploads(), probe.segments())?;
     lacks.extend(uploads.into_iter().chain(segments));
@@ -44,7 +66,9 @@ struct Probe<'a> {
 fn answered<T>(result: Result<T, StoreError>) -> Result<Result<T, ErrorKind>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Unavailable) => Err(error),
+        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Full | ErrorKind::Unavailable) => {
+            Err(error)
+        }
         Err(error) => Ok(Err(error.kind)),
     }
 }

@@ -1,14 +1,12 @@
 //! A decided epoch as it stands at the destination: what can become visible becomes so, and the rest is told by name.
 
-use std::collections::BTreeMap;
-
 use crate::command::render::counted;
 use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
 use crate::model::settings::{Settings, WriteMode};
 use crate::pipeline::error::RunError;
 use crate::pipeline::own::OwnKeys;
 use crate::pipeline::publish::{Completed, Published, complete};
-use crate::store::{ErrorKind, Store, StoreError};
+use crate::store::Store;
 
 /// What became of the files of one attempt.
 #[derive(Debug, Default)]
@@ -22,7 +20,7 @@ pub(super) struct Settled {
 }
 
 /// Completes what the decision names of this attempt; what no run of the sync writes is refused, as publishing refuses it. A server that does
-/// not answer, or denies, ends it: then nothing is given up.
+/// not answer, denies, or has no room ends it: then nothing is given up.
 pub(super) async fn settle(
     store: &dyn Store,
     settings: &Settings,
@@ -34,25 +32,18 @@ pub(super) async fn settle(
     if decision.dropped.contains(&manifest.shard) {
         return Ok(settled);
     }
-    let amended: BTreeMap<&str, &StagedFile> = decision.amended.iter().map(|file| (file.key.as_str(), file)).collect();
+    let amended = decision.amended_by_key();
     for file in manifest.files.iter().filter(|file| !decision.abandoned.contains(&file.key)) {
         let file = (*amended.get(file.key.as_str()).unwrap_or(&file)).clone();
         if let Err(reason) = own.check(&file) {
             settled.refused.push((file, reason));
             continue;
         }
-        match complete(store, file.clone(), mode == WriteMode::Append).await {
+        match complete(store, file, mode == WriteMode::Append).await {
             Ok(Completed::Visible(published)) => settled.visible.push(published),
             Ok(Completed::Vanished(file)) => settled.vanished.push(file),
-            Err(error) => {
-                let why = error.source.as_ref().and_then(|source| source.downcast_ref::<StoreError>());
-                match why {
-                    Some(why) if !matches!(why.kind, ErrorKind::Denied | ErrorKind::Unavailable | ErrorKind::NoSuchBucket) => {
-                        settled.refused.push((file, why.message.clone()));
-                    }
-                    _ => return Err(error),
-                }
-            }
+            Ok(Completed::Refused(refused)) => settled.refused.push((refused.file, refused.why)),
+            Err(error) => return Err(error),
         }
     }
     Ok(settled)
@@ -75,6 +66,8 @@ mod tests {
     use crate::model::server::Lack;
     use crate::model::settings::ObjectAttributes;
     use crate::model::template::Template;
+    use crate::store::ErrorKind;
+    use crate::store::faulty::{Call, Fault, Faults, FaultyStore};
     use crate::store::memory::{Behaviour, ManualClock, MemoryStore};
 
     async fn staged(store: &MemoryStore, key: &str) -> StagedFile {
@@ -109,19 +102,8 @@ mod tests {
         let store = MemoryStore::with("lake", behaviour, Arc::new(ManualClock::default()));
         let (good, long, gone) = (staged(&store, "good").await, staged(&store, &"x".repeat(300)).await, staged(&store, "gone").await);
         store.abort_upload(&gone.key, &gone.upload).await.unwrap();
-        let manifest = AttemptManifest {
-            version: AttemptManifest::VERSION,
-            shard: 0,
-            plan: 0,
-            attempt: "0a".into(),
-            sliced: None,
-            files: vec![long.clone(), good, gone.clone()],
-            tables: Vec::new(),
-            excluded: Vec::new(),
-            bad_records: 0,
-            surprises: Vec::new(),
-            prepared_at: store.server_time(),
-        };
+        let files = vec![long.clone(), good, gone.clone()];
+        let manifest = AttemptManifest { files, ..AttemptManifest::empty(0, 0, "0a", store.server_time()) };
         let mut settings = settings();
         settings.destination.write_mode = WriteMode::Append;
         settings.destination.template = Template::parse("{{UUID}}").unwrap();
@@ -135,5 +117,35 @@ mod tests {
             assert_eq!((settled.refused, settled.vanished), (vec![(long.clone(), "the name is too long".to_owned())], vec![gone.clone()]));
         }
         assert_eq!(store.keys(), ["good"]);
+    }
+
+    /// What passes (a full disk, a server that does not answer), and a look that fails, is no reason to give a file up.
+    #[tokio::test]
+    async fn nothing_is_given_up_for_what_passes() {
+        let mut settings = settings();
+        settings.destination.template = Template::parse("{{UUID}}").unwrap();
+        for (op, kind, refused) in [
+            ("complete_upload", ErrorKind::Other, true),
+            ("complete_upload", ErrorKind::Unsupported, true),
+            ("complete_upload", ErrorKind::Full, false),
+            ("complete_upload", ErrorKind::Unavailable, false),
+            ("complete_upload", ErrorKind::Denied, false),
+            ("complete_upload", ErrorKind::NoSuchBucket, false),
+            ("head", ErrorKind::Other, false),
+            ("head", ErrorKind::Full, false),
+        ] {
+            let store = MemoryStore::new("lake");
+            let manifest =
+                AttemptManifest { files: vec![staged(&store, "one").await], ..AttemptManifest::empty(0, 0, "0a", store.server_time()) };
+            let faults = move |call: &Call<'_>| match call.op {
+                _ if call.op == op => Fault::Before(kind),
+                // So that there is something to look for.
+                "complete_upload" => Fault::Before(ErrorKind::Other),
+                _ => Fault::None,
+            };
+            let faulty = FaultyStore::new(Arc::new(store), Faults::new(faults));
+            let settled = settle(&faulty, &settings, &decision(), &manifest).await;
+            assert_eq!(settled.map(|settled| settled.refused.len()).ok(), refused.then_some(1), "{op} {kind:?}");
+        }
     }
 }

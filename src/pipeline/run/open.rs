@@ -83,15 +83,17 @@ async fn know_server(context: &Context, cursor: Cursor, version: Version) -> Res
     }
     let prefix = format!("{}/{}/probe/", context.settings.state_prefix, cursor.state_id);
     let id = &context.settings.id;
-    let found = store.find_out(&prefix, &context.settings.destination.object).await.map_err(|error| {
-        let mut failed = RunError::from(error);
-        failed.message = format!("{id}: the destination cannot be written: {}", failed.message);
-        failed
-    })?;
-    let Some(mut lacks) = found else { return Ok((cursor, version)) };
+    let find_out = async || {
+        store.find_out(&prefix, &context.settings.destination.object).await.map_err(|error| {
+            let mut failed = RunError::from(error);
+            failed.message = format!("{id}: the destination cannot be written: {}", failed.message);
+            failed
+        })
+    };
+    let Some(mut lacks) = find_out().await? else { return Ok((cursor, version)) };
     if !lacks.is_empty() {
         // Another process may have been at it at the same time: what is found twice is the server's.
-        let again = store.find_out(&prefix, &context.settings.destination.object).await?.unwrap_or_default();
+        let again = find_out().await?.unwrap_or_default();
         lacks.retain(|lack| again.contains(lack));
     }
     if lacks.contains(&Lack::Metadata) {

@@ -7,12 +7,14 @@
 //! Parts are not synced one by one. Instead an upload that another process wrote is verified against its journal before it is published:
 //! bytes that were lost with the machine show, and the upload counts as gone ([`ErrorKind::NoSuchUpload`]), which its owner can mend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,39 @@ impl Part {
 struct Named {
     key: String,
     id: String,
+}
+
+/// How long the staging directory stays as it is before what it held is remembered: twice the coarsest times that file systems keep (FAT).
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// Uploads by a digest of their keys, and the time that the staging directory had then.
+#[derive(Debug)]
+pub(super) struct Listed {
+    changed: SystemTime,
+    by_key: HashMap<u64, Vec<uuid::Uuid>>,
+}
+
+impl Listed {
+    fn load(staging: &Path, changed: SystemTime) -> io::Result<Self> {
+        let mut by_key: HashMap<u64, Vec<uuid::Uuid>> = HashMap::new();
+        for entry in fs::read_dir(staging)? {
+            let entry = entry?;
+            // What is gone by now, or is no upload, is not listed.
+            if let Some(upload) = entry.file_name().to_str().and_then(|name| uuid::Uuid::try_parse(name).ok())
+                && let Ok(named) = fs::read(entry.path().join("upload"))
+                && let Ok(named) = serde_json::from_slice::<Named>(&named)
+            {
+                by_key.entry(digest(&named.key)).or_default().push(upload);
+            }
+        }
+        Ok(Self { changed, by_key })
+    }
+}
+
+fn digest(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Bucket {
@@ -142,20 +177,30 @@ impl Bucket {
     }
 
     pub(super) fn list_uploads(&self, key: &str) -> Result<Vec<String>, Failure> {
-        let entries = match fs::read_dir(self.root.join(STAGING)) {
+        let mut uploads = match self.listed(key) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        let mut uploads = Vec::new();
-        for entry in entries {
-            if let Ok(name) = entry?.file_name().into_string()
-                && self.upload(key, &name).is_ok()
-            {
-                uploads.push(name);
-            }
-        }
+        uploads.retain(|name| self.upload(key, name).is_ok());
         uploads.sort_unstable();
         Ok(uploads)
+    }
+
+    /// Names of uploads that may be for this key. Whoever sweeps asks for one key after the other, and looks through the directory once.
+    fn listed(&self, key: &str) -> io::Result<Vec<String>> {
+        let staging = self.root.join(STAGING);
+        let changed = fs::metadata(&staging)?.modified()?;
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match listed.take_if(|known| known.changed == changed) {
+            Some(known) => known,
+            None => Listed::load(&staging, changed)?,
+        };
+        let found = known.by_key.get(&digest(key)).into_iter().flatten().map(uuid::Uuid::to_string).collect();
+        // A change soon after another one may leave the directory with the time that it had.
+        if changed.elapsed().is_ok_and(|age| age > SETTLED) {
+            *listed = Some(known);
+        }
+        Ok(found)
     }
 
     pub(super) fn staged_etag(&self, key: &str, upload: &str) -> Result<Etag, Failure> {

@@ -202,7 +202,8 @@ fn errors_of_the_filesystem_say_what_to_do() {
         assert_eq!(error.kind, kind);
         assert!(error.to_string().starts_with("PutObject /data/bucket/key: ") && error.to_string().contains(words), "{error}");
     };
-    check(io::ErrorKind::StorageFull, ErrorKind::Other, "the filesystem is full: free some space");
+    check(io::ErrorKind::StorageFull, ErrorKind::Full, "the filesystem is full: free some space");
+    check(io::ErrorKind::QuotaExceeded, ErrorKind::Full, "the disk quota is used up: free some space");
     check(io::ErrorKind::PermissionDenied, ErrorKind::Denied, "check the owner and mode");
     check(io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Denied, "read-only");
     check(io::ErrorKind::NotFound, ErrorKind::NotFound, "no such file");
@@ -337,4 +338,39 @@ fn case_is_not_folded_where_two_cases_are_two_files() {
     let folds = fs::read(directory.path().join("a")).unwrap() == b"2";
     assert_eq!(case::folds(directory.path()), folds);
     assert_eq!(case::folds(&directory.path().join("not/there/yet")), folds);
+}
+
+/// Each look at one key read the names of all uploads: 10,000 keys took minutes.
+#[tokio::test]
+async fn many_keys_are_asked_for_their_uploads_in_one_look_at_the_directory() {
+    let (directory, store) = destination();
+    let key = |number: u32| format!("out/{number}.csv");
+    let mut begun = Vec::new();
+    for number in 0..2_000 {
+        begun.push(store.create_upload(&key(number), "id", &ObjectAttributes::default()).await.unwrap());
+    }
+    let staging = directory.path().join("bucket").join(STAGING);
+    let settle = || {
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+        fs::File::open(&staging).unwrap().set_modified(long_ago).unwrap();
+    };
+    settle();
+    let began = std::time::Instant::now();
+    for (number, upload) in begun.iter().enumerate() {
+        assert_eq!(store.list_uploads(&key(number as u32)).await.unwrap(), [upload.as_str()]);
+    }
+    // Tens of milliseconds, and more than a minute by one look for each key.
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    // Whatever is begun or ended, here or by another process, is seen.
+    let other = LocalStore::open(directory.path(), "bucket", Side::Destination).unwrap();
+    let second = other.create_upload(&key(1), "id", &ObjectAttributes::default()).await.unwrap();
+    let mut both = vec![begun[1].clone(), second.clone()];
+    both.sort();
+    assert_eq!(store.list_uploads(&key(1)).await.unwrap(), both);
+    settle();
+    assert_eq!(store.list_uploads(&key(1)).await.unwrap(), both);
+    store.abort_upload(&key(1), &begun[1]).await.unwrap();
+    assert_eq!(store.list_uploads(&key(1)).await.unwrap(), [second.as_str()]);
+    other.abort_upload(&key(1), &second).await.unwrap();
+    assert_eq!(store.list_uploads(&key(1)).await.unwrap(), [""; 0]);
 }

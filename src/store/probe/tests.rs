@@ -4,7 +4,7 @@ use super::*;
 use crate::model::server::Findings;
 use crate::store::adapted::Adapted;
 use crate::store::contract::{self, Expected};
-use crate::store::faulty::{Fault, Faults, FaultyStore, at};
+use crate::store::faulty::{Call, Fault, Faults, FaultyStore, at};
 use crate::store::memory::{Behaviour, Conditions, ManualClock, MemoryStore};
 
 fn server(behaviour: Behaviour) -> MemoryStore {
@@ -71,6 +71,31 @@ async fn an_adapted_store_keeps_the_contract_whatever_its_server_lacks() {
         let expected = Expected { conditional_writes: lack != Lack::CompletionIfNoneMatchIgnored, ..expected };
         contract::check(Arc::new(store), "", expected).await;
     }
+}
+
+/// Two workers 0 of one cursor begin at one moment: each removes what the other has just written.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_another_one_disturbs_begins_again() {
+    for (op, at) in [("head", "upload/1.s3sync"), ("upload_part", "upload/1.s3sync"), ("complete_upload", "upload/1.s3sync")] {
+        let memory = server(Behaviour::default());
+        let (other, met) = (memory.clone(), std::sync::atomic::AtomicBool::new(false));
+        let faults = Faults::new(move |call: &Call<'_>| {
+            if call.op == op && call.key.ends_with(at) && !met.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                other.remove(call.key);
+                other.expire_uploads(jiff::Timestamp::MAX);
+            }
+            Fault::None
+        });
+        assert_eq!(found(&FaultyStore::new(Arc::new(memory.clone()), faults)).await, BTreeSet::new(), "{op}");
+        assert_eq!((memory.keys(), memory.uploads()), (Vec::new(), Vec::new()), "{op}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_answer_about_conditions() {
+    let store = FaultyStore::new(Arc::new(server(Behaviour::default())), Faults::new(at(1, Fault::Before(ErrorKind::Full))));
+    let error = probe(&store, "_s3sync/abc/probe/", &ObjectAttributes::default()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Full);
 }
 
 #[tokio::test]

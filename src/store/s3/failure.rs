@@ -216,6 +216,11 @@ impl Answer<'_> {
             (_, "NotImplemented") | (501, _) => {
                 failure(ErrorKind::Unsupported, format!("the server does not implement this: {}", self.words()))
             }
+            // MinIO's two, Ceph's, and what RFC 4918 has for all.
+            (_, "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded") | (507, _) => failure(
+                ErrorKind::Full,
+                format!("the server has no room ({}): free some, or raise the bucket's quota, and run again", self.words()),
+            ),
             (_, "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded")
             | (_, "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "BadDigest" | "OperationAborted")
             | (429 | 500 | 502 | 503 | 504, _) => unavailable(format!("the server answered {}", self.words())),
@@ -286,6 +291,29 @@ fn is_region(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_answer_means() {
+        for (op, status, code, kind, said) in [
+            ("PutObject", 507, "XMinioStorageFull", ErrorKind::Full, "free some, or raise the bucket's quota, and run again"),
+            ("CompleteMultipartUpload", 507, "", ErrorKind::Full, "the server has no room (507)"),
+            ("PutObject", 403, "QuotaExceeded", ErrorKind::Full, "the server has no room (403 QuotaExceeded)"),
+            ("PutObject", 400, "XMinioAdminBucketQuotaExceeded", ErrorKind::Full, "raise the bucket's quota"),
+            ("PutObject", 503, "SlowDown", ErrorKind::Unavailable, "the server answered 503 SlowDown"),
+            ("PutObject", 400, "KeyTooLongError", ErrorKind::Other, "the server answered 400 KeyTooLongError"),
+            ("ListMultipartUploads", 403, "AccessDenied", ErrorKind::Denied, "allow s3:ListBucketMultipartUploads to"),
+            ("ListParts", 403, "AccessDenied", ErrorKind::Denied, "allow s3:ListMultipartUploadParts to"),
+            ("ListObjectsV2", 403, "AccessDenied", ErrorKind::Denied, "allow s3:ListBucket to"),
+            ("HeadObject", 403, "", ErrorKind::Denied, "allow s3:GetObject to"),
+            ("UploadPart", 403, "AccessDenied", ErrorKind::Denied, "allow s3:PutObject to"),
+            ("AbortMultipartUpload", 403, "AccessDenied", ErrorKind::Denied, "allow s3:AbortMultipartUpload to"),
+            ("DeleteObject", 403, "AccessDenied", ErrorKind::Denied, "allow s3:DeleteObject to"),
+        ] {
+            let failure = Answer { op, status, code, said: None, region: None }.meaning();
+            assert_eq!(failure.kind, kind, "{op} {status} {code}");
+            assert!(failure.message.contains(said), "{op} {status} {code}: {}", failure.message);
+        }
+    }
 
     /// The SDK's sentence below says which line of which file, or which variable, with what stands there.
     #[test]
