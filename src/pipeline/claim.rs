@@ -3,17 +3,16 @@
 //! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). It is read again before each
 //! decision: on a server without conditional writes, where it only advises, two cursors that began at the same moment are found out there.
 
-use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::cursor::Cursor;
 use crate::model::object::Etag;
 use crate::model::settings::Settings;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::store::{Condition, ErrorKind, Store};
+use crate::store::{Condition, ErrorKind, Store, secrets};
 
 /// What a claim says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +46,25 @@ impl TryFrom<Written> for Claim {
         if epoch > EPOCH_MAX {
             return Err(format!("its epoch is {epoch}"));
         }
-        let owner = owner.chars().take(OWNER_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Ok(Self { state_id, owner, epoch })
+        Ok(Self { state_id, owner: shown_owner(&owner), epoch })
     }
+}
+
+impl Claim {
+    /// That of a cursor which lives at `owner`.
+    fn of(cursor: &Cursor, owner: &str) -> Self {
+        Self { state_id: cursor.state_id.clone(), owner: shown_owner(owner), epoch: cursor.epoch }
+    }
+}
+
+/// An owner as it stands in claims of ours and is shown of any: whoever can write the bucket can write one.
+fn shown_owner(owner: &str) -> String {
+    secrets::clean(owner, OWNER_BYTES_MAX)
+}
+
+/// The owner in a claim of any kind.
+pub(super) fn read_owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|owner| shown_owner(&owner))
 }
 
 /// A claim that is ours.
@@ -64,7 +79,7 @@ pub struct Held {
 const EPOCH_MAX: u64 = 1 << 50;
 
 /// An owner is a host and a path, for people: what is longer than the longest path is cut.
-const OWNER_CHARS_MAX: usize = 4_200;
+const OWNER_BYTES_MAX: usize = 4_352;
 
 /// A claim is a few hundred bytes; more is not one of ours.
 const CLAIM_BYTES_MAX: usize = 64 << 10;
@@ -93,7 +108,7 @@ pub(super) fn digest(identity: &str) -> String {
 /// Takes or confirms the claim for `cursor`.
 pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner: &str) -> Result<Held, RunError> {
     let key = claim_key(settings);
-    let claim = Claim { state_id: cursor.state_id.clone(), owner: owner.to_owned(), epoch: cursor.epoch };
+    let claim = Claim::of(cursor, owner);
     if let Some((found, etag)) = read(store, &key).await? {
         return confirm(store, settings, key, claim, found, etag).await;
     }
@@ -167,19 +182,14 @@ type Small<C> = (Result<C, serde_json::Error>, Etag);
 
 /// Reads an object of [`CLAIM_BYTES_MAX`] at most; `None` when there is none.
 pub(super) async fn read_small<C: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<Small<C>>, RunError> {
-    let mut body = match store.get(key, None, None).await {
+    let body = match store.get(key, None, None).await {
         Ok(body) => body,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let mut text = BytesMut::new();
-    while let Some(bytes) = body.bytes.try_next().await? {
-        text.extend_from_slice(&bytes);
-        if text.len() > CLAIM_BYTES_MAX {
-            break;
-        }
-    }
-    Ok(Some((serde_json::from_slice(&text), body.etag)))
+    let etag = body.etag.clone();
+    let text = body.up_to(CLAIM_BYTES_MAX).await?;
+    Ok(Some((serde_json::from_slice(&text), etag)))
 }
 
 /// Gives a claim back, where it is still that of this cursor. One that is not there is no error.
@@ -196,7 +206,7 @@ pub async fn give_back(store: &dyn Store, key: &str, state_id: &str) -> Result<(
 
 /// Writes the claim whatever stands there: `state adopt`.
 pub async fn adopt(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner: &str) -> Result<(), RunError> {
-    let claim = Claim { state_id: cursor.state_id.clone(), owner: owner.to_owned(), epoch: cursor.epoch };
+    let claim = Claim::of(cursor, owner);
     store.put(&claim_key(settings), body(&claim), Condition::Any).await?;
     Ok(())
 }
@@ -232,7 +242,7 @@ impl Held {
 
     /// Moves the claim to `epoch`. A claim that somebody else moved meanwhile is an error.
     pub async fn update(&mut self, store: &dyn Store, owner: &str, epoch: u64) -> Result<(), RunError> {
-        let claim = Claim { owner: owner.to_owned(), epoch, ..self.claim.clone() };
+        let claim = Claim { owner: shown_owner(owner), epoch, ..self.claim.clone() };
         let written = store.put(&self.key, body(&claim), Condition::Match(&self.etag)).await;
         self.etag = match written {
             Ok(etag) => etag,
@@ -267,7 +277,7 @@ mod tests {
             serde_json::from_str::<Claim>(&text).map_err(|error| error.to_string())
         };
         assert_eq!(read("abc0", "host:/x", 7).unwrap(), Claim { state_id: "abc0".into(), owner: "host:/x".into(), epoch: 7 });
-        assert_eq!(read("abc0", "host\u{1b}[2J", 7).unwrap().owner, "host [2J", "it is shown to people");
+        assert_eq!(read("abc0", "host\u{1b}[2J", 7).unwrap().owner, "host[2J", "it is shown to people");
         for (state_id, epoch) in [("", 1), ("../other", 1), ("a/b", 1), ("a", u64::MAX), (&"a".repeat(65), 1)] {
             assert!(read(state_id, "host", epoch).is_err(), "{state_id} {epoch}");
         }

@@ -24,28 +24,39 @@ pub struct OutputClaim {
     /// Key of the claim of the sync that writes there.
     pub holder: String,
     /// Where its cursor lives, for people.
+    #[serde(deserialize_with = "claim::read_owner")]
     pub owner: String,
 }
 
-/// Takes the outputs of these tables for the sync that holds the claim `holder` with the cursor `state_id`. Paths whose keys are unique, or
-/// follow from the sources, need none.
-///
-/// # Errors
-/// [`RunErrorKind::Claimed`] when another sync writes there.
-pub async fn take(
-    store: &dyn Store,
-    settings: &Settings,
-    tables: &[&str],
-    holder: &str,
-    owner: &str,
-    state_id: &str,
-) -> Result<(), RunError> {
+/// A sync that takes the outputs of a plan.
+pub struct Holder<'a> {
+    /// The destination.
+    pub store: &'a dyn Store,
+    /// Key of the claim that it holds.
+    pub claim: &'a str,
+    /// Where its cursor lives.
+    pub owner: &'a str,
+    /// Its cursor's id.
+    pub state_id: &'a str,
+}
+
+impl Holder<'_> {
+    /// Takes the outputs of these tables. Paths whose keys are unique, or follow from the sources, need none.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Claimed`] when another sync writes there.
+    pub async fn take(&self, settings: &Settings, tables: &[&str]) -> Result<(), RunError> {
+        take(self.store, settings, tables, self.claim, self.owner, self.state_id).await
+    }
+}
+
+async fn take(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, owner: &str, state_id: &str) -> Result<(), RunError> {
     let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
     let claims = stream::iter(shapes(settings, tables)).map(|shape| take_one(store, settings, shape, &ours, state_id));
     claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
 }
 
-/// Whether [`take`] would succeed now. Writes nothing.
+/// Whether [`Holder::take`] would succeed now. Writes nothing.
 pub async fn look(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, state_id: Option<&str>) -> Result<(), RunError> {
     let claims = stream::iter(shapes(settings, tables)).map(|shape| async move {
         let key = claim_key(settings, &shape);
@@ -93,10 +104,6 @@ async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &
         };
         match store.put(&key, body(ours), condition).await {
             Ok(_) => return Ok(()),
-            Err(error) if error.kind == ErrorKind::Unsupported => {
-                store.put(&key, body(ours), Condition::Any).await?;
-                return Ok(());
-            }
             // Somebody was faster: what stands there now decides, and each turn somebody has made progress.
             Err(error) if error.kind == ErrorKind::Precondition => {}
             Err(error) => return Err(error.into()),
@@ -175,6 +182,17 @@ mod tests {
                 take(path, &["t"], holder).await.unwrap();
             }
         }
+    }
+
+    #[tokio::test]
+    async fn who_holds_an_output_is_shown_as_text_and_without_credentials() {
+        crate::store::secrets::add("a-secret-of-a-bucket");
+        let store = MemoryStore::new("lake");
+        store.insert("a", "{}");
+        let settings = with("all.parquet");
+        store.insert(&claim_key(&settings, "all.parquet"), r#"{"holder": "a", "owner": "host\u001b[2J:/a-secret-of-a-bucket"}"#);
+        let refused = take(&store, &settings, &["t"], "b", "y", "2").await.unwrap_err();
+        assert!(refused.message.contains("whose cursor is host[2J:/***: "), "{refused}");
     }
 
     #[tokio::test]

@@ -4,14 +4,16 @@
 use crate::model::manifest::{AttemptManifest, FileKind, StagedFile};
 use crate::model::plan::Plan;
 use crate::model::settings::Settings;
-use crate::model::template::{KeyShape, extension};
+use crate::model::template::{KeyMatcher, KeyShape, extension};
 use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
 
 /// The keys that files of a spec can have.
 #[derive(Clone, Debug)]
 pub struct OwnKeys {
-    data: KeyShape,
+    data: KeyMatcher,
+    /// The same for people.
+    shape: KeyShape,
     dead_letters: Option<String>,
     state: String,
 }
@@ -21,8 +23,10 @@ impl OwnKeys {
     pub fn of(settings: &Settings) -> Self {
         let to = &settings.destination;
         let extension = extension(to.format, to.compression);
+        let shape = to.template.possible_keys(&settings.id.name, &extension, &to.partition_by);
         Self {
-            data: to.template.possible_keys(&settings.id.name, &extension, &to.partition_by),
+            data: shape.matcher(),
+            shape,
             dead_letters: settings.errors.dead_letter_path.as_ref().map(|path| format!("{}/", path.trim_end_matches('/'))),
             state: format!("{}/", settings.state_prefix),
         }
@@ -31,7 +35,7 @@ impl OwnKeys {
     /// Whether a file with this key can be one of ours.
     pub fn hold(&self, kind: FileKind, key: &str) -> bool {
         let fits = match kind {
-            FileKind::Data => key.starts_with(self.data.literal_prefix()) && self.data.matches(key),
+            FileKind::Data => self.data.matches(key),
             FileKind::DeadLetter => self.dead_letters.as_ref().is_some_and(|prefix| key.starts_with(prefix)),
         };
         fits && !key.starts_with(&self.state)
@@ -48,7 +52,7 @@ impl OwnKeys {
             return Ok(());
         }
         let ours = match (file.kind, &self.dead_letters) {
-            (FileKind::Data, _) => format!("destination.path gives {}", self.data),
+            (FileKind::Data, _) => format!("destination.path gives {}", self.shape),
             (FileKind::DeadLetter, Some(prefix)) => format!("errors.deadLetterPath is {prefix}"),
             (FileKind::DeadLetter, None) => "errors.deadLetterPath is not set".to_owned(),
         };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fields::{Fields, extension};
 pub use placeholder::Placeholder;
-pub use shape::{KeyShape, ShapeToken};
+pub use shape::{KeyMatcher, KeyShape, ShapeToken};
 
 /// Literal text, or what a file's fields stand in for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -113,20 +113,63 @@ impl KeyShape {
         }
     }
 
-    /// Whether a key has this shape: true for every key that the template can give, and for more.
+    /// Whether a key has this shape; see [`KeyMatcher::matches`], for many keys.
     pub fn matches(&self, key: &str) -> bool {
-        // States are "tokens done": a set, advanced a byte at a time, so that the time is bounded by tokens times bytes.
-        let flat: Vec<Option<(u8, bool)>> = self
-            .0
-            .iter()
-            .flat_map(|token| -> Vec<Option<(u8, bool)>> {
-                match token {
-                    ShapeToken::Literal(text) => text.bytes().map(|byte| Some((byte, true))).collect(),
-                    ShapeToken::Segment => vec![Some((b'/', false))],
-                    ShapeToken::Any => vec![None],
-                }
-            })
-            .collect();
+        self.matcher().matches(key)
+    }
+
+    /// What tells whether keys have this shape.
+    pub fn matcher(&self) -> KeyMatcher {
+        let steps = self.0.iter().flat_map(|token| -> Vec<Option<(u8, bool)>> {
+            match token {
+                ShapeToken::Literal(text) => text.bytes().map(|byte| Some((byte, true))).collect(),
+                ShapeToken::Segment => vec![Some((b'/', false))],
+                ShapeToken::Any => vec![None],
+            }
+        });
+        KeyMatcher { prefix: self.literal_prefix().to_owned(), steps: steps.collect() }
+    }
+
+    fn literal(&mut self, text: &str) {
+        match self.0.last_mut() {
+            _ if text.is_empty() => {}
+            Some(ShapeToken::Literal(last)) => last.push_str(text),
+            _ => self.0.push(ShapeToken::Literal(text.to_owned())),
+        }
+    }
+
+    /// The hive directories before a file name; anywhere at all when the name itself may hold directories.
+    fn extend_partition(&mut self, partition: &[ShapeToken], anywhere: bool) {
+        if anywhere {
+            self.0.push(ShapeToken::Any);
+            return;
+        }
+        for token in partition {
+            match token {
+                ShapeToken::Literal(text) => self.literal(text),
+                other => self.0.push(other.clone()),
+            }
+        }
+        self.literal("/");
+    }
+}
+
+/// A [`KeyShape`] as a table of steps, made once for many keys.
+#[derive(Clone, Debug)]
+pub struct KeyMatcher {
+    prefix: String,
+    /// A byte that must (`true`) or must not stand there; `None` for any.
+    steps: Vec<Option<(u8, bool)>>,
+}
+
+impl KeyMatcher {
+    /// Whether a key has the shape: true for every key that the template can give, and for more.
+    pub fn matches(&self, key: &str) -> bool {
+        if !key.starts_with(&self.prefix) {
+            return false;
+        }
+        // States are "steps done": a set, advanced a byte at a time, so that the time is bounded by steps times bytes.
+        let flat = &self.steps;
         let is_loop = |state: usize| !matches!(flat.get(state), Some(Some((_, true))) | None);
         let mut states = vec![false; flat.len() + 1];
         states[0] = true;
@@ -152,29 +195,6 @@ impl KeyShape {
             states = next;
         }
         states[flat.len()]
-    }
-
-    fn literal(&mut self, text: &str) {
-        match self.0.last_mut() {
-            _ if text.is_empty() => {}
-            Some(ShapeToken::Literal(last)) => last.push_str(text),
-            _ => self.0.push(ShapeToken::Literal(text.to_owned())),
-        }
-    }
-
-    /// The hive directories before a file name; anywhere at all when the name itself may hold directories.
-    fn extend_partition(&mut self, partition: &[ShapeToken], anywhere: bool) {
-        if anywhere {
-            self.0.push(ShapeToken::Any);
-            return;
-        }
-        for token in partition {
-            match token {
-                ShapeToken::Literal(text) => self.literal(text),
-                other => self.0.push(other.clone()),
-            }
-        }
-        self.literal("/");
     }
 }
 

@@ -40,6 +40,7 @@ use crate::model::settings::{Settings, WriteMode};
 use crate::model::spec_hash::output_digest;
 use crate::model::table::TableError;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::outputs::Holder;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 use crate::store::Store;
@@ -71,6 +72,8 @@ pub struct PlanContext<'a> {
     pub sampler: &'a dyn Sampler,
     /// A directory for what does not fit into memory.
     pub scratch: PathBuf,
+    /// Takes the outputs of the plan's tables before the plan is written.
+    pub holder: Option<Holder<'a>>,
 }
 
 /// The outcome.
@@ -121,6 +124,10 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
         }
     } else if taker.read.objects + taker.ignored == 0 {
         return Ok(Planned::Nothing);
+    }
+    if let Some(holder) = &context.holder {
+        let tables: Vec<&str> = taker.tables.iter().map(|table| table.name.as_str()).collect();
+        holder.take(settings, &tables).await?;
     }
     freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
 }

@@ -8,6 +8,8 @@ use crate::model::ledger::Standing;
 use crate::model::settings::{ColumnRule, OnOverwrite, SchemaMode, TableRule, WriteMode};
 use crate::pipeline::error::RunErrorKind;
 use crate::pipeline::planner::Treatment;
+use crate::store::ErrorKind;
+use crate::store::faulty::{Fault, Faults, on};
 
 fn keys(ran: &Ran) -> Vec<Vec<&str>> {
     ran.epochs.iter().map(|epoch| epoch.iter().map(|(key, _)| key.as_str()).collect()).collect()
@@ -216,6 +218,24 @@ fn a_survey_says_what_a_run_would_do() {
     assert!(world.survey().unwrap().iter().all(|seen| seen.treatment == Treatment::Read));
     world.run().unwrap();
     assert!(world.survey().unwrap().iter().all(|seen| seen.treatment == Treatment::Leave));
+}
+
+/// Its first bytes are asked for, and whatever they cannot be had for is for the read to report by its rules.
+#[test]
+fn a_large_object_that_cannot_be_looked_at_is_planned() {
+    let large = || {
+        let world = World::new(|settings| settings.worker.replicas = 2);
+        world.put("a/1.jsonl", &vec![b'\n'; 40 << 20]);
+        world
+    };
+    for kind in [ErrorKind::Archived, ErrorKind::Changed, ErrorKind::NotFound] {
+        let mut world = large();
+        world.faults = Faults::new(on("get", Fault::Before(kind)));
+        assert_eq!(world.run().unwrap().plans[0].shards.len(), 2, "{kind:?}");
+    }
+    let mut world = large();
+    world.faults = Faults::new(on("get", Fault::Before(ErrorKind::Unavailable)));
+    assert_eq!(world.run().unwrap_err().kind, RunErrorKind::Failed, "a server that does not answer");
 }
 
 #[test]

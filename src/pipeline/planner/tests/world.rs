@@ -149,6 +149,7 @@ impl World {
             now: started,
             sampler: &self.sampler,
             scratch: self.scratch.path().to_owned(),
+            holder: None,
         };
         let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else { return Ok(None) };
         assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
