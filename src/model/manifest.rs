@@ -1,9 +1,11 @@
 //! What an attempt at a shard made, what was chosen, and what an epoch published.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{BlobKey, Plan};
+use super::plan::{BlobKey, Plan, load_id};
 use super::schema::TableSchema;
 
 /// One attempt at a shard, complete: its uploads are all there and none is visible.
@@ -37,11 +39,33 @@ pub struct AttemptManifest {
 impl AttemptManifest {
     /// The format that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// An attempt that has made nothing of its shard.
+    pub fn empty(shard: u32, plan: u32, attempt: &str, prepared_at: Timestamp) -> Self {
+        Self {
+            version: Self::VERSION,
+            shard,
+            plan,
+            attempt: attempt.to_owned(),
+            sliced: None,
+            files: Vec::new(),
+            tables: Vec::new(),
+            excluded: Vec::new(),
+            bad_records: 0,
+            surprises: Vec::new(),
+            prepared_at,
+        }
+    }
 }
 
 impl Decision {
     /// The format that this build writes. From version 2 on it holds the attempts' digests.
     pub const VERSION: u32 = 2;
+
+    /// The uploads that stand in for vanished ones, by key.
+    pub fn amended_by_key(&self) -> BTreeMap<&str, &StagedFile> {
+        self.amended.iter().map(|file| (file.key.as_str(), file)).collect()
+    }
 }
 
 /// An upload whose parts are all there, not completed.
@@ -134,7 +158,7 @@ pub enum Exclusion {
     Changed,
     /// It is bad and `onBadObject` is Quarantine: in the ledger by that name until its etag changes.
     Quarantined,
-    /// It is archived and `onBadObject` is Quarantine. A restore changes neither etag nor size, so it is not in the ledger: each run tries it.
+    /// It is archived and `onBadObject` is Quarantine: in the ledger as that until it is restored.
     Archived,
 }
 
@@ -189,6 +213,24 @@ pub struct CommittedHeader {
     pub previous: Option<BlobKey>,
     /// Whether it takes the place of everything before it.
     pub replaces: bool,
+}
+
+impl CommittedHeader {
+    /// The format that this build writes.
+    pub const VERSION: u32 = 1;
+
+    /// That of what a plan published, after the manifest `previous`. It follows from the plan, so that recording twice writes the same manifest.
+    pub fn of(plan: &Plan, previous: Option<BlobKey>, replaces: bool) -> Self {
+        Self {
+            version: Self::VERSION,
+            epoch: plan.epoch,
+            run: plan.run.clone(),
+            load_id: load_id(&plan.run, plan.epoch),
+            recorded_at: plan.planned_at,
+            previous,
+            replaces,
+        }
+    }
 }
 
 /// One file of a committed manifest.

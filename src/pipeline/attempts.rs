@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::model::plan::{BlobKey, Plan};
@@ -109,7 +108,12 @@ pub async fn leavings(
     'listing: while let Some(page) = pages.next().await {
         for object in page? {
             if leavings.blobs.len() + leavings.logs.len() >= BLOBS_MAX {
-                tracing::warn!(prefix, "far more lies here than workers leave: the rest stays");
+                tracing::warn!(
+                    prefix,
+                    after = leavings.blobs.last().max(leavings.logs.last()),
+                    "more than {BLOBS_MAX} objects of state lie here, far more than workers leave: those behind this key take up room and nothing else, \
+                     and stay; uploads that they name are left to the bucket's lifecycle rule"
+                );
                 break 'listing;
             }
             if object.key.ends_with(OPEN_SUFFIX) {
@@ -164,7 +168,7 @@ async fn decided_there(blobs: &Blobs, decisions: Vec<BlobKey>) -> Result<BTreeSe
         let attempts: BTreeSet<BlobKey> = match blobs.get_decision(&decision).await {
             Ok(decision) => decision.attempts.into_iter().collect(),
             Err(BlobError::Store(error)) => return Err(error.into()),
-            Err(BlobError::Missing { .. } | BlobError::Nonsense { .. }) => BTreeSet::new(),
+            Err(BlobError::Missing { .. } | BlobError::Nonsense { .. } | BlobError::TooLong { .. }) => BTreeSet::new(),
         };
         named = Some(named.map_or(attempts.clone(), |named| &named & &attempts));
     }
@@ -204,20 +208,13 @@ enum Trust<'a> {
 }
 
 async fn read_open_log(store: &dyn Store, key: &str, trust: Trust<'_>) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
-    let mut body = match store.get(key, None, None).await {
+    let body = match store.get(key, None, None).await {
         Ok(body) => body,
         // Another worker 0 swept it.
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(Ok(Vec::new())),
         Err(error) => return Err(error.into()),
     };
-    let mut text = BytesMut::new();
-    while let Some(bytes) = body.bytes.try_next().await? {
-        text.extend_from_slice(&bytes);
-        if text.len() > OPEN_LOG_BYTES_MAX {
-            break;
-        }
-    }
-    let text = text.freeze();
+    let text = body.up_to(OPEN_LOG_BYTES_MAX).await?;
     Ok(match trust {
         // What is sealed was begun by us, maybe under another path.
         Trust::Seal(state_key) => open_log::read(&text, key, Some(state_key)),

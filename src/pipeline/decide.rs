@@ -141,15 +141,18 @@ async fn refuse_nothing(blobs: &Blobs, plan: &Plan, published: Option<&BlobKey>)
     else {
         return Ok(());
     };
-    let (_, files) = blobs.get_manifest(published).await?;
-    if files.is_empty() {
+    let (_, mut files) = blobs.manifest(published).await?;
+    let mut count = 0u64;
+    while files.next().await?.is_some() {
+        count += 1;
+    }
+    if count == 0 {
         return Ok(());
     }
     let message = format!(
-        "{}: none of the {objects} objects gave a row, and the {} published files would be replaced by nothing: mend the objects, or set \
+        "{}: none of the {objects} objects gave a row, and the {count} published files would be replaced by nothing: mend the objects, or set \
          destination.allowEmpty",
-        plan.settings.id,
-        files.len()
+        plan.settings.id
     );
     Err(RunError::new(RunErrorKind::BadData, message))
 }

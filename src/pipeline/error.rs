@@ -128,6 +128,7 @@ impl From<BlobError> for RunError {
         let kind = match error {
             BlobError::Store(error) => return error.into(),
             BlobError::Missing { .. } | BlobError::Nonsense { .. } => RunErrorKind::CursorInvalid,
+            BlobError::TooLong { .. } => RunErrorKind::InvalidSpec,
         };
         Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
     }

@@ -24,7 +24,7 @@ use crate::model::settings::*;
 use crate::pipeline::claim::Claim;
 use crate::pipeline::open_log::OpenUpload;
 use crate::pipeline::outputs::OutputClaim;
-use crate::pipeline::sweep::{Garbage, GarbageFile};
+use crate::pipeline::sweep::{Garbage, GarbageFile, Replaced};
 
 #[track_caller]
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
@@ -268,12 +268,16 @@ fn what_was_committed_and_what_goes() {
     let first = Garbage {
         version: 1,
         files: vec![by_etag.clone()],
+        replaced: None,
         uploads: vec![OpenUpload { key: "orders/1.parquet".into(), upload: "u-1".into() }],
         blobs: vec![blob("plan").0],
     };
     reads("garbage", &first);
     let files = vec![GarbageFile { id: Some("id-0".into()), bytes: Some(1234), ..by_etag }];
-    check("garbage-2", &Garbage { version: Garbage::VERSION, files, ..first });
+    let second = Garbage { version: 2, files, ..first };
+    check("garbage-2", &second);
+    let replaced = Some(Replaced { from: blob("manifest"), by: BlobKey(blob("manifest").0.replace("0123", "4567")) });
+    check("garbage-3", &Garbage { version: Garbage::VERSION, files: vec![], replaced, ..second });
     check("output-claim", &OutputClaim { holder: "_s3sync/claims/0123.s3sync".into(), owner: "host:/var/lib/x".into() });
     check("claim", &Claim { state_id: "abc".into(), owner: "host:/var/lib/x".into(), epoch: 7 });
 }

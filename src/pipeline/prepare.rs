@@ -23,7 +23,7 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenLog;
 use crate::pipeline::own::{self, OwnKeys};
 use crate::pipeline::read::{ReadError, at};
-use crate::state::blobs::Blobs;
+use crate::state::blobs::{BlobError, Blobs};
 
 /// A shard that a worker prepares.
 pub struct Shard<'a> {
@@ -70,8 +70,11 @@ impl Shard<'_> {
                         open_log.abort_all().await;
                         return Err(RunError::new(RunErrorKind::InvalidSpec, format!("{}: {reason}", self.plan.settings.id)));
                     }
-                    self.blobs.put_attempt(self.plan, &manifest).await?;
-                    return Ok(());
+                    let written = self.blobs.put_attempt(self.plan, &manifest).await;
+                    if let Err(BlobError::TooLong { .. }) = written {
+                        open_log.abort_all().await;
+                    }
+                    return written.map_err(|error| RunError::from(error).of(&self.plan.settings.id));
                 }
                 Attempt::Void(object) => {
                     tracing::warn!(
@@ -207,17 +210,13 @@ impl Shard<'_> {
             None => open_log.abort_all().await,
         }
         Ok(Attempt::Prepared(Box::new(AttemptManifest {
-            version: AttemptManifest::VERSION,
-            shard: self.number,
-            plan: self.plan.number,
             sliced: self.objects.first().filter(|first| first.slice.is_some()).map(|first| first.object.key.clone()),
-            attempt: attempt.to_owned(),
             files,
             tables: totals.into_values().collect(),
             excluded: left_out,
             bad_records,
             surprises: surprises.into_values().collect(),
-            prepared_at: self.context.destination.server_time(),
+            ..AttemptManifest::empty(self.number, self.plan.number, attempt, self.context.destination.server_time())
         })))
     }
 

@@ -18,13 +18,12 @@ use crate::model::manifest::Excluded;
 use crate::pipeline::claim::{self, Held};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
+use crate::pipeline::outputs::Holder;
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
-use crate::pipeline::sweep::Garbage;
-use crate::pipeline::{outputs, own};
+use crate::pipeline::sweep;
 use crate::state::blobs::Blobs;
-use crate::state::wire::Kind;
 use crate::state::{StateError, Version};
 
 /// Passes over the listing in one run: objects that change under way get two more.
@@ -111,7 +110,7 @@ impl Lead<'_> {
             if self.plan().await? {
                 self.work().await?;
                 // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut. One such look:
-                // objects that each look takes again (archived ones are in no ledger) would be a run without an end.
+                // where somebody always writes there, more would be a run without an end.
                 if self.cursor.listed_to.is_some() || (!listed_whole && looks < LOOKS_MAX) {
                     continue;
                 }
@@ -140,15 +139,18 @@ impl Lead<'_> {
             now: (self.context.clock)(),
             sampler: &sampler,
             scratch: self.context.scratch.clone(),
+            holder: Some(Holder {
+                store: self.context.destination.as_ref(),
+                claim: self.held.key(),
+                owner: &self.context.owner,
+                state_id: &self.cursor.state_id,
+            }),
         };
         let planned = plan_epoch(&context, &mut self.summary.remarks).await?;
         let (key, plan) = match planned {
             Planned::Nothing => return Ok(false),
             Planned::Epoch(key, plan) => (key, plan),
         };
-        let tables: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
-        let (store, holder, owner) = (self.context.destination.as_ref(), self.held.key(), &self.context.owner);
-        outputs::take(store, &plan.settings, &tables, holder, owner, &self.cursor.state_id).await?;
         let mut next = self.cursor.clone();
         next.phase = Phase::Running;
         next.run = Some(run);
@@ -229,14 +231,7 @@ impl Lead<'_> {
     /// Empties the garbage that the cursor names, then forgets it.
     async fn sweep(&mut self) -> Result<(), RunError> {
         let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
-        let mut garbage: Garbage = self.blobs.get_one(&key, Kind::Garbage).await?;
-        if garbage.version > Garbage::VERSION {
-            let (id, place) = (&self.context.settings.id, self.context.destination.place());
-            let message = format!("{id}: {place}/{} was written by a newer s3sync: run that one", key.0);
-            return Err(RunError::new(RunErrorKind::CursorInvalid, message));
-        }
-        own::only_ours(&mut garbage, &self.blobs);
-        garbage.remove(self.context.destination.as_ref(), &self.context.settings.id).await?;
+        sweep::sweep(&self.blobs, &key, &self.context.settings.id).await?;
         let mut next = self.cursor.clone();
         next.garbage = None;
         self.swap(next).await

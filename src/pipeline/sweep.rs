@@ -1,25 +1,44 @@
 //! Protocol step 0: what earlier epochs left behind is removed, as the cursor's garbage blob names it. Safe to do twice, and safe to do
-//! by two: everything named is named by key and id or by upload.
+//! by two: everything named is named by key and id or by upload. It is removed as it is read, and never held as a whole.
+
+use std::collections::HashSet;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::model::manifest::CommittedFile;
+use crate::model::plan::BlobKey;
 use crate::model::settings::SyncId;
-use crate::pipeline::error::RunError;
+use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenUpload;
+use crate::pipeline::own;
+use crate::state::blobs::{BlobError, Blobs};
+use crate::state::wire::{BlobWriter, Kind};
 use crate::store::{ErrorKind, Head, Store, StoreError};
 
 /// Removals under way at once.
 const REMOVALS_AT_ONCE: usize = 16;
 
-/// What the next sweep removes.
+/// Entries of one line of a garbage blob: a line is read as a whole, and this one has some 15 MB where every key has the length that S3 allows.
+const LINE_ENTRIES_MAX: usize = 10_000;
+
+/// Files of a manifest that are removed before more of it are read.
+const FILES_HELD_MAX: usize = 1_000;
+
+/// What the next sweep removes: a line of a garbage blob, which may have several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Garbage {
-    /// Version of this format. The first had none, and knew a file by its etag alone.
+    /// Version of this format. The first had none, and knew a file by its etag alone; before the third a blob had one line, and it listed every
+    /// file that was replaced.
     #[serde(default = "first_version")]
     pub version: u32,
-    /// Files of a generation that Replace has replaced.
+    /// Files of a generation that Replace has replaced, as earlier releases listed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<GarbageFile>,
+    /// The manifests of that generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
     /// Uploads that no decision names.
     pub uploads: Vec<OpenUpload>,
     /// Blobs of epochs before the last but one.
@@ -32,8 +51,17 @@ fn first_version() -> u32 {
 
 impl Default for Garbage {
     fn default() -> Self {
-        Self { version: Self::VERSION, files: Vec::new(), uploads: Vec::new(), blobs: Vec::new() }
+        Self { version: Self::VERSION, files: Vec::new(), replaced: None, uploads: Vec::new(), blobs: Vec::new() }
     }
+}
+
+/// A generation that was replaced: by its manifests, because after Append it may have a million files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Its last manifest. Those before it belong to it too, back to the last that replaced what was there.
+    pub from: BlobKey,
+    /// The manifest in their place: no file that has a key of it goes.
+    pub by: BlobKey,
 }
 
 /// A published file that is no longer current.
@@ -61,19 +89,62 @@ impl GarbageFile {
     }
 }
 
+impl From<CommittedFile> for GarbageFile {
+    fn from(file: CommittedFile) -> Self {
+        Self { key: file.key, etag: file.etag, id: Some(file.id), bytes: Some(file.bytes) }
+    }
+}
+
 impl Garbage {
     /// The format that this build writes.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.uploads.is_empty() && self.blobs.is_empty()
+        *self == Self::default()
+    }
+
+    /// Writes the blob of it.
+    pub async fn put(self, blobs: &Blobs, epoch: u64) -> Result<BlobKey, BlobError> {
+        self.put_with(blobs, epoch, None).await
+    }
+
+    /// The same with all that an older blob names.
+    pub async fn put_with(self, blobs: &Blobs, epoch: u64, older: Option<&BlobKey>) -> Result<BlobKey, BlobError> {
+        let mut blob = BlobWriter::new(Kind::Garbage);
+        if let Some(older) = older {
+            let mut lines = blobs.lines(older, Kind::Garbage);
+            while let Some(garbage) = lines.next::<Garbage>().await? {
+                garbage.write(&mut blob);
+            }
+        }
+        self.write(&mut blob);
+        blobs.put(epoch, Kind::Garbage, blob).await
+    }
+
+    fn write(self, blob: &mut BlobWriter) {
+        for files in self.files.chunks(LINE_ENTRIES_MAX) {
+            blob.line(&Garbage { files: files.to_vec(), ..Garbage::default() });
+        }
+        if self.replaced.is_some() {
+            blob.line(&Garbage { replaced: self.replaced, ..Garbage::default() });
+        }
+        for uploads in self.uploads.chunks(LINE_ENTRIES_MAX) {
+            blob.line(&Garbage { uploads: uploads.to_vec(), ..Garbage::default() });
+        }
+        for keys in self.blobs.chunks(LINE_ENTRIES_MAX) {
+            blob.line(&Garbage { blobs: keys.to_vec(), ..Garbage::default() });
+        }
     }
 
     /// Removes everything that is named. What is not there is no error; a file that is another by now stays, and its name is said.
-    pub async fn remove(&self, store: &dyn Store, sync: &SyncId) -> Result<(), RunError> {
-        let files = stream::iter(&self.files).map(|file| async move { remove_file(store, file, sync).await });
-        files.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
+    async fn remove(mut self, blobs: &Blobs, sync: &SyncId) -> Result<(), RunError> {
+        let store = blobs.store().as_ref();
+        own::only_ours(&mut self, blobs);
+        remove_files(store, &self.files, sync).await?;
+        if let Some(replaced) = &self.replaced {
+            remove_replaced(blobs, replaced, sync).await?;
+        }
         let uploads = stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
         uploads.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
         let blobs = stream::iter(&self.blobs).map(|key| async move { store.delete(key, None).await });
@@ -82,26 +153,100 @@ impl Garbage {
     }
 }
 
+/// Empties a garbage blob.
+///
+/// # Errors
+/// A blob that is not there, or that a newer release wrote, and whatever the store raises.
+pub async fn sweep(blobs: &Blobs, key: &BlobKey, sync: &SyncId) -> Result<(), RunError> {
+    let mut lines = blobs.lines(key, Kind::Garbage);
+    while let Some(garbage) = lines.next::<Garbage>().await? {
+        if garbage.version > Garbage::VERSION {
+            let message = format!("{sync}: {}/{} was written by a newer s3sync: run that one", blobs.store().place(), key.0);
+            return Err(RunError::new(RunErrorKind::CursorInvalid, message));
+        }
+        garbage.remove(blobs, sync).await?;
+    }
+    Ok(())
+}
+
+/// Removes the files of a generation, manifest by manifest. Where one of them is lost, what it lists stays, and so does what those before it
+/// list; nothing of it is ever needed.
+async fn remove_replaced(blobs: &Blobs, replaced: &Replaced, sync: &SyncId) -> Result<(), RunError> {
+    let removed = async {
+        let current = keys_of(blobs, &replaced.by).await.map_err(|error| (replaced.by.clone(), error))?;
+        let mut next = Some(replaced.from.clone());
+        while let Some(manifest) = next {
+            next = remove_listed(blobs, &manifest, &current, sync).await.map_err(|error| (manifest, error))?;
+        }
+        Ok::<(), (BlobKey, RunError)>(())
+    };
+    match removed.await {
+        Err((BlobKey(manifest), error)) if error.kind == RunErrorKind::CursorInvalid => {
+            tracing::warn!(
+                %sync,
+                manifest,
+                "the files that it and those before it list are not removed: it is not there any more, or was changed"
+            );
+            Ok(())
+        }
+        Err((_, error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The keys that a manifest lists, as digests of 16 bytes: a million of them are held in some 30 MB.
+async fn keys_of(blobs: &Blobs, manifest: &BlobKey) -> Result<HashSet<[u8; 16]>, RunError> {
+    let (_, mut files) = blobs.manifest(manifest).await?;
+    let mut keys = HashSet::new();
+    while let Some(file) = files.next().await? {
+        keys.insert(key_digest(&file.key));
+    }
+    Ok(keys)
+}
+
+fn key_digest(key: &str) -> [u8; 16] {
+    *Sha256::digest(key.as_bytes()).first_chunk().expect("SHA-256 has 32 bytes")
+}
+
+/// Removes what one manifest lists, less the `current` keys; gives the manifest before it that belongs to the same generation.
+async fn remove_listed(blobs: &Blobs, manifest: &BlobKey, current: &HashSet<[u8; 16]>, sync: &SyncId) -> Result<Option<BlobKey>, RunError> {
+    let (header, mut files) = blobs.manifest(manifest).await?;
+    loop {
+        let mut garbage = Garbage::default();
+        while garbage.files.len() < FILES_HELD_MAX
+            && let Some(file) = files.next().await?
+        {
+            if !current.contains(&key_digest(&file.key)) {
+                garbage.files.push(file.into());
+            }
+        }
+        let ended = garbage.files.len() < FILES_HELD_MAX;
+        own::only_ours(&mut garbage, blobs);
+        remove_files(blobs.store().as_ref(), &garbage.files, sync).await?;
+        if ended {
+            return Ok(header.previous.filter(|_| !header.replaces));
+        }
+    }
+}
+
+async fn remove_files(store: &dyn Store, files: &[GarbageFile], sync: &SyncId) -> Result<(), StoreError> {
+    let files = stream::iter(files).map(|file| async move { remove_file(store, file, sync).await });
+    files.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await
+}
+
 /// Deletes one file, if it is still the one that was published.
 async fn remove_file(store: &dyn Store, file: &GarbageFile, sync: &SyncId) -> Result<(), StoreError> {
-    let standing = async || match store.head(&file.key).await {
-        Ok(head) => Ok(Some(head)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let head = match store.head(&file.key).await {
+        Ok(head) => head,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
     };
-    let Some(head) = standing().await? else { return Ok(()) };
-    let ours = |head: &Head| file.is(head, store.keeps_metadata());
-    if ours(&head) {
+    if file.is(&head, store.keeps_metadata()) {
         // By the etag that it has now: a completion may have given another.
         match store.delete(&file.key, Some(&head.etag)).await {
-            Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => {}
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed) => {}
             other => return other,
-        }
-        match standing().await? {
-            None => return Ok(()),
-            // The condition was right and is refused all the same.
-            Some(head) if ours(&head) => return store.delete(&file.key, None).await,
-            Some(_) => {}
         }
     }
     tracing::warn!(
@@ -111,4 +256,131 @@ async fn remove_file(store: &dyn Store, file: &GarbageFile, sync: &SyncId) -> Re
         "a file that was replaced is another one by now, so it stays: look at it, and delete it if it is not wanted"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::model::manifest::CommittedHeader;
+    use crate::state::blobs::ManifestLine;
+    use crate::store::faulty::{Call, Fault, Faults, FaultyStore};
+    use crate::store::memory::MemoryStore;
+
+    fn sync() -> SyncId {
+        SyncId { namespace: "data".into(), name: "orders".into() }
+    }
+
+    /// Publishes files under these keys and lists them.
+    async fn publish(store: &MemoryStore, blobs: &Blobs, epoch: u64, previous: Option<BlobKey>, keys: &[String]) -> BlobKey {
+        let recorded_at = store.clock().now();
+        let (run, load_id) = ("run".to_owned(), epoch.to_string());
+        let header = CommittedHeader { version: CommittedHeader::VERSION, epoch, run, load_id, recorded_at, previous, replaces: false };
+        let mut manifest = BlobWriter::new(Kind::Manifest);
+        manifest.line(&ManifestLine::Header(header));
+        for key in keys {
+            let id = format!("{epoch}-{key}");
+            let upload = store.create_upload(key, &id, &Default::default()).await.unwrap();
+            let part = store.upload_part(key, &upload, 1, vec![id.clone().into()]).await.unwrap();
+            let etag = store.complete_upload(key, &upload, &[part], false).await.unwrap().as_str().to_owned();
+            let (table, key, bytes) = ("t".to_owned(), key.clone(), id.len() as u64);
+            manifest.line(&ManifestLine::File(CommittedFile { table, key, id, etag, bytes, rows: 1, shard: 0, objects: (0, 0) }));
+        }
+        blobs.put(epoch, Kind::Manifest, manifest).await.unwrap()
+    }
+
+    fn keys(epoch: u64, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("out/{epoch}-{number:05}.parquet")).collect()
+    }
+
+    /// One line listed every file of every epoch of Append, and all of them were held to write it.
+    #[tokio::test]
+    async fn a_replaced_generation_is_removed_manifest_by_manifest_and_its_garbage_does_not_grow() {
+        let mut sizes = Vec::new();
+        for count in [1, 3 * FILES_HELD_MAX] {
+            let memory = MemoryStore::new("lake");
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let noted = Arc::clone(&calls);
+            let faults = Faults::new(move |call: &Call<'_>| {
+                noted.lock().unwrap().push(format!("{} {}", call.op, call.key));
+                Fault::None
+            });
+            let blobs = Blobs::new(Arc::new(FaultyStore::new(Arc::new(memory.clone()), faults)), "_s3sync", "abc");
+            let mut from = None;
+            for epoch in 1..=3 {
+                // One key is that of a file of the new generation.
+                let keys = [keys(epoch, count), vec!["out/fixed.parquet".to_owned()]].concat();
+                from = Some(publish(&memory, &blobs, epoch, from, &keys).await);
+            }
+            let current = [keys(4, 2), vec!["out/fixed.parquet".to_owned()]].concat();
+            let by = publish(&memory, &blobs, 4, from.clone(), &current).await;
+            let first = from.clone().unwrap();
+            let garbage = Garbage { replaced: Some(Replaced { from: first.clone(), by }), ..Garbage::default() };
+            let key = garbage.put(&blobs, 4).await.unwrap();
+            sizes.push(memory.peek(&key.0).unwrap().len());
+            calls.lock().unwrap().clear();
+            sweep(&blobs, &key, &sync()).await.unwrap();
+            let left: Vec<String> = memory.keys().into_iter().filter(|key| key.starts_with("out/")).collect();
+            assert_eq!(left, current);
+            // What the first manifest lists is gone before the next one is asked for.
+            let calls = calls.lock().unwrap();
+            let manifests: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].contains("/manifest-")).collect();
+            let deleted = |range: std::ops::Range<usize>| calls[range].iter().filter(|call| call.starts_with("delete ")).count();
+            let [_, third, second, first] = manifests[..] else { panic!("four manifests: {manifests:?}") };
+            assert_eq!([deleted(third..second), deleted(second..first), deleted(first..calls.len())], [count; 3]);
+        }
+        assert!(sizes[0].abs_diff(sizes[1]) < 64 && sizes[1] < 1_000, "{sizes:?}");
+    }
+
+    #[tokio::test]
+    async fn lists_of_any_length_go_into_lines_of_bounded_length() {
+        let memory = MemoryStore::new("lake");
+        let blobs = Blobs::new(Arc::new(memory.clone()), "_s3sync", "abc");
+        let many = |what: &str| (0..2 * LINE_ENTRIES_MAX + 1).map(|number| format!("{what}{number}")).collect::<Vec<_>>();
+        let open = |key: String| OpenUpload { key, upload: "u".into() };
+        let garbage =
+            Garbage { uploads: many("out/").into_iter().map(open).collect(), blobs: many("_s3sync/abc/1/"), ..Garbage::default() };
+        let older = garbage.clone().put(&blobs, 1).await.unwrap();
+        let key = garbage.clone().put_with(&blobs, 2, Some(&older)).await.unwrap();
+        let (mut lines, mut read, mut count) = (blobs.lines(&key, Kind::Garbage), Garbage::default(), 0);
+        while let Some(line) = lines.next::<Garbage>().await.unwrap() {
+            assert!(line.uploads.len() + line.blobs.len() <= LINE_ENTRIES_MAX);
+            read.uploads.extend(line.uploads);
+            read.blobs.extend(line.blobs);
+            count += 1;
+        }
+        assert_eq!(count, 12);
+        let twice = Garbage { uploads: [&garbage.uploads[..]; 2].concat(), blobs: [&garbage.blobs[..]; 2].concat(), ..Garbage::default() };
+        assert_eq!(read, twice);
+    }
+
+    /// What a release before the third version wrote: one line, with every file in it.
+    #[tokio::test]
+    async fn garbage_of_earlier_releases_is_removed() {
+        for version in [1, 2] {
+            let memory = MemoryStore::new("lake");
+            let blobs = Blobs::new(Arc::new(memory.clone()), "_s3sync", "abc");
+            publish(&memory, &blobs, 1, None, &keys(1, 2)).await;
+            let etag = |key: &str| memory.stored(key).unwrap().etag.as_str().to_owned();
+            let [one, two] = [0, 1].map(|at| keys(1, 2)[at].clone());
+            let (gone, blob) = (etag(&one), "_s3sync/abc/1/plan-00.s3sync");
+            memory.insert(blob, "");
+            let mut garbage = serde_json::json!({"files": [{"key": one, "etag": gone}], "uploads": [], "blobs": [blob]});
+            if version == 2 {
+                garbage["version"] = 2.into();
+                garbage["files"] = serde_json::json!([{"key": one, "etag": "another", "id": format!("1-{one}"), "bytes": one.len() + 2}]);
+            }
+            let mut writer = BlobWriter::of_version(Kind::Garbage, 1);
+            writer.line(&garbage);
+            let key = blobs.put(2, Kind::Garbage, writer).await.unwrap();
+            sweep(&blobs, &key, &sync()).await.unwrap();
+            let left: Vec<String> = memory.keys().into_iter().filter(|key| key.starts_with("out/") || key == blob).collect();
+            assert_eq!(left, [two], "{version}");
+        }
+        let blobs = Blobs::new(Arc::new(MemoryStore::new("lake")), "_s3sync", "abc");
+        let key = blobs.put_one(2, Kind::Garbage, &Garbage { version: 4, ..Garbage::default() }).await.unwrap();
+        let newer = sweep(&blobs, &key, &sync()).await.unwrap_err();
+        assert!(newer.message.ends_with("was written by a newer s3sync: run that one"), "{newer}");
+    }
 }

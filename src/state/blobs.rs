@@ -49,9 +49,6 @@ pub struct Blobs {
 /// An attempt's manifest holds a line for each file and for each object that was left out; this is a million of them, compressed.
 const ATTEMPT_BYTES_MAX: u64 = 64 << 20;
 
-/// The text of an attempt's manifest: nothing proves those of earlier releases.
-const ATTEMPT_LINE_BYTES_MAX: usize = 64 << 20;
-
 /// What can go wrong with a blob.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -76,9 +73,38 @@ pub enum BlobError {
         /// What does not fit.
         reason: String,
     },
+    /// It would be longer than what is read back. Nothing was written.
+    #[error("{what} would take {bytes} bytes, and no more than {} are read back: {advice}", .kind.line_bytes_max())]
+    TooLong {
+        /// The kind of blob.
+        kind: Kind,
+        /// What is too long, for people.
+        what: &'static str,
+        /// Bytes of its longest line.
+        bytes: usize,
+        /// What makes it shorter.
+        advice: &'static str,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Refuses what would be written and could not be read back.
+fn check_longest(kind: Kind, blob: &BlobWriter) -> Result<(), BlobError> {
+    let bytes = blob.longest();
+    if bytes <= kind.line_bytes_max() {
+        return Ok(());
+    }
+    let (what, advice) = match kind {
+        Kind::Attempt => (
+            "the list of the files that one shard makes, and of the objects that it leaves out,",
+            "have fewer and larger files by a coarser destination.partitionBy, or smaller epochs by limits.bytesPerCommit",
+        ),
+        Kind::Plan => ("the plan", "have fewer tables, in several syncs of some prefixes each"),
+        _ => ("a line of the state", "have smaller epochs, by limits.objectsPerCommit and limits.bytesPerCommit"),
+    };
+    Err(BlobError::TooLong { kind, what, bytes, advice })
 }
 
 impl Blobs {
@@ -144,6 +170,7 @@ impl Blobs {
 
     /// Writes a blob of `epoch`; writing the same content again is harmless.
     pub async fn put(&self, epoch: u64, kind: Kind, blob: BlobWriter) -> Result<BlobKey, BlobError> {
+        check_longest(kind, &blob)?;
         self.put_bytes(epoch, kind, blob.finish()).await
     }
 
@@ -223,17 +250,21 @@ impl Blobs {
     }
 
     /// Writes an attempt's manifest under its own name, sealed where the plan asks for that.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLong`] before anything is written, and those of the store.
     pub async fn put_attempt(&self, plan: &Plan, manifest: &AttemptManifest) -> Result<(), BlobError> {
         // The plan whose attempts count for the shard.
         let number = plan.shards[manifest.shard as usize].plan;
         let key = format!("{}.s3sync", self.attempt_stem(plan.epoch, number, manifest.shard, &manifest.attempt));
         let write = |mut blob: BlobWriter| {
             blob.line(manifest);
-            blob.finish()
+            check_longest(Kind::Attempt, &blob)?;
+            Ok::<_, BlobError>(blob.finish())
         };
         let body = match self.sealing(plan) {
-            Some(state_key) => state_key.seal(Kind::Attempt.word(), &key, &plan.seed, &write(BlobWriter::headless())),
-            None => Bytes::from(write(BlobWriter::of_version(Kind::Attempt, 1))),
+            Some(state_key) => state_key.seal(Kind::Attempt.word(), &key, &plan.seed, &write(BlobWriter::headless())?),
+            None => Bytes::from(write(BlobWriter::of_version(Kind::Attempt, 1))?),
         };
         self.store.put(&key, body, Condition::Any).await?;
         Ok(())
@@ -266,42 +297,73 @@ impl Blobs {
 
     async fn attempt(&self, key: &BlobKey, proof: Proof) -> Result<(AttemptManifest, String), BlobError> {
         let (chunks, digest) = self.open(key, &proof, ATTEMPT_BYTES_MAX).await?;
-        let reader = BlobReader::new(Kind::Attempt).with_line_bytes_max(ATTEMPT_LINE_BYTES_MAX);
+        let reader = BlobReader::new(Kind::Attempt);
         let lines = Lines { blobs: self.clone(), key: key.clone(), kind: Kind::Attempt, reader, body: Body::Open(chunks) };
         Ok((self.one(key, lines).await?, digest))
     }
 
-    /// Writes a committed manifest: the header, the objects of each shard, the files.
-    pub async fn put_manifest(&self, header: &CommittedHeader, plan: &Plan, files: &[CommittedFile]) -> Result<BlobKey, BlobError> {
+    /// Begins a committed manifest: the header, and the objects of each shard. The files follow one by one.
+    pub async fn begin_manifest(&self, header: &CommittedHeader, plan: &Plan) -> Result<ManifestWriter, BlobError> {
         let mut blob = BlobWriter::new(Kind::Manifest);
         blob.line(&ManifestLine::Header(header.clone()));
         for (shard, planned) in plan.shards.iter().enumerate() {
             let keys = self.get_shard(&planned.blob).await?.into_iter().map(|object| object.object.key).collect();
             blob.line(&ManifestLine::Objects { shard: shard as u32, keys });
         }
-        for file in files {
-            blob.line(&ManifestLine::File(file.clone()));
-        }
-        self.put(plan.epoch, Kind::Manifest, blob).await
+        Ok(ManifestWriter { blob, epoch: plan.epoch, files: 0 })
     }
 
-    /// Reads a committed manifest without its objects: header and files.
-    pub async fn get_manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, Vec<CommittedFile>), BlobError> {
+    /// Writes a committed manifest.
+    pub async fn put_manifest(&self, manifest: ManifestWriter) -> Result<BlobKey, BlobError> {
+        self.put(manifest.epoch, Kind::Manifest, manifest.blob).await
+    }
+
+    /// Reads a committed manifest without its objects: the header, and the files as they are asked for. There may be a million.
+    pub async fn manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, CommittedFiles), BlobError> {
         let mut lines = self.lines(key, Kind::Manifest);
         let Some(ManifestLine::Header(header)) = lines.next().await? else {
             return Err(self.nonsense(key, "it does not begin with its header".into()));
         };
-        let mut files = Vec::new();
-        while let Some(line) = lines.next().await? {
-            if let ManifestLine::File(file) = line {
-                files.push(file);
-            }
-        }
-        Ok((header, files))
+        Ok((header, CommittedFiles(lines)))
     }
 
     pub(super) fn nonsense(&self, key: &BlobKey, reason: String) -> BlobError {
         BlobError::Nonsense { place: self.store.place().to_owned(), key: key.0.clone(), reason }
+    }
+}
+
+/// A committed manifest that is being written: what is held is compressed.
+pub struct ManifestWriter {
+    blob: BlobWriter,
+    epoch: u64,
+    files: u64,
+}
+
+impl ManifestWriter {
+    /// Adds a file.
+    pub fn file(&mut self, file: CommittedFile) {
+        self.blob.line(&ManifestLine::File(file));
+        self.files += 1;
+    }
+
+    /// Files so far.
+    pub fn files(&self) -> u64 {
+        self.files
+    }
+}
+
+/// The files of one committed manifest.
+pub struct CommittedFiles(Lines);
+
+impl CommittedFiles {
+    /// The next file; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<CommittedFile>, BlobError> {
+        while let Some(line) = self.0.next().await? {
+            if let ManifestLine::File(file) = line {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -347,5 +409,81 @@ impl Lines {
 
     fn wire(&self, error: WireError) -> BlobError {
         self.blobs.nonsense(&self.key, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::model::fixtures::settings;
+    use crate::model::manifest::{Excluded, Exclusion};
+    use crate::model::plan::ShardRef;
+    use crate::store::memory::MemoryStore;
+
+    fn plan(version: u32) -> Plan {
+        let blob = BlobKey("_s3sync/abc/1/shard-00.s3sync".into());
+        Plan {
+            version,
+            run: "run".into(),
+            epoch: 1,
+            number: 0,
+            settings: settings(),
+            planned_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            seed: "00".into(),
+            part_bytes: 1,
+            layout_bytes: 1,
+            tables: vec![],
+            shards: vec![ShardRef { blob, plan: 0, objects: 1, bytes: 1, tables: (0, 0) }],
+            objects: vec![],
+            listed_to: None,
+            pass: 1,
+        }
+    }
+
+    /// One that was longer was written, and could not be read back: the shard was prepared again and again.
+    #[test]
+    fn an_attempt_is_written_only_where_it_can_be_read_back() {
+        let store = MemoryStore::new("lake");
+        let blobs = Blobs::new(Arc::new(store.clone()), "_s3sync", "abc").with_key(StateKey::parse(&"5".repeat(64)).unwrap());
+        let attempt = |bytes: usize| {
+            let mut attempt = AttemptManifest::empty(0, 0, "0a", "2026-01-02T03:04:05Z".parse().unwrap());
+            let (key, etag) = ("a".to_owned(), "e".to_owned());
+            attempt.excluded.push(Excluded { key, etag, reason: Exclusion::Quarantined, message: String::new() });
+            let rest = serde_json::to_string(&attempt).unwrap().len();
+            attempt.excluded[0].message = "x".repeat(bytes - rest);
+            attempt
+        };
+        let most = Kind::Attempt.line_bytes_max();
+        for version in [1, Plan::VERSION] {
+            let plan = plan(version);
+            let refused = block_on(blobs.put_attempt(&plan, &attempt(most + 1))).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                "the list of the files that one shard makes, and of the objects that it leaves out, would take 67108865 bytes, and no more than \
+                 67108864 are read back: have fewer and larger files by a coarser destination.partitionBy, or smaller epochs by \
+                 limits.bytesPerCommit"
+            );
+            assert_eq!(store.keys(), Vec::<String>::new(), "nothing is written");
+            block_on(blobs.put_attempt(&plan, &attempt(most))).unwrap();
+            let key = BlobKey(store.keys().remove(0));
+            let (read, _) = block_on(blobs.get_attempt(&key, &plan)).unwrap();
+            assert_eq!(read.excluded[0].message.len(), attempt(most).excluded[0].message.len());
+            store.remove(&key.0);
+        }
+    }
+
+    #[test]
+    fn no_line_of_any_kind_is_written_that_cannot_be_read_back() {
+        for kind in [Kind::Plan, Kind::Decision, Kind::Garbage] {
+            let mut blob = BlobWriter::new(kind);
+            blob.line(&"x".repeat(10));
+            assert_eq!(blob.longest(), 12);
+            assert!(check_longest(kind, &blob).is_ok());
+            blob.set_longest(kind.line_bytes_max() + 1);
+            let refused = check_longest(kind, &blob).unwrap_err();
+            assert!(matches!(refused, BlobError::TooLong { kind: of, .. } if of == kind), "{refused}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! What the cursor names, and what that names in turn, is content-addressed: its name holds its SHA-256. What is found by listing carries a MAC, see
 //! [`super::seal`], until a decision names it with its digest. Nothing is decompressed, parsed or acted on before it is proven.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +12,7 @@ use super::seal::{Seal, StateKey};
 use super::wire::Kind;
 use crate::model::object::Etag;
 use crate::model::plan::BlobKey;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{Body, ErrorKind, StoreError};
 
 /// Blobs up to this size are held while they are proven; larger ones are read twice, since what is not proven is not used. A segment of the ledger
 /// has little more than 1 MiB, and a merge has one of each run open, some fifteen.
@@ -65,44 +65,35 @@ impl Blobs {
 
     /// A blob's bytes, once they are proven, and their SHA-256. One of more than `bytes_max` is none of ours.
     pub(super) async fn open(&self, key: &BlobKey, proof: &Proof, bytes_max: u64) -> Result<(Chunks, String), BlobError> {
-        let (etag, size, mut chunks) = self.get(key, None).await?;
-        if size > bytes_max {
-            return Err(self.nonsense(key, format!("it has {size} bytes, more than one of ours ever has")));
+        let body = self.get(key, None).await?;
+        if body.size > bytes_max {
+            return Err(self.nonsense(key, format!("it has {} bytes, more than one of ours ever has", body.size)));
         }
         let mut check = Check::new(key, proof);
-        if size <= HELD_BYTES_MAX {
-            let bytes = held(chunks, size).await?;
+        if body.size <= HELD_BYTES_MAX {
+            let bytes = body.up_to(HELD_BYTES_MAX as usize).await?;
             check.update(&bytes);
             let digest = check.end().map_err(|reason| self.nonsense(key, reason))?;
             return Ok((stream::once(async { Ok(bytes) }).boxed(), digest));
         }
-        while let Some(bytes) = chunks.try_next().await? {
+        let Body { etag, mut bytes, .. } = body;
+        while let Some(bytes) = bytes.try_next().await? {
             check.update(&bytes);
         }
         let digest = check.end().map_err(|reason| self.nonsense(key, reason))?;
         // The version that was just proven, and no other.
-        let (_, _, chunks) = self.get(key, Some(&etag)).await?;
-        Ok((chunks, digest))
+        Ok((self.get(key, Some(&etag)).await?.bytes, digest))
     }
 
-    async fn get(&self, key: &BlobKey, pin: Option<&Etag>) -> Result<(Etag, u64, Chunks), BlobError> {
+    async fn get(&self, key: &BlobKey, pin: Option<&Etag>) -> Result<Body, BlobError> {
         match self.store().get(&key.0, None, pin).await {
-            Ok(body) => Ok((body.etag, body.size, body.bytes)),
+            Ok(body) => Ok(body),
             Err(error) if error.kind == ErrorKind::NotFound => {
                 Err(BlobError::Missing { place: self.store().place().to_owned(), key: key.0.clone() })
             }
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// All of a body, which has at most [`HELD_BYTES_MAX`].
-async fn held(mut chunks: Chunks, size: u64) -> Result<Bytes, StoreError> {
-    let mut bytes = BytesMut::with_capacity(size as usize);
-    while let Some(chunk) = chunks.try_next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
 }
 
 /// A proof under way.

@@ -18,8 +18,11 @@ const LEVEL: i32 = 3;
 /// A cursor is far below this; the bound is a ConfigMap's (Kubernetes: 1 MiB).
 pub const CURSOR_BYTES_MAX: usize = 1 << 20;
 
-/// One line of a blob: a plan root of 10,000 tables is one of the longest. More is not one of ours.
+/// One line of a blob: a plan root of 10,000 tables is one of the longest. More is not one of ours, and is not written.
 const LINE_BYTES_MAX: usize = 256 << 20;
+
+/// The one line of an attempt's manifest: nothing proves those of earlier releases before they are read.
+const ATTEMPT_LINE_BYTES_MAX: usize = 64 << 20;
 
 /// A blob's first line; ours have less than half of it.
 const HEADER_BYTES_MAX: usize = 128;
@@ -47,7 +50,7 @@ pub enum Kind {
     Decision,
     /// A committed manifest: header, objects, files.
     Manifest,
-    /// What the next sweep removes.
+    /// What the next sweep removes, in lines of bounded length; one line before version 2.
     Garbage,
 }
 
@@ -55,8 +58,16 @@ impl Kind {
     /// The version that this build writes; it reads those before too. See [`crate::model::plan::Plan::VERSION`] and its kin for what changed.
     pub fn version(self) -> u32 {
         match self {
-            Kind::Plan | Kind::Attempt | Kind::Decision => 2,
-            Kind::Shard | Kind::Objects | Kind::Ledger | Kind::Manifest | Kind::Garbage => 1,
+            Kind::Plan | Kind::Attempt | Kind::Decision | Kind::Garbage => 2,
+            Kind::Shard | Kind::Objects | Kind::Ledger | Kind::Manifest => 1,
+        }
+    }
+
+    /// Bytes of one line: what a reader holds at the most, and so what a writer may write.
+    pub fn line_bytes_max(self) -> usize {
+        match self {
+            Kind::Attempt => ATTEMPT_LINE_BYTES_MAX,
+            _ => LINE_BYTES_MAX,
         }
     }
 
@@ -84,6 +95,8 @@ pub struct WireError(String);
 pub struct BlobWriter {
     encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
     lines: u64,
+    /// Bytes of the longest line.
+    longest: usize,
 }
 
 impl BlobWriter {
@@ -104,14 +117,26 @@ impl BlobWriter {
 
     fn behind(header: Vec<u8>) -> Self {
         let encoder = zstd::stream::write::Encoder::new(header, LEVEL).expect("the level is a constant that zstd knows");
-        Self { encoder, lines: 0 }
+        Self { encoder, lines: 0, longest: 0 }
     }
 
     /// Adds a line.
     pub fn line(&mut self, value: &impl Serialize) {
-        serde_json::to_writer(&mut self.encoder, value).expect("our values serialise, and memory takes them");
+        let mut line = Counted { to: &mut self.encoder, bytes: 0 };
+        serde_json::to_writer(&mut line, value).expect("our values serialise, and memory takes them");
+        self.longest = self.longest.max(line.bytes);
         self.encoder.write_all(b"\n").expect("memory takes a byte");
         self.lines += 1;
+    }
+
+    /// Bytes of the longest line so far: more than [`Kind::line_bytes_max`] nobody reads back.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_longest(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     /// Lines so far.
@@ -128,6 +153,24 @@ impl BlobWriter {
     pub fn finish(mut self) -> Vec<u8> {
         writeln!(self.encoder, "#{}", self.lines).expect("memory takes the last line");
         self.encoder.finish().expect("memory takes the frame's end")
+    }
+}
+
+/// Counts what goes through it.
+struct Counted<W> {
+    to: W,
+    bytes: usize,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -155,7 +198,7 @@ impl BlobReader {
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
-            line_bytes_max: LINE_BYTES_MAX,
+            line_bytes_max: kind.line_bytes_max(),
             header: Vec::new(),
             decoder: None,
             input: Bytes::new(),
@@ -169,7 +212,8 @@ impl BlobReader {
     }
 
     /// The same with another bound on a line.
-    pub fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
+    #[cfg(test)]
+    fn with_line_bytes_max(self, line_bytes_max: usize) -> Self {
         Self { line_bytes_max, ..self }
     }
 

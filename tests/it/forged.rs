@@ -91,19 +91,7 @@ fn an_attempt_that_somebody_left_is_named_and_not_used() {
     assert_eq!(site.phase(), "Running");
     let cursor = std::fs::read_to_string(site.path(".s3sync/default/sync.cursor.json")).expect("a cursor");
     let cursor: Value = serde_json::from_str(&cursor).expect("JSON");
-    let empty = AttemptManifest {
-        version: 1,
-        shard: 0,
-        plan: 0,
-        attempt: "0".into(),
-        sliced: None,
-        files: vec![],
-        tables: vec![],
-        excluded: vec![],
-        bad_records: 0,
-        surprises: vec![],
-        prepared_at: "2026-01-01T00:00:00Z".parse().expect("a time"),
-    };
+    let empty = AttemptManifest::empty(0, 0, "0", "2026-01-01T00:00:00Z".parse().expect("a time"));
     let mut forged = BlobWriter::of_version(Kind::Attempt, 1);
     forged.line(&empty);
     let key = format!("_s3sync/{}/1/0/0-0.s3sync", cursor["stateId"].as_str().expect("an id"));

@@ -3,6 +3,7 @@
 //!
 //! A history follows from its seed alone. A failure prints the seed; `S3SYNC_MODEL_SEED=<seed> cargo test --test model` runs it again.
 
+mod endings;
 mod forger;
 mod history;
 mod reference;

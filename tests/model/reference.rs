@@ -60,8 +60,10 @@ pub async fn check_always(world: &World, last_epoch: &mut u64) {
 async fn committed_keys(blobs: &Blobs, mut manifest: Option<BlobKey>) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     while let Some(key) = manifest {
-        let (header, files) = blobs.get_manifest(&key).await.expect("a manifest that the cursor names is there");
-        keys.extend(files.into_iter().map(|file| file.key));
+        let (header, mut files) = blobs.manifest(&key).await.expect("a manifest that the cursor names is there");
+        while let Some(file) = files.next().await.expect("a manifest is whole") {
+            keys.insert(file.key);
+        }
         manifest = header.previous.filter(|_| !header.replaces);
     }
     keys

@@ -105,19 +105,7 @@ async fn an_epoch_that_an_earlier_release_planned_is_finished_as_it_was_begun() 
 async fn an_attempt_without_a_seal_does_not_count_under_a_plan_that_asks_for_one() {
     let world = world();
     let (cursor, plan) = prepared(&world).await;
-    let empty = AttemptManifest {
-        version: 1,
-        shard: 0,
-        plan: 0,
-        attempt: "0".into(),
-        sliced: None,
-        files: vec![],
-        tables: vec![],
-        excluded: vec![],
-        bad_records: 0,
-        surprises: vec![],
-        prepared_at: world.clock.now(),
-    };
+    let empty = AttemptManifest::empty(0, 0, "0", world.clock.now());
     let key = format!("{}0-0.s3sync", blobs(&world, &cursor).attempts_prefix(plan.epoch, 0));
     let mut unsealed = BlobWriter::of_version(Kind::Attempt, 1);
     unsealed.line(&empty);

@@ -6,7 +6,7 @@ use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Place, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::manifest::{CommittedHeader, FileKind};
-use crate::model::plan::{BlobKey, load_id};
+use crate::model::plan::BlobKey;
 use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -95,10 +95,7 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
         Place::ConfigMap { .. } => blobs,
     };
     let mut next = Cursor { phase: Phase::Idle, plan: None, decision: None, ..cursor.clone() };
-    let mut garbage: Garbage = match &cursor.garbage {
-        Some(key) if blobs.is_lost(key, Kind::Garbage).await?.is_none() => blobs.get_one(key, Kind::Garbage).await?,
-        _ => Garbage::default(),
-    };
+    let mut garbage = Garbage::default();
     if let Some(key) = &cursor.decision {
         next.epoch = epoch;
         match decided(&blobs, store, key, &cursor).await {
@@ -124,7 +121,12 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
         garbage.blobs.extend(left.blobs);
         done.push(format!("epoch {epoch}, of which nothing was visible yet, was given up"));
     }
-    next.garbage = Some(blobs.put_one(epoch, Kind::Garbage, &garbage).await?);
+    // What was to be removed before goes along.
+    let older = match &cursor.garbage {
+        Some(key) if blobs.is_lost(key, Kind::Garbage).await?.is_none() => Some(key),
+        _ => None,
+    };
+    next.garbage = Some(garbage.put_with(&blobs, epoch, older).await?);
     Ok((next, done))
 }
 
@@ -138,30 +140,23 @@ struct Decided {
 async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Cursor) -> Result<Decided, RunError> {
     let decision = blobs.get_decision(key).await?;
     let plan = blobs.get_plan(&decision.plan).await?;
-    let (mut files, mut given_up, mut done) = (Vec::new(), Vec::new(), Vec::new());
+    // With what was there before it, whatever the mode: the next Replace removes both.
+    let header = CommittedHeader::of(&plan, cursor.manifest.clone(), false);
+    let mut committed = blobs.begin_manifest(&header, &plan).await?;
+    let (mut given_up, mut done) = (Vec::new(), Vec::new());
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
         let settled = settle(store, &plan.settings, &decision, &manifest).await?;
         for Published { file, etag } in settled.visible.into_iter().filter(|published| published.file.kind == FileKind::Data) {
             done.push(format!("visible: {}", file.key));
-            files.push(file.committed(&plan, manifest.shard, etag));
+            committed.file(file.committed(&plan, manifest.shard, etag));
         }
         for file in settled.vanished.into_iter().chain(settled.refused.into_iter().map(|(file, _)| file)) {
             done.push(settle::given_up(&file));
             given_up.push(OpenUpload { key: file.key, upload: file.upload });
         }
     }
-    let header = CommittedHeader {
-        version: 1,
-        epoch: plan.epoch,
-        run: plan.run.clone(),
-        load_id: load_id(&plan.run, plan.epoch),
-        recorded_at: plan.planned_at,
-        previous: cursor.manifest.clone(),
-        // With what was there before it, whatever the mode: the next Replace removes both.
-        replaces: false,
-    };
-    Ok(Decided { manifest: blobs.put_manifest(&header, &plan, &files).await?, given_up, done })
+    Ok(Decided { manifest: blobs.put_manifest(committed).await?, given_up, done })
 }
 
 /// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says that it stood.

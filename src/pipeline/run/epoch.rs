@@ -15,7 +15,6 @@ use crate::pipeline::progress::Step;
 use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
-use crate::state::wire::Kind;
 
 /// Times that a run prepares what its own decision set aside: uploads that vanished, attempts that are not ours. Each time all of those shards is
 /// uploaded again.
@@ -115,7 +114,7 @@ impl Lead<'_> {
         let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch, Some(&plan), Some(&[])).await?;
         let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, ..Garbage::default() };
         let mut next = self.cursor.clone();
-        next.garbage = Some(self.blobs.put_one(epoch, Kind::Garbage, &garbage).await?);
+        next.garbage = Some(garbage.put(&self.blobs, epoch).await?);
         next.phase = Phase::Idle;
         next.plan = None;
         next.decision = None;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Lead, TableSummary};
 use crate::model::cursor::{Cursor, Phase, Run};
-use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
-use crate::model::plan::{BlobKey, Plan, load_id};
+use crate::model::manifest::{AttemptManifest, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
+use crate::model::plan::{BlobKey, Plan};
 use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::attempts;
@@ -16,15 +16,14 @@ use crate::pipeline::own::{OwnKeys, check_attempt};
 use crate::pipeline::progress::Step;
 use crate::pipeline::publish::{Published, publish_shard};
 use crate::pipeline::rebuild::rebuild;
-use crate::pipeline::sweep::{Garbage, GarbageFile};
-use crate::state::blobs::{BlobError, Blobs};
+use crate::pipeline::sweep::{Garbage, Replaced};
+use crate::state::blobs::{Blobs, ManifestWriter};
 use crate::state::ledger::{self, TableUpdate};
 use crate::state::wire::Kind;
 
 /// What an epoch published, gathered shard by shard.
 #[derive(Default)]
 struct Epoch {
-    files: Vec<CommittedFile>,
     /// Attempts that were decided on.
     attempts: Vec<BlobKey>,
     /// Uploads of theirs that are not published: of slices that were dropped, of files that were given up.
@@ -47,6 +46,8 @@ impl Lead<'_> {
         let mut decision = self.blobs.get_decision(&key).await?;
         let plan = Arc::new(self.blobs.get_plan(&decision.plan).await?);
         self.context.progress.enter(Step::Publish);
+        let header = CommittedHeader::of(&plan, self.cursor.manifest.clone(), replaces(&plan));
+        let mut committed = self.blobs.begin_manifest(&header, &plan).await?;
         let mut epoch = Epoch { attempts: decision.attempts.clone(), ..Epoch::default() };
         let own = OwnKeys::of(&plan.settings);
         for number in 0..decision.attempts.len() {
@@ -56,10 +57,10 @@ impl Lead<'_> {
                 RunError::new(RunErrorKind::CursorInvalid, format!("{id}: {place}/{key} is no attempt that was decided on: {reason}"))
             })?;
             let published = self.publish(&plan, &mut decision, &manifest).await?;
-            epoch.add(&plan, &decision, manifest, published);
+            epoch.add(&plan, &decision, manifest, published, &mut committed);
         }
         self.context.progress.enter(Step::Record);
-        self.record(&plan, epoch).await
+        self.record(&plan, epoch, committed).await
     }
 
     /// Completes one shard's uploads. What has vanished is built again from its rows, decided anew, and completed.
@@ -80,23 +81,13 @@ impl Lead<'_> {
     }
 
     /// Protocol step 5.
-    async fn record(&mut self, plan: &Arc<Plan>, epoch: Epoch) -> Result<(), RunError> {
-        let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
+    async fn record(&mut self, plan: &Arc<Plan>, epoch: Epoch, committed: ManifestWriter) -> Result<(), RunError> {
         let excluded = epoch.excluded.values().map(|object| (object.key.clone(), object.clone())).collect();
-        let header = CommittedHeader {
-            version: 1,
-            epoch: plan.epoch,
-            run: plan.run.clone(),
-            load_id: load_id(&plan.run, plan.epoch),
-            // Of the plan, so that recording twice writes the same manifest.
-            recorded_at: plan.planned_at,
-            previous: self.cursor.manifest.clone(),
-            replaces,
-        };
-        let manifest = self.blobs.put_manifest(&header, plan, &epoch.files).await?;
+        let files = committed.files();
+        let manifest = self.blobs.put_manifest(committed).await?;
         let updates = epoch.tables.iter().map(|(&table, (update, _))| (table, update.clone())).collect();
         let recorded = ledger::record(&self.blobs, self.cursor.ledger.as_ref(), plan, &excluded, &updates).await?;
-        let mut garbage = self.garbage(plan, &epoch, &recorded.referenced, replaces).await?;
+        let mut garbage = self.garbage(plan, &epoch, &recorded.referenced, &manifest).await?;
         garbage.blobs.extend(recorded.dropped.into_iter().map(|key| key.0));
         let changed = epoch.excluded.values().any(|object| object.reason == Exclusion::Changed);
         let mut next = Cursor {
@@ -115,10 +106,10 @@ impl Lead<'_> {
         };
         next.run = next.run.map(|run| Run { changed: run.changed || changed, ..run });
         if !garbage.is_empty() {
-            next.garbage = Some(self.blobs.put_one(plan.epoch, Kind::Garbage, &garbage).await?);
+            next.garbage = Some(garbage.put(&self.blobs, plan.epoch).await?);
         }
         self.swap(next).await?;
-        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, files = epoch.files.len(), "recorded");
+        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, files, "recorded");
         // Counted whatever comes: it is recorded.
         let summarised = self.summarise(plan, epoch);
         self.update_claim().await?;
@@ -126,33 +117,13 @@ impl Lead<'_> {
     }
 
     /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs that are old enough.
-    async fn garbage(&self, plan: &Plan, epoch: &Epoch, referenced: &BTreeSet<BlobKey>, replaces: bool) -> Result<Garbage, RunError> {
+    async fn garbage(&self, plan: &Plan, epoch: &Epoch, referenced: &BTreeSet<BlobKey>, by: &BlobKey) -> Result<Garbage, RunError> {
         let mut garbage = Garbage::default();
         let store = self.context.destination.as_ref();
-        if replaces {
-            let current: BTreeSet<&str> = epoch.files.iter().map(|file| file.key.as_str()).collect();
-            // Back to the last epoch that replaced: after Append, everything that it published.
-            let mut next = self.cursor.manifest.clone();
-            while let Some(previous) = next.take() {
-                let (header, files) = match self.blobs.get_manifest(&previous).await {
-                    Err(BlobError::Missing { .. } | BlobError::Nonsense { .. }) if Some(&previous) != self.cursor.manifest.as_ref() => {
-                        tracing::warn!(
-                            manifest = previous.0,
-                            "the files that it and those before it list are not removed: it is not there any more, or was changed"
-                        );
-                        break;
-                    }
-                    found => found?,
-                };
-                let old = files.into_iter().filter(|file| !current.contains(file.key.as_str()));
-                garbage.files.extend(old.map(|file| GarbageFile {
-                    key: file.key,
-                    etag: file.etag,
-                    id: Some(file.id),
-                    bytes: Some(file.bytes),
-                }));
-                next = header.previous.filter(|_| !header.replaces);
-            }
+        if let Some(from) = self.cursor.manifest.as_ref().filter(|_| replaces(plan)) {
+            // Looked at while the run can still stop for it: what the sweep finds gone is left where it is.
+            self.blobs.manifest(from).await?;
+            garbage.replaced = Some(Replaced { from: from.clone(), by: by.clone() });
         }
         let left = attempts::leavings(store, &self.blobs, plan.epoch, Some(plan), Some(&epoch.attempts)).await?;
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
@@ -194,8 +165,21 @@ impl Lead<'_> {
     }
 }
 
+/// Whether what a plan publishes takes the place of everything before it.
+fn replaces(plan: &Plan) -> bool {
+    plan.settings.destination.write_mode == WriteMode::Replace
+}
+
 impl Epoch {
-    fn add(&mut self, plan: &Plan, decision: &Decision, manifest: AttemptManifest, published: Vec<Published>) {
+    /// Adds a shard, whose data files go into the manifest.
+    fn add(
+        &mut self,
+        plan: &Plan,
+        decision: &Decision,
+        manifest: AttemptManifest,
+        published: Vec<Published>,
+        committed: &mut ManifestWriter,
+    ) {
         let dropped = decision.dropped.contains(&manifest.shard);
         self.bad_records += manifest.bad_records;
         for totals in manifest.tables.into_iter().filter(|_| !dropped) {
@@ -227,7 +211,7 @@ impl Epoch {
             if file.kind == FileKind::DeadLetter {
                 continue;
             }
-            self.files.push(file.committed(plan, manifest.shard, etag));
+            committed.file(file.committed(plan, manifest.shard, etag));
         }
     }
 }
