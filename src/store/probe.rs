@@ -28,6 +28,10 @@ const LONG_SEGMENT_BYTES: usize = 256;
 /// How often a probe that another process disturbs begins again: the other takes some dozen round trips, and is done after a few pauses.
 const DISTURBED: Schedule = Schedule { attempts_max: 8, base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 
+/// How often one begins again that was refused a write of its own: versitygw refuses what meets the removal of its directory, also by the probe's
+/// other chains.
+const REFUSED: Schedule = Schedule { attempts_max: 4, base: Duration::from_millis(20), cap: Duration::from_millis(50) };
+
 /// Looks for every [`Lack`]. `prefix` ends in `/` and is this sync's alone; what a probe that was killed left there is removed.
 ///
 /// # Errors
@@ -35,15 +39,17 @@ const DISTURBED: Schedule = Schedule { attempts_max: 8, base: Duration::from_mil
 pub async fn probe(store: &dyn Store, prefix: &str, attributes: &ObjectAttributes) -> Result<BTreeSet<Lack>, StoreError> {
     for tried in 1.. {
         let probed = once(store, prefix, attributes).await;
-        let disturbed = |error: &&StoreError| {
+        let Err(error) = &probed else { return probed };
+        let schedule = match error.kind {
             // What it has just written is gone, or is another's.
-            matches!(error.kind, ErrorKind::NotFound | ErrorKind::NoSuchUpload | ErrorKind::Precondition)
+            ErrorKind::NotFound | ErrorKind::NoSuchUpload | ErrorKind::Precondition => DISTURBED,
+            ErrorKind::Other => REFUSED,
+            _ => Schedule::ONCE,
         };
-        let Some(error) = probed.as_ref().err().filter(disturbed) else { return probed };
         // Of two that met, one goes first.
         let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let Some(wait) = DISTURBED.wait(tried, random) else { return probed };
-        tracing::debug!(%error, "another process probes the server at the same time: trying again");
+        let Some(wait) = schedule.wait(tried, random) else { return probed };
+        tracing::debug!(%error, "another process seems to probe the server at the same time: trying again");
         tokio::time::sleep(wait).await;
     }
     unreachable!("the schedule ends")

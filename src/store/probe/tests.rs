@@ -91,6 +91,21 @@ async fn a_probe_that_another_one_disturbs_begins_again() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_probe_met_once_is_tried_again_and_what_lasts_is_said() {
+    for (calls, found_out) in [(1, true), (u64::MAX, false)] {
+        let seen = std::sync::atomic::AtomicU64::new(0);
+        let faults = Faults::new(move |call: &Call<'_>| {
+            let meets =
+                call.op == "put" && call.key.ends_with("upload-1.s3sync") && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < calls;
+            if meets { Fault::Before(ErrorKind::Other) } else { Fault::None }
+        });
+        let store = FaultyStore::new(Arc::new(server(Behaviour::default())), faults);
+        let probed = probe(&store, "_s3sync/abc/probe/", &ObjectAttributes::default()).await;
+        assert_eq!(probed.map_err(|error| error.kind), if found_out { Ok(BTreeSet::new()) } else { Err(ErrorKind::Other) });
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_no_answer_about_conditions() {
     let store = FaultyStore::new(Arc::new(server(Behaviour::default())), Faults::new(at(1, Fault::Before(ErrorKind::Full))));
