@@ -9,9 +9,11 @@ use crate::model::size::parse_size;
 
 mod cluster;
 mod tenancy;
+mod webhook;
 
 pub use cluster::{CancelArgs, ClusterArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
+pub use webhook::WebhookArgs;
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
 #[derive(Debug, Parser)]
@@ -319,6 +321,9 @@ pub struct ControllerArgs {
     /// What resources may ask for.
     #[command(flatten)]
     pub tenancy: TenancyArgs,
+    /// The validating webhook.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
 }
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ impl FieldError {
         self
     }
 
+    /// The sentence without its subject: what is wrong, and what would be right.
+    pub fn predicate(&self) -> String {
+        match &self.suggestion {
+            Some(suggestion) => format!("{}; {suggestion}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// The same error with the nearest of `allowed`, where one is near.
     pub fn nearest<'a>(self, written: &str, allowed: impl IntoIterator<Item = &'a str>) -> FieldError {
         match nearest(written, allowed) {
@@ -37,11 +45,7 @@ impl FieldError {
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = if self.path.is_empty() { "the resource" } else { &self.path };
-        write!(f, "{subject} {}", self.message)?;
-        match &self.suggestion {
-            Some(suggestion) => write!(f, "; {suggestion}"),
-            None => Ok(()),
-        }
+        write!(f, "{subject} {}", self.predicate())
     }
 }
 

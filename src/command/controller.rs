@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::interrupt;
 use super::{CommandError, Kind};
-use crate::cli::{ControllerArgs, TenancyArgs, WorkerEnvArg};
+use crate::cli::{ControllerArgs, TenancyArgs, WebhookArgs, WorkerEnvArg};
 use crate::controller::build::PodDefaults;
 use crate::controller::operate::{LeaseOptions, OperateError, Options, operate};
 use crate::controller::places::Caps;
 use crate::controller::policy::{Policy, Rules, WorkerEnv};
 use crate::controller::stores::WATCH_SECONDS;
+use crate::controller::webhook::WebhookOptions;
+use crate::controller::webhook::keep::{Shared, Source};
 
 /// A request without a byte of an answer for longer than a watch lasts is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
@@ -67,6 +69,7 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
         }
     };
     Ok(Options {
+        webhook: webhook(args.webhook)?,
         namespaces: namespaces(args.namespaces),
         caps: Caps { total: args.max_concurrent_runs, per_namespace: args.max_concurrent_runs_per_namespace },
         defaults,
@@ -83,6 +86,20 @@ pub fn defaults(args: &ControllerArgs) -> PodDefaults {
         image_pull_policy: args.image_pull_policy.clone(),
         image_pull_secrets: args.image_pull_secrets.iter().filter(|name| !name.is_empty()).cloned().collect(),
     }
+}
+
+/// How the webhook is served, where it is.
+fn webhook(args: WebhookArgs) -> Result<Option<WebhookOptions>, CommandError> {
+    let Some(listen) = args.webhook_listen else { return Ok(None) };
+    let certificate = match (args.webhook_cert_dir, args.webhook_namespace) {
+        (Some(directory), _) => Source::Directory(directory),
+        (None, Some(namespace)) => Source::Shared(Shared { namespace, name: args.webhook_name }),
+        (None, None) => {
+            let what = "the webhook's Secret has no namespace; give --webhook-namespace (in a pod: POD_NAMESPACE), or --webhook-cert-dir";
+            return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(what)));
+        }
+    };
+    Ok(Some(WebhookOptions { listen, certificate }))
 }
 
 /// Each once: two watches of one namespace would be one too many.
@@ -197,6 +214,23 @@ mod tests {
         ] {
             assert_eq!(service_account(user), expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())), "{user}");
         }
+    }
+
+    #[test]
+    fn a_webhook_needs_a_place_for_its_certificate() {
+        let of = |args: &[&str]| {
+            let all = [&["s3sync", "controller", "--image", "s3sync:1"], args].concat();
+            let Verb::Controller(args) = Cli::parse_from(all).verb else { panic!() };
+            let webhook_namespace = args.webhook.webhook_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none());
+            webhook(WebhookArgs { webhook_namespace, ..args.webhook })
+        };
+        assert_eq!(of(&[]).unwrap(), None);
+        let listen = ["--webhook-listen", "0.0.0.0:9443"];
+        assert!(of(&listen).unwrap_err().to_string().starts_with("the webhook's Secret has no namespace; "));
+        let shared = of(&[&listen[..], &["--webhook-namespace", "ops"]].concat()).unwrap().unwrap();
+        assert_eq!(shared.certificate, Source::Shared(Shared { namespace: "ops".into(), name: "s3sync-webhook".into() }));
+        let files = of(&[&listen[..], &["--webhook-cert-dir", "certs"]].concat()).unwrap().unwrap();
+        assert_eq!(files.certificate, Source::Directory("certs".into()));
     }
 
     #[test]

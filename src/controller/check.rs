@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::lean::oversized;
+use super::lean::{oversized, too_large};
 use super::names::short_hash;
 use super::schedule::Schedule;
+use crate::api::S3Sync;
 use crate::api::error::FieldError;
-use crate::api::{S3Sync, validate};
+use crate::api::validate::{self, Resolved};
 use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
 
@@ -54,16 +55,10 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
     if let Some(refusal) = oversized(sync) {
         return Err(refusal);
     }
-    // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
-    let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| Refusal::invalid(sentence(&errors)))?;
-    let elsewhere = [&resolved.source, &resolved.destination].into_iter().find_map(|access| access.command_line_only());
-    if let Some(field) = elsewhere {
-        let message = format!("{field} works on the command line only; pods have no profiles and no directories of yours");
-        return Err(Refusal { reason: "UnsupportedInCluster", message });
-    }
+    let resolved = resolved(sync).map_err(|(reason, errors)| Refusal { reason, message: sentence(&errors) })?;
     let manifest = manifest(sync);
     if manifest.len() > MANIFEST_BYTES_MAX {
-        return Err(Refusal::invalid(too_long(manifest.len())));
+        return Err(Refusal::invalid(format!("the {}", too_long(manifest.len()))));
     }
     Ok(Checked {
         schedule: Schedule::of(&sync.spec, &resolved.settings.id),
@@ -74,11 +69,31 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
     })
 }
 
+/// The settings, or the reason of Ready with everything that is wrong.
+fn resolved(sync: &S3Sync) -> Result<Resolved, (&'static str, Vec<FieldError>)> {
+    // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
+    let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| ("InvalidSpec", errors))?;
+    let elsewhere = [&resolved.source, &resolved.destination].into_iter().filter_map(|access| access.command_line_only());
+    let only = |field| FieldError::new(field, "works on the command line only; pods have no profiles and no directories of yours");
+    let errors: Vec<FieldError> = elsewhere.map(only).collect();
+    if errors.is_empty() { Ok(resolved) } else { Err(("UnsupportedInCluster", errors)) }
+}
+
+/// Everything that [`check`] has against a resource, by field, for whoever may still change it.
+pub fn errors(sync: &S3Sync) -> Vec<FieldError> {
+    if let Some(error) = too_large(&sync.spec) {
+        return vec![error];
+    }
+    match resolved(sync) {
+        Err((_, errors)) => errors,
+        Ok(_) => Some(manifest(sync).len()).filter(|bytes| *bytes > MANIFEST_BYTES_MAX).map(too_long).into_iter().collect(),
+    }
+}
+
 /// What is wrong with a spec of so many bytes.
-pub(super) fn too_long(bytes: usize) -> String {
-    format!(
-        "the spec has {bytes} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}; shorten its lists, with globs instead of keys for example"
-    )
+pub(super) fn too_long(bytes: usize) -> FieldError {
+    FieldError::new("spec", format!("has {bytes} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}"))
+        .suggest("shorten its lists, with globs instead of keys for example")
 }
 
 /// The first few errors, and how many more there are.

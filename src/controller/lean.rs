@@ -14,6 +14,7 @@ use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use super::cursor::only_what_is_read;
 use super::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
 use crate::api::S3Sync;
+use crate::api::error::FieldError;
 use crate::api::spec::S3SyncSpec;
 use crate::api::text;
 
@@ -67,6 +68,7 @@ pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
             metadata(&mut sync.metadata, read);
             if let Some(why) = too_large(&sync.spec) {
                 sync.spec = stub(&sync.spec);
+                let why = if why.path == "spec" { format!("the {why}") } else { why.to_string() };
                 sync.metadata.annotations.get_or_insert_default().insert(OVERSIZED.to_owned(), why);
             }
         }
@@ -84,7 +86,8 @@ pub fn oversized(sync: &S3Sync) -> Option<Refusal> {
     Some(Refusal::invalid(why.clone()))
 }
 
-fn too_large(spec: &S3SyncSpec) -> Option<String> {
+/// What makes a spec too large to be run, or kept.
+pub(super) fn too_large(spec: &S3SyncSpec) -> Option<FieldError> {
     let bytes = json_bytes(spec);
     if bytes > MANIFEST_BYTES_MAX {
         return Some(too_long(bytes));
@@ -94,8 +97,10 @@ fn too_large(spec: &S3SyncSpec) -> Option<String> {
         return None;
     }
     let values = values(&serde_json::to_value(&spec.worker).unwrap_or_default());
-    (values > WORKER_VALUES_MAX)
-        .then(|| format!("spec.worker holds {values} values, and {WORKER_VALUES_MAX} are the most; shorten affinity and its like"))
+    (values > WORKER_VALUES_MAX).then(|| {
+        FieldError::new("spec.worker", format!("holds {values} values, and {WORKER_VALUES_MAX} are the most"))
+            .suggest("shorten affinity and its like")
+    })
 }
 
 /// How long a value is as JSON.

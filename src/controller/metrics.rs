@@ -64,6 +64,11 @@ struct ReasonLabels {
     reason: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    result: &'static str,
+}
+
 /// What is measured.
 #[derive(Debug)]
 pub struct Metrics {
@@ -75,6 +80,7 @@ pub struct Metrics {
     runs: Family<RunLabels, Counter>,
     run_seconds: Histogram,
     leader: Gauge<u64, AtomicU64>,
+    reviews: Family<ReviewLabels, Counter>,
 }
 
 impl Metrics {
@@ -97,9 +103,14 @@ impl Metrics {
         registry.register("run_duration_seconds", "Duration of runs", run_seconds.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 where this replica is the leader", leader.clone());
+        let reviews = Family::<ReviewLabels, Counter>::default();
+        for result in ["allowed", "denied", "error"] {
+            drop(reviews.get_or_create(&ReviewLabels { result }));
+        }
+        registry.register("webhook_requests", "Reviews that the webhook was asked for, by its answer", reviews.clone());
         registry.register_collector(Box::new(Resources(stores)));
         registry.register_collector(Box::new(Watches(health)));
-        Metrics { registry, looks, look_seconds, errors, missed, runs, run_seconds, leader }
+        Metrics { registry, looks, look_seconds, errors, missed, runs, run_seconds, leader, reviews }
     }
 
     /// A look ended.
@@ -131,6 +142,12 @@ impl Metrics {
             self.runs.remove(&RunLabels { namespace: namespace.clone(), name: name.clone(), result: result.name() });
         }
         self.missed.remove(&SyncLabels { namespace, name });
+    }
+
+    /// The webhook was asked: whether it allowed, or `None` where it could not answer.
+    pub fn reviewed(&self, allowed: Option<bool>) {
+        let result = allowed.map_or("error", |allowed| if allowed { "allowed" } else { "denied" });
+        self.reviews.get_or_create(&ReviewLabels { result }).inc();
     }
 
     /// This replica leads.
@@ -348,6 +365,8 @@ mod tests {
         metrics.missed(&key, 3);
         metrics.ended(&key, &run);
         metrics.leads();
+        metrics.reviewed(Some(false));
+        metrics.reviewed(None);
         let text = metrics.text();
         let of = r#"{namespace="data",name="orders"}"#;
         for line in [
@@ -360,6 +379,9 @@ mod tests {
             r#"s3sync_run_duration_seconds_bucket{le="300.0"} 1"#.to_owned(),
             "s3sync_leader 1".to_owned(),
             r#"s3sync_watch_failing{kind="pods",namespace="data"} 0.0"#.to_owned(),
+            r#"s3sync_webhook_requests_total{result="allowed"} 0"#.to_owned(),
+            r#"s3sync_webhook_requests_total{result="denied"} 1"#.to_owned(),
+            r#"s3sync_webhook_requests_total{result="error"} 1"#.to_owned(),
             format!("s3sync_created_timestamp_seconds{of} 1795262400.0"),
             format!("s3sync_consecutive_failures{of} 2.0"),
             format!("s3sync_last_run_succeeded{of} 0.0"),

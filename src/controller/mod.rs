@@ -19,6 +19,7 @@
 //! | [`stores`], [`memory`] | what is watched, and what was just written | no |
 //! | [`reconcile`] | one look: observe, decide, apply | no |
 //! | [`operate`] | serve, lead, watch, look | no |
+//! | [`webhook`] | what is wrong with a resource, said when it is applied | in part |
 //! | [`exposition`] | the formats of metrics | yes |
 //! | [`health`], [`metrics`], [`serve`] | what the kubelet and Prometheus ask for | no |
 
@@ -45,3 +46,4 @@ pub mod run;
 pub mod schedule;
 pub mod serve;
 pub mod stores;
+pub mod webhook;

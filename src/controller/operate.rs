@@ -27,6 +27,7 @@ use super::policy::Policy;
 use super::reconcile::{Context, LookError, after_error, reconcile};
 use super::serve::{self, Served};
 use super::stores::{self, Guarded, Stores, Watches};
+use super::webhook::{Serving, WebhookOptions};
 
 /// Looks at once. More would only queue at the API server, which gives one client a share of its room.
 const LOOKS_MAX: u16 = 32;
@@ -53,6 +54,8 @@ pub struct Options {
     pub policy: Arc<Policy>,
     /// Where to serve.
     pub listen: SocketAddr,
+    /// How to serve the webhook; `None`: not at all.
+    pub webhook: Option<WebhookOptions>,
     /// How to lead; `None`: there is no other replica.
     pub lease: Option<LeaseOptions>,
 }
@@ -102,8 +105,18 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::new(stores.clone(), Arc::clone(&health)));
     let ready = Arc::new(AtomicBool::new(false));
-    let listener = serve::listen(options.listen).await.map_err(|source| OperateError::Listen { address: options.listen, source })?;
-    let served = Served { metrics: Arc::clone(&metrics), health: Arc::clone(&health), ready: Arc::clone(&ready) };
+    let unheard = |address| move |source| OperateError::Listen { address, source };
+    let listener = serve::listen(options.listen).await.map_err(unheard(options.listen))?;
+    let webhook = match &options.webhook {
+        None => None,
+        Some(webhook) => {
+            let (policy, metrics) = (Arc::clone(&options.policy), Arc::clone(&metrics));
+            let serving = Serving::start(webhook, leases.clone(), policy, metrics, stop.clone()).await;
+            Some(serving.map_err(unheard(webhook.listen))?)
+        }
+    };
+    let certificate = webhook.as_ref().map(|webhook| Arc::clone(&webhook.certificate));
+    let served = Served { metrics: Arc::clone(&metrics), health: Arc::clone(&health), ready: Arc::clone(&ready), certificate };
     let serving = tokio::spawn(serve::serve(listener, served, stop.clone()));
     let led = match &options.lease {
         None => {
@@ -136,6 +149,9 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
     stop.cancel();
     // The server ends with `stop`; whether it did so well concerns nobody any more.
     let _ = serving.await;
+    if let Some(webhook) = webhook {
+        webhook.ended().await;
+    }
     led
 }
 

@@ -200,7 +200,8 @@ impl Policy {
         Err(Refusal { reason: "NotAllowed", message })
     }
 
-    fn errors(&self, sync: &S3Sync) -> Vec<FieldError> {
+    /// The rules that a resource breaks, by field.
+    pub(super) fn errors(&self, sync: &S3Sync) -> Vec<FieldError> {
         let (spec, worker) = (&sync.spec, &sync.spec.worker);
         let mut errors = Vec::new();
         let sides = [("spec.source", &spec.source.connection), ("spec.destination", &spec.destination.connection)];

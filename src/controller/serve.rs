@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::exposition::Exposition;
 use super::health::Health;
 use super::metrics::Metrics;
+use super::webhook::keep::Current;
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Served {
     pub health: Arc<Health>,
     /// Whether the API server was reached. A replica that waits to lead is ready.
     pub ready: Arc<AtomicBool>,
+    /// What the webhook shows, where there is one.
+    pub certificate: Option<Arc<Current>>,
 }
 
 /// Listens; an address that cannot be had is known at once.
@@ -55,10 +58,12 @@ async fn healthz(State(served): State<Served>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the API server was not reached yet\n")
+    if !served.ready.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the API server was not reached yet\n");
+    }
+    match &served.certificate {
+        Some(certificate) if !certificate.is_there() => (StatusCode::SERVICE_UNAVAILABLE, "the webhook has no certificate yet\n"),
+        _ => (StatusCode::OK, "ok\n"),
     }
 }
 
@@ -81,7 +86,8 @@ mod tests {
     #[tokio::test]
     async fn metrics_come_in_the_format_that_is_asked_for() {
         let (stores, _writers) = stores();
-        let served = Served { metrics: Arc::new(Metrics::new(stores, Arc::default())), health: Arc::default(), ready: Arc::default() };
+        let metrics = Arc::new(Metrics::new(stores, Arc::default()));
+        let served = Served { metrics, health: Arc::default(), ready: Arc::default(), certificate: None };
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

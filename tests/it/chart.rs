@@ -180,6 +180,60 @@ fn no_right_goes_beyond_what_the_operator_does() {
     }
 }
 
+/// The rendered object of a kind and name.
+#[track_caller]
+fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[test]
+fn the_webhook_has_a_right_to_its_own_secret_and_configuration_alone() {
+    let all = objects(&["--set", "webhook.enabled=true,networkPolicy.enabled=true,watchNamespaces={b,a}"]);
+    let name = "s3sync-webhook";
+    let rules = |kind: &str| object(&all, kind, name)["rules"].to_string();
+    assert_eq!(rules("Role"), r#"[{"apiGroups":[""],"resources":["secrets"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]}]"#);
+    let configurations = r#""resources":["validatingwebhookconfigurations"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]"#;
+    assert_eq!(rules("ClusterRole"), format!(r#"[{{"apiGroups":["admissionregistration.k8s.io"],{configurations}}}]"#));
+    assert_eq!(object(&all, "Secret", name)["data"], Value::Null, "it is filled by the controller, and an upgrade leaves it alone");
+    let webhook = &object(&all, "ValidatingWebhookConfiguration", name)["webhooks"][0];
+    let of = |field: &str| webhook[field].clone();
+    assert_eq!(
+        (of("failurePolicy"), of("sideEffects"), of("matchPolicy"), of("timeoutSeconds")),
+        ("Ignore".into(), "None".into(), "Equivalent".into(), 5.into())
+    );
+    assert_eq!(webhook["rules"][0]["resources"], serde_json::json!(["s3syncs"]), "not the status");
+    assert_eq!(webhook["namespaceSelector"]["matchExpressions"][0]["values"], serde_json::json!(["a", "b"]));
+    assert_eq!(webhook["clientConfig"]["service"]["name"], object(&all, "Service", name)["metadata"]["name"]);
+    assert_eq!(object(&all, "NetworkPolicy", "s3sync")["spec"]["ingress"][1]["ports"][0]["port"], "webhook");
+    let container = &object(&all, "Deployment", "s3sync")["spec"]["template"]["spec"]["containers"][0];
+    let args: Vec<&str> = container["args"].as_array().expect("args").iter().filter_map(Value::as_str).collect();
+    assert!(args.contains(&"--webhook-listen=0.0.0.0:9443") && args.contains(&"--webhook-name=s3sync-webhook"), "{args:?}");
+    assert_eq!(container["ports"][1], serde_json::json!({"name": "webhook", "containerPort": 9443}));
+}
+
+#[test]
+fn with_cert_manager_the_controller_needs_no_further_right() {
+    let on = "webhook.enabled=true,webhook.certManager.enabled=true,watchNamespace=data";
+    let all = objects(&["--set", on]);
+    assert!(!kinds(&all).iter().any(|kind| ["Secret", "ClusterRole"].contains(kind)), "{:?}", kinds(&all));
+    let name = "s3sync-webhook";
+    let configuration = object(&all, "ValidatingWebhookConfiguration", name);
+    assert_eq!(configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"], "s3sync-system/s3sync-webhook");
+    let certificate = &object(&all, "Certificate", name)["spec"];
+    assert_eq!(certificate["dnsNames"][0], "s3sync-webhook.s3sync-system.svc");
+    assert_eq!(certificate["issuerRef"]["name"], object(&all, "Issuer", name)["metadata"]["name"]);
+    let pod = &object(&all, "Deployment", "s3sync")["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], certificate["secretName"]);
+    let directory = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str().expect("a directory");
+    let flag = format!("--webhook-cert-dir={directory}");
+    assert!(pod["containers"][0]["args"].as_array().expect("args").iter().any(|arg| *arg == flag.as_str()));
+    let theirs =
+        objects(&["--set", &format!("{on},webhook.certManager.issuerRef.name=ours,webhook.certManager.issuerRef.kind=ClusterIssuer")]);
+    assert_eq!(object(&theirs, "Certificate", name)["spec"]["issuerRef"], serde_json::json!({"kind": "ClusterIssuer", "name": "ours"}));
+    assert!(!kinds(&theirs).contains(&"Issuer"));
+}
+
 #[test]
 fn an_image_from_elsewhere_is_the_workers_image_too() {
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -213,6 +267,9 @@ fn values_that_mean_nothing_are_refused() {
         "crds.enable=true",
         "watchNamespaces={Data}",
         "maxConcurrentRunsPerNamespace=0",
+        "webhook.failurePolicy=ignore",
+        "webhook.timeoutSeconds=31",
+        "webhook.certManager.issuer=x",
     ] {
         let refusal = render(&["--set", values]).expect_err(values);
         assert!(refusal.contains("don't meet the specifications of the schema"), "{values}: {refusal}");

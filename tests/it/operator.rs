@@ -3,6 +3,7 @@
 
 mod failover;
 mod server;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

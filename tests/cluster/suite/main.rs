@@ -11,3 +11,4 @@ mod running;
 mod support;
 mod surviving;
 mod tenants;
+mod webhook;
