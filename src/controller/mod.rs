@@ -1,7 +1,7 @@
 //! The operator: `S3Sync` resources become worker Jobs.
 //!
 //! A look at one resource goes one way: observe (reads, from memory mostly), [`decide`] (PURE), apply (writes). What is read and written
-//! are Kubernetes objects alone: the controller sees no Secret and no bucket, and of the cursor it makes the empty ConfigMap and reads what
+//! are Kubernetes objects alone: the controller sees no bucket and no Secret but its webhook's, and of the cursor it makes the empty ConfigMap and reads what
 //! workers write into it.
 //!
 //! | module | what it is | pure |
