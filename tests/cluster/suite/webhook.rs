@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Site, api, release, run, s3sync, until};
+use crate::support::{Printed, Site, api, release, run, s3sync, until};
 
 /// `kubectl apply`, on the server's side or not, dry or not.
-fn apply(site: &Site, sync: &Value, more: &[&str]) -> crate::support::Printed {
+fn apply(site: &Site, sync: &Value, more: &[&str]) -> Printed {
     let args = [&["--namespace", &site.namespace, "apply", "--filename", "-"], more].concat();
     run("kubectl", &args, Some(&sync.to_string()))
 }

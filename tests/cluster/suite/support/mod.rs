@@ -10,7 +10,7 @@ mod traffic;
 mod wait;
 
 pub use oracle::{call, python};
-pub use shell::{helm, kubectl, run, s3sync};
+pub use shell::{Printed, helm, kubectl, run, s3sync};
 pub use site::{ENDPOINT, Site, condition, endpoint_of_node, history, overlay, var};
 pub use traffic::{memory_bytes, traffic};
 pub use wait::{until, within};
