@@ -244,7 +244,7 @@ pub struct RunResult {
     pub completion_time: Option<Time>,
     /// Succeeded or Failed.
     pub result: RunOutcome,
-    /// One word: Succeeded BadData Denied NotFound Interrupted Cancelled DeadlineExceeded DecisionUnpublishable Failed.
+    /// One word: Succeeded NothingFound BadData Denied NotFound Interrupted Cancelled DeadlineExceeded DecisionUnpublishable Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// One sentence that says what happened and what to do.

@@ -294,7 +294,7 @@ impl Look {
             None => LedgerRoot::default(),
         };
         let nothing = match tables.is_empty() {
-            true => nothing(&context, root.is_some()).await?,
+            true => Some(nothing_selected(context.source.as_ref(), settings, &remarks.passed_over, root.is_some()).await?),
             false => None,
         };
         Ok(Look { context, cursor, ledger, tables, nothing, remarks, clash })
@@ -401,14 +401,6 @@ async fn allowed(context: &Context, cursor: &mut Option<Cursor>) -> Result<(), R
     let Some((claim, _)) = claim::read(context.destination.as_ref(), &claim::claim_key(settings)).await? else { return Ok(()) };
     let ours = cursor.as_ref().map(|cursor| (cursor.state_id.as_str(), cursor.epoch));
     claim::conflict(context.destination.as_ref(), settings, ours, &claim).map_or(Ok(()), Err)
-}
-
-/// Says that nothing is selected, of a source in which nothing is. An object that is asked for by name is missed, unless it was there once.
-pub async fn nothing(context: &Context, read_before: bool) -> Result<Option<String>, RunError> {
-    match nothing_selected(context.source.as_ref(), &context.settings).await {
-        Err(error) if error.kind == RunErrorKind::NotFound && read_before => Ok(None),
-        found => found.map(Some),
-    }
 }
 
 /// One sync that could not be looked at, among the results.

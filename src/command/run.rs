@@ -11,11 +11,9 @@ use super::machine::Machine;
 use super::places::Places;
 use super::run_lock::RunLock;
 use super::syncs::{self, Sync};
-use super::{CommandError, Kind, look, plan, progress, render};
+use super::{CommandError, Kind, plan, progress, render};
 use crate::cli::{LogArgs, PlanArgs, RunArgs};
-use crate::model::settings::WriteMode;
 use crate::pipeline::budget::{MEMORY_BYTES_MIN, default_memory_bytes};
-use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::run::RunSummary;
 
@@ -57,11 +55,7 @@ async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Repor
         let title = if syncs.len() > 1 { format!("{id} ({} of {})", at + 1, syncs.len()) } else { id.to_string() };
         match run_one(machine, sync, title, logging).await.map_err(|error| sync.located(error)) {
             Ok(ended) => {
-                let mut told = SyncReport::ended(id, &ended.summary, &ended.places, ended.result.as_ref().err());
-                if let Some(note) = ended.note {
-                    told.message = note;
-                }
-                report.syncs.push(told);
+                report.syncs.push(SyncReport::ended(id, &ended.summary, &ended.places, ended.result.as_ref().err()));
                 failures.extend(ended.result.err());
             }
             Err(error) => {
@@ -78,8 +72,6 @@ struct Ended {
     summary: RunSummary,
     places: Places,
     result: Result<(), RunError>,
-    /// What there is to say of a run without output.
-    note: Option<String>,
 }
 
 async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArgs) -> Result<Ended, RunError> {
@@ -96,18 +88,7 @@ async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArg
     shown.end().await;
     let places = Places::of(&context, &summary);
     let result = result.map_err(|error| sync.located(error));
-    let note = if result.is_ok() && summary.tables.is_empty() { explained(&context, &summary, sync).await } else { None };
-    Ok(Ended { summary, places, result, note })
-}
-
-/// Why a run that succeeded wrote nothing, unless all is read. It only explains, so that its own failures are nobody's.
-async fn explained(context: &Context, summary: &RunSummary, sync: &Sync) -> Option<String> {
-    if summary.epochs > 0 {
-        let replaces = context.settings.destination.write_mode == WriteMode::Replace && summary.quarantined == 0;
-        return replaces.then(|| "nothing is selected any more: the files of earlier runs were removed".to_owned());
-    }
-    let read_before = sync.load().await.ok()?.is_some_and(|(cursor, _)| cursor.ledger.is_some());
-    if read_before { None } else { look::nothing(context, false).await.ok()? }
+    Ok(Ended { summary, places, result })
 }
 
 #[cfg(test)]

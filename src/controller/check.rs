@@ -9,6 +9,7 @@ use super::names::short_hash;
 use super::schedule::Schedule;
 use crate::api::S3Sync;
 use crate::api::error::FieldError;
+use crate::api::spec::OnNothingFound;
 use crate::api::validate::{self, Resolved};
 use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
@@ -108,7 +109,14 @@ pub(super) fn sentence(errors: &[FieldError]) -> String {
 /// What a change of makes a run worth while. When to run, pods and history are none of it.
 fn synced(sync: &S3Sync) -> String {
     let spec = &sync.spec;
-    short_hash(&[&json!([spec.source, spec.schema, spec.destination, spec.incremental, spec.errors]).to_string()])
+    let mut errors = json!(spec.errors);
+    // A field that came later counts where it says something else than what was done before: an upgrade is no change.
+    if let Some(errors) = errors.as_object_mut()
+        && spec.errors.on_nothing_found == OnNothingFound::Succeed
+    {
+        errors.remove("onNothingFound");
+    }
+    short_hash(&[&json!([spec.source, spec.schema, spec.destination, spec.incremental, errors]).to_string()])
 }
 
 /// The resource as one line of JSON: spec and identity; no status, no annotations.
@@ -168,6 +176,7 @@ mod tests {
     #[test]
     fn what_is_synced_is_source_to_errors() {
         let base = check(&sync()).unwrap().synced;
+        assert_eq!(base, "37ba7a0f3a");
         for (spec, same) in [
             (json!({}), true),
             (json!({"suspend": true}), true),
@@ -179,6 +188,8 @@ mod tests {
             (json!({"schema": {"mode": "Strings"}}), false),
             (json!({"incremental": {"enabled": false}}), false),
             (json!({"errors": {"onBadObject": "Quarantine"}}), false),
+            (json!({"errors": {"onNothingFound": "Succeed"}}), true),
+            (json!({"errors": {"onNothingFound": "Fail"}}), false),
         ] {
             assert_eq!(check(&sync_with(spec.clone())).unwrap().synced == base, same, "{spec}");
         }

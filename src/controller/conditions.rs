@@ -11,6 +11,7 @@ use super::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
 use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
+use crate::api::summary::NOTHING_FOUND;
 use crate::api::text;
 
 /// How long a started Job may be without a pod: its controller says that it is started once it has tried to make one.
@@ -257,7 +258,7 @@ fn last_run_reason(run: &RunResult) -> &'static str {
     const WORDS: [&str; 8] =
         ["BadData", "Denied", "NotFound", "Interrupted", "Cancelled", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
     if run.result == RunOutcome::Succeeded {
-        return "Succeeded";
+        return if run.reason.as_deref() == Some(NOTHING_FOUND) { NOTHING_FOUND } else { "Succeeded" };
     }
     WORDS.into_iter().find(|word| run.reason.as_deref() == Some(word)).unwrap_or("Failed")
 }

@@ -11,6 +11,7 @@ use super::run::{End, Ended, Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
+use crate::api::summary::NOTHING_FOUND;
 use crate::api::text;
 
 /// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
@@ -125,7 +126,9 @@ fn lead<'a>(run: &Run, end: &End, workers: &'a [Worker]) -> Option<&'a Worker> {
 fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
     let report = lead(run, end, workers).and_then(|worker| worker.ended.as_ref()).and_then(|ended| ended.report.clone());
     let (reason, message) = if end.succeeded {
-        ("Succeeded".to_owned(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
+        let nothing = report.as_ref().is_some_and(|report| report.reason == NOTHING_FOUND);
+        let reason = if nothing { NOTHING_FOUND } else { "Succeeded" };
+        (reason.to_owned(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
     } else {
         failure(run, end, workers)
     };
@@ -269,6 +272,10 @@ mod tests {
         let result = status.last_run.unwrap();
         assert_eq!((result.result, result.counts.rows, result.message.as_deref()), (RunOutcome::Succeeded, 10, Some("2 objects, 10 rows")));
         assert_eq!((status.last_successful_time, news.unsettled, news.ended.len()), (Some(Time(at("12:05:00"))), false, 1));
+        let nothing = RunReport { reason: NOTHING_FOUND.into(), message: "no object is selected under s3://raw/ordrs/".into(), ..good() };
+        let (status, _) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![reported(&ended, 0, nothing)], "12:05:02");
+        let result = status.last_run.unwrap();
+        assert_eq!((result.result, result.reason.as_deref()), (RunOutcome::Succeeded, Some(NOTHING_FOUND)));
         // That of a pod which failed before is not the run's, even where the watch shows no other yet.
         let failed = reported(&ended, 1, RunReport::failed("Failed", "connection reset"));
         let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![failed], "12:05:02");

@@ -40,6 +40,7 @@ pub fn settings() -> Settings {
         },
         incremental: IncrementalSettings { enabled: true, on_overwrite: OnOverwrite::Reprocess },
         errors: ErrorSettings { on_bad_object: OnBadObject::Fail, max_bad_records: 0, dead_letter_path: None },
+        on_nothing_found: OnNothingFound::Succeed,
         limits: LimitSettings { objects_per_commit: 100_000, bytes_per_commit: 64 << 30 },
         state_prefix: "_s3sync".into(),
         worker: WorkerSettings { replicas: 1, concurrency: None, rows_per_batch: 8192, scratch_bytes: 10 << 30 },

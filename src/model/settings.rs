@@ -37,6 +37,9 @@ pub struct Settings {
     pub incremental: IncrementalSettings,
     /// What happens to bad input.
     pub errors: ErrorSettings,
+    /// What it means that no object is selected. Not among `errors`, by which Replace tells whether it would write the same again.
+    #[serde(default, skip_serializing_if = "OnNothingFound::is_default")]
+    pub on_nothing_found: OnNothingFound,
     /// How much one epoch may hold.
     pub limits: LimitSettings,
     /// Where blobs lie.
@@ -358,6 +361,23 @@ pub enum OnBadObject {
     Fail,
     /// The object is named in the ledger and left out until its etag changes.
     Quarantine,
+}
+
+/// `spec.errors.onNothingFound`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnNothingFound {
+    /// The run succeeds, and says so.
+    #[default]
+    Succeed,
+    /// The run fails.
+    Fail,
+}
+
+impl OnNothingFound {
+    /// Whether it is what earlier releases did, whose plans say nothing of it.
+    fn is_default(&self) -> bool {
+        *self == OnNothingFound::default()
+    }
 }
 
 /// `spec.limits`: an epoch closes at the first reached; at least one object is in it.

@@ -92,12 +92,16 @@ impl Lead<'_> {
     async fn run(&mut self) -> Result<Progressed, RunError> {
         match self.cursor.phase {
             Phase::Committing => {
+                self.summary.remarks.found(1);
                 self.roll_forward().await?;
                 return Ok(Progressed::Reopen);
             }
             _ if self.context.finish_only => return Ok(Progressed::Ended),
             Phase::Idle => {}
-            Phase::Running if self.plan_is_current().await? => self.work().await?,
+            Phase::Running if self.plan_is_current().await? => {
+                self.summary.remarks.found(1);
+                self.work().await?;
+            }
             Phase::Running => self.drop_plan().await?,
         }
         let mut looks = 0;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, Site};
+use crate::support::{Outcome, Site, merge};
 
 fn plain() -> Value {
     json!({"destination": {"format": "parquet"}})
@@ -68,9 +68,47 @@ fn nothing_selected_is_said_with_where() {
             assert!(said.contains("no object is selected") && said.contains(under), "{verb}: {said}");
         }
     }
+    assert!(look(&left_out, "plan").stdout.contains("(include orders/*.tsv)"));
     left_out.only(plain());
     left_out.run().expect(0);
     assert!(look(&left_out, "run").stdout.contains("nothing new, nothing written"));
+}
+
+/// What `-o json` says of the one sync.
+fn ended(site: &Site) -> (Value, String) {
+    let sync = site.run().expect(0).json()["syncs"][0].clone();
+    (sync["reason"].clone(), sync["message"].as_str().expect("a sentence").to_owned())
+}
+
+/// That nothing is selected is another thing than that nothing is new; whether it fails the run is the spec's choice, in each mode and with
+/// each cause.
+#[test]
+fn nothing_found_is_told_from_nothing_new() {
+    let to = |mode: &str| json!({"format": "jsonl", "writeMode": mode, "allowEmpty": mode == "Replace"});
+    for mode in ["Append", "Replace"] {
+        for source in [json!({"prefix": "ordrs/"}), json!({"include": ["**/*.tsv"]}), json!({"exclude": ["**"]})] {
+            let spec = |source: &Value, on: &str| json!({"source": source, "destination": to(mode), "errors": {"onNothingFound": on}});
+            let site = over(spec(&source, "Succeed"));
+            site.put("orders/a.csv", "id\n1\n");
+            for _ in 0..2 {
+                let (reason, message) = ended(&site);
+                assert_eq!(reason, "NothingFound", "{mode} {source}: {message}");
+                assert!(message.contains("no object is selected") && message.contains("raw/"), "{message}");
+            }
+            site.only(spec(&source, "Fail"));
+            stops(&site, 3, &["no object is selected", "raw/", "errors.onNothingFound is Fail"]);
+            site.only(spec(&json!({}), "Fail"));
+            assert_eq!((ended(&site).0, ended(&site).1.as_str()), (json!("Succeeded"), "nothing new, nothing written"), "{mode}");
+            // All is gone: Fail comes before anything is removed.
+            let published = site.keys();
+            site.remove("orders/a.csv");
+            stops(&site, 3, &["there is none under", "errors.onNothingFound is Fail"]);
+            assert_eq!(site.keys(), published);
+            site.only(spec(&json!({}), "Succeed"));
+            let (reason, message) = ended(&site);
+            assert_eq!((reason, message.contains("were removed")), (json!("NothingFound"), mode == "Replace"), "{message}");
+        }
+    }
 }
 
 #[test]
@@ -87,7 +125,10 @@ fn an_object_that_is_named_and_is_not_there_is_missed() {
     site.run().expect(0);
     site.remove("orders/b.csv");
     look(&site, "plan").expect(0);
-    site.run().expect(0);
+    let (reason, message) = ended(&site);
+    assert_eq!((reason, message.contains("orders/b.csv is not there any more")), (json!("NothingFound"), true), "{message}");
+    site.only(merge(uri("s3://raw/orders/b.csv"), json!({"errors": {"onNothingFound": "Fail"}})));
+    stops(&site, 3, &["orders/b.csv is not there any more"]);
 }
 
 #[test]

@@ -173,6 +173,16 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// What it means that no object is selected.
+    OnNothingFound -> settings::OnNothingFound {
+        /// The run succeeds with the reason NothingFound.
+        Succeed = "Succeed",
+        /// The run fails.
+        Fail = "Fail",
+    }
+}
+
 /// What happens to bad input.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -182,6 +192,11 @@ pub struct ErrorsSpec {
     /// named in the run's result and left out until its content changes; nothing of it is published.
     #[serde(default = "on_bad_object")]
     pub on_bad_object: OnBadObject,
+    /// What it means that no object at all is selected: none under the prefix, or none that include, exclude, tables.include and the formats
+    /// let through. Succeed: the run succeeds with the reason NothingFound. Fail: it fails with
+    /// NotFound (exit code 3), before anything is removed.
+    #[serde(default = "on_nothing_found")]
+    pub on_nothing_found: OnNothingFound,
     /// Bad records (a row with too many fields, a value that does not parse) allowed in one commit; the next one fails it. Above 0 it needs
     /// deadLetterPath.
     #[serde(default)]
@@ -197,9 +212,13 @@ fn on_bad_object() -> OnBadObject {
     OnBadObject::Fail
 }
 
+fn on_nothing_found() -> OnNothingFound {
+    OnNothingFound::Succeed
+}
+
 impl Default for ErrorsSpec {
     fn default() -> Self {
-        ErrorsSpec { on_bad_object: on_bad_object(), max_bad_records: 0, dead_letter_path: None }
+        ErrorsSpec { on_bad_object: on_bad_object(), on_nothing_found: on_nothing_found(), max_bad_records: 0, dead_letter_path: None }
     }
 }
 

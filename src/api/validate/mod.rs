@@ -60,6 +60,7 @@ pub fn settings(sync: &S3Sync, folder: &Path) -> Result<Resolved, Vec<FieldError
         destination,
         incremental: IncrementalSettings { enabled: spec.incremental.enabled, on_overwrite: spec.incremental.on_overwrite.into() },
         errors: rest.errors,
+        on_nothing_found: spec.errors.on_nothing_found.into(),
         limits: rest.limits,
         state_prefix: rest.state_prefix,
         worker: rest.worker,

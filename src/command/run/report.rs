@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::api::summary::NOTHING_FOUND;
 use crate::command::look::{QuarantinedKey, blamed, quarantined_lines};
 use crate::command::places::Places;
 use crate::command::render::{self, Align, bytes, count, counted, printable};
@@ -29,7 +30,7 @@ pub struct SyncReport {
     pub name: String,
     /// Whether it reached its end.
     pub result: Outcome,
-    /// `Succeeded`, or the word of [`crate::pipeline::error::RunErrorKind::reason`].
+    /// `Succeeded`, `NothingFound` where no object is selected, or the word of [`crate::pipeline::error::RunErrorKind::reason`].
     pub reason: &'static str,
     /// One sentence.
     pub message: String,
@@ -95,6 +96,14 @@ impl SyncReport {
         if error.is_none() {
             (report.result, report.reason) = (Outcome::Succeeded, "Succeeded");
             report.message = report.published();
+            if let Some(nothing) = summary.remarks.nothing.as_ref().filter(|_| report.tables.is_empty()) {
+                report.reason = NOTHING_FOUND;
+                report.message = match summary.epochs {
+                    0 => nothing.clone(),
+                    // Of Replace, which publishes what there is.
+                    _ => format!("nothing is selected any more: the files of earlier runs were removed; {nothing}"),
+                };
+            }
         } else if !report.tables.is_empty() {
             report.notes.push(format!("published before it failed: {}", report.published()));
         }

@@ -108,15 +108,18 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
     };
     // Replace has one epoch a run, so it never goes on in the middle of a listing.
     let scan = if replaces { Scan { after: None, ..scan } } else { scan };
-    if replaces && context.cursor.ledger.is_some() && stands(&scan, &head, settings, context.cursor.manifest.as_ref(), remarks).await? {
+    if replaces
+        && context.cursor.ledger.is_some()
+        && let Some(seen) = stands(&scan, &head, settings, context.cursor.manifest.as_ref(), remarks).await?
+    {
+        look_taken(context, remarks, true, seen).await?;
         return Ok(Planned::Nothing);
     }
     let mut taker = Taker::new(context, &selection, replaces);
     let passed = Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
+    let whole = passed.is_some();
     remarks.passed_over(passed);
-    if context.cursor.ledger.is_none() && taker.seen == 0 && selection.only_key().is_some() {
-        nothing::nothing_selected(context.source.as_ref(), settings).await?;
-    }
+    look_taken(context, remarks, whole, taker.seen).await?;
     if replaces && taker.read.objects == 0 {
         refuse_empty(context, &selection)?;
         if head.runs.is_empty() {
@@ -132,15 +135,16 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
     freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
 }
 
-/// Whether what Replace would write stands there already: the listing and the spec are as they were, and so are the published files.
+/// Whether what Replace would write stands there already: the listing and the spec are as they were, and so are the published files. If so, how
+/// many objects are selected.
 async fn stands(
     scan: &Scan<'_>,
     head: &LedgerHead,
     settings: &Settings,
     manifest: Option<&BlobKey>,
     remarks: &mut Remarks,
-) -> Result<bool, RunError> {
-    let Some(passed) = compare::is_same(scan, head, settings).await? else { return Ok(false) };
+) -> Result<Option<u64>, RunError> {
+    let Some((passed, seen)) = compare::is_same(scan, head, settings).await? else { return Ok(None) };
     let stands = match manifest {
         Some(manifest) => published::stands(scan.blobs, manifest, remarks).await?,
         None => true,
@@ -148,7 +152,18 @@ async fn stands(
     if stands {
         remarks.passed_over(Some(passed));
     }
-    Ok(stands)
+    Ok(stands.then_some(seen))
+}
+
+/// Notes how many selected objects a look saw. That one of the whole listing saw none at all is said, or refused, unless there was something
+/// before in this run.
+async fn look_taken(context: &PlanContext<'_>, remarks: &mut Remarks, whole: bool, seen: u64) -> Result<(), RunError> {
+    remarks.found(seen);
+    if whole && !remarks.found {
+        let (source, read_before) = (context.source.as_ref(), context.cursor.ledger.is_some());
+        remarks.nothing = Some(nothing_selected(source, context.settings, &remarks.passed_over, read_before).await?);
+    }
+    Ok(())
 }
 
 /// Replacing what is there by nothing is more often a wrong prefix than a wish.

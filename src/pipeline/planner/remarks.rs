@@ -12,6 +12,10 @@ pub struct Remarks {
     pub passed_over: PassedOver,
     /// Sentences, each once.
     pub notes: Vec<String>,
+    /// Whether an object was selected, read or not, in any look at the listing.
+    pub found: bool,
+    /// Says that nothing was selected, where every look at the whole listing saw nothing.
+    pub nothing: Option<String>,
 }
 
 impl Remarks {
@@ -26,6 +30,14 @@ impl Remarks {
     pub(super) fn passed_over(&mut self, passed: Option<PassedOver>) {
         if let Some(passed) = passed {
             self.passed_over = passed;
+        }
+    }
+
+    /// Takes note of selected objects, in a look or in a plan of before.
+    pub(in crate::pipeline) fn found(&mut self, objects: u64) {
+        if objects > 0 {
+            self.found = true;
+            self.nothing = None;
         }
     }
 

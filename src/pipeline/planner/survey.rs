@@ -75,7 +75,8 @@ impl Survey<'_> {
         let mut remarks = Remarks::default();
         remarks.of_head(&head, settings, self.run.unwrap_or_default());
         let replaces = settings.destination.write_mode == WriteMode::Replace;
-        let everything = replaces && !(self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?);
+        let stands = replaces && self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
+        let everything = replaces && !stands;
         let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
         let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
         let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), only: None, visitor };
