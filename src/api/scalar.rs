@@ -80,6 +80,39 @@ impl PodQuantity {
         static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(QUANTITY_PATTERN).expect("a pattern of ours"));
         PATTERN.is_match(text)
     }
+
+    /// How much it is, rounded up (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>); `None` for what is no
+    /// quantity, or negative.
+    pub fn amount(&self) -> Option<u64> {
+        let text = self.0.to_string();
+        if !Self::is_text(&text) {
+            return None;
+        }
+        let digits = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let factor = match unit {
+            "" => 1.0,
+            "n" => 1e-9,
+            "u" => 1e-6,
+            "m" => 1e-3,
+            "k" => 1e3,
+            "M" => 1e6,
+            "G" => 1e9,
+            "T" => 1e12,
+            "P" => 1e15,
+            "E" => 1e18,
+            "Ki" => f64::from(1 << 10),
+            "Mi" => f64::from(1 << 20),
+            "Gi" => f64::from(1 << 30),
+            "Ti" => 2f64.powi(40),
+            "Pi" => 2f64.powi(50),
+            "Ei" => 2f64.powi(60),
+            exponent => 10f64.powf(exponent.get(1..)?.parse().ok()?),
+        };
+        let amount = (number.parse::<f64>().ok()? * factor).ceil();
+        // A float becomes the nearest integer that there is.
+        (amount >= 0.0).then_some(amount as u64)
+    }
 }
 
 impl JsonSchema for PodQuantity {
@@ -144,3 +177,31 @@ macro_rules! wire_enum {
     };
 }
 pub(crate) use wire_enum;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts() {
+        for (text, amount) in [
+            ("64Mi", Some(64 << 20)),
+            ("0.5Gi", Some(512 << 20)),
+            ("1.", Some(1)),
+            ("128974848", Some(128_974_848)),
+            ("129e6", Some(129_000_000)),
+            ("129E+6", Some(129_000_000)),
+            ("129M", Some(129_000_000)),
+            ("1E", Some(1_000_000_000_000_000_000)),
+            ("2Ei", Some(2 << 60)),
+            ("128974848000m", Some(128_974_848)),
+            ("500m", Some(1)),
+            ("-1Gi", None),
+            ("much", None),
+            ("", None),
+        ] {
+            assert_eq!(PodQuantity(IntOrText::Text(text.into())).amount(), amount, "{text}");
+        }
+        assert_eq!(PodQuantity(IntOrText::Int(7)).amount(), Some(7));
+    }
+}

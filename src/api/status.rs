@@ -15,7 +15,7 @@ pub struct S3SyncStatus {
     /// The generation of the spec that this status is about.
     #[serde(default = "never")]
     pub observed_generation: i64,
-    /// Ready: the spec is valid and the schedule is armed. LastRunSucceeded: what its name says. Reconciling and Stalled only while true.
+    /// Ready: the spec is valid, the schedule is armed, and no run has waited for too long. LastRunSucceeded: what its name says. Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
@@ -244,7 +244,8 @@ pub struct RunResult {
     pub completion_time: Option<Time>,
     /// Succeeded or Failed.
     pub result: RunOutcome,
-    /// One word: Succeeded NothingFound BadData Denied NotFound Interrupted Cancelled DeadlineExceeded DecisionUnpublishable Failed.
+    /// One word: Succeeded NothingFound BadData Denied NotFound OOMKilled Interrupted Cancelled DeadlineExceeded
+    /// DecisionUnpublishable Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// One sentence that says what happened and what to do.

@@ -13,7 +13,7 @@ use super::run_lock::RunLock;
 use super::syncs::{self, Sync};
 use super::{CommandError, Kind, plan, progress, render};
 use crate::cli::{LogArgs, PlanArgs, RunArgs};
-use crate::pipeline::budget::{MEMORY_BYTES_MIN, default_memory_bytes};
+use crate::pipeline::budget::{MEMORY_BYTES_MIN, cgroup_limit, default_memory_bytes};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::run::RunSummary;
 
@@ -23,7 +23,7 @@ pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
         let accept_spec_change = args.accept_spec_change;
         return plan::show(&PlanArgs { from: args.from, print: args.print, state: args.state }, accept_spec_change);
     }
-    let memory_bytes = memory_bytes(args.memory)?;
+    let memory_bytes = memory_bytes(args.memory, cgroup_limit())?;
     let syncs = syncs::load(&args.from, &args.state)?;
     let mut machine = Machine::new(args.scratch_dir.as_deref())?;
     machine.memory_bytes = memory_bytes;
@@ -38,13 +38,29 @@ pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
     })
 }
 
-fn memory_bytes(asked: Option<u64>) -> Result<u64, CommandError> {
+/// The budget. `limit`: what the process may use at most, where that is bounded; a budget beyond it would end with a SIGKILL and no word.
+fn memory_bytes(asked: Option<u64>, limit: Option<u64>) -> Result<u64, CommandError> {
     let memory_bytes = asked.unwrap_or_else(default_memory_bytes);
+    let (bytes, least) = (render::bytes(memory_bytes), MEMORY_BYTES_MIN >> 20);
+    let refused = |message: String| Err(CommandError::new(Kind::Usage, anyhow::anyhow!(message)));
     if memory_bytes < MEMORY_BYTES_MIN {
-        let (asked, least) = (render::bytes(memory_bytes), MEMORY_BYTES_MIN >> 20);
-        return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("--memory is {asked}, and a run needs at least {least}Mi")));
+        return refused(format!("--memory is {bytes}, and a run needs at least {least}Mi"));
     }
-    Ok(memory_bytes)
+    match limit.filter(|limit| *limit < memory_bytes) {
+        None => Ok(memory_bytes),
+        Some(limit) if limit < MEMORY_BYTES_MIN => {
+            let limit = render::bytes(limit);
+            refused(format!(
+                "this process may use {limit} of memory (the limit of its cgroup), and a run needs at least {least}Mi: raise the limit"
+            ))
+        }
+        Some(limit) => {
+            let limit = render::bytes(limit);
+            refused(format!(
+                "--memory is {bytes}, and this process may use {limit} (the limit of its cgroup): ask for less, or raise the limit"
+            ))
+        }
+    }
 }
 
 async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Report, Vec<RunError>) {
@@ -97,8 +113,21 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_refused_as_usage() {
-        assert_eq!(memory_bytes(Some(MEMORY_BYTES_MIN)).unwrap(), MEMORY_BYTES_MIN);
-        let refused = memory_bytes(Some(64 << 20)).unwrap_err();
+        for limit in [None, Some(MEMORY_BYTES_MIN), Some(1 << 30)] {
+            assert_eq!(memory_bytes(Some(MEMORY_BYTES_MIN), limit).unwrap(), MEMORY_BYTES_MIN);
+        }
+        let limited = |asked: Option<u64>, limit: u64| {
+            let refused = memory_bytes(asked, Some(limit)).unwrap_err();
+            assert_eq!(refused.kind, Kind::Usage);
+            refused.to_string()
+        };
+        let small = "this process may use 64.0 MiB of memory (the limit of its cgroup), and a run needs at least 128Mi: raise the limit";
+        assert_eq!((limited(None, 64 << 20), limited(Some(1 << 30), 64 << 20)), (small.to_owned(), small.to_owned()));
+        assert_eq!(
+            limited(Some(1 << 30), 512 << 20),
+            "--memory is 1.00 GiB, and this process may use 512 MiB (the limit of its cgroup): ask for less, or raise the limit"
+        );
+        let refused = memory_bytes(Some(64 << 20), None).unwrap_err();
         assert_eq!((refused.kind, refused.to_string()), (Kind::Usage, "--memory is 64.0 MiB, and a run needs at least 128Mi".to_owned()));
     }
 }

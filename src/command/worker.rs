@@ -19,6 +19,8 @@ use super::places::Places;
 use super::run::report::SyncReport;
 use super::syncs::{self, Place, Sync};
 use super::{CommandError, Kind};
+use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes, raised};
+use crate::pipeline::budget::cgroup_limit;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::run::{RunSummary, follow, lead};
@@ -69,6 +71,7 @@ struct Ended {
 
 async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     let id = pod.sync.id.clone();
+    fits(cgroup_limit()).map_err(|error| error.of(&id))?;
     let cancel = CancellationToken::new();
     stop::listen(cancel.clone(), last_words.clone())
         .map_err(|error| RunError::because(RunErrorKind::Failed, format!("{id}: signals cannot be caught: {error}"), error))?;
@@ -97,6 +100,20 @@ pub(super) async fn sync(pod: &Pod) -> Result<(Sync, ConfigMapCursor), RunError>
         return Err(RunError::new(RunErrorKind::Interrupted, message));
     };
     Ok((Sync { loaded: pod.sync.clone(), cursor: Place::ConfigMap { cursor: cursor.clone(), uid } }, cursor))
+}
+
+/// Refuses a limit that no run fits under: a budget beyond it would end with a SIGKILL, again and again. The limit may be one that a LimitRange
+/// gives to who names none, so that the spec does not show it.
+fn fits(limit: Option<u64>) -> Result<(), RunError> {
+    let Some(limit) = limit.filter(|limit| *limit < BUDGET_BYTES_MIN) else { return Ok(()) };
+    let message = format!(
+        "the worker's memory limit is {}, and a run needs at least {}; set spec.worker.resources.limits.memory to {}; where it is not set, a \
+         LimitRange of the namespace gave this limit",
+        mebibytes(limit),
+        mebibytes(BUDGET_BYTES_MIN),
+        mebibytes(raised(limit))
+    );
+    Err(RunError::new(RunErrorKind::InvalidSpec, message))
 }
 
 /// A client of the pod's own cluster.
@@ -163,5 +180,18 @@ mod tests {
             let code = exit_kind(kind).exit_code();
             assert_eq!((code, FINAL_EXIT_CODES.contains(&i32::from(code))), (exit_code, is_final), "{kind:?}");
         }
+    }
+
+    /// What the sentence advises is a limit that every worker fits under.
+    #[test]
+    fn a_limit_that_no_run_fits_under_is_refused() {
+        for limit in [None, Some(128 << 20), Some(1 << 40)] {
+            assert!(fits(limit).is_ok(), "{limit:?}");
+        }
+        let refused = fits(Some(64 << 20)).unwrap_err();
+        let expected =
+            "the worker's memory limit is 64Mi, and a run needs at least 128Mi; set spec.worker.resources.limits.memory to 512Mi";
+        assert!(refused.kind == RunErrorKind::InvalidSpec && refused.message.starts_with(expected), "{refused}");
+        assert!(fits(Some(raised(64 << 20))).is_ok());
     }
 }

@@ -165,6 +165,11 @@ mod tests {
                 "InvalidSpec",
                 "spec.worker.env[0].name is \"S3SYNC_JOB\"",
             ),
+            (
+                json!({"worker": {"resources": {"limits": {"memory": "64Mi"}}}}),
+                "InvalidSpec",
+                "spec.worker.resources.limits.memory is 64Mi, and a worker needs at least 128Mi; write 512Mi",
+            ),
             (json!({"source": {"bucket": "raw", "include": vec!["x".repeat(1000); 200]}}), "InvalidSpec", "the spec has "),
         ] {
             let (seen, text) = refused(spec.clone());

@@ -134,7 +134,7 @@ pub fn accepted(seen: &Observed) -> bool {
 fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) -> Option<(&'static str, String)> {
     const FOUND: [&str; 4] = ["InvalidSpec", "SpecChanged", "Claimed", "CursorInvalid"];
     /// Ends that say nothing of what an earlier run found: the run may not have come so far.
-    const SILENT: [&str; 5] = ["Failed", "Interrupted", "DeadlineExceeded", "Denied", "NotFound"];
+    const SILENT: [&str; 7] = ["Failed", "OOMKilled", "Interrupted", "Cancelled", "DeadlineExceeded", "Denied", "NotFound"];
     let is = |run: &RunResult, words: &[&'static str]| words.iter().copied().find(|word| run.reason.as_deref() == Some(word));
     let telling = |run: &&RunResult| run.result == RunOutcome::Succeeded || is(run, &SILENT).is_none();
     let run = status.last_run.iter().chain(&status.history).find(telling).filter(|run| run.result == RunOutcome::Failed)?;
@@ -255,8 +255,8 @@ fn condition(
 
 /// The words that LastRunSucceeded knows; what a run says beyond them is about the spec, and stands under Ready.
 fn last_run_reason(run: &RunResult) -> &'static str {
-    const WORDS: [&str; 8] =
-        ["BadData", "Denied", "NotFound", "Interrupted", "Cancelled", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
+    const WORDS: [&str; 9] =
+        ["OOMKilled", "BadData", "Denied", "NotFound", "Interrupted", "Cancelled", "DeadlineExceeded", "DecisionUnpublishable", "Failed"];
     if run.result == RunOutcome::Succeeded {
         return if run.reason.as_deref() == Some(NOTHING_FOUND) { NOTHING_FOUND } else { "Succeeded" };
     }
@@ -270,10 +270,28 @@ pub fn without_pods(seen: &Observed) -> impl Iterator<Item = (&Run, Timestamp)> 
     seen.runs.iter().filter(bare).map(|run| (run, run.started.map_or(run.created + JOB_WAIT, |started| started + POD_WAIT)))
 }
 
+/// The uid of the object whose events say why no worker begins, where nothing else does: the Job that can make no pod, or the pod.
+pub fn silent(seen: &Observed) -> Option<&str> {
+    late_run(seen).map(|run| run.uid.as_str()).or_else(|| {
+        let known = not_begun(seen).any(|(worker, _)| worker.waits.is_some());
+        late_worker(seen).filter(|_| !known).map(|worker| worker.uid.as_str())
+    })
+}
+
+fn late_run(seen: &Observed) -> Option<&Run> {
+    without_pods(seen).find(|(_, late)| *late <= seen.now).map(|(run, _)| run)
+}
+
+fn late_worker(seen: &Observed) -> Option<&Worker> {
+    not_begun(seen).filter(|(_, late)| *late <= seen.now).map(|(worker, _)| worker).min_by_key(|worker| worker.index)
+}
+
 /// Why a worker of a run in progress does not start.
 fn waiting(seen: &Observed) -> Option<String> {
-    // A Job that can make no pod says so in events alone, which nobody here may read.
-    if let Some((run, _)) = without_pods(seen).find(|(_, late)| *late <= seen.now) {
+    if let Some(run) = late_run(seen) {
+        if let Some(said) = &seen.warned {
+            return Some(format!("no pod could be made for the run {}: {said}", run.job));
+        }
         return Some(format!(
             "no pod could be made for the run {0}: a quota, Pod Security, a ServiceAccount or priority class that is not there; see kubectl \
              describe job {0}",
@@ -284,7 +302,10 @@ fn waiting(seen: &Observed) -> Option<String> {
     if let Some((worker, sentence)) = known {
         return Some(format!("worker {} does not start: {sentence}", worker.index));
     }
-    let (worker, _) = not_begun(seen).filter(|(_, late)| *late <= seen.now).min_by_key(|(worker, _)| worker.index)?;
+    let worker = late_worker(seen)?;
+    if let Some(said) = &seen.warned {
+        return Some(format!("worker {} does not start: {said}", worker.index));
+    }
     Some(format!(
         "worker {} does not start: its container has not begun, minutes after the pod was made; see kubectl describe pod {}",
         worker.index, worker.pod

@@ -48,6 +48,7 @@ pub fn observed(sync: S3Sync, now: &str) -> Observed {
         cursor: None,
         taken: Default::default(),
         refused: None,
+        warned: None,
         capacity: true,
         policy: Default::default(),
         now: at(now),
@@ -87,6 +88,7 @@ pub fn reported(run: &Run, exit_code: i32, report: RunReport) -> Worker {
         created: Some(run.created),
         deleted: None,
         begun: true,
+        memory_limit: None,
         ended: Some(Ended { exit_code, reason: String::new(), report: Some(report) }),
         waits: None,
     }

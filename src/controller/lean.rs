@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerStatus, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use super::cursor::only_what_is_read;
 use super::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
+use super::run::CONTAINER;
 use crate::api::S3Sync;
 use crate::api::error::FieldError;
 use crate::api::spec::S3SyncSpec;
@@ -27,6 +28,9 @@ const ANNOTATION_BYTES_MAX: usize = 512;
 /// What is kept of a sentence of the API server's, the Job controller's or a decoder's, in bytes. Longer ones are cut once more where they are
 /// shown.
 const SENTENCE_BYTES_MAX: usize = 2048;
+
+/// A quantity that is kept, in bytes of its text: the API server writes them short.
+const QUANTITY_BYTES_MAX: usize = 64;
 
 /// What `spec.worker` may hold of names, numbers and texts. Its lists have hundreds at most, but for those of `affinity`, which Kubernetes does
 /// not bound: `""` is three bytes as JSON, and twenty-four in memory.
@@ -159,7 +163,7 @@ pub fn job(job: &mut Job) {
 /// A pod: whose it is, and how its container fares.
 pub fn pod(pod: &mut Pod) {
     metadata(&mut pod.metadata, |_| false);
-    pod.spec = pod.spec.take().map(|_| PodSpec::default());
+    pod.spec = pod.spec.take().map(|spec| PodSpec { containers: memory_limit(spec.containers), ..PodSpec::default() });
     if let Some(status) = &mut pod.status {
         let conditions = status.conditions.take().map(|all| all.into_iter().filter(|one| one.type_ == "PodScheduled").collect());
         let containers = status.container_statuses.take();
@@ -169,6 +173,16 @@ pub fn pod(pod: &mut Pod) {
         status.conditions = conditions;
         status.container_statuses = containers.map(|all| all.into_iter().map(container).collect());
     }
+}
+
+/// Of the worker's container, what it may use of memory: a LimitRange may have said so, and then the resource does not.
+fn memory_limit(containers: Vec<Container>) -> Vec<Container> {
+    let limit = |container: Container| {
+        let memory = container.resources?.limits?.remove("memory").filter(|memory| memory.0.len() <= QUANTITY_BYTES_MAX)?;
+        let resources = ResourceRequirements { limits: Some([("memory".to_owned(), memory)].into()), ..ResourceRequirements::default() };
+        Some(Container { name: container.name, resources: Some(resources), ..Container::default() })
+    };
+    containers.into_iter().find(|container| container.name == CONTAINER).and_then(limit).into_iter().collect()
 }
 
 fn container(status: ContainerStatus) -> ContainerStatus {

@@ -23,6 +23,9 @@ const TAKEN_FOR: Duration = Duration::from_secs(600);
 /// How long a refused run is held back: a quota that is raised, or a policy that is mended, is noticed within that.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
+/// How often the events of an object that does not begin are read: a quota changes, and each event makes a look.
+const WARNED_FOR: Duration = Duration::from_secs(60);
+
 /// A progress that moves is written this often at most: people read it, and every write is one for all who watch.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,8 @@ struct Remembered {
     applied: Option<(String, Instant)>,
     /// Why the API server takes no Job, and when it said so.
     refused: Option<(Refused, Instant)>,
+    /// What the last warning says of the object with this uid, and when that was read.
+    warned: Option<(String, Option<String>, Instant)>,
     /// When it last asked for a place under the caps, and got none.
     waits: Option<Instant>,
     /// When it last got one.
@@ -181,6 +186,19 @@ impl Memory {
             }
             !same && (refused.lasting || !soon)
         })
+    }
+
+    /// What the last warning about an object says, where that was read a moment ago.
+    pub fn warned(&self, key: &Key, uid: &str) -> Option<Option<String>> {
+        self.with(key, |known| {
+            let fresh = known.warned.as_ref().filter(|(of, _, since)| of == uid && since.elapsed() < WARNED_FOR);
+            fresh.map(|(_, said, _)| said.clone())
+        })
+    }
+
+    /// The last warning about an object was read, or could not be.
+    pub fn was_warned(&self, key: &Key, uid: &str, said: Option<String>) {
+        self.with(key, |known| known.warned = Some((uid.to_owned(), said, Instant::now())));
     }
 
     /// Why the API server took no Job at the last try.

@@ -14,6 +14,7 @@ use crate::api::S3Sync;
 use crate::api::error::FieldError;
 use crate::api::scalar::{IntOrText, PodQuantity};
 use crate::api::spec::WorkerSpec;
+use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes};
 
 /// The name of AWS among endpoints: a side without an endpoint.
 pub const AWS: &str = "aws";
@@ -97,6 +98,16 @@ pub enum PolicyError {
         flag: &'static str,
         /// What it has.
         text: String,
+    },
+    /// A limit that no worker works under.
+    #[error("--{flag} has {text:?}, and a worker needs at least memory={least}")]
+    TooLittle {
+        /// The flag.
+        flag: &'static str,
+        /// What it has.
+        text: String,
+        /// The least.
+        least: String,
     },
     /// Endpoints that anybody may get around.
     #[error("--allowed-endpoint needs --worker-env=plain or none: AWS_ENDPOINT_URL and HTTPS_PROXY lead to other endpoints")]
@@ -297,6 +308,9 @@ fn leads(name: &str) -> bool {
 
 fn quantity(flag: &'static str, text: String) -> Result<(String, PodQuantity), PolicyError> {
     match text.split_once('=') {
+        Some(("memory", amount)) if flag == "default-limit" && of_text(amount).amount().is_some_and(|bytes| bytes < BUDGET_BYTES_MIN) => {
+            Err(PolicyError::TooLittle { flag, text, least: mebibytes(BUDGET_BYTES_MIN) })
+        }
         Some((name, amount)) if !name.is_empty() && PodQuantity::is_text(amount) => Ok((name.to_owned(), of_text(amount))),
         _ => Err(PolicyError::Quantity { flag, text }),
     }

@@ -13,6 +13,7 @@ use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
 use crate::api::summary::NOTHING_FOUND;
 use crate::api::text;
+use crate::model::memory::{default_budget, mebibytes, raised};
 
 /// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
 const HISTORY_MAX: usize = 10;
@@ -25,6 +26,9 @@ const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
 /// The reason of a run that somebody cancelled.
 pub const CANCELLED: &str = "Cancelled";
+
+/// The kubelet's word, and ours.
+const OOM_KILLED: &str = "OOMKilled";
 
 /// What has become known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -183,15 +187,16 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
             return (reason.into(), message);
         }
     }
+    // The others were only stopped.
+    let killed = |worker: &&Worker| worker.ended.as_ref().is_some_and(|ended| ended.reason == OOM_KILLED);
+    if let Some(worker) = of_run().find(killed) {
+        return (OOM_KILLED.into(), out_of_memory(worker));
+    }
     if let Some(report) = report {
         return (report.reason.clone(), report.message.clone());
     }
     let broken = of_run().find_map(|worker| worker.ended.as_ref().filter(|ended| ended.exit_code != 0).map(|ended| (worker, ended)));
     let message = match broken {
-        Some((worker, ended)) if ended.reason == "OOMKilled" => format!(
-            "worker {} was killed for want of memory; raise spec.worker.resources.limits.memory, which is the worker's budget",
-            worker.index
-        ),
         Some((worker, ended)) => {
             format!("worker {} ended with exit code {}; its log says why: kubectl logs {}", worker.index, ended.exit_code, worker.pod)
         }
@@ -207,6 +212,24 @@ fn told(seen: &Observed, result: RunResult) -> RunResult {
     }
     let message = "it was cancelled; what it published stays, and the next run goes on from here";
     RunResult { reason: Some(CANCELLED.into()), message: Some(message.into()), ..result }
+}
+
+/// What is told of a worker that the kernel killed, with a limit to set.
+fn out_of_memory(worker: &Worker) -> String {
+    let of = format!("worker {} was killed for want of memory ({OOM_KILLED})", worker.index);
+    match worker.memory_limit {
+        Some(limit) => format!(
+            "{of}: its limit was {}, and its budget {} of that; set spec.worker.resources.limits.memory to {}",
+            mebibytes(limit),
+            mebibytes(default_budget(limit)),
+            mebibytes(raised(limit))
+        ),
+        None => format!(
+            "{of}: it has no limit, so its node had none left; set spec.worker.resources.limits.memory and requests.memory to {}, which a node \
+             then keeps for it",
+            mebibytes(raised(0))
+        ),
+    }
 }
 
 /// A run whose Job is gone before its end was seen.
@@ -301,11 +324,18 @@ mod tests {
                 "BadData",
                 "worker 1 ended with exit code 4; its log says why: kubectl logs orders-aaaaaaaaaa-0-abcde",
             ),
-            (vec![exit(0, 5, "", Some(interrupted))], "Interrupted", "stopped on the way"),
+            (vec![exit(0, 5, "", Some(interrupted.clone()))], "Interrupted", "stopped on the way"),
             (
                 vec![exit(0, 137, "OOMKilled", None)],
-                "Failed",
-                "worker 0 was killed for want of memory; raise spec.worker.resources.limits.memory, which is the worker's budget",
+                "OOMKilled",
+                "worker 0 was killed for want of memory (OOMKilled): it has no limit, so its node had none left; set \
+                 spec.worker.resources.limits.memory and requests.memory to 512Mi, which a node then keeps for it",
+            ),
+            (
+                vec![exit(0, 5, "", Some(interrupted)), Worker { memory_limit: Some(300 << 20), ..exit(1, 137, "OOMKilled", None) }],
+                "OOMKilled",
+                "worker 1 was killed for want of memory (OOMKilled): its limit was 300Mi, and its budget 150Mi of that; set \
+                 spec.worker.resources.limits.memory to 600Mi",
             ),
             (
                 vec![exit(0, 1, "Error", None)],
@@ -318,6 +348,21 @@ mod tests {
             let result = status.last_run.unwrap();
             assert_eq!((result.reason.as_deref(), result.message.as_deref()), (Some(reason), Some(message)));
             assert_eq!((status.consecutive_failures, status.last_successful_time), (1, None));
+        }
+    }
+
+    /// Advice that is followed leads to a spec that is valid, and to more memory than before.
+    #[test]
+    fn what_is_advised_after_a_kill_works() {
+        let run = run("aaaaaaaaaa", Repeat::First, "12:00:00");
+        for limit in [None, Some(128 << 20), Some(300 << 20), Some(8 << 30)] {
+            let sentence = out_of_memory(&Worker { memory_limit: limit, ..reported(&run, 137, good()) });
+            let advised = sentence.split(" to ").last().unwrap().split(',').next().unwrap();
+            let spec = serde_json::json!({"worker": {"resources": {"limits": {"memory": advised}, "requests": {"memory": advised}}}});
+            let sync = crate::controller::fixtures::sync_with(spec);
+            assert!(crate::controller::check::check(&sync).is_ok(), "{sentence}");
+            let bytes = sync.spec.worker.resources.limits["memory"].amount().unwrap();
+            assert!(limit.is_none_or(|limit| bytes >= 2 * limit && default_budget(bytes) >= default_budget(limit)), "{sentence}");
         }
     }
 

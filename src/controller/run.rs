@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use super::names;
 use crate::api::report::RunReport;
+use crate::api::scalar::{IntOrText, PodQuantity};
 
 /// What a run was started for, written on its Job so that a lost status loses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,6 +152,8 @@ pub struct Worker {
     pub deleted: Option<Timestamp>,
     /// Whether its container has begun its work, or has ended already.
     pub begun: bool,
+    /// What its container may use of memory, in bytes, where that is bounded.
+    pub memory_limit: Option<u64>,
     /// How its container ended.
     pub ended: Option<Ended>,
     /// Why it does not start, as a sentence.
@@ -190,10 +193,17 @@ impl Worker {
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleted: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             begun: begun(status, container),
+            memory_limit: memory_limit(pod),
             ended: container.and_then(ended),
             waits: status.and_then(|status| waits(status, container)),
         })
     }
+}
+
+fn memory_limit(pod: &Pod) -> Option<u64> {
+    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER)?;
+    let memory = container.resources.as_ref()?.limits.as_ref()?.get("memory")?;
+    PodQuantity(IntOrText::Text(memory.0.clone())).amount()
 }
 
 fn begun(status: Option<&PodStatus>, container: Option<&ContainerStatus>) -> bool {

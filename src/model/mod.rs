@@ -12,6 +12,7 @@ pub mod identity;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;
+pub mod memory;
 pub mod object;
 pub mod passed_over;
 pub mod plan;

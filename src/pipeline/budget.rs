@@ -1,11 +1,11 @@
 //! How the memory budget is shared out: fixed shares from one number, so that no queue can grow into another's memory and nothing can
 //! wait for itself.
 
+pub use crate::model::memory::BUDGET_BYTES_MIN as MEMORY_BYTES_MIN;
+use crate::model::memory::default_budget;
+
 /// One mebibyte.
 const MIB: u64 = 1 << 20;
-
-/// The smallest budget that a run accepts. Below it, the open row group, two parts and one read window do not fit together.
-pub const MEMORY_BYTES_MIN: u64 = 128 * MIB;
 
 /// What the process holds before it reads a byte: code, runtime, TLS, allocator slack. Measured, rounded up.
 const BASE_BYTES: u64 = 40 * MIB;
@@ -59,11 +59,11 @@ impl Budget {
 /// The default budget: half of what the process may use (its cgroup's limit, else the machine's memory), between the least that works
 /// and 256 MiB, above which more memory buys no speed.
 pub fn default_memory_bytes() -> u64 {
-    let limit = cgroup_limit().or_else(machine_memory).unwrap_or(512 * MIB);
-    (limit / 2).clamp(MEMORY_BYTES_MIN, 256 * MIB)
+    default_budget(cgroup_limit().or_else(machine_memory).unwrap_or(512 * MIB))
 }
 
-fn cgroup_limit() -> Option<u64> {
+/// What this process's cgroup may use, where it has a limit: more than that is killed.
+pub fn cgroup_limit() -> Option<u64> {
     ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         .iter()
         .find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok())

@@ -169,7 +169,7 @@ fn no_right_goes_beyond_what_the_operator_does() {
         r#"{"apiGroups":[""],"resources":["pods"],"verbs":["list","watch","delete"]}"#,
         r#"{"apiGroups":[""],"resources":["serviceaccounts"],"verbs":["get","create","patch"]}"#,
         r#"{"apiGroups":["rbac.authorization.k8s.io"],"resources":["roles","rolebindings"],"verbs":["get","create","patch"]}"#,
-        r#"{"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create"]}"#,
+        r#"{"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create","list"]}"#,
     ];
     assert_eq!(rights[..controller.len()], controller);
     // A Secret is made, and none is ever read: what was made is the kubelet's to give to pods.

@@ -143,7 +143,8 @@ impl Default for WorkerSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodResources {
-    /// What the pod may use at most, such as cpu and memory. The memory limit is the worker's memory budget.
+    /// What the pod may use at most, such as cpu and memory. A worker's memory budget is half of its memory limit, between 128 and 256 MiB; a
+    /// limit below 128Mi is refused.
     #[serde(default)]
     #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, PodQuantity>,

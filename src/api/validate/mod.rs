@@ -6,6 +6,7 @@ use std::path::Path;
 use super::error::FieldError;
 use super::spec::{S3Sync, S3SyncSpec};
 use crate::model::connection::Protection;
+use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes, raised};
 use crate::model::settings::{ErrorSettings, IncrementalSettings, LimitSettings, Settings, SyncId, WorkerSettings};
 
 mod access;
@@ -110,6 +111,13 @@ fn rest(spec: &S3SyncSpec, problems: &mut Problems) -> Option<Rest> {
         ));
     }
     let state_prefix = directory(&spec.state.prefix, "spec.state.prefix", problems);
+    if let Some(limit) = spec.worker.resources.limits.get("memory")
+        && limit.amount().is_some_and(|bytes| bytes < BUDGET_BYTES_MIN)
+    {
+        let least = mebibytes(BUDGET_BYTES_MIN);
+        let error = FieldError::new("spec.worker.resources.limits.memory", format!("is {}, and a worker needs at least {least}", limit.0));
+        problems.add(error.suggest(format!("write {}, with which its budget is the default", mebibytes(raised(0)))));
+    }
     for (i, variable) in spec.worker.env.iter().enumerate() {
         if variable.name.starts_with("S3SYNC_") || RESERVED_VARIABLES.contains(&variable.name.as_str()) {
             problems.add(

@@ -49,6 +49,8 @@ pub struct Observed {
     pub taken: BTreeMap<String, &'static str>,
     /// Why the API server took no Job at the last try.
     pub refused: Option<String>,
+    /// What the last warning says of the Job or pod that [`conditions::silent`] names.
+    pub warned: Option<String>,
     /// Whether the cap on concurrent runs leaves room for one.
     pub capacity: bool,
     /// What resources may ask for.

@@ -100,7 +100,10 @@ fn an_object_filled_to_the_brim_takes_little_memory() {
     job(&mut full);
     assert!(bytes(&full) < 8 << 10, "{}", bytes(&full));
 
-    let mut full: Pod = serde_json::from_value(json!({"metadata": filled_metadata, "status": {"message": text}})).unwrap();
+    let containers = json!([{"name": "sidecar", "image": text}, {"name": "worker", "image": text, "args": [text],
+        "resources": {"limits": {"memory": "64Mi", "cpu": text}, "requests": {"memory": text}}}]);
+    let full = json!({"metadata": filled_metadata, "spec": {"containers": containers}, "status": {"message": text}});
+    let mut full: Pod = serde_json::from_value(full).unwrap();
     pod(&mut full);
     assert!(bytes(&full) < 4 << 10, "{}", bytes(&full));
 

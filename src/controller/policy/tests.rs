@@ -251,6 +251,10 @@ fn rules_that_cannot_be_are_refused_at_the_start() {
             "--allowed-endpoint has \"https://[a-z]{3}\": a pattern is",
         ),
         (Rules { service_accounts: texts(&["a b"]), ..Rules::default() }, "--allowed-service-account has \"a b\""),
+        (
+            Rules { default_limits: texts(&["memory=64Mi"]), ..Rules::default() },
+            "--default-limit has \"memory=64Mi\", and a worker needs at least memory=128Mi",
+        ),
         (Rules { default_limits: texts(&["memory"]), ..Rules::default() }, "--default-limit has \"memory\", which is not like memory=1Gi"),
         (Rules { default_requests: texts(&["cpu=lots"]), ..Rules::default() }, "--default-request has \"cpu=lots\""),
         (Rules { endpoints: texts(&["aws"]), ..Rules::default() }, "--allowed-endpoint needs --worker-env=plain or none"),

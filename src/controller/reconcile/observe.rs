@@ -1,16 +1,21 @@
-//! Reading: from what is watched, and from what was just written. One request in a rare case: a run that was in progress and whose Job is
-//! not seen any more.
+//! Reading: from what is watched, and from what was just written. One request in rare cases: a run that was in progress and whose Job is
+//! not seen any more; and one whose worker does not begin, of which events alone say why.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
 use super::rights::is_ours;
 use super::{Context, LookError, asked, key};
-use crate::api::S3Sync;
+use crate::api::{S3Sync, text};
+use crate::controller::conditions::silent;
 use crate::controller::cursor::CursorView;
 use crate::controller::decide::Observed;
 use crate::controller::memory::{Key, SeenJobs};
@@ -46,17 +51,54 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     let cursor = context.stores.cursors.get(&ObjectRef::new(&cursor_name(&key.1)).within(&key.0));
     // Its name alone would let a resource read and write whatever has that name.
     let cursor = cursor.filter(|map| is_ours(map.meta(), &build::cursor_map(&sync).metadata, &sync));
-    Ok(Observed {
+    let mut seen = Observed {
         runs,
         workers: workers.iter().filter_map(|pod| Worker::of(pod)).collect(),
         cursor: cursor.map(|map| CursorView::of(&map)),
         taken: context.memory.taken(&key),
         refused: context.memory.refused(&key),
+        warned: None,
         capacity: !context.memory.holds_back(&key) && has_place(&sync, &key, context),
         policy: Arc::clone(&context.policy),
         now: (context.clock)(),
         sync,
-    })
+    };
+    if let Some(uid) = silent(&seen).map(str::to_owned) {
+        seen.warned = warning(&uid, &key, context).boxed().await;
+    }
+    Ok(seen)
+}
+
+/// Events of one object that are looked at: the Job controller counts repeated ones up, so that there are few.
+const EVENTS_MAX: u32 = 100;
+
+/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod. Looked for now and then;
+/// without it, a guess is told.
+async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
+    if let Some(known) = context.memory.warned(key, uid) {
+        return known;
+    }
+    let events: Api<Event> = Api::namespaced(context.client.clone(), &key.0);
+    let params = ListParams::default().fields(&format!("regarding.uid={uid},type=Warning")).limit(EVENTS_MAX);
+    let last = match events.list(&params).await {
+        Ok(list) => list.items.into_iter().max_by_key(last_seen).and_then(|event| event.note),
+        Err(error) => {
+            // The rights of an earlier release, or a server that is busy: a sentence is not worth a look.
+            tracing::debug!(namespace = key.0, name = key.1, "events cannot be read: {error}");
+            None
+        }
+    };
+    let last = last.map(|note| text::message(&note)).filter(|note| !note.is_empty());
+    context.memory.was_warned(key, uid, last.clone());
+    last
+}
+
+/// When an event was last seen, by whichever field its writer fills.
+fn last_seen(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+    let deprecated = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+    let times = [series, deprecated, event.event_time.as_ref().map(|time| time.0), event.metadata.creation_timestamp.as_ref().map(|t| t.0)];
+    times.into_iter().flatten().max()
 }
 
 fn has_place(sync: &S3Sync, key: &Key, context: &Context) -> bool {

@@ -19,12 +19,7 @@ const GLOBS_MAX: usize = 3;
 /// # Errors
 /// [`RunErrorKind::NotFound`] when the spec names one key: an object that is asked for by name is missed, unless it was there once. The same
 /// where the spec wants it so, by `errors.onNothingFound`. And those of the store, of which one request is made.
-pub async fn nothing_selected(
-    source: &dyn Store,
-    settings: &Settings,
-    passed: &PassedOver,
-    read_before: bool,
-) -> Result<String, RunError> {
+pub async fn nothing_selected(source: &dyn Store, settings: &Settings, passed: &PassedOver, read_before: bool) -> Result<String, RunError> {
     let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
     let sentence = describe(source, settings, &selection, passed, read_before).await?;
     match settings.on_nothing_found {
@@ -61,7 +56,9 @@ async fn describe(
             "no object is selected under {place}/{prefix}{globs}, though there are some: look at source.include, exclude and tables.include, and set \
              source.format where extensions name none"
         ),
-        false => format!("no object is selected, because there is none under {place}/{prefix}{globs}: look at source.bucket, prefix and uri"),
+        false => {
+            format!("no object is selected, because there is none under {place}/{prefix}{globs}: look at source.bucket, prefix and uri")
+        }
     })
 }
 

@@ -61,6 +61,7 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         ("create", "configmaps"),
         ("create", "roles"),
         ("create", "secrets"),
+        ("list", "events.events.k8s.io"),
     ] {
         assert!(may(&controller, verb, what), "the controller may not {verb} {what}");
     }
@@ -86,6 +87,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         ("get", "s3syncs.s3sync.dev"),
         ("delete", "roles"),
         ("patch", "events.events.k8s.io"),
+        ("watch", "events.events.k8s.io"),
+        ("list", "events"),
     ] {
         assert!(!may(&controller, verb, what), "the controller may {verb} {what}");
     }
