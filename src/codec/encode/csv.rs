@@ -25,6 +25,8 @@ struct Dialect {
     null: Vec<u8>,
     /// Whether even a number may need quotes: a delimiter like `-`, a null like `0`.
     odd: bool,
+    /// Whether a value is alone in its row, whose line would be blank if it were empty.
+    alone: bool,
 }
 
 impl CsvText {
@@ -35,7 +37,7 @@ impl CsvText {
         let null = options.csv.null_value.clone().into_bytes();
         let in_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.:/=".contains(byte);
         let odd = in_plain(&delimiter) || in_plain(&quote) || (!null.is_empty() && null.iter().all(in_plain));
-        let dialect = Dialect { delimiter, quote, null, odd };
+        let dialect = Dialect { delimiter, quote, null, odd, alone: schema.fields().len() == 1 };
         let mut header = Vec::new();
         if options.csv.header {
             for (at, field) in schema.fields().iter().enumerate() {
@@ -97,7 +99,7 @@ impl CsvText {
                 let start = out.len();
                 write(row, out);
                 let value = &out[start..];
-                if value.iter().any(reserved) || value == self.dialect.null {
+                if value.iter().any(reserved) || value == self.dialect.null || (value.is_empty() && self.dialect.alone) {
                     return Err(EncodeError::Quote {
                         column: batch.schema_ref().field(at).name().clone(),
                         value: String::from_utf8_lossy(value).chars().take(40).collect(),
@@ -117,7 +119,7 @@ impl Dialect {
         let (delimiter, quote) = (self.delimiter, self.quote);
         let special = |byte: u8| (byte == delimiter) | (byte == quote) | (byte == b'\n') | (byte == b'\r');
         // Looking at every byte without leaving early is what compilers turn into SIMD; most values need nothing.
-        value.iter().fold(false, |any, byte| any | special(*byte)) || value == self.null
+        value.iter().fold(false, |any, byte| any | special(*byte)) || value == self.null || (self.alone && value.is_empty())
     }
 
     /// The value in quotes, its own quotes doubled.

@@ -159,7 +159,14 @@ fn no_row_is_a_blank_line() {
             assert!(text.lines().all(|line| !line.is_empty()) && text.lines().count() == 3, "{text}");
         }
     }
-    assert_eq!(text(&of("", Some(b'"'), Format::Csv), &[columns(vec![("v", strings(&[Some("x"), Some("")]))])]), "v\nx\n\"\"\n");
+    let empty: ArrayRef = Arc::new(BinaryArray::from_iter([Some(b"\xff".as_slice()), Some(b"")]));
+    for (array, first) in [(strings(&[Some("x"), Some("")]), "x"), (empty, "/w==")] {
+        let batch = [columns(vec![("v", array)])];
+        for null in ["", "NULL"] {
+            assert_eq!(text(&of(null, Some(b'"'), Format::Csv), &batch), format!("v\n{first}\n\"\"\n"));
+            assert!(encode(&of(null, None, Format::Csv), &batch, 2).unwrap_err().to_string().contains("needs quoting"));
+        }
+    }
 }
 
 #[test]
