@@ -326,3 +326,23 @@ fn what_is_not_finite_has_a_name_inside_of_text() {
     site.run_ok();
     assert_eq!(site.rows("t/"), json!([{"id": 1, "v": "[\"NaN\",\"-Infinity\",0.5]"}, {"id": 2, "v": "x"}]));
 }
+
+/// Times of old writers: exactly what they say, or a bad object whose advice helps.
+#[test]
+fn int96_cuts_no_digits() {
+    let write = "pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n\
+        pq.write_table(pa.table({'at': pa.array(at, pa.timestamp('ns'))}), path, use_deprecated_int96_timestamps=True)";
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "jsonl"}}));
+    python(write, json!({"path": site.path("data/raw/t/a.parquet"), "at": [1560556812868214000_i64, -1000]}));
+    site.run_ok();
+    let micros = json!([{"at": "1969-12-31T23:59:59.999999"}, {"at": "2019-06-15T00:00:12.868214"}]);
+    assert_eq!(site.rows("t/"), micros);
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "jsonl"}}));
+    python(write, json!({"path": site.path("data/raw/t/a.parquet"), "at": [1560556812868214001_i64, null]}));
+    site.run_fails(4).says(&["t/a.parquet", "column at: 2019-06-15T00:00:12.868214001", "cast the column to timestamp(ns, no zone)"]);
+    site.only(json!({"schema": {"columns": [{"name": "at", "type": "timestamp(ns, no zone)"}]}, "destination": {"format": "jsonl"}}));
+    site.run_ok();
+    assert_eq!(site.rows("t/"), json!([{"at": "2019-06-15T00:00:12.868214001"}, {"at": null}]));
+}

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType, Fields, SchemaRef};
+use arrow_schema::{DataType, Fields, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::basic::Type as Physical;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 
@@ -71,7 +72,14 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         rows_per_batch: usize,
         page_bytes_max: u64,
     ) -> Result<Self, DecodeError> {
-        let all = roots(&metadata)?;
+        let mut all = roots(&metadata)?;
+        let int96 = |root: &Root| metadata.file_metadata().schema_descr().column(root.leaves.start).physical_type() == Physical::INT96;
+        for root in all.iter_mut().filter(|root| !root.read.is_nested() && int96(root)) {
+            let column = table.columns.iter().find(|column| column.source == root.name && column.misfit == Misfit::BadRecord);
+            if column.is_some_and(|column| matches!(column.data_type, DataType::Timestamp(TimeUnit::Nanosecond, _))) {
+                root.in_nanoseconds();
+            }
+        }
         let wanted = wanted(&metadata, &all, &table, drop);
         let is_empty = |group: &usize| metadata.row_groups().get(*group).is_some_and(|group| group.num_rows() == 0);
         let is_empty = row_groups.iter().all(is_empty);
@@ -179,7 +187,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             reason: format!("row group {ordinal} cannot be read: {error}"),
             position: Some(Position { line: None, offset }),
         };
-        let leaves = self.read.iter().flat_map(|root| root.leaves.clone());
+        let leaves = self.read.iter().flat_map(|root| root.leaves.clone().map(|leaf| (leaf, root.int96_unit())));
         let open =
             OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.names_stored.is_some()).map_err(unreadable)?;
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);

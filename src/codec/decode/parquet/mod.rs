@@ -13,6 +13,7 @@
 mod decoder;
 mod footer;
 mod groups;
+mod int96;
 mod mend;
 mod misfits;
 mod pages;

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_schema::TimeUnit;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::basic::Type as Physical;
@@ -11,6 +12,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 
+use super::int96::Int96;
 use crate::codec::{DecodeError, Position};
 
 /// What pages may take, and the refusal of one that takes more: the crate's errors have no room for it.
@@ -163,13 +165,13 @@ pub(super) struct OpenGroup {
 }
 
 impl OpenGroup {
-    /// Opens the chunks of `leaves`, and reads their dictionaries: what a row takes in memory is not seen from the footer, because a
+    /// Opens the chunks of `leaves`, with the unit that their times are read in if they are INT96, and reads their dictionaries: what a row takes in memory is not seen from the footer, because a
     /// dictionary's value counts once there, and again in every row.
     pub fn open<R: ChunkReader + 'static>(
         reader: &Arc<R>,
         metadata: &Arc<ParquetMetaData>,
         ordinal: usize,
-        leaves: impl Iterator<Item = usize>,
+        leaves: impl Iterator<Item = (usize, TimeUnit)>,
         limit: &Arc<PageLimit>,
         locates: bool,
     ) -> ParquetResult<Self> {
@@ -179,7 +181,7 @@ impl OpenGroup {
         pages.resize_with(group.num_columns(), || None);
         let places: Vec<PagePlaces> = (0..group.num_columns()).map(|_| PagePlaces::default()).collect();
         let mut row_bytes: u64 = 0;
-        for leaf in leaves {
+        for (leaf, unit) in leaves {
             let column = group.column(leaf);
             let chunk = Arc::new(Chunk::new(reader, &column.column_path().string(), limit));
             let mut inner = SerializedPageReader::new(Arc::clone(&chunk), column, usize::try_from(rows)?, None)?;
@@ -189,7 +191,8 @@ impl OpenGroup {
             };
             let width = value_bytes(column, dictionary.as_ref());
             row_bytes = row_bytes.saturating_add(width.saturating_mul(column.num_values().unsigned_abs()) / rows);
-            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, places: locates.then(|| Arc::clone(&places[leaf])) }));
+            let int96 = (column.column_type() == Physical::INT96).then(|| Int96 { column: column.column_descr_ptr(), unit });
+            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, int96, places: locates.then(|| Arc::clone(&places[leaf])) }));
         }
         Ok(Self { metadata: Arc::clone(metadata), ordinal, pages: Mutex::new(pages), places, row_bytes })
     }
@@ -258,7 +261,18 @@ struct Pages<R: ChunkReader + 'static> {
     dictionary: Option<Page>,
     inner: SerializedPageReader<Chunk<R>>,
     chunk: Arc<Chunk<R>>,
+    int96: Option<Int96>,
     places: Option<PagePlaces>,
+}
+
+impl<R: ChunkReader + 'static> Pages<R> {
+    /// Refuses times that the crate would cut or wrap.
+    fn exact(&self, page: &Page) -> ParquetResult<()> {
+        let Some(reason) = self.int96.as_ref().and_then(|int96| int96.misfit(page)) else { return Ok(()) };
+        let refusal = DecodeError::Bad { reason: reason.clone(), position: Some(Position { line: None, offset: self.chunk.last().0 }) };
+        *self.chunk.limit.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        Err(ParquetError::General(reason))
+    }
 }
 
 impl<R: ChunkReader + 'static> Iterator for Pages<R> {
@@ -272,9 +286,10 @@ impl<R: ChunkReader + 'static> Iterator for Pages<R> {
 impl<R: ChunkReader + 'static> PageReader for Pages<R> {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
         match self.dictionary.take() {
-            Some(page) => Ok(Some(page)),
+            Some(page) => self.exact(&page).map(|()| Some(page)),
             None => {
                 let page = self.inner.get_next_page()?;
+                page.as_ref().map_or(Ok(()), |page| self.exact(page))?;
                 if let (Some(places), Some(page)) = (&self.places, page.as_ref().filter(|page| page.is_data_page())) {
                     let (start, end) = *self.chunk.last();
                     places.lock().unwrap_or_else(PoisonError::into_inner).push((start, end - start, u64::from(page.num_values())));

@@ -10,7 +10,7 @@
 //! | FLOAT16 | `Float32` |
 //! | decimals, whatever stores them | `Decimal128` up to 38 digits, then `Decimal256` |
 //! | timestamps | their unit; zone `UTC` when adjusted to UTC, otherwise none |
-//! | INT96 | `Timestamp(us)` without a zone, as its writers give none. Digits below microseconds are cut: nanoseconds would wrap after 2262 |
+//! | INT96 | `Timestamp(us)` without a zone, as its writers give none; what has digits below is refused. `Timestamp(ns)` where that is declared |
 //! | seconds and Date64, which parquet has no type for, when the embedded Arrow schema tells | `Timestamp(s)`, `Timestamp(ms)`, `Time32(s)` |
 //! | durations | `Int64`, the count in their unit |
 //! | groups, lists (large, fixed-size, views), maps | `Struct`, `List`, `Map`, every field nullable but map keys, under Arrow's usual names |
@@ -60,6 +60,20 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// Reads INT96 in nanoseconds: they hold no other years than 1677 to 2262.
+    pub fn in_nanoseconds(&mut self) {
+        self.read = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        self.carried = self.read.clone();
+    }
+
+    /// The unit that INT96 is read in.
+    pub fn int96_unit(&self) -> TimeUnit {
+        match self.read {
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => TimeUnit::Nanosecond,
+            _ => TimeUnit::Microsecond,
+        }
+    }
+
     /// The field that makes the crate read it as `read`.
     pub fn read_field(&self) -> Field {
         Field::new(&self.name, self.read.clone(), self.nullable)

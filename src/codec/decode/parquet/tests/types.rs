@@ -12,7 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use super::*;
-use crate::model::schema::{JSON, merge};
+use crate::model::schema::{Column, JSON, Misfit, merge};
 
 /// A column that is carried as it is written.
 #[track_caller]
@@ -228,23 +228,60 @@ fn json_that_is_none_is_text() {
     assert_eq!(read(&object, &wider).unwrap().rows.unwrap().column(0), &expected);
 }
 
-#[test]
-fn int96_is_microseconds_beyond_the_years_of_nanoseconds() {
+/// Times as a day since 1970 and nanoseconds, `None` for null, as old writers have them.
+fn int96(times: &[Option<(i64, u64)>], required: bool, properties: WriterPropertiesBuilder) -> Bytes {
     let mut bytes = Vec::new();
-    let message = Arc::new(parse_message_type("message m { required int96 x; }").unwrap());
-    let mut writer = SerializedFileWriter::new(&mut bytes, message, Arc::new(plainly().build())).unwrap();
+    let message = format!("message m {{ {} int96 x; }}", if required { "required" } else { "optional" });
+    let message = Arc::new(parse_message_type(&message).unwrap());
+    let mut writer = SerializedFileWriter::new(&mut bytes, message, Arc::new(properties.build())).unwrap();
     let mut group = writer.next_row_group().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
-    // 1970-01-02 and 1.5 µs; 9999-12-31, a usual sentinel.
-    let mut values = [Int96::new(), Int96::new()];
-    values[0].set_data(1500, 0, 2_440_589);
-    values[1].set_data(0, 0, 5_373_484);
-    column.typed::<Int96Type>().write_batch(&values, None, None).unwrap();
+    let value = |(day, nanos): &(i64, u64)| {
+        let mut value = Int96::new();
+        value.set_data(*nanos as u32, (nanos >> 32) as u32, (day + 2_440_588) as u32);
+        value
+    };
+    let values: Vec<Int96> = times.iter().flatten().map(value).collect();
+    let levels: Vec<i16> = times.iter().map(|time| i16::from(time.is_some())).collect();
+    column.typed::<Int96Type>().write_batch(&values, (!required).then_some(&levels[..]), None).unwrap();
     column.close().unwrap();
     group.close().unwrap();
     writer.close().unwrap();
-    let expected: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![86_400_000_001, 253_402_214_400_000_000]));
-    assert_eq!(&column_of(&bytes.into(), "x"), &expected);
+    bytes.into()
+}
+
+/// Whatever pages they lie in: INT96 is exactly what it says, or the object is bad, and a cast to nanoseconds helps.
+#[test]
+fn int96_is_microseconds_or_declared_nanoseconds() {
+    use parquet::file::properties::WriterVersion::{PARQUET_1_0, PARQUET_2_0};
+    let nanos = TableSchema {
+        columns: vec![Column { misfit: Misfit::BadRecord, ..Column::inferred("x", DataType::Timestamp(TimeUnit::Nanosecond, None)) }],
+        ..TableSchema::default()
+    };
+    for (version, dictionary, required) in [PARQUET_1_0, PARQUET_2_0]
+        .into_iter()
+        .flat_map(|version| [(true, true), (true, false), (false, true), (false, false)].map(|(d, r)| (version, d, r)))
+    {
+        let write =
+            |times: &[Option<(i64, u64)>]| int96(times, required, plainly().set_writer_version(version).set_dictionary_enabled(dictionary));
+        let null = |time| if required { Some(time) } else { None };
+        // 9999-12-31 is a usual sentinel.
+        let object = write(&[Some((1, 1000)), null((0, 0)), Some((2_932_896, 0)), Some((-1, 86_399_999_999_000))]);
+        let expected = [Some(86_400_000_001), required.then_some(0), Some(253_402_214_400_000_000), Some(-1)];
+        assert_eq!(column_of(&object, "x").as_ref(), &TimestampMicrosecondArray::from(expected.to_vec()));
+        let error = read(&object, &nanos).unwrap_err().to_string();
+        assert!(error.contains("column x: 9999-12-31T00:00:00.000000000 is not timestamp(ns)"), "{error}");
+
+        let fine = write(&[null((0, 0)), Some((1, 1500))]);
+        let error = read(&fine, &schema(&footer(&fine).unwrap()).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("column x: 1970-01-02T00:00:00.000001500 is an INT96 time"), "{error}");
+        assert!(error.contains("cast the column to timestamp(ns, no zone) in schema.columns"), "{error}");
+        let rows = read(&fine, &nanos).unwrap().rows.unwrap();
+        assert_eq!(rows.column(0).as_ref(), &TimestampNanosecondArray::from(vec![required.then_some(0), Some(86_400_000_001_500)]));
+    }
+    // Beyond what microseconds count.
+    let error = read(&int96(&[Some((200_000_000, 0))], true, plainly()), &nanos).unwrap_err().to_string();
+    assert!(error.contains("is not timestamp(ns)"), "{error}");
 }
 
 #[test]
