@@ -11,6 +11,7 @@ mod settle;
 mod show;
 
 use super::cluster::Cluster;
+use super::run_lock::RunLock;
 use super::syncs::{self, Stores, Sync};
 use super::{CommandError, Kind, in_cluster, print, render, runtime};
 use crate::cli::{CursorArgs, LogArgs, StateArgs, StateVerb};
@@ -97,6 +98,8 @@ fn each(args: &CursorArgs, verb: &str, change: impl AsyncFn(&Sync, &Stores) -> R
     runtime()?.block_on(async {
         for sync in &open::open_idle(args).await? {
             let done = async {
+                // Before a server is asked: who is at it says more than one that does not answer.
+                let _lock = RunLock::of(sync)?;
                 open::reach(args, sync, verb).await?;
                 change(sync, &sync.stores().await?).await
             };

@@ -2,7 +2,6 @@
 //! gone or because the server refuses them, is decided again without them. Files that are visible, or still can be, are never given up.
 
 use super::settle::{given_up, settle};
-use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::plan::PlannedObject;
@@ -14,7 +13,6 @@ const SOURCES_SHOWN_MAX: usize = 10;
 
 /// Abandons what is lost of one sync's epoch under way.
 pub(super) async fn abandon(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::of(sync)?;
     let (cursor, version) = super::existing(sync).await?;
     let key = match (cursor.phase, &cursor.decision) {
         (Phase::Committing, Some(key)) => key.clone(),

@@ -6,7 +6,6 @@
 
 use futures::TryStreamExt;
 
-use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Stores, Sync};
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::FileKind;
@@ -21,7 +20,6 @@ use crate::store::Store;
 
 /// Takes one sync over.
 pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::of(sync)?;
     let (settings, store) = (sync.settings(), stores.destination.as_ref());
     let ours = sync.load().await?;
     let found = match (claim::read(store, &claim::claim_key(settings)).await, &ours) {

@@ -2,7 +2,6 @@
 //! so that no key and no blob of before is ever written again.
 
 use super::settle::{self, settle};
-use crate::command::run_lock::RunLock;
 use crate::command::syncs::{Place, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::manifest::{CommittedHeader, FileKind};
@@ -22,7 +21,6 @@ use crate::store::{ErrorKind, Store};
 
 /// Resets one cursor.
 pub(super) async fn reset(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
-    let _lock = RunLock::of(sync)?;
     match sync.cursor.store().load().await {
         Ok(Some((cursor, version))) => {
             let (next, mut done) = forget(sync, stores, cursor).await?;
