@@ -8,12 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::size::parse_size;
 
 mod cluster;
+mod request;
 mod tenancy;
 mod webhook;
 
 pub use cluster::{CancelArgs, ClusterArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 pub use webhook::WebhookArgs;
+
+pub use self::request::RequestArgs;
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
 #[derive(Debug, Parser)]
@@ -136,7 +139,8 @@ pub struct StateDirArgs {
 #[command(after_help = "Examples:
   s3sync run -f sync.yaml
   s3sync run -f syncs/ --memory 512Mi --replicas 2
-  s3sync run -f sync.yaml --dry-run -o json")]
+  s3sync run -f sync.yaml --dry-run -o json
+  s3sync run -f sync.yaml --reread --from-key orders/2026-01 --to-key orders/2026-02")]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
@@ -162,6 +166,9 @@ pub struct RunArgs {
     /// Goes on under a changed source, table rule, destination or path; a new destination or path starts with an empty ledger
     #[arg(long)]
     pub accept_spec_change: bool,
+    /// What is read.
+    #[command(flatten)]
+    pub request: RequestArgs,
 }
 
 /// `s3sync plan`
@@ -179,6 +186,9 @@ pub struct PlanArgs {
     /// Where the cursors are.
     #[command(flatten)]
     pub state: StateDirArgs,
+    /// What is read.
+    #[command(flatten)]
+    pub request: RequestArgs,
 }
 
 /// `s3sync tables`

@@ -13,6 +13,7 @@ use serde::Serialize;
 use self::twice::Outputs;
 use super::machine::Machine;
 use super::render::counted;
+use super::request::Kept;
 use super::run::report::Outcome;
 use super::syncs::Sync;
 use crate::model::cursor::{Cursor, Phase};
@@ -20,6 +21,7 @@ use crate::model::format::Format;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
 use crate::model::passed_over::Extensions;
+use crate::model::request::Asked;
 use crate::model::schema::{TableSchema, frozen, type_name};
 use crate::model::settings::{SchemaMode, Settings, SyncId, WriteMode};
 use crate::model::shard::format_of;
@@ -154,7 +156,7 @@ pub enum Why {
     Overwritten,
     /// It was quarantined, and is another version now.
     Retried,
-    /// It was read, and everything is read again: Replace, or no ledger is kept.
+    /// It was read, and is read again: with Replace, where no ledger is kept, or because that is asked for.
     Again,
 }
 
@@ -262,10 +264,11 @@ impl Visitor for Gather<'_> {
 }
 
 impl Look {
-    /// Looks at one sync. What would stop a run before it has planned is an error here too.
-    pub async fn at(machine: &Machine, sync: &Sync) -> Result<Look, RunError> {
+    /// Looks at one sync, as a run would that is asked for this. What would stop a run before it has planned is an error here too.
+    pub async fn at(machine: &Machine, sync: &Sync, asked: Option<&Asked>) -> Result<Look, RunError> {
+        let request = asked.map(|asked| Kept::find(sync, asked)).transpose()?.map(|kept| kept.request);
         // Nothing that a look does is sealed, and it makes no file.
-        let context = machine.context(sync, sync.stores().await?, StateKey::generate());
+        let context = Context { request, ..machine.context(sync, sync.stores().await?, StateKey::generate()) };
         let mut cursor = sync.load().await?.map(|(cursor, _)| cursor);
         allowed(&context, &mut cursor).await?;
         let settings = &context.settings;
@@ -273,13 +276,16 @@ impl Look {
         let state_id = cursor.as_ref().map_or("none", |cursor| &cursor.state_id);
         let blobs = Blobs::new(context.destination.clone(), &settings.state_prefix, state_id);
         let root = cursor.as_ref().and_then(|cursor| cursor.ledger.as_ref());
-        let run = cursor.as_ref().and_then(|cursor| cursor.run.as_ref()).filter(|run| !run.ended);
+        let run = cursor.as_ref().and_then(|cursor| cursor.run_under_way(context.request_id()));
+        let request = context.request.as_ref();
         let survey = Survey {
             source: context.source.as_ref(),
             blobs: &blobs,
             ledger: root,
             manifest: cursor.as_ref().and_then(|cursor| cursor.manifest.as_ref()),
             run: run.map(|run| run.id.as_str()),
+            request,
+            since: cursor.as_ref().zip(request).map_or(0, |(cursor, request)| cursor.mark_of(request).since),
             settings,
             scratch: &context.scratch,
         };
@@ -293,7 +299,8 @@ impl Look {
             Some(key) => LedgerRoot::load_where(&blobs, key, |name| tables.contains_key(name)).await?,
             None => LedgerRoot::default(),
         };
-        let nothing = match tables.is_empty() {
+        // Of a window, the remarks say it.
+        let nothing = match tables.is_empty() && request.is_none_or(|request| request.asked.window.is_open()) {
             true => Some(nothing_selected(context.source.as_ref(), settings, &remarks.passed_over, root.is_some()).await?),
             false => None,
         };

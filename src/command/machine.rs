@@ -62,6 +62,7 @@ impl Machine {
             cursor: sync.cursor.shared(),
             state_key,
             settings: Arc::new(settings),
+            request: None,
             spec_hash: sync.spec_hash(),
             accept_spec_change: self.accept_spec_change,
             finish_only: self.finish_only,

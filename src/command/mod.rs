@@ -25,6 +25,7 @@ pub mod places;
 pub mod plan;
 pub mod progress;
 pub mod render;
+pub mod request;
 pub mod run;
 pub mod run_lock;
 pub mod scratch;

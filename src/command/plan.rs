@@ -12,6 +12,7 @@ use super::syncs::{self, Sync};
 use super::{CommandError, print, runtime};
 use crate::cli::PlanArgs;
 use crate::model::passed_over::PassedOver;
+use crate::model::request::Asked;
 use crate::model::settings::WriteMode;
 use crate::pipeline::error::RunError;
 use crate::pipeline::{claim, outputs};
@@ -26,11 +27,12 @@ pub fn show(args: &PlanArgs, accept_spec_change: bool) -> Result<(), CommandErro
     let syncs = syncs::load(&args.from, &args.state)?;
     let mut machine = Machine::new(None)?;
     machine.accept_spec_change = accept_spec_change;
+    let asked = args.request.asked();
     let mut plans = Plans { syncs: Vec::new() };
     let mut failures = Vec::new();
     runtime()?.block_on(async {
         for sync in &syncs {
-            match SyncPlan::of(&machine, sync).await {
+            match SyncPlan::of(&machine, sync, asked.as_ref()).await {
                 Ok(plan) => plans.syncs.push(Shown::Plan(plan)),
                 Err(error) => {
                     let error = sync.located(error);
@@ -107,8 +109,8 @@ struct TablePlan {
 }
 
 impl SyncPlan {
-    async fn of(machine: &Machine, sync: &Sync) -> Result<SyncPlan, RunError> {
-        let look = Look::at(machine, sync).await?;
+    async fn of(machine: &Machine, sync: &Sync, asked: Option<&Asked>) -> Result<SyncPlan, RunError> {
+        let look = Look::at(machine, sync, asked).await?;
         look::refuse_empty(&look)?;
         look::refuse_clash(&look)?;
         let mut tables = Vec::new();

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use self::report::{Report, SyncReport};
 use super::machine::Machine;
 use super::places::Places;
+use super::request::Kept;
 use super::run_lock::RunLock;
 use super::syncs::{self, Sync};
 use super::{CommandError, Kind, plan, progress, render};
 use crate::cli::{LogArgs, PlanArgs, RunArgs};
+use crate::model::request::Asked;
 use crate::pipeline::budget::{MEMORY_BYTES_MIN, cgroup_limit, default_memory_bytes};
+use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::run::RunSummary;
 
@@ -21,7 +24,7 @@ use crate::pipeline::run::RunSummary;
 pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
     if args.dry_run {
         let accept_spec_change = args.accept_spec_change;
-        return plan::show(&PlanArgs { from: args.from, print: args.print, state: args.state }, accept_spec_change);
+        return plan::show(&PlanArgs { from: args.from, print: args.print, state: args.state, request: args.request }, accept_spec_change);
     }
     let memory_bytes = memory_bytes(args.memory, cgroup_limit())?;
     let syncs = syncs::load(&args.from, &args.state)?;
@@ -29,11 +32,14 @@ pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
     machine.memory_bytes = memory_bytes;
     machine.replicas = args.replicas.unwrap_or(1);
     machine.accept_spec_change = args.accept_spec_change;
+    let asked = args.request.asked();
     super::runtime()?.block_on(async {
         interrupt::listen(machine.cancel.clone())
             .map_err(|error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught")))?;
-        let (report, failures) = run_all(&machine, &syncs, logging).await;
+        let (report, mut failures, completed) = run_all(&machine, &syncs, asked.as_ref(), logging).await;
         super::print(&render::document(args.print.output, &report, Report::text)?)?;
+        // Last of all: whoever did not hear of it gives the command again, which then finds it complete.
+        failures.extend(completed.iter().filter_map(|kept| kept.done().err()));
         syncs::end(failures)
     })
 }
@@ -63,15 +69,17 @@ fn memory_bytes(asked: Option<u64>, limit: Option<u64>) -> Result<u64, CommandEr
     }
 }
 
-async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Report, Vec<RunError>) {
+async fn run_all(machine: &Machine, syncs: &[Sync], asked: Option<&Asked>, logging: &LogArgs) -> (Report, Vec<RunError>, Vec<Kept>) {
+    let mut completed = Vec::new();
     let mut report = Report::default();
     let mut failures = Vec::new();
     for (at, sync) in syncs.iter().enumerate() {
         let id = &sync.loaded.id;
         let title = if syncs.len() > 1 { format!("{id} ({} of {})", at + 1, syncs.len()) } else { id.to_string() };
-        match run_one(machine, sync, title, logging).await.map_err(|error| sync.located(error)) {
+        match run_one(machine, sync, asked, title, logging).await.map_err(|error| sync.located(error)) {
             Ok(ended) => {
                 report.syncs.push(SyncReport::ended(id, &ended.summary, &ended.places, ended.result.as_ref().err()));
+                completed.extend(ended.kept.filter(|_| ended.result.is_ok()));
                 failures.extend(ended.result.err());
             }
             Err(error) => {
@@ -80,7 +88,7 @@ async fn run_all(machine: &Machine, syncs: &[Sync], logging: &LogArgs) -> (Repor
             }
         }
     }
-    (report, failures)
+    (report, failures, completed)
 }
 
 /// A run that began. What it published before it failed stays published.
@@ -88,23 +96,38 @@ struct Ended {
     summary: RunSummary,
     places: Places,
     result: Result<(), RunError>,
+    /// What it was asked for.
+    kept: Option<Kept>,
 }
 
-async fn run_one(machine: &Machine, sync: &Sync, title: String, logging: &LogArgs) -> Result<Ended, RunError> {
+async fn run_one(machine: &Machine, sync: &Sync, asked: Option<&Asked>, title: String, logging: &LogArgs) -> Result<Ended, RunError> {
     let id = &sync.loaded.id;
     if machine.cancel.is_cancelled() {
         return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
     }
     let _lock = RunLock::of(sync)?;
-    let context = machine.context(sync, sync.stores().await?, sync.state_key()?);
+    let kept = asked.map(|asked| Kept::find(sync, asked)).transpose()?;
+    let mut summary = RunSummary::default();
+    if let Some(kept) = &kept {
+        kept.keep()?;
+        summary.remarks.notes.extend(kept.given_up.as_ref().map(given_up));
+    }
+    let request = kept.as_ref().map(|kept| kept.request.clone());
+    let context = Context { request, ..machine.context(sync, sync.stores().await?, sync.state_key()?) };
     let progress = Arc::clone(&context.progress);
     let shown = progress::show(title, move || progress::view(&progress), logging);
-    let mut summary = RunSummary::default();
     let result = workers::run(&context, machine.replicas, &mut summary).await;
     shown.end().await;
     let places = Places::of(&context, &summary);
     let result = result.map_err(|error| sync.located(error));
-    Ok(Ended { summary, places, result })
+    Ok(Ended { summary, places, result, kept })
+}
+
+/// What becomes of a request that another one takes the place of.
+fn given_up(asked: &Asked) -> String {
+    let window = if asked.window.is_open() { String::new() } else { format!(" in the window ({})", asked.window) };
+    let what = if asked.reread { "reading once more" } else { "reading" };
+    format!("an earlier run was not completed ({what}{window}) and is given up for this one: asked for again, it begins anew")
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ struct Table {
 
 impl SyncTables {
     async fn of(machine: &Machine, sync: &Sync) -> Result<SyncTables, RunError> {
-        let look = Look::at(machine, sync).await?;
+        let look = Look::at(machine, sync, None).await?;
         let mut tables = Vec::new();
         for (name, table) in &look.tables {
             tables.push(Table {

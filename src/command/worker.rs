@@ -85,7 +85,7 @@ async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
     machine.cancel = cancel;
     // The others of the run are other pods.
     let stores = sync.stores().await.map_err(|error| sync.located(error))?;
-    let context = Context { index: pod.index, workers_here: 1, ..machine.context(&sync, stores, pod.state_key) };
+    let context = Context { index: pod.index, workers_here: 1, request: pod.request, ..machine.context(&sync, stores, pod.state_key) };
     tracing::info!(sync = %id, index = pod.index, workers, memory = machine.memory_bytes, "working");
     if pod.index == 0 { Ok(first(&sync, &context, cursor, workers).await) } else { other(&context, cursor, workers).await }
 }

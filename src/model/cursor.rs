@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::plan::BlobKey;
+use super::request::{Request, RequestMark};
 use super::server::Findings;
 
 /// The cursor. Everything large lies in blobs that it names.
@@ -43,6 +44,9 @@ pub struct Cursor {
     /// What the destination's server was found to do otherwise than S3; `None` before it was looked at, and for a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Findings>,
+    /// The last run that was asked for by name or window. `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestMark>,
     /// For people: a mark for each table, at most [`Cursor::TABLES_MAX`]; the rest stand in the ledger's root.
     #[serde(default)]
     pub tables: BTreeMap<String, TableMark>,
@@ -71,8 +75,27 @@ impl Cursor {
             spec_hash,
             claim: None,
             server: None,
+            request: None,
             tables: BTreeMap::new(),
         }
+    }
+
+    /// The run under way, where it is the one of this request, or of none.
+    pub fn run_under_way(&self, request: Option<&str>) -> Option<&Run> {
+        let run = self.run.as_ref().filter(|run| !run.ended)?;
+        let of = self.request.as_ref().map(|mark| mark.id.as_str()).filter(|id| *id == run.id);
+        (of == request).then_some(run)
+    }
+
+    /// What the cursor keeps, or begins to keep, of a request.
+    pub fn mark_of(&self, request: &Request) -> RequestMark {
+        let begun = self.request.as_ref().filter(|mark| mark.id == request.id).cloned();
+        begun.unwrap_or_else(|| RequestMark { id: request.id.clone(), since: self.epoch, ended: false })
+    }
+
+    /// Whether a request is begun and not complete: what is read meanwhile is noted in the ledger with its epoch.
+    pub fn request_is_open(&self) -> bool {
+        self.request.as_ref().is_some_and(|mark| !mark.ended)
     }
 
     /// Whether nothing was published under it and nothing is to be swept, so that nothing ties it to its source and destination: a first

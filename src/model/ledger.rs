@@ -7,6 +7,7 @@ use super::cursor::TableMark;
 use super::layout::Layout;
 use super::object::{Etag, Object};
 use super::plan::SegmentRef;
+use super::request::RequestMark;
 use super::schema::TableSchema;
 use super::settings::{Settings, WriteMode};
 
@@ -17,6 +18,8 @@ pub struct Entry {
     pub object: Object,
     /// What became of it.
     pub outcome: Outcome,
+    /// The epoch that accounted for it, where a request was under way then: it tells what the request has read from what it has yet to read.
+    pub epoch: Option<u64>,
 }
 
 /// What became of an object.
@@ -74,6 +77,8 @@ struct Line<'a> {
     archived: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ignored: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
 }
 
 impl Serialize for Entry {
@@ -81,7 +86,8 @@ impl Serialize for Entry {
         let Object { key, etag, size, last_modified, .. } = &self.object;
         let (quarantined, archived) = (self.outcome.reason(), self.outcome == Outcome::Archived);
         let ignored = self.outcome == Outcome::Ignored;
-        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored }.serialize(serializer)
+        let epoch = self.epoch;
+        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored, epoch }.serialize(serializer)
     }
 }
 
@@ -98,6 +104,8 @@ struct ReadLine {
     archived: bool,
     #[serde(default)]
     ignored: bool,
+    #[serde(default)]
+    epoch: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -110,7 +118,7 @@ impl<'de> Deserialize<'de> for Entry {
             (None, false) => Outcome::Published,
         };
         let object = Object { key: line.key, etag: line.etag, size: line.size, last_modified: line.last_modified, archived: false };
-        Ok(Entry { object, outcome })
+        Ok(Entry { object, outcome, epoch: line.epoch })
     }
 }
 
@@ -155,6 +163,9 @@ pub struct LedgerHead {
     /// How the files of this epoch are laid out; `None` in ledgers of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// The last request that an epoch was of, for a cursor that is made from the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestMark>,
 }
 
 impl LedgerHead {
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn lines_are_frozen() {
-        let of = |outcome| Entry { object: object("a/b.csv", "e1", 7), outcome };
+        let of = |outcome| Entry { object: object("a/b.csv", "e1", 7), outcome, epoch: None };
         for (entry, expected) in [
             (of(Outcome::Published), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z"}"#),
             (
@@ -223,6 +234,10 @@ mod tests {
                 r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","quarantined":"it is archived, and left out until it is restored","archived":true}"#,
             ),
             (of(Outcome::Ignored), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","ignored":true}"#),
+            (
+                Entry { epoch: Some(9), ..of(Outcome::Published) },
+                r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","epoch":9}"#,
+            ),
         ] {
             assert_eq!(serde_json::to_string(&entry).unwrap(), expected);
             assert_eq!(serde_json::from_str::<Entry>(expected).unwrap(), entry);
@@ -231,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_object_is_its_key_etag_and_size() {
-        let published = Entry { object: object("k", "e", 1), outcome: Outcome::Published };
+        let published = Entry { object: object("k", "e", 1), outcome: Outcome::Published, epoch: None };
         let quarantined = Entry { outcome: Outcome::quarantined("bad"), ..published.clone() };
         let ignored = Entry { outcome: Outcome::Ignored, ..published.clone() };
         let archived = Entry { outcome: Outcome::Archived, ..published.clone() };

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod object;
 pub mod passed_over;
 pub mod plan;
+pub mod request;
 pub mod retry;
 pub mod rotation;
 pub mod schema;

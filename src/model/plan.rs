@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::object::Object;
+use super::request::RequestMark;
 use super::schema::TableSchema;
 use super::settings::Settings;
 
@@ -44,6 +45,9 @@ pub struct Plan {
     pub listed_to: Option<String>,
     /// Passes over the listing that this run has begun, from 1.
     pub pass: u32,
+    /// The request that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestMark>,
 }
 
 impl Plan {

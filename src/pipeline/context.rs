@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::request::Request;
 use crate::model::settings::Settings;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::cpu::CpuPool;
@@ -35,6 +36,8 @@ pub struct Context {
     pub state_key: StateKey,
     /// The spec as it is now; an epoch under way goes by its plan's.
     pub settings: Arc<Settings>,
+    /// What this run is asked for beside its spec.
+    pub request: Option<Request>,
     /// Identity of source and destination.
     pub spec_hash: String,
     /// Whether a changed identity is accepted.
@@ -84,6 +87,11 @@ impl Default for Patience {
 }
 
 impl Context {
+    /// The id of what this run is asked for.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request.as_ref().map(|request| request.id.as_str())
+    }
+
     /// The budget's shares for a plan that buffers `layout_bytes`.
     pub fn budget(&self, settings: &Settings, layout_bytes: u64) -> Budget {
         Budget::new(self.memory_bytes, self.pool.threads(), settings.worker.concurrency, layout_bytes, self.workers_here)

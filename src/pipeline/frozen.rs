@@ -18,6 +18,7 @@ use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome};
 use crate::model::manifest::*;
 use crate::model::plan::*;
+use crate::model::request::RequestMark;
 use crate::model::schema::{Column, JSON, Misfit, Mixed, TableSchema, Typed, Unknown};
 use crate::model::server::{Findings, Lack};
 use crate::model::settings::*;
@@ -49,6 +50,10 @@ fn reads<T: DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
 
 fn blob(name: &str) -> BlobKey {
     BlobKey(format!("_s3sync/abc/7/{name}-0123.s3sync"))
+}
+
+fn mark_of_request() -> RequestMark {
+    RequestMark { id: "1f".repeat(16), since: 5, ended: false }
 }
 
 fn segment() -> SegmentRef {
@@ -143,6 +148,7 @@ fn the_cursor() {
     check("cursor-claim", &Cursor { claim: Some(BlobKey("_s3sync/claims/0123.s3sync".into())), ..cursor });
     let server = Findings { probe: 1, place: "11ee".into(), lacks: [Lack::CompletionEtag, Lack::LongSegments].into() };
     check("cursor-server", &Cursor { server: Some(server), ..Cursor::empty("abc".into(), 0, "00ff-11ee".into()) });
+    check("cursor-request", &Cursor { request: Some(mark_of_request()), ..Cursor::empty("abc".into(), 7, "00ff-11ee".into()) });
     check("cursor-empty", &Cursor::empty("abc".into(), 0, "00ff-11ee".into()));
 }
 
@@ -164,8 +170,10 @@ fn plans() {
         objects: vec![segment()],
         listed_to: Some("a/9.csv".into()),
         pass: 2,
+        request: None,
     };
     check("plan", &plan);
+    check("plan-request", &Plan { request: Some(mark_of_request()), ..plan.clone() });
     // Of releases without seals; it says by its version that it has none.
     let before = Plan { version: 1, ..plan };
     check("plan-1", &before);
@@ -195,14 +203,17 @@ fn digits_of_numbers() {
 
 #[test]
 fn the_ledger() {
-    let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome };
+    let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome, epoch: None };
     check(
         "objects",
         &vec![entry(Outcome::Published), entry(Outcome::Ignored), entry(Outcome::quarantined("line 4: the quote never closes"))],
     );
-    let head = LedgerHead { run: "run1".into(), epoch: 7, settings: "00ff".into(), runs: vec![vec![segment()], vec![]], layout: None };
+    let head =
+        LedgerHead { run: "run1".into(), epoch: 7, settings: "00ff".into(), runs: vec![vec![segment()], vec![]], ..LedgerHead::default() };
     check("ledger-head", &head);
+    check("ledger-head-request", &LedgerHead { request: Some(mark_of_request()), ..head.clone() });
     check("ledger-head-layout", &LedgerHead { layout: Some(Layout::of(&full().destination)), ..head });
+    check("objects-epoch", &vec![Entry { epoch: Some(7), ..entry(Outcome::Published) }]);
     let mark = TableMark { key: "a/9.csv".into(), ..TableMark::default() };
     check("ledger-table", &LedgerTable { name: "orders".into(), source: "orders/".into(), schema: schema(), mark });
     check("schema-mixed", &mixed_schema());

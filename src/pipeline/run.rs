@@ -15,6 +15,7 @@ pub use self::summary::{RunSummary, TableSummary};
 
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::Excluded;
+use crate::model::request::RequestMark;
 use crate::pipeline::claim::{self, Held};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -104,6 +105,14 @@ impl Lead<'_> {
             }
             Phase::Running => self.drop_plan().await?,
         }
+        if self.is_done() {
+            self.sweep().await?;
+            return Ok(Progressed::Ended);
+        }
+        if self.cursor.run_under_way(self.context.request_id()).is_none() {
+            // It was how far another run had come, which is another selection's.
+            self.cursor.listed_to = None;
+        }
         let mut looks = 0;
         loop {
             self.context.go_on()?;
@@ -139,6 +148,7 @@ impl Lead<'_> {
             settings: &self.context.settings,
             cursor: &self.cursor,
             run: &run,
+            request: self.context.request.as_ref(),
             seed,
             now: (self.context.clock)(),
             sampler: &sampler,
@@ -160,6 +170,7 @@ impl Lead<'_> {
         next.run = Some(run);
         next.plan = Some(key);
         next.decision = None;
+        next.request = plan.request.clone().or(next.request);
         self.swap(next).await?;
         let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
         let bytes: u64 = plan.tables.iter().map(|table| table.bytes).sum();
@@ -167,17 +178,31 @@ impl Lead<'_> {
         Ok(true)
     }
 
-    /// The run that the cursor names, or a new one.
+    /// Whether the run was asked for and is complete: a worker died after its last step, or nobody heard of it.
+    fn is_done(&mut self) -> bool {
+        let Some(request) = &self.context.request else { return false };
+        let done = self.cursor.mark_of(request).ended;
+        if done {
+            self.summary.remarks.note("what was asked for is complete since an earlier try: nothing is left to read".to_owned());
+        }
+        done
+    }
+
+    /// The run that the cursor names, or a new one. A run that is asked for has the request's id, so that what is kept for one run is
+    /// kept for it however often it is begun.
     fn this_run(&self) -> Run {
-        match &self.cursor.run {
-            Some(run) if !run.ended => run.clone(),
-            _ => Run { id: (self.context.ids)(), started: (self.context.clock)(), pass: 1, changed: false, ended: false },
+        let asked = self.context.request_id();
+        let id = || asked.map_or_else(|| (self.context.ids)(), str::to_owned);
+        match self.cursor.run_under_way(asked) {
+            Some(run) => run.clone(),
+            None => Run { id: id(), started: (self.context.clock)(), pass: 1, changed: false, ended: false },
         }
     }
 
     /// At a pass's end: whether another one is due, because objects changed under way.
     async fn another_pass(&mut self) -> Result<bool, RunError> {
-        let Some(run) = self.cursor.run.clone().filter(|run| !run.ended && run.changed && run.pass < PASSES_MAX) else {
+        let run = self.cursor.run_under_way(self.context.request_id()).cloned();
+        let Some(run) = run.filter(|run| run.changed && run.pass < PASSES_MAX) else {
             return Ok(false);
         };
         let mut next = self.cursor.clone();
@@ -187,15 +212,20 @@ impl Lead<'_> {
         Ok(true)
     }
 
-    /// Marks the run as ended, when the cursor knows of it.
+    /// Marks the run as ended, when the cursor knows of it; and always what it was asked for, so that this is done once.
     async fn end_run(&mut self) -> Result<(), RunError> {
-        let Some(run) = self.cursor.run.clone().filter(|run| !run.ended) else { return Ok(()) };
-        if run.changed {
+        let run = self.cursor.run_under_way(self.context.request_id()).cloned();
+        let request = self.context.request.as_ref().map(|request| RequestMark { ended: true, ..self.cursor.mark_of(request) });
+        if run.is_none() && request.is_none() {
+            return Ok(());
+        }
+        if run.as_ref().is_some_and(|run| run.changed) {
             tracing::warn!(sync = %self.context.settings.id, "objects kept changing while they were read; the next run reads them");
         }
         let mut next = self.cursor.clone();
         next.listed_to = None;
-        next.run = Some(Run { ended: true, ..run });
+        next.run = run.map(|run| Run { ended: true, ..run }).or(next.run);
+        next.request = request.or(next.request);
         self.swap(next).await
     }
 

@@ -439,6 +439,7 @@ mod tests {
             objects: vec![],
             listed_to: None,
             pass: 1,
+            request: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! `tests/run` prepares what these tests need; without it they fail and say so.
 
 mod advice;
+mod asked;
 mod bad_input;
 mod chart;
 mod cli;

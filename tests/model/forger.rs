@@ -128,13 +128,14 @@ impl Forger {
         }
     }
 
-    /// Somebody puts back what was changed, as the messages say. What was added stays.
+    /// Somebody puts back what was changed, as the messages say. What was added stays, but for a claim where there was none.
     pub fn put_back(&mut self) {
         for (key, (before, forged)) in std::mem::take(&mut self.changed) {
-            if let Some(before) = before
-                && self.store.peek(&key).is_some_and(|now| now == forged)
-            {
-                self.store.insert(&key, before);
+            let stands = self.store.peek(&key).is_some_and(|now| now == forged);
+            match before {
+                Some(before) if stands => drop(self.store.insert(&key, before)),
+                None if stands && key.starts_with(&format!("{}claims/", self.state)) => drop(self.store.remove(&key)),
+                _ => {}
             }
         }
     }

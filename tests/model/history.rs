@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
+use s3sync::model::request::{Asked, Request, Window};
 use s3sync::model::server::Lack;
 use s3sync::pipeline::error::RunErrorKind;
 use s3sync::pipeline::run::{RunSummary, follow, lead};
@@ -14,7 +15,7 @@ use s3sync::store::memory::{Behaviour, Conditions, MemoryStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::forger::Forger;
-use crate::reference::{check_always, check_end};
+use crate::reference::{check_always, check_end, visible_rows};
 use crate::world::{World, settings};
 
 /// Steps of a history before its end.
@@ -46,13 +47,17 @@ struct Source {
     store: MemoryStore,
     versions: u64,
     rows: BTreeMap<String, Vec<String>>,
-    ever: BTreeSet<String>,
+    /// The key of every row that ever was.
+    ever: BTreeMap<String, String>,
+    /// Keys that changed since this was last emptied.
+    touched: BTreeSet<String>,
 }
 
 impl Source {
     /// Changes one object.
     fn change(&mut self, dice: &mut Dice) {
         let key = format!("in/t{}/o{}.csv", dice.roll(2), dice.roll(5));
+        self.touched.insert(key.clone());
         if dice.one_in(4) {
             self.store.remove(&key);
             self.rows.remove(&key);
@@ -71,7 +76,7 @@ impl Source {
         } else {
             self.store.insert(&key, text);
         }
-        self.ever.extend(rows.iter().cloned());
+        self.ever.extend(rows.iter().map(|row| (row.clone(), key.clone())));
         self.rows.insert(key, rows);
     }
 
@@ -86,6 +91,9 @@ pub struct History {
     source: Arc<Mutex<Source>>,
     forger: Option<Arc<Mutex<Forger>>>,
     last_epoch: u64,
+    /// What was asked to be read once more.
+    asked: Vec<Window>,
+    completed: u64,
 }
 
 impl History {
@@ -103,25 +111,38 @@ impl History {
             ..Behaviour::default()
         };
         let world = World::new(seed, settings, behaviour);
-        let source = Source { store: world.source.clone(), versions: 0, rows: BTreeMap::new(), ever: BTreeSet::new() };
+        let source =
+            Source { store: world.source.clone(), versions: 0, rows: BTreeMap::new(), ever: BTreeMap::new(), touched: BTreeSet::new() };
         let forger = dice.one_in(2).then(|| Arc::new(Mutex::new(Forger::new(&world.destination, &world.settings.state_prefix))));
-        Self { dice, world, source: Arc::new(Mutex::new(source)), forger, last_epoch: 0 }
+        Self { dice, world, source: Arc::new(Mutex::new(source)), forger, last_epoch: 0, asked: Vec::new(), completed: 0 }
     }
 
-    pub fn run(mut self) {
+    /// How many requests of this history were completed and looked at.
+    pub fn run(mut self) -> u64 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             for _ in 0..STEPS {
                 self.step().await;
-                if let Some(forger) = &self.forger {
-                    let mut forger = forger.lock().expect("whole");
-                    forger.check_victim();
-                    forger.put_back();
-                }
-                check_always(&self.world, &mut self.last_epoch).await;
+                self.put_back();
+                self.check_always().await;
             }
             self.end().await;
         });
+        self.completed
+    }
+
+    /// Somebody mends what was forged.
+    fn put_back(&self) {
+        if let Some(forger) = &self.forger {
+            let mut forger = forger.lock().expect("whole");
+            forger.check_victim();
+            forger.put_back();
+        }
+    }
+
+    async fn check_always(&mut self) {
+        let (source, asked) = (Arc::clone(&self.source), self.asked.clone());
+        check_always(&self.world, &mut self.last_epoch, &|row| allowed(&source, &asked, row)).await;
     }
 
     async fn step(&mut self) {
@@ -134,7 +155,8 @@ impl History {
                 forger.lock().expect("whole").act(&mut self.dice);
             }
         }
-        match self.dice.roll(8) {
+        match self.dice.roll(10) {
+            8 | 9 => self.request().await,
             0 => {
                 // A lifecycle rule takes old uploads, also ones that are decided on.
                 let age = SignedDuration::from_hours(self.dice.roll(30) as i64);
@@ -153,6 +175,83 @@ impl History {
                 self.process(&faults).await;
             }
         }
+    }
+
+    /// A run is asked for, and asked for again until it is complete; others run between. What it is about and nobody changed meanwhile is
+    /// there once more than before, everything else as often as before.
+    async fn request(&mut self) {
+        let key = |dice: &mut Dice| format!("in/t{}/o{}.csv", dice.roll(2), dice.roll(5));
+        let window = Window {
+            from_key: self.dice.one_in(2).then(|| key(&mut self.dice)),
+            to_key: self.dice.one_in(3).then(|| key(&mut self.dice)),
+            modified_from: self.dice.one_in(6).then(|| self.world.clock.now() - SignedDuration::from_mins(self.dice.roll(600) as i64)),
+            modified_to: None,
+        };
+        let asked = Asked { window, reread: !self.dice.one_in(4) };
+        if asked.check(&self.world.settings).is_err() {
+            return;
+        }
+        // Nothing is under way that would count as read before it is visible.
+        self.put_back();
+        if self.process(&never()).await.is_some() {
+            return;
+        }
+        let request = Request { id: format!("{:032x}", self.dice.roll(u64::MAX)), asked: asked.clone() };
+        let before = visible_rows(&self.world);
+        let objects = self.world.source.objects();
+        self.source.lock().expect("whole").touched.clear();
+        if asked.reread {
+            self.asked.push(asked.window.clone());
+        }
+        let (mut done, mut others) = (false, false);
+        for _ in 0..self.dice.roll(5) {
+            if self.dice.one_in(3) {
+                others = true;
+                self.world.request = None;
+                let faults = self.faults();
+                self.process(&faults).await;
+            }
+            self.world.request = Some(request.clone());
+            let (left, right) = (self.faults(), self.faults());
+            let ended = match self.dice.one_in(4) {
+                true => {
+                    let (left, right) = tokio::join!(self.process(&left), self.process(&right));
+                    left.is_none() || right.is_none()
+                }
+                false => self.process(&left).await.is_none(),
+            };
+            self.put_back();
+            done |= ended;
+            self.check_always().await;
+        }
+        self.world.request = Some(request);
+        for _ in 0..5 {
+            match self.process(&never()).await {
+                None => done = true,
+                Some(RunErrorKind::DecisionUnpublishable) => break,
+                Some(kind) => assert_eq!(kind, RunErrorKind::Superseded, "a run without faults failed"),
+            }
+        }
+        self.world.request = None;
+        if !done {
+            return;
+        }
+        let (source, after) = (self.source.lock().expect("whole"), visible_rows(&self.world));
+        for object in objects.iter().filter(|object| !source.touched.contains(&object.key)) {
+            for row in source.rows.get(&object.key).into_iter().flatten() {
+                let count = |rows: &BTreeMap<String, u32>| rows.get(row).copied().unwrap_or(0);
+                let (before, after) = (count(&before), count(&after));
+                let right = match asked.window.holds(object) {
+                    true if asked.reread => after == before + 1,
+                    true => after == before.max(1),
+                    false if others => after == before || after == before.max(1),
+                    false => after == before,
+                };
+                assert!(right, "I1: row {row} of {} was there {before} times, and is {after} times after {asked:?}", object.key);
+            }
+        }
+        drop(source);
+        self.completed += 1;
     }
 
     /// What happens to one process: a crash, a lost answer, a change of the source, at calls that the dice choose.
@@ -232,7 +331,6 @@ impl History {
 
     /// Nothing goes wrong any more: runs end well.
     async fn end(&mut self) {
-        let never = || Faults::new(|_: &Call<'_>| Fault::None);
         // The first run may go on where a crashed one stopped, behind what has changed since; the second sees the whole listing.
         let mut succeeded = 0;
         for _ in 0..5 {
@@ -244,8 +342,25 @@ impl History {
                 Some(kind) => assert_eq!(kind, RunErrorKind::Superseded, "a run without faults failed"),
             }
         }
-        check_always(&self.world, &mut self.last_epoch).await;
-        let source = self.source.lock().expect("whole");
-        check_end(&self.world, &source.current(), &source.ever, self.forger.is_some());
+        self.check_always().await;
+        let asked = self.asked.clone();
+        let shared = Arc::clone(&self.source);
+        let (current, ever) = {
+            let source = self.source.lock().expect("whole");
+            (source.current(), source.ever.keys().cloned().collect())
+        };
+        check_end(&self.world, &current, &ever, self.forger.is_some(), &|row| allowed(&shared, &asked, row));
     }
+}
+
+fn never() -> Arc<Faults> {
+    Faults::new(|_: &Call<'_>| Fault::None)
+}
+
+/// How often a row may be visible: once, and once more for each request that may be about its object, of whatever version.
+fn allowed(source: &Mutex<Source>, asked: &[Window], row: &str) -> u32 {
+    let source = source.lock().expect("whole");
+    let Some(key) = source.ever.get(row) else { return 1 };
+    let about = |window: &Window| window.from_key.as_ref().is_none_or(|from| key >= from) && !window.ends_before(key);
+    1 + asked.iter().filter(|window| about(window)).count() as u32
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use s3sync::api::manifest::check_text;
 use s3sync::model::cursor::Cursor;
+use s3sync::model::request::Request;
 use s3sync::model::server::Lack;
 use s3sync::model::settings::Settings;
 use s3sync::model::spec_hash::SpecHash;
@@ -34,6 +35,8 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub settings: Settings,
     pub state_key: StateKey,
+    /// What processes are asked for.
+    pub request: Option<Request>,
     /// What the destination's server does otherwise than S3.
     pub lacks: BTreeSet<Lack>,
     ids: Arc<AtomicU64>,
@@ -52,6 +55,7 @@ impl World {
             clock,
             settings,
             state_key: state_key(),
+            request: None,
             ids: Arc::default(),
             seed,
         }
@@ -67,6 +71,7 @@ impl World {
             cursor: Arc::new(self.cursor.with_faults(Arc::clone(faults))),
             state_key: self.state_key.clone(),
             settings: Arc::new(self.settings.clone()),
+            request: self.request.clone(),
             spec_hash: SpecHash::of(&self.settings).to_string(),
             finish_only: false,
             accept_spec_change: false,

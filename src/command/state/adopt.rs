@@ -76,6 +76,7 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
         cursor.manifest = None;
     }
     if let Some(ledger) = &cursor.ledger {
+        cursor.request = LedgerRoot::load_head(&blobs, ledger).await?.request;
         let mut tables = 0;
         let first = |_: &str| {
             tables += 1;
@@ -89,6 +90,7 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
         let decision = blobs.get_decision(&key).await?;
         let plan = blobs.get_plan(&decision.plan).await?;
         cursor.phase = Phase::Committing;
+        cursor.request = plan.request.or(cursor.request);
         cursor.run = Some(Run { id: plan.run, started: plan.planned_at, pass: plan.pass, changed: false, ended: false });
         cursor.plan = Some(decision.plan);
         cursor.decision = Some(key);

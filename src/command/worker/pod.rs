@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::manifest::{self, End, LoadedSync, ManifestErrorKind};
+use crate::model::request::Request;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::seal::StateKey;
 
@@ -25,6 +26,8 @@ pub struct Pod {
     pub accept_spec_change: bool,
     /// Whether only an epoch that is decided is finished: the operator starts a suspended sync for nothing else.
     pub finish_only: bool,
+    /// What the run is asked for, by an S3SyncRun.
+    pub request: Option<Request>,
     /// Where data spills; `None`: the system's temporary directory.
     pub scratch_dir: Option<PathBuf>,
     /// What is run, with its credentials.
@@ -47,6 +50,7 @@ impl Pod {
         let no_key =
             || invalid("the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from".to_owned());
         let state_key = StateKey::parse(&key).ok_or_else(no_key)?;
+        let request = env("S3SYNC_REQUEST").filter(|text| !text.is_empty()).map(|text| request(&text)).transpose()?;
         let (sync, suspended) = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
         Ok(Pod {
             index,
@@ -54,10 +58,17 @@ impl Pod {
             state_key,
             accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
             finish_only: suspended,
+            request,
             scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
             sync,
         })
     }
+}
+
+/// What the run is asked for.
+fn request(text: &str) -> Result<Request, RunError> {
+    let wrong = |error| invalid(format!("the variable S3SYNC_REQUEST makes no sense: {error}; workers are started by the operator"));
+    serde_json::from_str(text).map_err(wrong)
 }
 
 /// Whether this pod leads the run, and so reports for it: also one that cannot tell does, rather than nobody.
@@ -193,10 +204,13 @@ mod tests {
         variables.extend([
             ("S3SYNC_ACCEPT_SPEC_CHANGE", "true".to_owned()),
             ("S3SYNC_SCRATCH_DIR", "/scratch".to_owned()),
+            ("S3SYNC_REQUEST", r#"{"id":"1f","window":{"fromKey":"a"},"reread":true}"#.to_owned()),
             ("S3SYNC_SOURCE_AWS_SESSION_TOKEN", "token".to_owned()),
         ]);
         let of = pod(&variables).unwrap();
         assert_eq!((of.accept_spec_change, of.scratch_dir), (true, Some(PathBuf::from("/scratch"))));
+        let request = of.request.expect("it was asked for");
+        assert_eq!((request.id.as_str(), request.asked.reread, request.asked.window.from_key.as_deref()), ("1f", true, Some("a")));
         let Credentials::Static { session_token, .. } = of.sync.source.credentials else { panic!() };
         assert_eq!(session_token.as_deref(), Some("token"));
     }
@@ -265,6 +279,11 @@ mod tests {
                 "kind is \"ConfigMap\", which is no kind of s3sync.dev; write S3Sync",
             ),
             (spec("/spec/worker/replicas", json!(0)), RunErrorKind::InvalidSpec, "data/orders: spec.worker.replicas"),
+            (
+                with("S3SYNC_REQUEST", "{"),
+                RunErrorKind::InvalidSpec,
+                "the variable S3SYNC_REQUEST makes no sense: EOF while parsing an object",
+            ),
             (with("S3SYNC_MANIFEST", "{"), RunErrorKind::InvalidSpec, ""),
         ] {
             let error = pod(&variables).unwrap_err();

@@ -84,6 +84,7 @@ pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>,
         objects: segments.finish().await?,
         listed_to,
         pass: context.run.pass,
+        request: context.request.map(|request| context.cursor.mark_of(request)),
     };
     let key = context.blobs.put_plan(&plan).await?;
     Ok((key, plan))

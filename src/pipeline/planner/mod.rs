@@ -35,6 +35,7 @@ use crate::model::cursor::{Cursor, Run};
 use crate::model::ledger::LedgerHead;
 use crate::model::object::Object;
 use crate::model::plan::{BlobKey, Plan};
+use crate::model::request::Request;
 use crate::model::schema::TableSchema;
 use crate::model::settings::{Settings, WriteMode};
 use crate::model::spec_hash::output_digest;
@@ -64,6 +65,8 @@ pub struct PlanContext<'a> {
     pub cursor: &'a Cursor,
     /// The run that the epoch will belong to.
     pub run: &'a Run,
+    /// What the run is asked for.
+    pub request: Option<&'a Request>,
     /// 32 hexadecimal digits that nobody has seen before.
     pub seed: String,
     /// The time that placeholders will show.
@@ -74,6 +77,13 @@ pub struct PlanContext<'a> {
     pub scratch: PathBuf,
     /// Takes the outputs of the plan's tables before the plan is written.
     pub holder: Option<Holder<'a>>,
+}
+
+impl PlanContext<'_> {
+    /// Of a request to read what was read before, the epoch since which it is under way.
+    fn since(&self) -> Option<u64> {
+        self.request.filter(|request| request.asked.reread).map(|request| self.cursor.mark_of(request).since)
+    }
 }
 
 /// The outcome.
@@ -87,16 +97,20 @@ pub enum Planned {
 /// Plans the next epoch of a run. `remarks` gets what a person should know of it, whatever comes of it.
 ///
 /// # Errors
-/// A spec that names one key where nothing was read before and nothing is. Bad data: a key without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of
-/// something by nothing. Whatever stores and sampler raise. An error leaves blobs at most, which a later sweep removes.
+/// A request that these settings do not allow. A spec that names one key where nothing was read before and nothing is. Bad data: a key
+/// without a table or a format, two sources of one table, an overwritten object where the spec forbids it, a Replace of something by
+/// nothing. Whatever stores and sampler raise. An error leaves blobs at most, which a later sweep removes.
 pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Result<Planned, RunError> {
     let settings = context.settings;
+    asked_of(context.request, settings)?;
     let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
+    let selection = selection.within(context.request.map(|request| &request.asked.window));
     let head = match &context.cursor.ledger {
         Some(key) => LedgerRoot::load_head(context.blobs, key).await?,
         None => LedgerHead::default(),
     };
     remarks.of_head(&head, settings, &context.run.id);
+    remarks.of_request(&head, settings, context.request);
     let replaces = settings.destination.write_mode == WriteMode::Replace;
     let scan = Scan {
         source: context.source.as_ref(),
@@ -108,18 +122,20 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
     };
     // Replace has one epoch a run, so it never goes on in the middle of a listing.
     let scan = if replaces { Scan { after: None, ..scan } } else { scan };
+    let anew = context.since().is_some_and(|since| head.epoch <= since);
     if replaces
+        && !anew
         && context.cursor.ledger.is_some()
         && let Some(seen) = stands(&scan, &head, settings, context.cursor.manifest.as_ref(), remarks).await?
     {
-        look_taken(context, remarks, true, seen).await?;
+        look_taken(context, &selection, remarks, true, seen).await?;
         return Ok(Planned::Nothing);
     }
     let mut taker = Taker::new(context, &selection, replaces);
     let passed = Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
     let whole = passed.is_some();
     remarks.passed_over(passed);
-    look_taken(context, remarks, whole, taker.seen).await?;
+    look_taken(context, &selection, remarks, whole, taker.seen).await?;
     if replaces && taker.read.objects == 0 {
         refuse_empty(context, &selection)?;
         if head.runs.is_empty() {
@@ -157,13 +173,27 @@ async fn stands(
 
 /// Notes how many selected objects a look saw. That one of the whole listing saw none at all is said, or refused, unless there was something
 /// before in this run.
-async fn look_taken(context: &PlanContext<'_>, remarks: &mut Remarks, whole: bool, seen: u64) -> Result<(), RunError> {
+async fn look_taken(
+    context: &PlanContext<'_>,
+    selection: &Selection<'_>,
+    remarks: &mut Remarks,
+    whole: bool,
+    seen: u64,
+) -> Result<(), RunError> {
     remarks.found(seen);
-    if whole && !remarks.found {
+    if whole && !remarks.found && selection.window().is_some() {
+        remarks.of_empty_window(selection);
+    } else if whole && !remarks.found {
         let (source, read_before) = (context.source.as_ref(), context.cursor.ledger.is_some());
         remarks.nothing = Some(nothing_selected(source, context.settings, &remarks.passed_over, read_before).await?);
     }
     Ok(())
+}
+
+/// Refuses what cannot be asked of these settings.
+fn asked_of(request: Option<&Request>, settings: &Settings) -> Result<(), RunError> {
+    let refused = |reason| RunError::new(RunErrorKind::InvalidSpec, format!("{}: {reason}", settings.id));
+    request.map_or(Ok(()), |request| request.asked.check(settings).map_err(refused))
 }
 
 /// Replacing what is there by nothing is more often a wrong prefix than a wish.

@@ -1,8 +1,10 @@
 //! What a person should know of a run beside what it reads: what it passed over, and what is not as it was.
 
+use super::selection::Selection;
 use crate::model::layout::Layout;
 use crate::model::ledger::LedgerHead;
 use crate::model::passed_over::PassedOver;
+use crate::model::request::Request;
 use crate::model::settings::{Settings, WriteMode};
 
 /// See the module.
@@ -60,6 +62,27 @@ impl Remarks {
                  before, so that rows repeat; set destination.writeMode: Replace to have each row once"
                     .to_owned(),
             );
+        }
+    }
+}
+
+impl Remarks {
+    /// Notes what a request does to a table that has files already.
+    pub(super) fn of_request(&mut self, head: &LedgerHead, settings: &Settings, request: Option<&Request>) {
+        let appends = settings.destination.write_mode == WriteMode::Append;
+        if appends && !head.run.is_empty() && request.is_some_and(|request| request.asked.reread) {
+            let note =
+                "objects that were read before are read once more: their rows are written again, and the rows of before stay beside them";
+            self.note(note.to_owned());
+        }
+    }
+
+    /// Notes that nothing lies in the window that was asked for.
+    pub(super) fn of_empty_window(&mut self, selection: &Selection<'_>) {
+        if let Some(window) = selection.window() {
+            self.note(format!(
+                "no object that the spec selects lies in the window ({window}): look at its ends, and at what the spec selects"
+            ));
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Found {
     pub standing: Standing,
     /// Why it is quarantined, where it is.
     pub reason: Option<String>,
+    /// The epoch that read this version, or tried to; 0 where nobody noted it. `None`: none did.
+    pub read_in: Option<u64>,
 }
 
 /// Whether to go on.
@@ -75,7 +77,8 @@ impl Scan<'_> {
         if self.selection.is_scattered() {
             return self.run_sorted(sink).await;
         }
-        let mut listed = Listed::Pages(Pages::new(self));
+        let begins = self.begins_after();
+        let mut listed = Listed::Pages(Pages::new(self, begins.as_deref()));
         match self.join(&mut listed, sink).await {
             Ok(flow) => Ok(listed.passed_over().filter(|_| flow == Flow::Go && self.after.is_none())),
             Err(ScanError::Run(error)) => Err(error),
@@ -98,7 +101,8 @@ impl Scan<'_> {
 
     /// [`Flow::Go`] when it came to the end.
     async fn join(&self, listed: &mut Listed<'_>, sink: &mut impl Sink) -> Result<Flow, ScanError> {
-        let mut ledger = LedgerStream::new(self.blobs, self.runs, self.after);
+        let begins = self.begins_after();
+        let mut ledger = LedgerStream::new(self.blobs, self.runs, begins.as_deref());
         let mut known = ledger.next().await?;
         while let Some(object) = listed.next(self).await? {
             while let Some(entry) = known.take_if(|entry| entry.object.key < object.key) {
@@ -109,22 +113,28 @@ impl Scan<'_> {
             }
             let same_key = known.as_ref().filter(|entry| entry.object.key == object.key);
             let mut standing = standing(&object, same_key);
-            let mut reason = None;
+            let (mut reason, mut read_in) = (None, None);
             if standing != Standing::New {
-                let outcome = known.map(|entry| entry.outcome);
+                let (outcome, epoch) = known.map(|entry| (entry.outcome, entry.epoch)).unzip();
                 if standing == Standing::Quarantined && outcome == Some(Outcome::Archived) && self.is_restored(&object).await? {
                     standing = Standing::Replaced;
                 }
                 if standing == Standing::Quarantined {
                     reason = outcome.as_ref().and_then(Outcome::reason).map(str::to_owned);
                 }
+                // What is archived still would be no other if it were tried again.
+                if matches!(standing, Standing::Known | Standing::Quarantined)
+                    && matches!(outcome, Some(Outcome::Published | Outcome::Quarantined { .. }))
+                {
+                    read_in = Some(epoch.flatten().unwrap_or(0));
+                }
                 known = ledger.next().await?;
             }
-            if sink.found(Found { object, standing, reason }).await? == Flow::Stop {
+            if sink.found(Found { object, standing, reason, read_in }).await? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
         }
-        while let Some(entry) = known {
+        while let Some(entry) = known.filter(|entry| !self.selection.ends_before(&entry.object.key)) {
             if sink.vanished(entry) == Flow::Stop {
                 return Ok(Flow::Stop);
             }
@@ -145,6 +155,11 @@ impl Scan<'_> {
             Err(error) if !matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound) => Err(error),
             _ => Ok(true),
         }
+    }
+
+    /// Where listing and ledger begin: what lies before is of earlier epochs, or outside the window.
+    fn begins_after(&self) -> Option<String> {
+        self.selection.starts_after().into_iter().chain(self.after.map(str::to_owned)).max()
     }
 
     /// The whole selection, sorted over scratch. Where keys are scattered the server does not know "after" either.
@@ -201,9 +216,9 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(scan: &Scan<'a>) -> Self {
-        let pages = scan.source.list(scan.selection.prefix(), scan.after);
-        Self { pages, page: Vec::new().into_iter(), last: scan.after.map(str::to_owned), passed: PassedOver::default() }
+    fn new(scan: &Scan<'a>, begins: Option<&'a str>) -> Self {
+        let pages = scan.source.list(scan.selection.prefix(), begins);
+        Self { pages, page: Vec::new().into_iter(), last: begins.map(str::to_owned), passed: PassedOver::default() }
     }
 
     /// Whether all keys of a page follow each other and the page before.
@@ -237,6 +252,10 @@ impl Listed<'_> {
             }
             Listed::Pages(pages) => loop {
                 for object in pages.page.by_ref() {
+                    // In key order, as was checked: nothing that follows is wanted.
+                    if scan.selection.ends_before(&object.key) {
+                        return Ok(None);
+                    }
                     match scan.selection.passes_over(&object) {
                         None => return Ok(Some(object)),
                         Some(reason) => pages.passed.note(reason, &object.key),

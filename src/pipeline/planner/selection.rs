@@ -3,6 +3,7 @@
 use crate::model::glob::{Glob, common_literal_prefix};
 use crate::model::object::Object;
 use crate::model::passed_over::Reason;
+use crate::model::request::Window;
 use crate::model::settings::{Settings, TableRule};
 use crate::model::shard::format_of;
 use crate::model::table::{Named, TableError, TableNamer};
@@ -16,6 +17,7 @@ const DIRECTORY_BUCKET_SUFFIX: &str = "--x-s3";
 /// The selection of one spec.
 pub struct Selection<'a> {
     settings: &'a Settings,
+    window: Option<&'a Window>,
     namer: TableNamer,
     prefix: String,
     state_prefix: String,
@@ -26,10 +28,31 @@ impl<'a> Selection<'a> {
     pub fn new(settings: &'a Settings) -> Result<Self, TableError> {
         Ok(Self {
             settings,
+            window: None,
             namer: TableNamer::new(&settings.source.tables)?,
             prefix: listing_prefix(settings),
             state_prefix: format!("{}/", settings.state_prefix.trim_end_matches('/')),
         })
+    }
+
+    /// Of this selection, what lies in a window.
+    pub fn within(self, window: Option<&'a Window>) -> Self {
+        Self { window: window.filter(|window| !window.is_open()), ..self }
+    }
+
+    /// The window, where one is asked for.
+    pub fn window(&self) -> Option<&Window> {
+        self.window
+    }
+
+    /// See [`Window::starts_after`].
+    pub fn starts_after(&self) -> Option<String> {
+        self.window.and_then(Window::starts_after)
+    }
+
+    /// Whether this key, and so every later one, lies outside.
+    pub fn ends_before(&self, key: &str) -> bool {
+        self.window.is_some_and(|window| window.ends_before(key))
     }
 
     /// The longest prefix that everything selected has: what the server is asked for.
@@ -55,12 +78,12 @@ impl<'a> Selection<'a> {
         self.passes_over(object).is_none()
     }
 
-    /// Why an object is not selected; `None` when it is. A key outside the prefix, which only a directory bucket lists, has no reason:
-    /// nobody asked for it.
+    /// Why an object is not selected; `None` when it is. What lies outside the window, and a key outside the prefix, which only a directory
+    /// bucket lists, has no reason: nobody asked for it.
     pub fn passes_over(&self, object: &Object) -> Option<Option<Reason>> {
         let source = &self.settings.source;
         let key = object.key.as_str();
-        if !key.starts_with(&source.prefix) {
+        if !key.starts_with(&source.prefix) || self.window.is_some_and(|window| !window.holds(object)) {
             return Some(None);
         }
         let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(key));

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::scan::{Flow, Found, Scan, Sink};
 use super::selection::Selection;
-use super::take::{Treatment, treatment};
-use super::{Remarks, second_table, stands, table_error, takes_one_table};
+use super::take::{Treatment, is_due, treatment};
+use super::{Remarks, asked_of, second_table, stands, table_error, takes_one_table};
 use crate::model::ledger::{LedgerHead, Standing};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
+use crate::model::request::Request;
 use crate::model::settings::{Settings, WriteMode};
 use crate::model::table::TableSources;
 use crate::pipeline::error::RunError;
@@ -28,6 +29,10 @@ pub struct Survey<'a> {
     pub manifest: Option<&'a BlobKey>,
     /// The run under way, when one is: a ledger that is kept for the length of a run counts for that run only.
     pub run: Option<&'a str>,
+    /// What the run is asked for.
+    pub request: Option<&'a Request>,
+    /// The epoch since which the request is under way; the last one, where it would begin with this run.
+    pub since: u64,
     /// The spec.
     pub settings: &'a Settings,
     /// A directory for what does not fit into memory.
@@ -65,7 +70,10 @@ impl Survey<'_> {
     /// Those of [`plan_epoch`](super::plan_epoch) that concern keys and tables, and those of the stores.
     pub async fn run(&self, visitor: &mut impl Visitor) -> Result<Remarks, RunError> {
         let settings = self.settings;
+        asked_of(self.request, settings)?;
         let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
+        let selection = selection.within(self.request.map(|request| &request.asked.window));
+        let since = self.request.filter(|request| request.asked.reread).map(|_| self.since);
         let head = match self.ledger {
             Some(key) => LedgerRoot::load_head(self.blobs, key).await?,
             None => LedgerHead::default(),
@@ -74,13 +82,21 @@ impl Survey<'_> {
             Scan { source: self.source, selection: &selection, blobs: self.blobs, runs: &head.runs, after: None, scratch: self.scratch };
         let mut remarks = Remarks::default();
         remarks.of_head(&head, settings, self.run.unwrap_or_default());
+        remarks.of_request(&head, settings, self.request);
         let replaces = settings.destination.write_mode == WriteMode::Replace;
-        let stands = replaces && self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
+        let anew = since.is_some_and(|since| head.epoch <= since);
+        let stands =
+            replaces && !anew && self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
         let everything = replaces && !stands;
         let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
         let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
-        let mut look = Look { settings, selection: &selection, everything, sources: TableSources::default(), only: None, visitor };
-        remarks.passed_over(Scan { runs, ..all }.run(&mut look).await?);
+        let mut look =
+            Look { settings, selection: &selection, everything, since, seen: 0, sources: TableSources::default(), only: None, visitor };
+        let passed = Scan { runs, ..all }.run(&mut look).await?;
+        if look.seen == 0 {
+            remarks.of_empty_window(&selection);
+        }
+        remarks.passed_over(passed);
         Ok(remarks)
     }
 }
@@ -89,6 +105,8 @@ struct Look<'a, V> {
     settings: &'a Settings,
     selection: &'a Selection<'a>,
     everything: bool,
+    since: Option<u64>,
+    seen: u64,
     sources: TableSources,
     /// The first table's name, where the path takes one alone.
     only: Option<String>,
@@ -99,10 +117,12 @@ impl<V: Visitor> Sink for Look<'_, V> {
     fn restart(&mut self) {
         self.sources = TableSources::default();
         self.only = None;
+        self.seen = 0;
         self.visitor.restart();
     }
 
-    async fn found(&mut self, Found { object, standing, reason }: Found) -> Result<Flow, RunError> {
+    async fn found(&mut self, Found { object, standing, reason, read_in }: Found) -> Result<Flow, RunError> {
+        self.seen += 1;
         let error = |error| table_error(self.settings, error);
         let Some(named) = self.selection.table(&object.key).map_err(error)? else { return Ok(Flow::Go) };
         self.sources.add(&named).map_err(error)?;
@@ -113,7 +133,8 @@ impl<V: Visitor> Sink for Look<'_, V> {
                 return Err(second_table(self.settings, only, &table));
             }
         }
-        let treatment = treatment(standing, self.settings.incremental.on_overwrite, self.everything);
+        let again = is_due(self.since, read_in);
+        let treatment = treatment(standing, self.settings.incremental.on_overwrite, self.everything, again);
         self.visitor.object(Surveyed { object, table, standing, treatment, reason });
         Ok(Flow::Go)
     }

@@ -28,11 +28,13 @@ pub enum Treatment {
     Leave,
 }
 
-/// What is done with an object of this standing. `everything`: the ledger decides nothing.
-pub fn treatment(standing: Standing, on_overwrite: OnOverwrite, everything: bool) -> Treatment {
+/// What is done with an object of this standing. `everything`: the ledger decides nothing. `again`: a request is about this version, and
+/// has not read it yet.
+pub fn treatment(standing: Standing, on_overwrite: OnOverwrite, everything: bool, again: bool) -> Treatment {
     match standing {
         _ if everything => Treatment::Read,
         Standing::New | Standing::Replaced => Treatment::Read,
+        Standing::Known | Standing::Quarantined if again => Treatment::Read,
         Standing::Known | Standing::Quarantined => Treatment::Leave,
         Standing::Overwritten => match on_overwrite {
             OnOverwrite::Reprocess => Treatment::Read,
@@ -40,6 +42,11 @@ pub fn treatment(standing: Standing, on_overwrite: OnOverwrite, everything: bool
             OnOverwrite::Fail => Treatment::Refuse,
         },
     }
+}
+
+/// Whether a version that was read in this epoch is due again. `since`: of a request to read what was read before.
+pub(super) fn is_due(since: Option<u64>, read_in: Option<u64>) -> bool {
+    since.zip(read_in).is_some_and(|(since, read_in)| read_in <= since)
 }
 
 /// A table of the epoch.
@@ -56,6 +63,10 @@ pub(super) struct Taker<'a> {
     context: &'a PlanContext<'a>,
     selection: &'a Selection<'a>,
     everything: bool,
+    /// See [`is_due`].
+    since: Option<u64>,
+    /// What is noted beside each entry.
+    epoch: Option<u64>,
     pub tables: Vec<Taken>,
     by_name: HashMap<String, u32>,
     sources: TableSources,
@@ -76,6 +87,8 @@ impl<'a> Taker<'a> {
             context,
             selection,
             everything,
+            since: context.since(),
+            epoch: (context.request.is_some() || context.cursor.request_is_open()).then_some(context.cursor.epoch + 1),
             tables: Vec::new(),
             by_name: HashMap::new(),
             sources: TableSources::default(),
@@ -138,9 +151,10 @@ impl Sink for Taker<'_> {
         *self = Taker::new(self.context, self.selection, self.everything);
     }
 
-    async fn found(&mut self, Found { object, standing, .. }: Found) -> Result<Flow, RunError> {
+    async fn found(&mut self, Found { object, standing, read_in, .. }: Found) -> Result<Flow, RunError> {
         self.seen += 1;
-        let treatment = treatment(standing, self.context.settings.incremental.on_overwrite, self.everything);
+        let again = is_due(self.since, read_in);
+        let treatment = treatment(standing, self.context.settings.incremental.on_overwrite, self.everything, again);
         if treatment == Treatment::Leave {
             return Ok(Flow::Go);
         }
@@ -158,14 +172,14 @@ impl Sink for Taker<'_> {
         self.last = Some(object.key.clone());
         if treatment == Treatment::Ignore {
             self.ignored += 1;
-            self.segments.push(&Entry { object, outcome: Outcome::Ignored }).await?;
+            self.segments.push(&Entry { object, outcome: Outcome::Ignored, epoch: self.epoch }).await?;
             return Ok(Flow::Go);
         }
         if format_of(self.context.settings, &object.key).is_none() {
             return Err(self.bad(&object.key, "its extension names no format: set source.format, or leave it out with source.exclude"));
         }
         let table = self.count(named, &object)?;
-        let entry = Entry { object, outcome: Outcome::Published };
+        let entry = Entry { object, outcome: Outcome::Published, epoch: self.epoch };
         self.segments.push(&entry).await?;
         let planned = PlannedObject { object: entry.object, table, slice: None };
         self.sorter.push(planned).await.map_err(|error| scratch_error(&self.context.scratch, error))?;

@@ -1,5 +1,6 @@
 //! Plans over stores in memory, beside a naive reference: everything listed that no earlier epoch took.
 
+mod asked;
 mod rules;
 mod world;
 

@@ -21,9 +21,11 @@ use crate::state::ledger::LedgerRoot;
 const VOIDS_MAX: u32 = 16;
 
 impl Lead<'_> {
-    /// Whether the plan under way is what the spec says now. Another spec plans again: nothing is visible yet.
+    /// Whether the plan under way is what the spec says now, and what this run is asked for. Another one plans again: nothing is visible yet.
     pub(super) async fn plan_is_current(&self) -> Result<bool, RunError> {
-        Ok(self.plan_under_way().await?.1.settings == *self.context.settings)
+        let plan = self.plan_under_way().await?.1;
+        let request = plan.request.as_ref().map(|mark| mark.id.as_str());
+        Ok(plan.settings == *self.context.settings && request == self.context.request_id())
     }
 
     pub(super) async fn plan_under_way(&self) -> Result<(BlobKey, Plan), RunError> {

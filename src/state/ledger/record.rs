@@ -72,6 +72,7 @@ pub async fn record(
         settings: output_digest(&plan.settings),
         runs,
         layout: Some(Layout::of(&plan.settings.destination)),
+        request: plan.request.clone().or(old_head.request.clone()),
     };
     let (root, marks) = write_root(blobs, plan, &head, old_tables, updates).await?;
     let mut referenced = blobs_of(&head);

@@ -19,7 +19,7 @@ fn blobs() -> Blobs {
 }
 
 fn published(key: &str, etag: &str) -> Entry {
-    Entry { object: object(key, etag), outcome: Outcome::Published }
+    Entry { object: object(key, etag), outcome: Outcome::Published, epoch: None }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -63,6 +63,7 @@ async fn plan(blobs: &Blobs, settings: Settings, epoch: u64, entries: &[Entry], 
         objects: writer.finish().await.unwrap(),
         listed_to: None,
         pass: 1,
+        request: None,
     }
 }
 

@@ -99,6 +99,7 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         objects: vec![],
         listed_to: None,
         pass: 1,
+        request: None,
     };
     change(&mut plan);
     Arc::new(plan)

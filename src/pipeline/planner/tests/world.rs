@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::model::cursor::{Cursor, Run};
 use crate::model::object::Object;
 use crate::model::plan::Plan;
+use crate::model::request::Request;
 use crate::model::schema::TableSchema;
 use crate::model::settings::Settings;
 use crate::pipeline::error::RunError;
@@ -24,6 +25,8 @@ pub struct World {
     pub destination: MemoryStore,
     pub cursor: Cursor,
     pub sampler: Samples,
+    /// What runs are asked for.
+    pub request: Option<Request>,
     /// Counts the calls to the source.
     pub faults: Arc<Faults>,
     scratch: tempfile::TempDir,
@@ -71,6 +74,7 @@ impl World {
             destination: MemoryStore::new("lake"),
             cursor,
             sampler: Samples::default(),
+            request: None,
             faults: Faults::new(never()),
             scratch: tempfile::tempdir().unwrap(),
             runs: 0,
@@ -145,6 +149,7 @@ impl World {
             settings: &self.settings,
             cursor: &self.cursor,
             run: &run,
+            request: self.request.as_ref(),
             seed: "00".repeat(16),
             now: started,
             sampler: &self.sampler,
@@ -154,6 +159,7 @@ impl World {
         let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else { return Ok(None) };
         assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
         let recorded = block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
+        self.cursor.request = plan.request.clone().or(self.cursor.request.take());
         self.cursor.epoch = plan.epoch;
         self.cursor.ledger = Some(recorded.root);
         self.cursor.listed_to.clone_from(&plan.listed_to);
@@ -179,6 +185,8 @@ impl World {
             ledger: self.cursor.ledger.as_ref(),
             manifest: self.cursor.manifest.as_ref(),
             run: None,
+            request: self.request.as_ref(),
+            since: self.request.as_ref().map_or(0, |request| self.cursor.mark_of(request).since),
             settings: &self.settings,
             scratch: self.scratch.path(),
         };

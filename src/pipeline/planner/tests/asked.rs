@@ -1,0 +1,116 @@
+//! What runs are asked for: windows, and reading once more.
+
+use super::world::{Ran, World};
+use crate::model::ledger::Standing;
+use crate::model::request::{Asked, Request, Window};
+use crate::model::settings::{OnOverwrite, WriteMode};
+use crate::pipeline::error::RunErrorKind;
+use crate::pipeline::planner::Treatment;
+use crate::store::memory::Order;
+
+fn keys(ran: &Ran) -> Vec<&str> {
+    ran.epochs.iter().flatten().map(|(key, _)| key.as_str()).collect()
+}
+
+fn request(id: &str, from: &str, to: &str, reread: bool) -> Option<Request> {
+    let window = Window { from_key: Some(from.into()), to_key: Some(to.into()), ..Window::default() };
+    Some(Request { id: id.into(), asked: Asked { window, reread } })
+}
+
+/// Ten objects, `a/0.csv` to `a/9.csv`.
+fn world(order: Order) -> World {
+    let world = World::with(2, order, |settings| settings.limits.objects_per_commit = 2);
+    for at in 0..10 {
+        world.put(&format!("a/{at}.csv"), b"x");
+    }
+    world
+}
+
+#[test]
+fn a_window_is_listed_from_its_beginning_to_its_end_and_the_rest_stays() {
+    for order in [Order::Utf8, Order::Scattered] {
+        let mut world = world(order);
+        world.settings.limits.objects_per_commit = 100;
+        world.request = request("one", "a/4.csv", "a/6.csv", false);
+        let calls = world.faults.calls();
+        assert_eq!(keys(&world.run().unwrap()), ["a/4.csv", "a/5.csv"]);
+        if order == Order::Utf8 {
+            // Pages of two: one of them, and the one that shows the end.
+            assert!(world.faults.calls() - calls <= 2, "{} calls", world.faults.calls() - calls);
+        }
+        assert_eq!(keys(&world.run().unwrap()), [""; 0], "known by now");
+        world.request = None;
+        assert_eq!(keys(&world.run().unwrap()), ["a/0.csv", "a/1.csv", "a/2.csv", "a/3.csv", "a/6.csv", "a/7.csv", "a/8.csv", "a/9.csv"]);
+    }
+}
+
+#[test]
+fn what_is_read_once_more_is_read_once_under_one_request() {
+    for order in [Order::Utf8, Order::Scattered] {
+        let mut world = world(order);
+        world.run().unwrap();
+        world.request = request("one", "a/3.csv", "a/8.csv", true);
+        let first = world.epoch().unwrap().expect("two of five");
+        assert_eq!((first.tables[0].objects, first.listed_to.as_deref()), (2, Some("a/4.csv")));
+        // An ordinary run comes between, and reads what is new.
+        let asked = world.request.take();
+        world.put("a/35.csv", b"new");
+        assert_eq!(keys(&world.run().unwrap()), ["a/35.csv"]);
+        world.request = asked;
+        assert_eq!(keys(&world.run().unwrap()), ["a/5.csv", "a/6.csv", "a/7.csv"]);
+        assert_eq!(keys(&world.run().unwrap()), [""; 0]);
+        world.request = request("two", "a/3.csv", "a/5.csv", true);
+        assert_eq!(keys(&world.run().unwrap()), ["a/3.csv", "a/35.csv", "a/4.csv"], "another request is due again");
+    }
+}
+
+#[test]
+fn overwrites_follow_the_rule_in_a_request_too() {
+    for (rule, expected) in [(OnOverwrite::Reprocess, &["a/1.csv", "a/2.csv"][..]), (OnOverwrite::Ignore, &["a/2.csv"])] {
+        let mut world = world(Order::Utf8);
+        world.settings.incremental.on_overwrite = rule;
+        world.run().unwrap();
+        world.put("a/1.csv", b"y");
+        world.request = request("one", "a/1.csv", "a/3.csv", true);
+        assert_eq!(keys(&world.run().unwrap()), expected, "{rule:?}");
+        // A version that was taken unread is not read again: it was not read.
+        world.request = request("two", "a/1.csv", "a/3.csv", true);
+        assert_eq!(keys(&world.run().unwrap()), expected, "{rule:?}");
+    }
+}
+
+#[test]
+fn a_survey_shows_what_a_request_would_read() {
+    let mut world = world(Order::Utf8);
+    world.run().unwrap();
+    world.put("a/45.csv", b"new");
+    world.request = request("one", "a/4.csv", "a/6.csv", true);
+    let shown = |world: &World| -> Vec<(String, Standing, Treatment)> {
+        world.survey().unwrap().into_iter().map(|found| (found.object.key, found.standing, found.treatment)).collect()
+    };
+    let expected = |key: &str, standing, treatment| (key.to_owned(), standing, treatment);
+    let again = [
+        expected("a/4.csv", Standing::Known, Treatment::Read),
+        expected("a/45.csv", Standing::New, Treatment::Read),
+        expected("a/5.csv", Standing::Known, Treatment::Read),
+    ];
+    assert_eq!(shown(&world), again);
+    world.epoch().unwrap().expect("two of three");
+    assert_eq!(shown(&world).into_iter().filter(|(.., treatment)| *treatment == Treatment::Read).count(), 1, "what is left");
+}
+
+#[test]
+fn a_window_of_replace_is_refused_and_its_rereading_is_everything() {
+    let mut world = world(Order::Utf8);
+    world.settings.destination.write_mode = WriteMode::Replace;
+    world.run().unwrap();
+    world.request = request("one", "a/4.csv", "a/6.csv", true);
+    let refused = [world.run().map(drop).unwrap_err(), world.survey().map(drop).unwrap_err()];
+    for error in refused {
+        assert_eq!(error.kind, RunErrorKind::InvalidSpec);
+        assert!(error.message.starts_with("data/orders: destination.writeMode Replace keeps what one run reads"), "{error}");
+    }
+    world.request = Some(Request { id: "two".into(), asked: Asked { reread: true, ..Asked::default() } });
+    assert_eq!(keys(&world.run().unwrap()).len(), 10);
+    assert_eq!(keys(&world.run().unwrap()).len(), 0, "once");
+}
