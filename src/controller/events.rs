@@ -1,7 +1,8 @@
 //! Events: what people are told when something changes. PURE: made from the status before and after, so that what stays is told once.
 
-use super::decide::Why;
+use super::decide::{Observed, Why};
 use super::record::News;
+use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text;
@@ -53,6 +54,33 @@ pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<No
         notes.push(Note::warning(&is.reason, &is.message));
     }
     notes
+}
+
+/// Pods of runs in progress, or just ended, that somebody or something else ended, by uid.
+pub fn killed(seen: &Observed, before: &S3SyncStatus) -> Vec<(String, Note)> {
+    // No event can be made there any more.
+    if seen.namespace_ends {
+        return Vec::new();
+    }
+    // The Job's own deeds are none: it ends its other pods with itself.
+    let deleted = |run: &Run, worker: &Worker| {
+        let failed = worker.ended.as_ref().is_some_and(|ended| ended.exit_code != 0);
+        worker.deleted.is_some() && failed && run.active() && !run.ending && !run.deleting && !run.held
+    };
+    let told = |worker: &Worker| {
+        let run = seen.runs.iter().find(|run| run.owned && run.job == worker.job)?;
+        // What earlier runs' pods met was told then; they are kept with their Jobs.
+        if !run.active() && before.active.iter().all(|active| active.job != run.job) {
+            return None;
+        }
+        let how = match &worker.killed {
+            Some(killed) => format!("was killed: {killed}"),
+            None if deleted(run, worker) => "was deleted".to_owned(),
+            None => return None,
+        };
+        Some((worker.uid.clone(), Note::warning("WorkerKilled", format!("the pod {} of worker {} {how}", worker.pod, worker.index))))
+    };
+    seen.workers.iter().filter_map(told).collect()
 }
 
 /// What is told of slots that have no run of their own: one run takes what several would have, or they were given up as too late.

@@ -50,6 +50,7 @@ pub fn observed(sync: S3Sync, now: &str) -> Observed {
         refused: None,
         warned: None,
         capacity: true,
+        namespace_ends: false,
         policy: Default::default(),
         now: at(now),
     }
@@ -65,6 +66,7 @@ pub fn run(slot: &str, repeat: Repeat, created: &str) -> Run {
         started: Some(at(created)),
         deleting: false,
         held: false,
+        ending: false,
         end: None,
         marks: Marks { slot: slot.to_owned(), ..Marks::default() },
     }
@@ -91,6 +93,7 @@ pub fn reported(run: &Run, exit_code: i32, report: RunReport) -> Worker {
         memory_limit: None,
         ended: Some(Ended { exit_code, reason: String::new(), report: Some(report) }),
         waits: None,
+        killed: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerStatus, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerStatus, Pod, PodCondition, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use super::cursor::only_what_is_read;
 use super::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
-use super::run::CONTAINER;
+use super::run::{CONTAINER, DISRUPTION};
 use crate::api::S3Sync;
 use crate::api::error::FieldError;
 use crate::api::spec::S3SyncSpec;
@@ -165,11 +165,14 @@ pub fn pod(pod: &mut Pod) {
     metadata(&mut pod.metadata, |_| false);
     pod.spec = pod.spec.take().map(|spec| PodSpec { containers: memory_limit(spec.containers), ..PodSpec::default() });
     if let Some(status) = &mut pod.status {
-        let conditions = status.conditions.take().map(|all| all.into_iter().filter(|one| one.type_ == "PodScheduled").collect());
+        let short = |text: Option<String>| text.map(|text| text::cut(&text, SENTENCE_BYTES_MAX));
+        let read = |one: &PodCondition| ["PodScheduled", DISRUPTION].contains(&one.type_.as_str());
+        let conditions = status.conditions.take().map(|all| all.into_iter().filter(read).take(2));
+        let conditions = conditions.map(|all| all.map(|one| PodCondition { message: short(one.message), ..one }).collect());
         let containers = status.container_statuses.take();
-        let phase = status.phase.take();
+        let (phase, reason, message) = (status.phase.take(), status.reason.take(), short(status.message.take()));
         *status = Default::default();
-        status.phase = phase;
+        (status.phase, status.reason, status.message) = (phase, reason, message);
         status.conditions = conditions;
         status.container_statuses = containers.map(|all| all.into_iter().map(container).collect());
     }

@@ -78,6 +78,12 @@ struct Remembered {
     waits: Option<Instant>,
     /// When it last got one.
     started: Option<Instant>,
+    /// Pods whose end was told, of those that are seen.
+    told: BTreeSet<String>,
+    /// Whether the namespace is being deleted: it never stops that.
+    namespace_ends: bool,
+    /// When it was last asked whether it is.
+    asked: Option<Instant>,
     /// Errors in a row.
     errors: u32,
     /// What was said last of a resource that cannot be read.
@@ -232,6 +238,35 @@ impl Memory {
     /// Rights with this digest were applied; `None`: they may be gone.
     pub fn applied(&self, key: &Key, digest: Option<String>) {
         self.with(key, |known| known.applied = digest.map(|digest| (digest, Instant::now())));
+    }
+
+    /// Whether the end of a pod is still to be told. `seen` are the pods that are there: the others are forgotten.
+    pub fn tells_of(&self, key: &Key, pod: &str, seen: &dyn Fn(&str) -> bool) -> bool {
+        self.with(key, |known| {
+            known.told.retain(|pod| seen(pod));
+            known.told.insert(pod.to_owned())
+        })
+    }
+
+    /// Whether the namespace is known to be in deletion.
+    pub fn namespace_ends(&self, key: &Key) -> bool {
+        self.with(key, |known| known.namespace_ends)
+    }
+
+    /// It is.
+    pub fn namespace_ended(&self, key: &Key) {
+        self.with(key, |known| known.namespace_ends = true);
+    }
+
+    /// Whether to ask, at most this often; it counts as asked then.
+    pub fn asks(&self, key: &Key, every: Duration) -> bool {
+        self.with(key, |known| {
+            let due = known.asked.is_none_or(|asked| asked.elapsed() >= every);
+            if due {
+                known.asked = Some(Instant::now());
+            }
+            due
+        })
     }
 
     /// A look went well.

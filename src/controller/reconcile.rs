@@ -193,16 +193,18 @@ pub(super) fn key(meta: &kube::core::ObjectMeta) -> Key {
 
 /// Tells people something. An event that is lost is lost: nothing depends on it.
 async fn tell(sync: &S3Sync, note: &Note, context: &Context) {
+    // The time makes it unique: no two are told at once of one resource.
+    let event = format!("{}.{:x}", key(&sync.metadata).1, (context.clock)().as_nanosecond());
+    tell_as(sync, &event, note, context).await;
+}
+
+/// As [`tell`], by an event of this name: one that is there already was told.
+async fn tell_as(sync: &S3Sync, event: &str, note: &Note, context: &Context) {
     let (namespace, name) = key(&sync.metadata);
     tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
     let now = (context.clock)();
     let event = Event {
-        metadata: ObjectMeta {
-            // The time makes it unique: no two are told at once of one resource.
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: Some(namespace.clone()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(event.to_owned()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
         event_time: Some(MicroTime(now)),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(note.reason.clone()),
@@ -215,7 +217,9 @@ async fn tell(sync: &S3Sync, note: &Note, context: &Context) {
     };
     // Not by kube's Recorder: it counts up an earlier event of the same reason, and so would show an earlier run's sentence.
     let events: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
-    if let Err(error) = events.create(&PostParams::default(), &event).boxed().await {
+    if let Err(error) = events.create(&PostParams::default(), &event).boxed().await
+        && !matches!(&error, kube::Error::Api(status) if status.is_already_exists())
+    {
         tracing::warn!(namespace, name, "the event {} could not be written: {error}", note.reason);
     }
 }

@@ -75,6 +75,8 @@ pub struct Run {
     pub deleting: bool,
     /// Whether something (Kueue) holds it back.
     pub held: bool,
+    /// Whether the Job controller is about to end it, and ends its pods for that.
+    pub ending: bool,
     /// How it ended.
     pub end: Option<End>,
     /// What it was started for.
@@ -119,6 +121,7 @@ impl Run {
             started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0),
             deleting: metadata.deletion_timestamp.is_some(),
             held: is_held(job),
+            ending: is("SuccessCriteriaMet").is_some() || is("FailureTarget").is_some(),
             end: is("Complete").map(|condition| end(condition, true)).or_else(|| is("Failed").map(|condition| end(condition, false))),
             marks: Marks::read(metadata.annotations.as_ref()),
         })
@@ -158,6 +161,8 @@ pub struct Worker {
     pub ended: Option<Ended>,
     /// Why it does not start, as a sentence.
     pub waits: Option<String>,
+    /// Who ended it from outside: the word of Kubernetes, and its sentence where there is one.
+    pub killed: Option<String>,
 }
 
 /// How a worker's container ended.
@@ -170,6 +175,10 @@ pub struct Ended {
     /// What worker 0 says about the run.
     pub report: Option<RunReport>,
 }
+
+/// The condition of a pod that is ended to make room, with its node, or by an eviction
+/// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
+pub const DISRUPTION: &str = "DisruptionTarget";
 
 /// The container's name in the pod.
 pub const CONTAINER: &str = "worker";
@@ -196,6 +205,7 @@ impl Worker {
             memory_limit: memory_limit(pod),
             ended: container.and_then(ended),
             waits: status.and_then(|status| waits(status, container)),
+            killed: status.and_then(|status| killed(status, container)),
         })
     }
 }
@@ -239,10 +249,31 @@ fn waits(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<Stri
     if reason.is_empty() || USUAL.contains(&reason) {
         return None;
     }
-    Some(match message {
+    Some(with_message(reason, message))
+}
+
+/// Who ended a pod that did not end by itself: the kernel, the kubelet, or whoever evicted it.
+fn killed(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<String> {
+    let end = container.and_then(|container| container.state.as_ref()?.terminated.as_ref());
+    if end.is_some_and(|end| end.exit_code == 0) {
+        return None;
+    }
+    if let Some(end) = end.filter(|end| end.reason.as_deref() == Some("OOMKilled")) {
+        return end.reason.clone();
+    }
+    // The kubelet's own word, of a pod that it evicted or did not take, says more than the condition beside it.
+    if let Some(reason) = status.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        return Some(with_message(reason, status.message.as_deref()));
+    }
+    let disruption = status.conditions.iter().flatten().find(|condition| condition.type_ == DISRUPTION && condition.status == "True")?;
+    Some(with_message(disruption.reason.as_deref().unwrap_or(DISRUPTION), disruption.message.as_deref()))
+}
+
+fn with_message(reason: &str, message: Option<&str>) -> String {
+    match message {
         Some(message) if !message.is_empty() => format!("{reason}: {message}"),
         _ => reason.to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -286,6 +317,38 @@ mod tests {
     }
 
     #[test]
+    fn who_ended_a_pod() {
+        let ended = |exit_code: i32, reason: &str| {
+            json!([{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": exit_code, "reason": reason}}}])
+        };
+        let target =
+            |reason: &str, message: &str| json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]);
+        for (status, expected) in [
+            (json!({}), None),
+            (json!({"containerStatuses": ended(1, "Error")}), None),
+            (json!({"containerStatuses": ended(137, "OOMKilled")}), Some("OOMKilled")),
+            (
+                json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. ",
+                    "conditions": target("TerminationByKubelet", "The node")}),
+                Some("Evicted: The node was low on resource: memory. "),
+            ),
+            (
+                json!({"conditions": target("EvictionByEvictionAPI", "Eviction API: evicting")}),
+                Some("EvictionByEvictionAPI: Eviction API: evicting"),
+            ),
+            (
+                json!({"containerStatuses": ended(5, "Error"), "conditions": target("DeletionByTaintManager", "")}),
+                Some("DeletionByTaintManager"),
+            ),
+            // It had done its part before its node was drained.
+            (json!({"containerStatuses": ended(0, "Completed"), "conditions": target("EvictionByEvictionAPI", "")}), None),
+        ] {
+            assert_eq!(worker(status.clone()).killed.as_deref(), expected, "{status}");
+        }
+    }
+
+    #[test]
     fn how_a_worker_ended() {
         let report = RunReport { counts: RunCounts { rows: 7, ..RunCounts::default() }, ..RunReport::failed("Denied", "no access") };
         let status = json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
@@ -325,6 +388,7 @@ mod tests {
         let end = job(failed).end.unwrap();
         assert_eq!((end.succeeded, end.at.to_string(), end.reason), (false, "2026-11-21T12:07:00Z".into(), "PodFailurePolicy".into()));
         // About to end: its other pods are still at work.
-        assert!(job(json!({"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]})).active());
+        let ending = job(json!({"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}));
+        assert!(ending.active() && ending.ending);
     }
 }

@@ -57,7 +57,8 @@ pub struct Choice {
 pub fn choose(seen: &Observed, checked: Option<&Checked>, status: &S3SyncStatus, ready: &Readiness, news: &News) -> Choice {
     let mut choice = Choice::default();
     let Some(checked) = checked else { return choice };
-    let busy = news.unsettled || seen.runs.iter().any(|run| run.owned && run.active());
+    // Nothing starts either where nothing can be made any more.
+    let busy = seen.namespace_ends || news.unsettled || seen.runs.iter().any(|run| run.owned && run.active());
     let candidate = match ready.gate {
         Gate::Shut => None,
         Gate::CommittingOnly => recovery(seen, checked, status, true, &mut choice.wake),

@@ -31,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A look this soon where something is about to change that no watch tells: room under the cap, a pod's report.
 const LOOK_SOON: Duration = Duration::from_secs(2);
 
+/// How soon to look again whether a namespace is being deleted while pods there are.
+pub const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
 /// How long after its grace period a terminating pod is taken to be on a lost node. A kubelet that is there ends a pod within seconds.
 const LOST_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
@@ -53,6 +56,8 @@ pub struct Observed {
     pub warned: Option<String>,
     /// Whether the cap on concurrent runs leaves room for one.
     pub capacity: bool,
+    /// Whether the namespace is being deleted: nothing can be made there any more.
+    pub namespace_ends: bool,
     /// What resources may ask for.
     pub policy: Arc<Policy>,
     /// The time.
@@ -110,6 +115,8 @@ pub struct Desired {
     pub force_delete: Vec<Named>,
     /// What people are told, once the status is written.
     pub notes: Vec<Note>,
+    /// Pods that were ended from outside, by uid, and what people are told of each, once.
+    pub killed: Vec<(String, Note)>,
     /// Runs whose end is new, to be counted once the status is written.
     pub ended: Vec<RunResult>,
     /// Slots that will never run: to be counted once the start is made, or else the status written.
@@ -118,6 +125,13 @@ pub struct Desired {
     pub mend_rights: bool,
     /// When to look again.
     pub requeue: Duration,
+}
+
+/// Whether pods of a run in progress are being deleted. Their namespace may be the reason: its pods go first, and their Job, which waits to replace
+/// them (podReplacementPolicy Failed, backoffLimitPerIndex), holds them for ever where no pod can be made.
+pub fn dying(seen: &Observed) -> bool {
+    let at_work = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && !run.deleting && run.job == job);
+    seen.workers.iter().any(|worker| worker.deleted.is_some() && at_work(&worker.job))
 }
 
 /// Decides.
@@ -134,6 +148,7 @@ pub fn decide(seen: &Observed) -> Desired {
             cancel: vec![],
             force_delete: vec![],
             notes: vec![],
+            killed: vec![],
             ended: vec![],
             missed: 0,
             mend_rights: false,
@@ -167,12 +182,21 @@ pub fn decide(seen: &Observed) -> Desired {
     }
     let (force_delete, next_lost) = lost(seen);
     wake.extend(next_lost);
+    if dying(seen) && !seen.namespace_ends {
+        wake.push(seen.now + ASK_AGAIN);
+    }
+    let mut delete_jobs = beyond_history(seen, &status);
+    if seen.namespace_ends {
+        let at_work = seen.runs.iter().filter(|run| run.owned && run.active() && !run.deleting);
+        delete_jobs.extend(at_work.map(|run| Named { name: run.job.clone(), uid: run.uid.clone() }));
+    }
     wake.extend(conditions::without_pods(seen).map(|(_, late)| late));
     Desired {
         notes: events::notes(&before, &status, &news),
+        killed: events::killed(seen, &before),
         missed: choice.missed,
         ended: news.ended,
-        delete_jobs: beyond_history(seen, &status),
+        delete_jobs,
         cancel: cancelled(seen),
         force_delete,
         mend_rights: conditions::without_pods(seen).any(|(_, late)| late <= seen.now),

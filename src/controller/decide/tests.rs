@@ -9,6 +9,7 @@ use crate::controller::fixtures::{at, cursor, good, observed, reported, run, syn
 use crate::controller::names::Repeat;
 use crate::model::cursor::Phase;
 
+mod ending;
 mod found;
 mod waiting;
 
@@ -46,6 +47,7 @@ impl World {
                     started: Some(created),
                     deleting: false,
                     held: false,
+                    ending: false,
                     end: None,
                     marks: start.marks.clone(),
                 });

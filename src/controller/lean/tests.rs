@@ -30,13 +30,16 @@ fn what_deciding_reads_is_kept() {
     let mut whole: Pod = serde_json::from_value(json!({
         "metadata": {"name": "p", "uid": "p", "labels": {"batch.kubernetes.io/job-name": "orders-1", "team": "data"}, "annotations": {"a": "b"}},
         "spec": {"containers": [{"name": "worker", "image": "i"}]},
-        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, {"type": "Ready", "status": "False"}],
+        "status": {"phase": "Failed", "reason": "Evicted", "message": "the node is low on memory",
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, {"type": "Ready", "status": "False"},
+                {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}],
             "podIP": "10.0.0.1", "containerStatuses": [{"name": "worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
                 "state": {"terminated": {"exitCode": 3}}}]},
     }))
     .unwrap();
     let before = Worker::of(&whole).unwrap();
     assert_eq!((before.waits.as_deref(), before.ended.as_ref().unwrap().exit_code), (Some("Unschedulable"), 3));
+    assert_eq!(before.killed.as_deref(), Some("Evicted: the node is low on memory"));
     pod(&mut whole);
     assert_eq!(Worker::of(&whole).unwrap(), before);
     assert_eq!((whole.status.unwrap().pod_ip, whole.metadata.labels.unwrap().len()), (None, 1));

@@ -12,9 +12,9 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::observe::{jobs, takes_no_place};
+use super::observe::{is_of_an_ending_namespace, jobs, takes_no_place};
 use super::rights::{ensure_rights, is_ours};
-use super::{Context, LookError, asked, key, tell};
+use super::{Context, LookError, asked, key, tell, tell_as};
 use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
 use crate::api::text;
@@ -54,6 +54,7 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
             cursor_policy(seen, &key, context).await?;
         }
     }
+    tell_of_killed(seen, &desired, &key, context).boxed().await;
     if waits_for_secret(seen) {
         ensure_state_key(&seen.sync, &key, context).boxed().await?;
     }
@@ -65,6 +66,16 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
         requeue = Duration::ZERO;
     }
     Ok(Action::requeue(requeue))
+}
+
+/// Tells of pods that were ended from outside, once of each: the event has the pod's uid for a name, so that another leader does not repeat it.
+async fn tell_of_killed(seen: &Observed, desired: &Desired, key: &Key, context: &Context) {
+    let there = |pod: &str| seen.workers.iter().any(|worker| worker.uid == pod);
+    for (pod, note) in &desired.killed {
+        if context.memory.tells_of(key, pod, &there) {
+            tell_as(&seen.sync, &format!("{}.{pod}", key.1), note, context).await;
+        }
+    }
 }
 
 /// Makes a run's Job, after what its pods need.
@@ -91,6 +102,11 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
             if context.memory.is_taken(key, kind, &name) && name != worker_name(&key.1) {
                 tell(&seen.sync, &events::taken(kind, &name), context).await;
             }
+        }
+        // It will never be taken; what is left to do there needs no run.
+        Err(LookError::Kube { source, .. }) if is_of_an_ending_namespace(&source) => {
+            context.memory.not_made(key, &start.job, None);
+            context.memory.namespace_ended(key);
         }
         Err(error) => {
             let refused = refusal(&error);

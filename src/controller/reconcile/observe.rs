@@ -1,5 +1,5 @@
-//! Reading: from what is watched, and from what was just written. One request in rare cases: a run that was in progress and whose Job is
-//! not seen any more; and one whose worker does not begin, of which events alone say why.
+//! Reading: from what is watched, and from what was just written. One request in rare cases: where a run was in progress and its Job is not seen any
+//! more; where a worker does not begin, of which events alone say why; and where pods are deleted, perhaps with their namespace.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,17 +7,19 @@ use std::sync::Arc;
 use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
+use super::apply::post;
 use super::rights::is_ours;
 use super::{Context, LookError, asked, key};
 use crate::api::{S3Sync, text};
 use crate::controller::conditions::silent;
 use crate::controller::cursor::CursorView;
-use crate::controller::decide::Observed;
+use crate::controller::decide::{ASK_AGAIN, Observed, dying};
 use crate::controller::memory::{Key, SeenJobs};
 use crate::controller::names::cursor_name;
 use crate::controller::run::{Run, Worker};
@@ -59,12 +61,16 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         refused: context.memory.refused(&key),
         warned: None,
         capacity: !context.memory.holds_back(&key) && has_place(&sync, &key, context),
+        namespace_ends: context.memory.namespace_ends(&key),
         policy: Arc::clone(&context.policy),
         now: (context.clock)(),
         sync,
     };
     if let Some(uid) = silent(&seen).map(str::to_owned) {
         seen.warned = warning(&uid, &key, context).boxed().await;
+    }
+    if !seen.namespace_ends && dying(&seen) && context.memory.asks(&key, ASK_AGAIN.unsigned_abs()) {
+        seen.namespace_ends = namespace_ends(&seen.sync, &key, context).boxed().await;
     }
     Ok(seen)
 }
@@ -99,6 +105,24 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
     let deprecated = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
     let times = [series, deprecated, event.event_time.as_ref().map(|time| time.0), event.metadata.creation_timestamp.as_ref().map(|t| t.0)];
     times.into_iter().flatten().max()
+}
+
+/// Whether the namespace is being deleted. The controller may not look at namespaces: it asks to make something there, which is then not made.
+async fn namespace_ends(sync: &S3Sync, key: &Key, context: &Context) -> bool {
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
+    let answer = maps.create(&PostParams { dry_run: true, ..post() }, &build::cursor_map(sync)).await;
+    let ends = answer.is_err_and(|error| is_of_an_ending_namespace(&error));
+    if ends {
+        tracing::info!(namespace = key.0, name = key.1, "the namespace is being deleted: its Jobs go, so that their pods can");
+        context.memory.namespace_ended(key);
+    }
+    ends
+}
+
+/// Whether the API server makes nothing because the namespace is being deleted.
+pub fn is_of_an_ending_namespace(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    status.is_forbidden() && status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn has_place(sync: &S3Sync, key: &Key, context: &Context) -> bool {

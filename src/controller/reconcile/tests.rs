@@ -14,6 +14,7 @@ use super::*;
 use crate::controller::fixtures::{at, good, sync, sync_with};
 use crate::controller::stores::{Writers, stores};
 
+mod ending;
 mod explained;
 mod needs;
 mod ownership;

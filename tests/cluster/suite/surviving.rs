@@ -33,7 +33,7 @@ fn end(site: &Site, sync: &str, victim: Victim) {
 }
 
 /// A run long enough to be met in each phase: several commits, each of many objects and files.
-fn long_run(site: &Site) -> (Value, u64) {
+pub fn long_run(site: &Site) -> (Value, u64) {
     let rows = site.put_many("orders/", 90, 20);
     let spec = json!({"limits": {"objectsPerCommit": 30}, "destination": {"partitionBy": [{"column": "part"}]}});
     (site.sync("orders", "orders/", spec), rows)
