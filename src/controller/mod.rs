@@ -18,6 +18,7 @@
 //! | [`lean`] | what is kept in memory of watched objects | yes |
 //! | [`stores`], [`memory`] | what is watched, and what was just written | no |
 //! | [`reconcile`] | one look: observe, decide, apply | no |
+//! | [`lead`] | the Lease that makes one replica the leader | no |
 //! | [`operate`] | serve, lead, watch, look | no |
 //! | [`webhook`] | what is wrong with a resource, said when it is applied | in part |
 //! | [`exposition`] | the formats of metrics | yes |
@@ -33,6 +34,7 @@ pub mod exposition;
 #[cfg(test)]
 pub mod fixtures;
 pub mod health;
+pub mod lead;
 pub mod lean;
 pub mod memory;
 pub mod metrics;

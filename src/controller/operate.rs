@@ -12,13 +12,11 @@ use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::{Config, watcher};
 use kube::{Client, ResourceExt};
-use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
-use tokio::sync::watch::Receiver;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::build::PodDefaults;
 use super::health::Health;
+use super::lead::{Lead, LeaseOptions};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
@@ -31,12 +29,6 @@ use super::webhook::{Serving, WebhookOptions};
 
 /// Looks at once. More would only queue at the API server, which gives one client a share of its room.
 const LOOKS_MAX: u16 = 32;
-
-/// The lease's duration: as long as a leader that was killed holds up the next one. As client-go's leader election.
-const LEASE_SECONDS: u64 = 15;
-
-/// How long before its end the lease is renewed.
-const RENEW_SECONDS: u64 = 5;
 
 /// How often what is remembered of resources that are gone is dropped.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
@@ -60,17 +52,6 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
 }
 
-/// Which lease makes a leader.
-#[derive(Clone, Debug)]
-pub struct LeaseOptions {
-    /// The Lease's namespace.
-    pub namespace: String,
-    /// The Lease's name.
-    pub name: String,
-    /// This replica.
-    pub identity: String,
-}
-
 /// What ends a controller that nobody has stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
@@ -88,7 +69,7 @@ pub enum OperateError {
         /// The Lease, with its namespace.
         name: String,
         /// Why.
-        source: LeaseManagerError,
+        source: Box<kube::Error>,
     },
     /// Another replica leads now.
     #[error("another replica holds the Lease now; this one starts again and waits")]
@@ -126,7 +107,8 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
             look_after(context(client, stores, health, metrics, &options), watches, stop.clone()).boxed().await
         }
         Some(lease) => {
-            let mut lead = Lead::start(&leases, lease).await?;
+            let named = |source| OperateError::Lease { name: format!("{}/{}", lease.namespace, lease.name), source: Box::new(source) };
+            let mut lead = Lead::start(&leases, lease).await.map_err(named)?;
             ready.store(true, Ordering::Relaxed);
             let result = match lead.wait(&stop).await {
                 false => Ok(()),
@@ -205,52 +187,4 @@ async fn look_after(context: Arc<Context>, mut watches: Watches, stop: Cancellat
 fn look_in_a_task(sync: Arc<Guarded>, context: Arc<Context>) -> BoxFuture<'static, Result<Action, LookError>> {
     let task = tokio::spawn(reconcile(sync, context));
     async move { task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }.boxed()
-}
-
-/// Holding the Lease.
-struct Lead {
-    leads: Receiver<bool>,
-    holding: JoinHandle<Result<kube_lease_manager::LeaseManager, LeaseManagerError>>,
-}
-
-impl Lead {
-    async fn start(client: &Client, lease: &LeaseOptions) -> Result<Lead, OperateError> {
-        let builder = LeaseManagerBuilder::new(client.clone(), &lease.name)
-            .with_namespace(&lease.namespace)
-            .with_identity(&lease.identity)
-            .with_duration(LEASE_SECONDS)
-            .with_grace(RENEW_SECONDS)
-            .with_field_manager(format!("{FIELD_MANAGER}-{}", lease.identity));
-        let name = format!("{}/{}", lease.namespace, lease.name);
-        let manager = builder.build().await.map_err(|source| OperateError::Lease { name, source })?;
-        let (leads, holding) = manager.watch().await;
-        Ok(Lead { leads, holding })
-    }
-
-    /// Returns when this replica leads; `false` when it is stopped before.
-    async fn wait(&mut self, stop: &CancellationToken) -> bool {
-        tokio::select! {
-            leads = self.leads.wait_for(|leads| *leads) => leads.is_ok(),
-            () = stop.cancelled() => false,
-        }
-    }
-
-    /// Returns when this replica leads no more.
-    fn lost(&self) -> impl Future<Output = ()> + use<> {
-        let mut leads = self.leads.clone();
-        async move {
-            // An ended channel is an ended holder.
-            let _ = leads.wait_for(|leads| !*leads).await;
-        }
-    }
-
-    /// Gives the Lease back, so that the next leader need not wait for its end.
-    async fn release(self) {
-        drop(self.leads);
-        match self.holding.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("the Lease was not given back, and ends by itself: {error}"),
-            Err(error) => tracing::warn!("the Lease's task ended early: {error}"),
-        }
-    }
 }

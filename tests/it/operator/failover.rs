@@ -120,6 +120,66 @@ fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
     assert!(metrics_after.contains(&failing("0.0")), "{metrics_after}");
 }
 
+/// A Lease, as an API server keeps it.
+fn leases(asked: &Asked, kept: &Mutex<Option<Value>>) -> Answer {
+    let mut kept = kept.lock().expect("no panic");
+    match (asked.method.as_str(), kept.as_mut()) {
+        ("GET", Some(lease)) => ok(lease.clone()),
+        ("POST", None) => {
+            let mut lease = asked.body.clone();
+            lease["metadata"]["resourceVersion"] = json!("1");
+            *kept = Some(lease.clone());
+            created(lease)
+        }
+        ("PATCH", Some(lease)) if asked.body["metadata"]["resourceVersion"] == lease["metadata"]["resourceVersion"] => {
+            for (field, value) in asked.body["spec"].as_object().expect("a spec") {
+                lease["spec"][field] = value.clone();
+            }
+            let version: u64 = lease["metadata"]["resourceVersion"].as_str().expect("text").parse().expect("a number");
+            lease["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+            ok(lease.clone())
+        }
+        (_, None) => refused(404, "NotFound", "no such Lease"),
+        _ => refused(409, "Conflict", "it is another by now"),
+    }
+}
+
+/// The first is killed, the second ended as a rollout ends it.
+#[test]
+fn a_killed_leader_is_followed_after_its_lease_and_one_that_ends_at_once() {
+    let (told, lease) = (Told::default(), Arc::new(Mutex::new(None)));
+    let kept = Arc::clone(&lease);
+    let server = ApiServer::start(move |asked| match asked.path.contains("/leases") {
+        true => leases(asked, &kept),
+        false => common(asked, &told),
+    });
+    let replica = || controller(&server, &["--lease-namespace", "ops", "--lease-name", "s3sync", "--listen", "127.0.0.1:0"]);
+    let holder = || {
+        let lease = lease.lock().expect("no panic").clone().unwrap_or_default();
+        lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+    };
+    // Another holds it.
+    let follows = |before: &str| within(Duration::from_secs(60), || ![before, ""].contains(&holder().as_str()));
+    let (_first, one) = replica();
+    follows("").expect("the first leads");
+    let (_second, two) = replica();
+    std::thread::sleep(Duration::from_secs(4));
+    let first = holder();
+    one.signal("KILL");
+    let killed = follows(&first);
+    let (_third, three) = replica();
+    std::thread::sleep(Duration::from_secs(4));
+    let second = holder();
+    two.signal("TERM");
+    let ended = follows(&second);
+    three.signal("KILL");
+    println!("followed {killed:?} after a kill, and {ended:?} after an end");
+    let outcomes = (one.wait(), two.wait(), three.wait());
+    assert!(killed.is_some_and(|took| took > Duration::from_secs(10) && took < Duration::from_secs(18)), "{killed:?}: {outcomes:?}");
+    assert!(ended.is_some_and(|took| took < Duration::from_secs(3)), "{ended:?}: {outcomes:?}");
+    assert_eq!(outcomes.1.code, Some(0), "{:?}", outcomes.1);
+}
+
 /// What the controller serves.
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
