@@ -328,6 +328,9 @@ pub struct ControllerArgs {
     /// Operates without a Lease: there must be one replica
     #[arg(long, env = "S3SYNC_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,
+    /// A file with a URL, which gets a POST with a small JSON whenever Ready or LastRunSucceeded of a resource turns False, or True again
+    #[arg(long, value_name = "FILE", env = "S3SYNC_NOTIFY_URL_FILE")]
+    pub notify_url_file: Option<PathBuf>,
     /// What resources may ask for.
     #[command(flatten)]
     pub tenancy: TenancyArgs,

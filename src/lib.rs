@@ -7,11 +7,12 @@
 //! | --- | --- | --- |
 //! | [`model`] | values and rules: pure, nothing awaits | itself |
 //! | [`codec`] | bytes to record batches and back, without I/O | `model` |
-//! | [`store`] | one trait for a bucket; S3, a directory, memory, a store that fails on purpose | `model` |
+//! | [`net`] | the way out by HTTP: whom TLS trusts, and through which proxy | itself |
+//! | [`store`] | one trait for a bucket; S3, a directory, memory, a store that fails on purpose | `model`, `net` |
 //! | [`state`] | the cursor by compare-and-swap, the blobs that it names, the ledger | `store`, `model` |
 //! | [`pipeline`] | the epoch: plan, prepare, decide, publish, record | all of the above |
 //! | [`api`] | the `S3Sync` resource and its validation into [`model::settings`] | `model` |
-//! | [`controller`] | the operator: observe, decide, apply | `api`, `state`, `model` |
+//! | [`controller`] | the operator: observe, decide, apply | `api`, `state`, `model`, `net` |
 //! | [`command`] | the composition root: a file a verb | everything |
 //!
 //! Data flows one way: object, plan, shard, record batch, staged file, manifest, cursor. Each step is a type that the next one takes.
@@ -37,6 +38,7 @@ pub mod codec;
 pub mod command;
 pub mod controller;
 pub mod model;
+pub mod net;
 pub mod pipeline;
 pub mod state;
 pub mod store;

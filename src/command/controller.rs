@@ -1,5 +1,6 @@
 //! `s3sync controller`: the operator.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::{CommandError, Kind};
 use crate::cli::{ControllerArgs, TenancyArgs, WebhookArgs, WorkerEnvArg};
 use crate::controller::build::PodDefaults;
 use crate::controller::lead::LeaseOptions;
+use crate::controller::notify;
 use crate::controller::operate::{OperateError, Options, operate};
 use crate::controller::places::Caps;
 use crate::controller::policy::{Policy, Rules, WorkerEnv};
@@ -71,6 +73,7 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
     };
     Ok(Options {
         webhook: webhook(args.webhook)?,
+        notify_url_file: args.notify_url_file.map(told).transpose()?,
         namespaces: namespaces(args.namespaces),
         caps: Caps { total: args.max_concurrent_runs, per_namespace: args.max_concurrent_runs_per_namespace },
         defaults,
@@ -87,6 +90,12 @@ pub fn defaults(args: &ControllerArgs) -> PodDefaults {
         image_pull_policy: args.image_pull_policy.clone(),
         image_pull_secrets: args.image_pull_secrets.iter().filter(|name| !name.is_empty()).cloned().collect(),
     }
+}
+
+/// The file, which must hold a URL when the controller begins.
+fn told(file: PathBuf) -> Result<PathBuf, CommandError> {
+    notify::url(&file).map_err(|error| CommandError::new(Kind::Usage, error))?;
+    Ok(file)
 }
 
 /// How the webhook is served, where it is.

@@ -65,7 +65,7 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReviewLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -80,7 +80,8 @@ pub struct Metrics {
     runs: Family<RunLabels, Counter>,
     run_seconds: Histogram,
     leader: Gauge<u64, AtomicU64>,
-    reviews: Family<ReviewLabels, Counter>,
+    reviews: Family<ResultLabels, Counter>,
+    notices: Family<ResultLabels, Counter>,
 }
 
 impl Metrics {
@@ -103,14 +104,18 @@ impl Metrics {
         registry.register("run_duration_seconds", "Duration of runs", run_seconds.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 where this replica is the leader", leader.clone());
-        let reviews = Family::<ReviewLabels, Counter>::default();
-        for result in ["allowed", "denied", "error"] {
-            drop(reviews.get_or_create(&ReviewLabels { result }));
-        }
+        let counted = |results: [&'static str; 3]| {
+            let family = Family::<ResultLabels, Counter>::default();
+            results.into_iter().for_each(|result| drop(family.get_or_create(&ResultLabels { result })));
+            family
+        };
+        let reviews = counted(["allowed", "denied", "error"]);
         registry.register("webhook_requests", "Reviews that the webhook was asked for, by its answer", reviews.clone());
+        let notices = counted(["sent", "failed", "dropped"]);
+        registry.register("notices", "Notices of conditions that turned, by what became of them", notices.clone());
         registry.register_collector(Box::new(Resources(stores)));
         registry.register_collector(Box::new(Watches(health)));
-        Metrics { registry, looks, look_seconds, errors, missed, runs, run_seconds, leader, reviews }
+        Metrics { registry, looks, look_seconds, errors, missed, runs, run_seconds, leader, reviews, notices }
     }
 
     /// A look ended.
@@ -147,7 +152,12 @@ impl Metrics {
     /// The webhook was asked: whether it allowed, or `None` where it could not answer.
     pub fn reviewed(&self, allowed: Option<bool>) {
         let result = allowed.map_or("error", |allowed| if allowed { "allowed" } else { "denied" });
-        self.reviews.get_or_create(&ReviewLabels { result }).inc();
+        self.reviews.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// A notice was `sent`, `failed` for good, or `dropped` because too many waited.
+    pub fn notified(&self, result: &'static str) {
+        self.notices.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// This replica leads.
@@ -382,6 +392,7 @@ mod tests {
             r#"s3sync_webhook_requests_total{result="allowed"} 0"#.to_owned(),
             r#"s3sync_webhook_requests_total{result="denied"} 1"#.to_owned(),
             r#"s3sync_webhook_requests_total{result="error"} 1"#.to_owned(),
+            r#"s3sync_notices_total{result="dropped"} 0"#.to_owned(),
             format!("s3sync_created_timestamp_seconds{of} 1795262400.0"),
             format!("s3sync_consecutive_failures{of} 2.0"),
             format!("s3sync_last_run_succeeded{of} 0.0"),

@@ -22,6 +22,7 @@
 //! | [`operate`] | serve, lead, watch, look | no |
 //! | [`webhook`] | what is wrong with a resource, said when it is applied | in part |
 //! | [`exposition`] | the formats of metrics | yes |
+//! | [`notify`] | notices of conditions that turn, to a URL | in part |
 //! | [`health`], [`metrics`], [`serve`] | what the kubelet and Prometheus ask for | no |
 
 pub mod build;
@@ -39,6 +40,7 @@ pub mod lean;
 pub mod memory;
 pub mod metrics;
 pub mod names;
+pub mod notify;
 pub mod operate;
 pub mod places;
 pub mod policy;

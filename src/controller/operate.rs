@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::lead::{Lead, LeaseOptions};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::notify::{Notices, Patience};
 use super::places::Caps;
 use super::policy::Policy;
 use super::reconcile::{Context, LookError, after_error, reconcile};
@@ -48,6 +50,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// How to serve the webhook; `None`: not at all.
     pub webhook: Option<WebhookOptions>,
+    /// The file with the URL that is told of conditions that turn; `None`: nobody is told.
+    pub notify_url_file: Option<PathBuf>,
     /// How to lead; `None`: there is no other replica.
     pub lease: Option<LeaseOptions>,
 }
@@ -99,12 +103,20 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
     let certificate = webhook.as_ref().map(|webhook| Arc::clone(&webhook.certificate));
     let served = Served { metrics: Arc::clone(&metrics), health: Arc::clone(&health), ready: Arc::clone(&ready), certificate };
     let serving = tokio::spawn(serve::serve(listener, served, stop.clone()));
+    let (notices, telling) = match options.notify_url_file.clone() {
+        None => (Notices::none(), None),
+        Some(file) => {
+            let notices = Notices::new(Arc::clone(&metrics));
+            let telling = tokio::spawn(notices.clone().send(file, Patience::default(), stop.clone()));
+            (notices, Some(telling))
+        }
+    };
     let led = match &options.lease {
         None => {
             ready.store(true, Ordering::Relaxed);
             metrics.leads();
             let watches = stores::watch(&client, &options.namespaces, writers, &health);
-            look_after(context(client, stores, health, metrics, &options), watches, stop.clone()).boxed().await
+            look_after(context(client, stores, health, metrics, notices, &options), watches, stop.clone()).boxed().await
         }
         Some(lease) => {
             let named = |source| OperateError::Lease { name: format!("{}/{}", lease.namespace, lease.name), source: Box::new(source) };
@@ -119,7 +131,7 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
                     let watches = stores::watch(&client, &options.namespaces, writers, &health);
                     let lost = lead.lost();
                     tokio::select! {
-                        result = look_after(context(client, stores, health, metrics, &options), watches, stop.clone()).boxed() => result,
+                        result = look_after(context(client, stores, health, metrics, notices, &options), watches, stop.clone()).boxed() => result,
                         () = lost => Err(OperateError::NotLeading),
                     }
                 }
@@ -134,10 +146,20 @@ pub async fn operate(client: Client, leases: Client, options: Options, stop: Can
     if let Some(webhook) = webhook {
         webhook.ended().await;
     }
+    if let Some(telling) = telling {
+        let _ = telling.await;
+    }
     led
 }
 
-fn context(client: Client, stores: Stores, health: Arc<Health>, metrics: Arc<Metrics>, options: &Options) -> Arc<Context> {
+fn context(
+    client: Client,
+    stores: Stores,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    notices: Notices,
+    options: &Options,
+) -> Arc<Context> {
     Arc::new(Context {
         instance: options.lease.as_ref().map_or_else(|| FIELD_MANAGER.to_owned(), |lease| lease.identity.clone()),
         client,
@@ -145,6 +167,7 @@ fn context(client: Client, stores: Stores, health: Arc<Health>, metrics: Arc<Met
         health,
         memory: Memory::default(),
         metrics,
+        notices,
         defaults: options.defaults.clone(),
         policy: Arc::clone(&options.policy),
         caps: options.caps,

@@ -26,6 +26,7 @@ use super::health::Health;
 use super::memory::{Key, Memory};
 use super::metrics::Metrics;
 use super::names::FIELD_MANAGER;
+use super::notify::Notices;
 use super::places::Caps;
 use super::policy::Policy;
 use super::stores::{Guarded, Stores};
@@ -53,6 +54,8 @@ pub struct Context {
     pub memory: Memory,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// Who is told of conditions that turn.
+    pub notices: Notices,
     /// This replica, as events name it.
     pub instance: String,
     /// What the controller adds to pods.

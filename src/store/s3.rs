@@ -12,10 +12,8 @@ mod client;
 mod failure;
 mod http;
 mod list;
-mod proxy;
 mod read;
 mod store;
-mod tls;
 mod upload;
 
 use std::error::Error;
@@ -32,9 +30,10 @@ use self::http::ServerClock;
 use super::{ErrorKind, StoreError};
 use crate::model::connection::{Connection, Credentials, Endpoint};
 use crate::model::retry::Schedule;
+use crate::net::tls;
 
 pub use self::http::Timeouts;
-pub use self::proxy::Proxies;
+pub use crate::net::proxy::Proxies;
 
 /// The name under which `create_upload` keeps its id: `x-amz-meta-s3sync-id` on the wire.
 const ID: &str = "s3sync-id";

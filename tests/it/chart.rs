@@ -235,6 +235,18 @@ fn with_cert_manager_the_controller_needs_no_further_right() {
 }
 
 #[test]
+fn the_url_that_is_told_stands_in_a_file_and_nowhere_else() {
+    let all = objects(&["--set", "notify.urlSecretRef.name=chat,notify.urlSecretRef.key=address"]);
+    let pod = &object(&all, "Deployment", "s3sync")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert!(container["args"].as_array().expect("args").iter().any(|arg| arg == "--notify-url-file=/etc/s3sync/notify/url"));
+    assert_eq!(container["volumeMounts"], serde_json::json!([{"name": "notify", "mountPath": "/etc/s3sync/notify", "readOnly": true}]));
+    let secret = serde_json::json!({"secretName": "chat", "items": [{"key": "address", "path": "url"}]});
+    assert_eq!(pod["volumes"], serde_json::json!([{"name": "notify", "secret": secret}]));
+    assert!(!render(&[]).expect("renders").contains("volumes:"));
+}
+
+#[test]
 fn an_image_from_elsewhere_is_the_workers_image_too() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let cases = [

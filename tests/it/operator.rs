@@ -2,6 +2,7 @@
 //! at all must not hold up the rest.
 
 mod failover;
+mod notices;
 mod server;
 mod webhook;
 

@@ -8,12 +8,13 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("codec", &["model"]),
-    ("store", &["model"]),
+    ("net", &[]),
+    ("store", &["model", "net"]),
     ("state", &["store", "model"]),
     ("pipeline", &["store", "state", "codec", "model"]),
     ("api", &["model"]),
-    ("controller", &["api", "state", "model"]),
-    ("command", &["api", "controller", "pipeline", "store", "state", "codec", "model"]),
+    ("controller", &["api", "state", "model", "net"]),
+    ("command", &["api", "controller", "pipeline", "store", "state", "codec", "model", "net"]),
 ];
 
 fn files(under: &str, extension: &str) -> Vec<(PathBuf, String)> {

@@ -25,6 +25,7 @@ use crate::controller::cursor::{CursorView, Position};
 use crate::controller::decide::{Desired, Named, Observed, Start};
 use crate::controller::memory::{Key, Refused};
 use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name, worker_name};
+use crate::controller::notify::notice::notices;
 use crate::controller::run::Run;
 use crate::controller::stores::Guarded;
 use crate::controller::{build, events, lean};
@@ -259,6 +260,7 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
     if before == desired.status {
         return Ok(Written::Already);
     }
+    let notices = notices(key, &before, &desired.status);
     let but_progress = S3SyncStatus { progress: desired.status.progress.clone(), ..before };
     if but_progress == desired.status
         && let Some(wait) = context.memory.progress_waits(key)
@@ -276,6 +278,8 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
     let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await;
     let patched = patched.map_err(asked("write the status"))?;
     context.memory.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
+    // What was written is what the next controller begins with: it tells nothing of it again.
+    context.notices.tell(notices);
     context.metrics.missed(key, desired.missed);
     if desired.missed > 0 {
         tell(sync, &events::missed(desired.missed), context).await;

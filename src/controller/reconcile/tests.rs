@@ -66,6 +66,7 @@ impl Scene {
             client,
             stores,
             memory: Memory::default(),
+            notices: Notices::none(),
             defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
             policy: Arc::default(),
             caps: Default::default(),

@@ -18,14 +18,15 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector as TcpConnector, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, Sleep};
 
-use super::proxy::{Dial, Proxies};
+use crate::net::connector;
+use crate::net::proxy::{Dial, Proxies};
 
 /// How long anything may take. Each is a bound on silence rather than on work, so that size does not matter.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +96,7 @@ impl ServerClock {
 
 /// A client for the SDK: every request of one store, its credential providers' among them, goes through this pool.
 pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, proxies: Proxies, clock: Arc<ServerClock>) -> SharedHttpClient {
-    let mut tcp = TcpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(timeouts.connect));
-    tcp.set_keepalive(Some(Duration::from_secs(60)));
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(Dial::new(tcp, proxies));
+    let connector = connector(tls, proxies, timeouts.connect);
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION_LIFE)

@@ -49,7 +49,7 @@ impl fmt::Debug for Proxies {
 /// Connects to servers. Only https goes through a proxy, by a tunnel that the proxy cannot look into; plain http is for servers nearby and
 /// for the machine's own metadata service.
 #[derive(Clone, Debug)]
-pub(super) struct Dial {
+pub struct Dial {
     tcp: HttpConnector,
     proxies: Proxies,
 }

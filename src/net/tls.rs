@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// The TLS side of a client. The error is a sentence about the certificates that were given.
-pub(super) fn config(ca_pem: Option<&[u8]>, insecure_skip_verify: bool) -> Result<ClientConfig, String> {
+pub fn config(ca_pem: Option<&[u8]>, insecure_skip_verify: bool) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
