@@ -12,7 +12,7 @@ mod request;
 mod tenancy;
 mod webhook;
 
-pub use cluster::{CancelArgs, ClusterArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
+pub use cluster::{CancelArgs, ClusterArgs, DoctorArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 pub use webhook::WebhookArgs;
 
@@ -95,6 +95,8 @@ pub enum Verb {
     Resume(SuspendArgs),
     /// Shows what the pods of a sync's run in progress, or of its last one, have logged
     Logs(LogsArgs),
+    /// Looks at all that a sync needs (connections, credentials, rights, state, the cluster), and says of each how it is and what to do
+    Doctor(DoctorArgs),
     /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
     Worker,
     /// Operates the S3Sync resources of a cluster: makes their runs' Jobs, and says in their status how they fare

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OutputArgs;
+use super::{OutputArgs, StateDirArgs};
 
 /// Which cluster, and which namespace of it.
 #[derive(Clone, Debug, Default, Args)]
@@ -49,6 +49,41 @@ pub struct SelectArgs {
     /// In all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["names", "namespace"])]
     pub all_namespaces: bool,
+}
+
+/// `s3sync doctor`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl s3sync doctor orders -n data
+  kubectl s3sync doctor -n data -o json | jq '.checks[] | select(.result != \"Ok\")'
+  s3sync doctor -f sync.yaml
+
+The exit code is 0 where all is well or worth a warning, else that of what failed first.")]
+pub struct DoctorArgs {
+    /// A sync in a cluster, with its buckets; the cluster and each sync of the namespace in a line unless given
+    #[arg(conflicts_with = "files")]
+    pub name: Option<String>,
+    /// A manifest, a directory of manifests (read recursively: *.yaml, *.yml, *.json), or - for stdin; may be repeated
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", conflicts_with_all = ["namespace", "context", "kubeconfig"])]
+    pub files: Vec<PathBuf>,
+    /// Looks at the buckets from here, with the Secrets that you may read, and not in a Job where the sync's workers are
+    #[arg(long, requires = "name")]
+    pub local: bool,
+    /// The Job's image; that of the sync's last run, or of the operator, unless given
+    #[arg(long, value_name = "IMAGE", requires = "name", conflicts_with = "local")]
+    pub image: Option<String>,
+    /// The sync of the pod that this runs in, by the environment that workers have
+    #[arg(long, hide = true)]
+    pub in_pod: bool,
+    /// Where the cursors of manifests are.
+    #[command(flatten)]
+    pub state: StateDirArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How it is printed.
+    #[command(flatten)]
+    pub print: OutputArgs,
 }
 
 /// `s3sync status`

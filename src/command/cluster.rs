@@ -12,7 +12,7 @@ use crate::api::text;
 use crate::cli::ClusterArgs;
 
 /// Who a person's changes are by, in `metadata.managedFields`: kubectl's plugins call themselves so.
-const FIELD_MANAGER: &str = "kubectl-s3sync";
+pub const FIELD_MANAGER: &str = "kubectl-s3sync";
 
 /// A cluster and a namespace of it.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ fn said(status: &kube::core::Status) -> String {
 }
 
 /// The cause below all: kube's own text repeats it with each layer.
-fn deepest(error: &kube::Error) -> String {
+pub fn deepest(error: &kube::Error) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use self::frames::{Gap, Part, Reader};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, FIELD_MANAGER};
 use super::{CommandError, Kind, logs, machine, note, status};
 use crate::api::{S3Sync, text};
 use crate::cli::{LogArgs, Output};
@@ -27,10 +27,7 @@ use crate::controller::run::CONTAINER;
 use crate::controller::{build, names};
 use crate::store::secrets;
 
-pub use self::added::{CONTROLLER_SELECTOR, operators};
-
-/// Who made the Job, in `metadata.managedFields`.
-const FIELD_MANAGER: &str = "kubectl-s3sync";
+pub use self::added::{flags, operators};
 
 /// How often the pod is looked at: a person does not see a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -86,18 +83,15 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     (command.while_starting)(cluster, sync)?;
-    let checked = allowed(cluster, sync)?;
-    let added = added::added(cluster, sync, command.image).await?;
-    if let Err(refusal) = added.policy.check(sync) {
-        return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("{}: {}: {}", place(cluster, sync), refusal.reason, refusal.message)));
-    }
-    let name = names::command_job_name(&sync.name_any(), &machine::unique()[..6]);
-    let job = build::command_job(&added.policy.completed(sync), &checked, &name, command.args.clone(), &added.defaults);
+    let job = job(cluster, sync, &command).await?;
+    let name = job.name_any();
     let what = format!("the Job {}/{name}", cluster.namespace);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     // Not given up half-way: a Job that was made without our knowing would stay.
     let made = cluster.api::<Job>().create(&params, &job).await.map_err(|error| cluster.failed(&what, error))?;
-    note(&format!("{what} does it, with the image {}", added.defaults.image));
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let image = pod.and_then(|pod| pod.containers.first()?.image.as_deref()).unwrap_or_default();
+    note(&format!("{what} does it, with the image {image}"));
     let mut followed = pin!(follow(cluster, sync, &made, &command, take));
     let result = tokio::select! {
         result = &mut followed => result,
@@ -106,6 +100,17 @@ pub async fn run(
     };
     remove(cluster, &made).await;
     result
+}
+
+/// The Job that runs it. It is not made yet.
+pub async fn job(cluster: &Cluster, sync: &S3Sync, command: &Command<'_>) -> Result<Job, CommandError> {
+    let checked = allowed(cluster, sync)?;
+    let added = added::added(cluster, sync, command.image).await?;
+    if let Err(refusal) = added.policy.check(sync) {
+        return Err(CommandError::new(Kind::Usage, anyhow::anyhow!("{}: {}: {}", place(cluster, sync), refusal.reason, refusal.message)));
+    }
+    let name = names::command_job_name(&sync.name_any(), &machine::unique()[..6]);
+    Ok(build::command_job(&added.policy.completed(sync), &checked, &name, command.args.clone(), &added.defaults))
 }
 
 fn stopped(what: &str) -> CommandError {

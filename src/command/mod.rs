@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod completions;
 pub mod controller;
 pub mod crd;
+pub mod doctor;
 pub mod in_cluster;
 pub mod logs;
 pub mod look;
@@ -81,6 +82,7 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Suspend(args) => suspend::execute(&args, true),
         Verb::Resume(args) => suspend::execute(&args, false),
         Verb::Logs(args) => logs::execute(&args),
+        Verb::Doctor(args) => doctor::execute(&args, logging),
         Verb::Worker => worker::execute(),
         Verb::Controller(args) => controller::execute(*args),
         Verb::Crd => crd::execute(),

@@ -10,6 +10,7 @@ mod reset;
 mod settle;
 mod show;
 
+pub use self::open::open;
 use super::cluster::Cluster;
 use super::run_lock::RunLock;
 use super::syncs::{self, Stores, Sync};

@@ -293,6 +293,36 @@ fn every_advice_works_when_it_is_followed() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// What `s3sync doctor` finds, by what, and the way out that it names: followed, it finds that all is well there.
+#[test]
+fn what_the_doctor_advises_works_when_it_is_followed() {
+    type Way = (fn(&Site), &'static str, i32, &'static str, fn(&Site));
+    let adopt: fn(&Site) = |site| state(site, &["adopt"]);
+    let ways: [Way; 7] = [
+        (other_prefix, "Identity", 2, "accept it with `s3sync run --accept-spec-change`", accept),
+        (other_prefix, "Identity", 2, "go back", |site| with(site, json!({"source": {"prefix": "t/"}}))),
+        (other_prefix, "Identity", 2, "start over with `s3sync state reset --yes`", |site| state(site, &["reset", "--yes"])),
+        (lost_blob, "State", 1, "start over with `s3sync state reset --yes`", |site| state(site, &["reset", "--yes"])),
+        (lost_state, "Claim", 1, "go on from what was published with `s3sync state adopt`", adopt),
+        (torn_claim, "Claim", 1, "take it over with `s3sync state adopt`", adopt),
+        (|site| with(site, json!({"source": {"prefix": "u/"}})), "SourceList", 0, "look at source.prefix", |site| site.put("u/1.csv", ONE)),
+    ];
+    for (before, check, code, advice, follow) in ways {
+        let site = Site::directory();
+        before(&site);
+        let look = || site.start(&["doctor"], &["-o", "json"]).wait();
+        let of = |report: &Value| {
+            let checks = report["checks"].as_array().expect("checks");
+            checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("no {check} in {report:#}")).clone()
+        };
+        let found = of(&look().expect(code).json());
+        assert!(found["fix"].as_str().is_some_and(|fix| fix.contains(advice)), "{check}: {found:#}");
+        follow(&site);
+        let after = look().expect(0).json();
+        assert_eq!((&of(&after)["result"], &after["result"]), (&json!("Ok"), &json!("Ok")), "{check}, {advice}: {after:#}");
+    }
+}
+
 /// Lines of all published files, state and dead letters aside.
 fn rows(site: &Site) -> usize {
     let lake = site.path("data/lake");
@@ -303,7 +333,8 @@ fn rows(site: &Site) -> usize {
     data.map(|file| std::fs::read_to_string(file).expect("text").lines().count()).sum()
 }
 
-fn walk(dir: &Path) -> Vec<PathBuf> {
+/// Every file below a directory, in order.
+pub fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.expect("readable").path();

@@ -49,6 +49,16 @@ fn generated(file: &str, text: &str) {
     assert!(read(file) == text, "{file} is out of date: run UPDATE=1 tests/run chart");
 }
 
+/// What `s3sync doctor` asks whether the operator may do it.
+#[test]
+fn the_doctor_knows_the_rights_of_the_chart() {
+    let objects = objects(&[]);
+    let role =
+        objects.iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "s3sync").expect("a ClusterRole");
+    let rules = serde_json::to_string_pretty(&role["rules"]).expect("JSON");
+    generated("src/command/doctor/rights.json", &format!("{rules}\n"));
+}
+
 #[test]
 fn the_chart_has_the_definitions_that_the_types_make() {
     let files = |dir: &str| -> Vec<String> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Cluster, Gateway, Outcome, Running, Site};
 
 /// A sync of the cluster, and what lies in its buckets.
-struct World {
+pub struct World {
     cluster: Cluster,
     site: Site,
     sync: Value,
@@ -21,7 +21,7 @@ struct World {
 
 impl World {
     /// With two objects published by a run's pod.
-    fn new() -> World {
+    pub fn new() -> World {
         let site = Site::minio();
         let cluster = Cluster::new(Gateway::new(site.endpoint()));
         let end = |bucket: &str| json!({"bucket": bucket, "endpoint": cluster.gateway().endpoint, "secretRef": {"name": "s3"}});
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Changes the status.
-    fn set(&self, status: Value) {
+    pub fn set(&self, status: Value) {
         let mut sync = self.sync.clone();
         sync["status"].as_object_mut().expect("a map").extend(status.as_object().expect("a map").clone());
         self.cluster.put("s3syncs/orders", sync);
@@ -77,7 +77,7 @@ impl World {
         serde_json::to_value(made).expect("JSON")
     }
 
-    fn start(&self, args: &[&str]) -> Running {
+    pub fn start(&self, args: &[&str]) -> Running {
         Running::start(self.cluster.dir(), args, &[("KUBECONFIG", self.cluster.kubeconfig())])
     }
 
@@ -85,8 +85,13 @@ impl World {
         self.start(&[&["state"], args].concat()).wait()
     }
 
+    /// Nothing here reaches S3 any more, until a Job's pod starts.
+    pub fn close(&self) {
+        self.cluster.gateway().set(false);
+    }
+
     /// Jobs that the plugin made, each of which must be gone.
-    fn jobs(&self) -> usize {
+    pub fn jobs(&self) -> usize {
         let history = self.cluster.history();
         let (made, gone): (Vec<&str>, Vec<&str>) = history.iter().map(String::as_str).partition(|what| what.starts_with("POST"));
         assert_eq!(

@@ -8,6 +8,7 @@ mod chart;
 mod cli;
 mod crash;
 mod destination;
+mod doctor;
 mod examples;
 mod forged;
 mod formats;

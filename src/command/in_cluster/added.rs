@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::api::S3Sync;
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, ControllerArgs, Verb};
 use crate::command::cluster::Cluster;
 use crate::command::{CommandError, Kind, controller};
 use crate::controller::build::PodDefaults;
@@ -20,7 +20,7 @@ use crate::controller::run::CONTAINER;
 const JOBS_MAX: usize = 5;
 
 /// The chart's labels of the operator.
-pub const CONTROLLER_SELECTOR: &str = "app.kubernetes.io/name=s3sync,app.kubernetes.io/component=controller";
+const CONTROLLER_SELECTOR: &str = "app.kubernetes.io/name=s3sync,app.kubernetes.io/component=controller";
 
 /// Operators of a cluster: one, or one for each team.
 const CONTROLLERS_MAX: u32 = 20;
@@ -39,7 +39,9 @@ pub async fn added(cluster: &Cluster, sync: &S3Sync, image: Option<&str>) -> Res
     let found = match of_jobs(cluster, sync).await {
         Ok(Some(added)) => Some(added),
         // Who may make Jobs alone can say which image.
-        Ok(None) | Err(_) => operators(cluster).await.into_iter().find_map(|deployment| of_operator(&deployment, &cluster.namespace)),
+        Ok(None) | Err(_) => {
+            operators(cluster).await.unwrap_or_default().into_iter().find_map(|deployment| of_operator(&deployment, &cluster.namespace))
+        }
     };
     let mut added = match (found, image) {
         (Some(added), _) => added,
@@ -97,25 +99,29 @@ fn of_job(job: &Job, sync: &S3Sync) -> Option<Added> {
     })
 }
 
-/// The operators of the cluster, as far as they may be seen.
-pub async fn operators(cluster: &Cluster) -> Vec<Deployment> {
+/// The operators of the cluster.
+pub async fn operators(cluster: &Cluster) -> Result<Vec<Deployment>, kube::Error> {
     let deployments: Api<Deployment> = Api::all(cluster.client.clone());
     let params = ListParams::default().labels(CONTROLLER_SELECTOR).limit(CONTROLLERS_MAX);
-    deployments.list(&params).await.map(|list| list.items).unwrap_or_default()
+    Ok(deployments.list(&params).await?.items)
 }
 
-/// What an operator's flags say, where it watches the namespace.
-fn of_operator(deployment: &Deployment, namespace: &str) -> Option<Added> {
+/// An operator's flags; `None` where they are those of another release.
+pub fn flags(deployment: &Deployment) -> Option<ControllerArgs> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
     let container = pod.containers.iter().find(|container| container.name == "controller")?;
     let variable = container.env.iter().flatten().find(|variable| variable.name == "S3SYNC_IMAGE");
     let image = variable.and_then(|variable| variable.value.clone()).or_else(|| container.image.clone())?;
     let given = container.args.iter().flatten().map(String::as_str);
-    let parsed = Cli::try_parse_from(["s3sync"].into_iter().chain(given).chain(["--image", &image])).ok()?;
-    let Verb::Controller(args) = parsed.verb else { return None };
-    if !args.namespaces.is_empty() && args.namespaces.iter().all(|watched| watched != namespace) {
-        return None;
+    match Cli::try_parse_from(["s3sync"].into_iter().chain(given).chain(["--image", &image])).ok()?.verb {
+        Verb::Controller(args) => Some(*args),
+        _ => None,
     }
+}
+
+/// What an operator adds, where it watches the namespace.
+fn of_operator(deployment: &Deployment, namespace: &str) -> Option<Added> {
+    let args = flags(deployment).filter(|args| args.namespaces.is_empty() || args.namespaces.iter().any(|watched| watched == namespace))?;
     Some(Added { policy: controller::policy(args.tenancy.clone(), None).ok()?, defaults: controller::defaults(&args) })
 }
 

@@ -1,7 +1,6 @@
 //! Which cursors a state verb is about: those of manifests, in files, or the one of a sync in a cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, ResourceExt};
@@ -34,7 +33,7 @@ pub(super) fn cursor(cluster: &Cluster, name: &str) -> ConfigMapCursor {
 }
 
 /// The syncs with their cursors and, by the rights of whoever asks, their credentials.
-pub(super) async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
+pub async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
     if args.job.in_pod {
         return Ok(vec![of_pod().await?]);
     }
@@ -101,14 +100,6 @@ async fn of_pod() -> Result<Sync, CommandError> {
     sync.await.map_err(syncs::failure)
 }
 
-/// The patience with which it is looked whether S3 answers: a SYN packet that is lost is sent again after one and three seconds (RFC 6298).
-const IN_SECONDS: Timeouts = Timeouts {
-    connect: Duration::from_secs(5),
-    response: Duration::from_secs(10),
-    idle: Duration::from_secs(10),
-    upload_bytes_per_second: 64 << 10,
-};
-
 /// Whether S3 answers at all, so that a person waits for seconds and not for the many tries of a run. Pods have no use for the question:
 /// they are where runs are.
 pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<(), RunError> {
@@ -116,7 +107,7 @@ pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<
         return Ok(());
     }
     let (settings, id) = (sync.settings(), &sync.loaded.id);
-    let options = s3::Options { retries: Schedule::ONCE, timeouts: IN_SECONDS, ..s3::Options::default() };
+    let options = s3::Options { retries: Schedule::ONCE, timeouts: Timeouts::IN_SECONDS, ..s3::Options::default() };
     let store = store::connect_with(&sync.loaded.destination, &settings.destination.bucket, Side::Destination, options).await?;
     let unanswered = match store.head(&claim_key(settings)).await {
         Err(error) if error.kind == ErrorKind::Unavailable && store.clock_ahead().is_none() => error,

@@ -11,7 +11,7 @@ mod tests;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-pub use self::access::{role, role_binding, service_account};
+pub use self::access::{account, role, role_binding, service_account};
 pub use self::command::command_job;
 pub use self::cursor::cursor_map;
 pub use self::job::{FINAL_EXIT_CODES, job};

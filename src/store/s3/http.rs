@@ -41,6 +41,16 @@ pub struct Timeouts {
     pub upload_bytes_per_second: u64,
 }
 
+impl Timeouts {
+    /// Those of a look whether a server answers, for a person who waits: two lost SYN packets are five seconds.
+    pub const IN_SECONDS: Timeouts = Timeouts {
+        connect: Duration::from_secs(5),
+        response: Duration::from_secs(10),
+        idle: Duration::from_secs(10),
+        upload_bytes_per_second: 64 << 10,
+    };
+}
+
 impl Default for Timeouts {
     /// A minute for an answer, because completing an upload of thousands of parts takes that long on some servers; half a minute of
     /// silence inside a body, which is then read on from where it stopped; 64 KiB a second for uploads.

@@ -149,3 +149,41 @@ fn verbs_take_many_syncs_by_name_label_and_namespace() {
     let none = s3sync(&["suspend", "--namespace", namespace]);
     assert!(!none.ok && none.stderr.contains("--all") && none.stderr.contains("-l"), "{none:?}");
 }
+
+/// All is well, as whoever may make Jobs and whoever runs the cluster see it; then what the namespace does not take is told, and nothing waits
+/// for it.
+#[test]
+fn the_doctor_finds_a_sync_well_and_what_keeps_it_from_running() {
+    let site = Site::new("doctor");
+    let namespace = site.namespace.as_str();
+    site.put("orders/a.csv", "id\n0\n");
+    site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
+    site.succeeded("orders", 1);
+    let doctor = |args: &[&str]| {
+        let printed = s3sync(&[&["doctor"], args, &["--namespace", namespace, "-o", "json"]].concat());
+        let report: Value = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
+        (printed.code, report)
+    };
+    let check = |report: &Value, name: &str| {
+        let found = report["checks"].as_array().expect("checks").iter().find(|check| check["check"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {report:#}")).clone()
+    };
+    let (code, report) = doctor(&["orders"]);
+    assert_eq!((code, &report["result"]), (0, &json!("Ok")), "{report:#}");
+    for name in ["Leader", "OperatorRights", "WorkerRights", "Admission", "Pod", "SourceRead", "DestinationPath", "State", "Claim"] {
+        assert_eq!(check(&report, name)["result"], "Ok", "{report:#}");
+    }
+    let somebody = somebody(&site, &rights_for_a_job());
+    let (code, report) = doctor(&["orders", "--kubeconfig", somebody.path().to_str().expect("text")]);
+    assert_eq!((code, &check(&report, "SourceRead")["result"]), (0, &json!("Ok")), "{report:#}");
+    let (code, report) = doctor(&[]);
+    assert_eq!((code, &check(&report, "Sync")["result"]), (0, &json!("Ok")), "{report:#}");
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    api::apply(&api::core(namespace, "resourcequotas"), &quota).expect("a quota");
+    crate::support::until("the quota", || {
+        let (code, report) = doctor(&["orders"]);
+        let found = check(&report, "Admission");
+        let told = code == 3 && found["why"].as_str().is_some_and(|why| why.contains("exceeded quota"));
+        if told { Ok(()) } else { Err(format!("{report:#}")) }
+    });
+}

@@ -330,6 +330,13 @@ fn answer(method: &str, path: &str, query: &str, body: &[u8], shared: &Arc<Share
             ("200 OK", json!({"metadata": {}, "items": job.map(|job| pod(shared, job)).into_iter().collect::<Vec<_>>()}))
         }
         ("GET", _, Some(("pods", name))) => ("200 OK", pod(shared, name.trim_end_matches("-0-abcde"))),
+        // Only what lies in the namespace is seen.
+        (_, _, _) if path.starts_with("/apis/") || path.starts_with("/api/") => ("403 Forbidden", failure(403, "Forbidden")),
+        ("GET", "s3syncs", _) => {
+            let objects = lock(&shared.objects);
+            let items: Vec<_> = objects.iter().filter(|(path, _)| path.starts_with("s3syncs/")).map(|(_, object)| object).collect();
+            ("200 OK", json!({"metadata": {}, "items": items}))
+        }
         ("GET", "events", _) => ("200 OK", json!({"metadata": {}, "items": []})),
         ("PUT", _, _) => {
             let mut objects = lock(&shared.objects);
@@ -343,7 +350,6 @@ fn answer(method: &str, path: &str, query: &str, body: &[u8], shared: &Arc<Share
         }
         ("GET", _, _) => match lock(&shared.objects).get(path) {
             Some(object) => ("200 OK", object.clone()),
-            None if path.starts_with("/apis/apps/v1/deployments") => ("403 Forbidden", failure(403, "Forbidden")),
             None => ("404 Not Found", failure(404, "NotFound")),
         },
         _ => ("405 Method Not Allowed", failure(405, "MethodNotAllowed")),
