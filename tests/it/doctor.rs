@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::advice::walk;
 use crate::in_cluster::World;
+use crate::state::{count, died_at};
 use crate::support::{Outcome, Running, Site, merge};
 
 fn doctor(site: &Site, more: &[&str]) -> Outcome {
@@ -102,6 +103,24 @@ fn a_server_that_is_silent_is_told_in_seconds() {
     assert!(started.elapsed() < std::time::Duration::from_secs(30), "after {:?}", started.elapsed());
     assert_eq!(check(&found, "SourceConnection")["result"], "Failed", "{found:#}");
     assert_eq!(check(&found, "DestinationPath")["result"], "Ok", "{found:#}");
+}
+
+/// What workers left in an epoch that is not decided is opened with the key beside the cursor.
+#[test]
+fn a_key_that_does_not_open_what_workers_left_is_told() {
+    let (site, _) = died_at("PUT /lake", "decision-");
+    assert_eq!(site.phase(), "Running");
+    let found = report(&site, 0);
+    assert_eq!(check(&found, "StateKey")["result"], "Ok", "{found:#}");
+    assert!(check(&found, "StateKey")["why"].as_str().is_some_and(|why| why.ends_with("it opens 1")), "{found:#}");
+    std::fs::write(site.path(".s3sync/default/sync.cursor.state-key"), "5".repeat(64)).expect("writable");
+    let found = report(&site, 0);
+    let told = check(&found, "StateKey");
+    assert_eq!((&told["result"], &found["result"]), (&json!("Warning"), &json!("Warning")), "{found:#}");
+    assert!(told["why"].as_str().is_some_and(|why| why.ends_with("it opens 0")), "{told}");
+    // As it says.
+    site.run_ok();
+    assert_eq!(count(&site), json!([[10, 10]]));
 }
 
 /// In a cluster the buckets are looked at in a Job, where S3 is within reach.

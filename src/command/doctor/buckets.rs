@@ -12,8 +12,9 @@ use crate::command::Kind;
 use crate::command::render::counted;
 use crate::command::syncs::{Place, Sync};
 use crate::model::connection::{Connection, Endpoint};
-use crate::model::cursor::Cursor;
+use crate::model::cursor::{Cursor, Phase};
 use crate::model::object::Object;
+use crate::model::plan::BlobKey;
 use crate::model::retry::Schedule;
 use crate::model::server::{Findings, Lack};
 use crate::model::spec_hash::SpecHash;
@@ -22,8 +23,9 @@ use crate::model::template::extension;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::changed;
 use crate::pipeline::sweep::Garbage;
-use crate::pipeline::{claim, outputs};
-use crate::state::blobs::Blobs;
+use crate::pipeline::{attempts, claim, outputs};
+use crate::state::blobs::{BlobError, Blobs};
+use crate::state::seal::StateKey;
 use crate::state::wire::Kind as Blob;
 use crate::store::s3::{Options, Timeouts};
 use crate::store::{self, Condition, ErrorKind, Side, Store, StoreError};
@@ -33,6 +35,9 @@ const SKEW_MAX_SECONDS: u64 = 60;
 
 /// Tables of which it is looked who writes their keys: enough to find another sync.
 const TABLES_MAX: usize = 100;
+
+/// Attempts that are opened: enough to see whether the key is theirs.
+const ATTEMPTS_MAX: usize = 20;
 
 /// The key of the upload that is begun and given up: no source reads `*.s3sync`.
 const UPLOAD: &str = "s3sync-doctor.s3sync";
@@ -284,11 +289,15 @@ async fn state(sync: &Sync, bucket: &Bucket<'_>, cursor: Option<&Cursor>, found:
         Some(change) => Finding::of_run(about, "Identity", &changed(settings, change)),
         None => Finding::ok(about, "Identity", "source, table rule and destination are those of the cursor"),
     });
-    found.push(match key(sync) {
-        Ok(why) => Finding::ok(about, "StateKey", why),
+    let blobs = Blobs::new(bucket.store.clone(), &settings.state_prefix, &cursor.state_id);
+    found.push(match sealed(sync, &blobs, cursor).await {
+        Ok((why, 0)) => Finding::ok(about, "StateKey", why),
+        Ok((why, _)) => {
+            let fix = "nothing is lost: the next run prepares those shards again; look who can write under state.prefix";
+            Finding::warning(about, "StateKey", why, fix)
+        }
         Err(error) => Finding::of_run(about, "StateKey", &error),
     });
-    let blobs = Blobs::new(bucket.store.clone(), &settings.state_prefix, &cursor.state_id);
     found.push(match named(&blobs, cursor).await {
         Ok(number) => Finding::ok(about, "State", format!("{} that the cursor names can be read", counted(number, "blob"))),
         Err(error) => Finding::of_run(about, "State", &error.into()),
@@ -297,12 +306,25 @@ async fn state(sync: &Sync, bucket: &Bucket<'_>, cursor: Option<&Cursor>, found:
     let tables: Vec<&str> = cursor.tables.keys().map(String::as_str).take(TABLES_MAX).collect();
     let outputs = outputs::look(store, settings, &tables, &claim::claim_key(settings), Some(&cursor.state_id)).await;
     found.push(result(about, "OutputClaims", outputs, "no other sync writes the same keys"));
-    if let Some(key) = &cursor.garbage
-        && let Ok(garbage) = blobs.get_one::<Garbage>(key, Blob::Garbage).await
-    {
-        let (files, uploads) = (counted(garbage.files.len() as u64, "file"), counted(garbage.uploads.len() as u64, "upload"));
-        found.push(Finding::ok(about, "Leftovers", format!("the next run removes {files} and {uploads} of earlier ones")));
+    if let Some(key) = &cursor.garbage {
+        found.push(match leftovers(&blobs, key).await {
+            Ok(why) => Finding::ok(about, "Leftovers", why),
+            Err(error) => Finding::of_run(about, "Leftovers", &error.into()),
+        });
     }
+}
+
+/// What the next run removes, read a line at a time.
+async fn leftovers(blobs: &Blobs, key: &BlobKey) -> Result<String, BlobError> {
+    let (mut files, mut uploads, mut replaced) = (0, 0, false);
+    let mut lines = blobs.lines(key, Blob::Garbage);
+    while let Some(line) = lines.next::<Garbage>().await? {
+        files += line.files.len() as u64;
+        uploads += line.uploads.len() as u64;
+        replaced |= line.replaced.is_some();
+    }
+    let generation = if replaced { ", and the generation that was replaced" } else { "" };
+    Ok(format!("the next run removes {} and {} of earlier ones{generation}", counted(files, "file"), counted(uploads, "upload")))
 }
 
 fn result(about: &str, check: &str, outcome: Result<(), RunError>, well: &str) -> Finding {
@@ -312,17 +334,39 @@ fn result(about: &str, check: &str, outcome: Result<(), RunError>, well: &str) -
     }
 }
 
-/// The key of the state: it is looked at, and not made.
-fn key(sync: &Sync) -> Result<&'static str, RunError> {
+/// The key of the state: it is looked at, and not made. A pod has it from the kubelet.
+fn key(sync: &Sync) -> Result<Option<StateKey>, RunError> {
     match &sync.cursor {
-        Place::ConfigMap { .. } => Ok("it is given to workers' pods alone"),
-        Place::File(cursor) if !cursor.path().with_extension("state-key").exists() => Ok("none yet; the next run makes it"),
-        Place::File(_) => sync.state_key().map(|_| "it can be read"),
+        Place::ConfigMap { .. } => Ok(std::env::var("S3SYNC_STATE_KEY").ok().and_then(|text| StateKey::parse(&text))),
+        Place::File(cursor) if !cursor.path().with_extension("state-key").exists() => Ok(None),
+        Place::File(_) => sync.state_key().map(Some),
     }
 }
 
+/// Whether the key opens what workers left in an epoch that is not decided: what there is to say, and how many attempts it does not open.
+async fn sealed(sync: &Sync, blobs: &Blobs, cursor: &Cursor) -> Result<(String, u64), RunError> {
+    let Some(key) = key(sync)? else {
+        let why = match &sync.cursor {
+            Place::ConfigMap { .. } => "it is given to workers' pods alone",
+            Place::File(_) => "none yet; the next run makes it",
+        };
+        return Ok((why.to_owned(), 0));
+    };
+    let (Phase::Running, Some(plan)) = (cursor.phase, &cursor.plan) else { return Ok(("it can be read".to_owned(), 0)) };
+    let (blobs, plan) = (blobs.clone().with_key(key), blobs.get_plan(plan).await?);
+    let (mut opened, mut strange) = (0, 0);
+    for attempt in attempts::prepared(blobs.store().as_ref(), &blobs, &plan).await?.into_values().flatten().take(ATTEMPTS_MAX) {
+        match blobs.get_attempt(&attempt, &plan).await {
+            Ok(_) => opened += 1,
+            Err(BlobError::Nonsense { .. }) => strange += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((format!("of {} at shards of epoch {} it opens {opened}", counted(opened + strange, "attempt"), cursor.epoch + 1), strange))
+}
+
 /// Reads what the cursor names.
-async fn named(blobs: &Blobs, cursor: &Cursor) -> Result<u64, crate::state::blobs::BlobError> {
+async fn named(blobs: &Blobs, cursor: &Cursor) -> Result<u64, BlobError> {
     let mut number = 0;
     for (key, kind) in [
         (&cursor.plan, Blob::Plan),
@@ -335,7 +379,7 @@ async fn named(blobs: &Blobs, cursor: &Cursor) -> Result<u64, crate::state::blob
         let place = blobs.store().place().to_owned();
         match blobs.is_lost(key, kind).await? {
             None => number += 1,
-            Some(reason) => return Err(crate::state::blobs::BlobError::Nonsense { place, key: key.0.clone(), reason }),
+            Some(reason) => return Err(BlobError::Nonsense { place, key: key.0.clone(), reason }),
         }
     }
     Ok(number)

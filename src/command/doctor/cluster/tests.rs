@@ -1,0 +1,54 @@
+use serde_json::json;
+
+use super::super::finding::Outcome;
+use super::*;
+use crate::controller::fixtures::sync_with;
+
+#[test]
+fn definitions_are_compared_by_their_fields() {
+    let ours = fields(crd::definitions()[0].value());
+    assert!(ours.contains("v1alpha1.spec.source.bucket") && ours.contains("v1alpha1.status.lastRun.reason"), "{ours:?}");
+    let without = |field: &str| ours.iter().filter(|ours| *ours != field).cloned().collect::<BTreeSet<String>>();
+    assert_eq!(compared("x", &ours, &ours).result, Outcome::Ok);
+    let older = compared("x", &without("v1alpha1.spec.trigger"), &ours);
+    assert_eq!((older.result, older.why.as_str()), (Outcome::Warning, "x is older than this release: it has no v1alpha1.spec.trigger"));
+    assert!(compared("x", &ours, &without("v1alpha1.spec.trigger")).why.contains("newer than this release"));
+}
+
+#[test]
+fn every_right_of_the_chart_is_asked_for() {
+    let asked: Vec<String> = questions(granted(), "data").iter().map(words).collect();
+    for right in ["patch s3syncs.s3sync.dev/status", "create jobs.batch", "create secrets", "patch rolebindings.rbac.authorization.k8s.io"]
+    {
+        assert!(asked.iter().any(|asked| asked == right), "{right} is not in {asked:?}");
+    }
+    assert!(!asked.iter().any(|asked| asked == "get secrets"));
+    let worker = questions(&build::role(&sync_with(json!({}))).rules.unwrap(), "data");
+    assert!(worker.iter().all(|question| question.name.as_deref() == Some("orders-cursor")), "{worker:?}");
+}
+
+#[test]
+fn what_the_operator_says_is_a_line_each() {
+    let of = |generation: i64, conditions: Value| {
+        let mut sync = serde_json::to_value(sync_with(json!({}))).unwrap();
+        sync["status"] = json!({"observedGeneration": generation, "conditions": conditions});
+        serde_json::from_value::<S3Sync>(sync).unwrap()
+    };
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": 3,
+            "lastTransitionTime": "2026-11-21T12:00:10Z"})
+    };
+    let unseen = standing("data/orders", &of(2, json!([])));
+    assert_eq!((unseen[0].result, unseen[0].exit_code), (Outcome::Failed, 1));
+    let bad = of(
+        3,
+        json!([condition("Ready", "True", "Armed", "ok"), condition("LastRunSucceeded", "False", "BadData", "line 2 is torn; mend it")]),
+    );
+    let found = standing("data/orders", &bad);
+    assert_eq!((found[0].result, found[1].exit_code), (Outcome::Ok, 4));
+    assert_eq!((found[1].why.as_str(), found[1].fix.as_deref()), ("BadData: line 2 is torn", Some("mend it")));
+    let line = line("data/orders", &bad);
+    assert_eq!((line.check.as_str(), line.exit_code), ("Sync", 4));
+    let suspended = of(3, json!([condition("Ready", "True", "Suspended", "spec.suspend is true")]));
+    assert_eq!(super::line("data/orders", &suspended).result, Outcome::Warning);
+}
