@@ -7,9 +7,9 @@ use kube::CustomResourceExt;
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Number, Value};
 
-use super::S3Sync;
 use super::error::FieldError;
-use super::spec::KIND;
+use super::spec::{KIND, URL_PATTERN};
+use super::{S3Connection, S3Sync};
 
 /// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be most of the CRD's size.
 const POD_FIELDS: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstraints", "imagePullSecrets", "env"];
@@ -24,7 +24,7 @@ pub struct Definition {
 /// Every kind of this build, the one that people write first, first. What is made of the definitions (`crds/`, the chart, `docs/reference.md`)
 /// goes by this list.
 pub fn definitions() -> &'static [Definition] {
-    static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| vec![Definition::new(sync())]);
+    static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| vec![Definition::new(sync()), Definition::new(connection())]);
     &ALL
 }
 
@@ -115,6 +115,19 @@ fn sync() -> Value {
             }
         }
     }
+    definition
+}
+
+/// The fields of a sync's own connection, but those that only a sync has: another connection, and what is for the command line.
+fn connection() -> Value {
+    let mut definition = serde_json::to_value(S3Connection::crd()).expect("a definition serialises");
+    let spec = definition.pointer_mut(&format!("{SCHEMA}/properties/spec/properties")).and_then(Value::as_object_mut).expect("fields");
+    for field in ["connectionRef", "profile"] {
+        spec.shift_remove(field).expect("a field of a connection");
+    }
+    let endpoint = spec.get_mut("endpoint").and_then(Value::as_object_mut).expect("a field of a connection");
+    endpoint.insert("pattern".to_owned(), Value::from(URL_PATTERN));
+    endpoint.insert("description".to_owned(), Value::from("URL of an S3 compatible service such as http://minio.minio:9000. Absent: AWS."));
     definition
 }
 

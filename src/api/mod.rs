@@ -1,5 +1,6 @@
-//! The resource `S3Sync`: its wire types, its CRD, and the way from a manifest to validated settings.
+//! The resources `S3Sync` and `S3Connection`: their wire types, their CRDs, and the way from a manifest to validated settings.
 
+pub mod connect;
 pub mod crd;
 pub mod error;
 pub mod manifest;
@@ -13,5 +14,5 @@ pub mod text;
 pub mod validate;
 
 pub use manifest::{CheckedSync, LoadedSync, ManifestError, ManifestErrorKind, Manifests, check, load};
-pub use spec::{S3Sync, S3SyncSpec};
+pub use spec::{S3Connection, S3Sync, S3SyncSpec};
 pub use status::S3SyncStatus;

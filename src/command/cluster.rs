@@ -1,5 +1,7 @@
 //! The cluster as a person sees it: through a kubeconfig, with their own rights.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -7,8 +9,8 @@ use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::{CommandError, Kind};
-use crate::api::S3Sync;
-use crate::api::text;
+use crate::api::connect::{NoConnection, connect, named};
+use crate::api::{S3Connection, S3Sync, text};
 use crate::cli::ClusterArgs;
 
 /// Who a person's changes are by, in `metadata.managedFields`: kubectl's plugins call themselves so.
@@ -46,6 +48,22 @@ impl Cluster {
     /// A sync by its name.
     pub async fn sync(&self, name: &str) -> Result<S3Sync, CommandError> {
         self.get(name).await
+    }
+
+    /// A sync with what the S3Connections that it names say, by the rights of whoever asks.
+    pub async fn connected(&self, mut sync: S3Sync) -> Result<S3Sync, CommandError> {
+        let mut says = BTreeMap::new();
+        // Both sides may name the same one.
+        for name in named(&sync).map(str::to_owned).collect::<BTreeSet<String>>() {
+            let connection: S3Connection = self.get(&name).await?;
+            says.insert(name, connection.spec.connection);
+        }
+        let found = |name: &str| says.get(name).cloned().ok_or_else(|| NoConnection::Missing("which is not there".to_owned()));
+        connect(&mut sync, &found).map_err(|unconnected| CommandError {
+            kind: Kind::Usage,
+            errors: unconnected.errors.into_iter().map(|error| anyhow::anyhow!(error.to_string())).collect(),
+        })?;
+        Ok(sync)
     }
 
     /// An object by its name. One that is not there is an error.

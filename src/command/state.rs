@@ -65,7 +65,7 @@ fn in_a_job(verb: &StateVerb, cursor: &CursorArgs, logging: &LogArgs) -> Result<
     };
     runtime()?.block_on(async {
         let cluster = Cluster::connect(&cursor.cluster).await?;
-        let sync = cluster.sync(name).await?;
+        let sync = cluster.connected(cluster.sync(name).await?).await?;
         in_cluster::run(&cluster, &sync, command, &mut print).await
     })
 }

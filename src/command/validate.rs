@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{CommandError, Kind};
-use crate::api::manifest::{self, ManifestError, ManifestErrorKind, Manifests};
+use crate::api::manifest::{self, CheckedConnection, ManifestError, ManifestErrorKind, Manifests};
+use crate::api::spec::CONNECTION_KIND;
 use crate::cli::{Output, ValidateArgs};
 
 /// Checks the files and prints the verdict.
@@ -34,7 +35,12 @@ pub fn manifest_errors(errors: Vec<ManifestError>) -> CommandError {
 
 fn lines(manifests: &Manifests) -> String {
     let place = |file: &str| if file == "-" { "stdin".to_owned() } else { file.to_owned() };
-    manifests.syncs.iter().map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id)).collect()
+    let syncs = manifests.syncs.iter().map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id));
+    let connections = manifests.connections.iter().map(|connection| {
+        let CheckedConnection { namespace, name, file, line } = connection;
+        format!("{}:{line}: {CONNECTION_KIND} {namespace}/{name} is valid\n", place(file))
+    });
+    syncs.chain(connections).collect()
 }
 
 fn verdict(manifests: &Manifests, errors: &[ManifestError]) -> Value {
@@ -46,9 +52,14 @@ fn verdict(manifests: &Manifests, errors: &[ManifestError]) -> Value {
             json!({ "namespace": id.namespace, "name": id.name, "file": sync.file, "line": sync.line })
         })
         .collect();
+    let connections: Vec<Value> = (manifests.connections.iter())
+        .map(
+            |CheckedConnection { namespace, name, file, line }| json!({ "namespace": namespace, "name": name, "file": file, "line": line }),
+        )
+        .collect();
     let errors: Vec<Value> = errors
         .iter()
         .map(|error| json!({ "file": error.file, "line": error.line, "sync": error.sync, "message": error.message }))
         .collect();
-    json!({ "valid": errors.is_empty(), "syncs": syncs, "errors": errors })
+    json!({ "valid": errors.is_empty(), "syncs": syncs, "connections": connections, "errors": errors })
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+mod connection;
 pub mod document;
 mod read;
 mod secret;
@@ -14,12 +15,15 @@ mod structural;
 #[cfg(test)]
 mod tests;
 
+pub use connection::CheckedConnection;
+use connection::Connections;
 use document::{Node, Value};
 pub use secret::Secret;
 
+use super::connect::connect;
 use super::crd;
 use super::error::{FieldError, nearest};
-use super::spec::{GROUP, KIND, S3Sync, VERSION};
+use super::spec::{CONNECTION_KIND, GROUP, KIND, S3Sync, VERSION};
 use super::validate::{self, Resolved};
 use crate::model::connection::Connection;
 use crate::model::settings::{Settings, SyncId};
@@ -48,7 +52,7 @@ pub struct LoadedSync {
 /// A sync whose spec is valid. Its Secrets need not be there: they may be in the cluster only.
 #[derive(Clone, Debug)]
 pub struct CheckedSync {
-    /// The resource, complete with the schema's defaults.
+    /// The resource, complete with the schema's defaults, and what its S3Connections say in the place of their names.
     pub sync: S3Sync,
     /// Its settings.
     pub resolved: Resolved,
@@ -66,6 +70,8 @@ pub struct CheckedSync {
 pub struct Manifests {
     /// The syncs, in the order of files and documents.
     pub syncs: Vec<CheckedSync>,
+    /// The S3Connections, whether a sync names them or not.
+    pub connections: Vec<CheckedConnection>,
     secrets: BTreeMap<(String, String), Secret>,
 }
 
@@ -111,10 +117,11 @@ impl fmt::Display for ManifestError {
 
 /// Reads and checks every manifest and resolves every Secret: what `run` and its kin start from. `env` gives the environment's variables.
 pub fn load(files: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
-    check(files)?.connect(env)
+    let manifests = check(files)?;
+    if manifests.syncs.is_empty() { Err(vec![no_sync(files)]) } else { manifests.connect(env) }
 }
 
-/// Reads and checks every manifest, without its Secrets. Fails with all errors of all files, also when there is no sync at all.
+/// Reads and checks every manifest, without its Secrets. Fails with all errors of all files, also when there is nothing of ours at all.
 pub fn check(files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
     let (texts, errors) = read::texts(files);
     check_texts(&texts, errors, files)
@@ -147,6 +154,12 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
     let mut manifests = Manifests::default();
     let mut seen = Seen::new();
     let mut found = false;
+    // A sync may name what stands after it. Only texts with such a word are parsed twice: files are large where data lies beside manifests.
+    let mut connections = Connections::default();
+    for text in texts.iter().filter(|text| text.text.contains(CONNECTION_KIND)) {
+        let documents = document::parse(&text.text).into_iter().flatten().flat_map(listed);
+        documents.filter(|document| matches!(kind(document), Kind::Connection)).for_each(|document| connections.add(text, &document));
+    }
     for text in texts {
         let documents = match document::parse(&text.text) {
             Ok(documents) => documents,
@@ -160,8 +173,15 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
             match kind(&document) {
                 Kind::Sync => {
                     found = true;
-                    match check_document(text, document, &mut seen) {
+                    match check_document(text, document, &connections, &mut seen) {
                         Ok(sync) => manifests.syncs.push(sync),
+                        Err(more) => errors.extend(more),
+                    }
+                }
+                Kind::Connection => {
+                    found = true;
+                    match connections.check(text, &document) {
+                        Ok(connection) => manifests.connections.push(connection),
                         Err(more) => errors.extend(more),
                     }
                 }
@@ -180,12 +200,16 @@ fn check_texts(texts: &[Text], mut errors: Vec<ManifestError>, files: &[PathBuf]
     }
     errors.extend(common_outputs(&manifests.syncs));
     if !found && errors.is_empty() {
-        let names: Vec<String> =
-            files.iter().map(|file| if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }).collect();
-        let message = format!("no S3Sync in {}; a manifest begins with apiVersion: {GROUP}/{VERSION} and kind: {KIND}", names.join(", "));
-        errors.push(ManifestError { kind: ManifestErrorKind::Invalid, file: String::new(), line: None, sync: None, message });
+        errors.push(no_sync(files));
     }
     if errors.is_empty() { Ok(manifests) } else { Err(errors) }
+}
+
+fn no_sync(files: &[PathBuf]) -> ManifestError {
+    let names: Vec<String> =
+        files.iter().map(|file| if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }).collect();
+    let message = format!("no S3Sync in {}; a manifest begins with apiVersion: {GROUP}/{VERSION} and kind: {KIND}", names.join(", "));
+    ManifestError { kind: ManifestErrorKind::Invalid, file: String::new(), line: None, sync: None, message }
 }
 
 /// Syncs that would write each other's keys. Each is told once, beside the first that it meets.
@@ -221,6 +245,7 @@ type Seen = BTreeMap<(PathBuf, String), String>;
 
 enum Kind {
     Sync,
+    Connection,
     Secret,
     /// Meant as a sync, and none.
     Wrong(String),
@@ -242,14 +267,20 @@ fn kind(document: &Node) -> Kind {
     match (group, document.text("kind").unwrap_or_default()) {
         ("", "Secret") if version == "v1" => Kind::Secret,
         (GROUP, KIND) if version == VERSION => Kind::Sync,
-        (GROUP, KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}, and this build knows {GROUP}/{VERSION}")),
-        (GROUP, kind) => Kind::Wrong(format!("kind is {kind:?}, which is no kind of {GROUP}; write {KIND}")),
-        (_, KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}; write {GROUP}/{VERSION}")),
-        (group, kind) if nearest(group, [GROUP]).is_some() && nearest(kind, [KIND]).is_some() => {
-            Kind::Wrong(format!("apiVersion is {api_version:?} and kind is {kind:?}; write {GROUP}/{VERSION} and {KIND}"))
+        (GROUP, CONNECTION_KIND) if version == VERSION => Kind::Connection,
+        (GROUP, KIND | CONNECTION_KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}, and this build knows {GROUP}/{VERSION}")),
+        (GROUP, kind) => Kind::Wrong(format!("kind is {kind:?}, which is no kind of {GROUP}; write {}", meant(kind))),
+        (_, KIND | CONNECTION_KIND) => Kind::Wrong(format!("apiVersion is {api_version:?}; write {GROUP}/{VERSION}")),
+        (group, kind) if nearest(group, [GROUP]).is_some() && nearest(kind, [KIND, CONNECTION_KIND]).is_some() => {
+            Kind::Wrong(format!("apiVersion is {api_version:?} and kind is {kind:?}; write {GROUP}/{VERSION} and {}", meant(kind)))
         }
         _ => Kind::Other,
     }
+}
+
+/// The kind of ours that is most like what is written.
+fn meant(kind: &str) -> &str {
+    nearest(kind, [KIND, CONNECTION_KIND]).unwrap_or(KIND)
 }
 
 fn identity(document: &Node) -> (String, String) {
@@ -257,7 +288,7 @@ fn identity(document: &Node) -> (String, String) {
     (text("namespace").unwrap_or_else(|| "default".to_owned()), text("name").unwrap_or_default())
 }
 
-fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<CheckedSync, Vec<ManifestError>> {
+fn check_document(text: &Text, document: Node, connections: &Connections, seen: &mut Seen) -> Result<CheckedSync, Vec<ManifestError>> {
     let (namespace, name) = identity(&document);
     let label = if name.is_empty() { None } else { Some(format!("{namespace}/{name}")) };
     let located = |errors: Vec<FieldError>| -> Vec<ManifestError> {
@@ -267,32 +298,19 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
         located.dedup();
         located
     };
-    let (value, errors) = structural::check(&root_schema(), &document, "");
-    let sync: S3Sync = match serde_json::from_value(value.clone()) {
+    let (value, mut errors) = structural::check(KIND, &root_schema(KIND), &document, "");
+    let mut sync: S3Sync = match serde_json::from_value(value.clone()) {
         Ok(sync) => sync,
         Err(error) if errors.is_empty() => return Err(located(vec![FieldError::new("spec", format!("cannot be read: {error}"))])),
         Err(_) => return Err(located(errors)),
     };
+    errors.extend(connect(&mut sync, &|name| connections.find(&namespace, name)).err().unwrap_or_default().errors);
     // What is wrong by the schema is left out of the value. The rest is checked all the same, so that everything is said at once.
-    let resolved = match (validate::settings(&sync, &text.folder), errors) {
-        (Ok(resolved), errors) if errors.is_empty() && crd::definition(KIND).check_rules(&value).is_empty() => resolved,
-        (outcome, mut errors) => {
-            let structural = errors.len();
-            for error in outcome.err().unwrap_or_default() {
-                if !errors[..structural].iter().any(|cause| follows(&error, cause)) {
-                    errors.push(error);
-                }
-            }
-            // What CEL says, validation says too, with a suggestion: CEL's sentence stands where validation has none for the field.
-            let found = errors.len();
-            for rule in crd::definition(KIND).check_rules(&value) {
-                let covered = errors[..found].iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
-                if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
-                    errors.push(rule);
-                }
-            }
-            return Err(located(errors));
-        }
+    let outcome = validate::settings(&sync, &text.folder);
+    let rules = crd::definition(KIND).check_rules(&value);
+    let resolved = match outcome {
+        Ok(resolved) if errors.is_empty() && rules.is_empty() => resolved,
+        outcome => return Err(located(gathered(errors, outcome.err().unwrap_or_default(), rules))),
     };
     let line = document.at.line;
     let id = resolved.settings.id.to_string();
@@ -304,6 +322,25 @@ fn check_document(text: &Text, document: Node, seen: &mut Seen) -> Result<Checke
     Ok(CheckedSync { sync, resolved, file: text.file.clone(), folder: text.folder.clone(), line, document })
 }
 
+/// Everything that is wrong with a document: by its schema, what validation says beside that, and of CEL's rules what neither says. Validation
+/// says what CEL does, with a suggestion: CEL's sentence stands where validation has none for the field.
+fn gathered(mut errors: Vec<FieldError>, validation: Vec<FieldError>, rules: Vec<FieldError>) -> Vec<FieldError> {
+    let structural = errors.len();
+    for error in validation {
+        if !errors[..structural].iter().any(|cause| follows(&error, cause)) {
+            errors.push(error);
+        }
+    }
+    let found = errors.len();
+    for rule in rules {
+        let covered = errors[..found].iter().any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
+        if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
+            errors.push(rule);
+        }
+    }
+    errors
+}
+
 /// Whether an error may follow from another one, whose value was left out: it is about that field, about what holds it, or about something
 /// that is missing beside it.
 fn follows(error: &FieldError, cause: &FieldError) -> bool {
@@ -313,8 +350,10 @@ fn follows(error: &FieldError, cause: &FieldError) -> bool {
 }
 
 /// The CRD's schema with what Kubernetes itself knows of every resource. `status` is left alone: it is not the user's.
-fn root_schema() -> serde_json::Value {
-    let name = |max: u64| json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" });
+fn root_schema(kind: &str) -> serde_json::Value {
+    // The operator names Jobs after a sync, and a Job's name is cut at 63 characters. Anything else may have the longest name there is.
+    let (longest, part) = if kind == KIND { (52, "[-a-z0-9]") } else { (253, "[-a-z0-9.]") };
+    let name = |max: u64, part: &str| json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": format!("^[a-z0-9]({part}*[a-z0-9])?$") });
     let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
     let anything = json!({});
     json!({
@@ -326,15 +365,14 @@ fn root_schema() -> serde_json::Value {
             "metadata": {
                 "type": "object",
                 "required": ["name"],
-                // The operator names Jobs after the resource, and a Job's name is cut at 63 characters.
                 "properties": {
-                    "name": name(52), "namespace": name(63), "labels": texts, "annotations": texts, "uid": anything, "generation": anything,
+                    "name": name(longest, part), "namespace": name(63, "[-a-z0-9]"), "labels": texts, "annotations": texts, "uid": anything, "generation": anything,
                     "resourceVersion": anything, "creationTimestamp": anything, "managedFields": anything, "ownerReferences": anything,
                     "finalizers": anything, "generateName": anything, "selfLink": anything, "deletionTimestamp": anything,
                     "deletionGracePeriodSeconds": anything,
                 },
             },
-            "spec": crd::definition(KIND).schema()["properties"]["spec"],
+            "spec": crd::definition(kind).schema()["properties"]["spec"],
             "status": anything,
         },
     })

@@ -10,15 +10,17 @@ use serde_json::{Map, Value as Json};
 use super::document::{Node, Value};
 use crate::api::error::{FieldError, shown};
 use crate::api::scalar::{DURATION_PATTERN, SIZE_PATTERN};
+use crate::api::spec::URL_PATTERN;
 
-/// The value of a document, complete with defaults, and what is wrong with it. With errors the value lacks what was wrong.
-pub fn check(schema: &Json, node: &Node, path: &str) -> (Json, Vec<FieldError>) {
-    let mut checker = Checker { errors: Vec::new() };
+/// The value of a document of a kind, complete with defaults, and what is wrong with it. With errors the value lacks what was wrong.
+pub fn check(kind: &'static str, schema: &Json, node: &Node, path: &str) -> (Json, Vec<FieldError>) {
+    let mut checker = Checker { kind, errors: Vec::new() };
     let value = checker.value(schema, node, path).unwrap_or(Json::Null);
     (value, checker.errors)
 }
 
 struct Checker {
+    kind: &'static str,
     errors: Vec<FieldError>,
 }
 
@@ -78,7 +80,8 @@ impl Checker {
                 (Some(schema), _) | (None, Some(schema @ Json::Object(_))) => self.value(schema, child, &child_path),
                 _ if keeps_unknown || additional == Some(&Json::Bool(true)) => Some(json(child)),
                 _ => {
-                    let error = FieldError::new(&child_path, "is no field of S3Sync").nearest(name, properties.keys().map(String::as_str));
+                    let error = FieldError::new(&child_path, format!("is no field of {}", self.kind))
+                        .nearest(name, properties.keys().map(String::as_str));
                     self.errors.push(match error.suggestion {
                         None => error.suggest(allowed(path, properties)),
                         Some(_) => error,
@@ -156,6 +159,10 @@ impl Checker {
                     "is {shown}, which is no size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi"
                 ),
                 DURATION_PATTERN => format!("is {shown}, which is no duration; write numbers with s, m or h such as 90s or 1h30m"),
+                URL_PATTERN if text.starts_with("file:") => {
+                    format!("is {shown}, and a directory is an endpoint of a sync itself, on the command line only; write it there")
+                }
+                URL_PATTERN => format!("is {shown}, which is not like http://minio.minio:9000"),
                 _ if path.ends_with(".uri") => format!("is {shown}, which is not like s3://bucket/key"),
                 _ if path.ends_with(".endpoint") => format!("is {shown}, which is neither like http://minio.minio:9000 nor like file:DIR"),
                 _ if path.contains(".csv.") => format!("is {shown}, which is not one ASCII character"),

@@ -5,6 +5,7 @@ use crate::model::settings::{ParquetCodec, TableRule};
 use crate::model::spec_hash::SpecHash;
 
 mod bad_specs;
+mod connections;
 
 /// A manifest whose spec is given: its first line is line 5 of `m.yaml`.
 fn manifest(spec: &str) -> String {
@@ -224,6 +225,10 @@ fn every_rule_can_fail() {
         (long_name.as_str(), MINIMAL),
         ("a", "timeZone: Etc/UTC\nsource: {bucket: raw}\ndestination: {bucket: lake, format: csv}"),
         ("a", "source: {}\ndestination: {}"),
+        (
+            "a",
+            "source: {bucket: a, connectionRef: {name: a}, region: b}\ndestination: {bucket: a, format: csv, connectionRef: {name: a}, secretRef: {name: b}}",
+        ),
         ("a", "source: {uri: 's3://a', bucket: raw, prefix: a}\ndestination: {uri: 's3://a', bucket: raw, path: a, format: csv}"),
         (
             "a",
@@ -247,7 +252,7 @@ fn every_rule_can_fail() {
     }
     assert_eq!(unseen, Vec::<String>::new());
     let good = &document::parse(&manifest(MINIMAL)).unwrap()[0];
-    let (complete, errors) = structural::check(&root_schema(), good, "");
+    let (complete, errors) = structural::check(KIND, &root_schema(KIND), good, "");
     assert_eq!(errors, Vec::new());
     assert_eq!(crd::definition(KIND).check_rules(&complete), Vec::new());
 }

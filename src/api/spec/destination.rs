@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionSpec;
+use super::connection::{CONNECTION_REF_MESSAGE, CONNECTION_REF_RULE, ConnectionSpec};
 use super::source::Format;
 use super::yes;
 use crate::api::scalar::{Size, wire_enum};
@@ -73,6 +73,7 @@ wire_enum! {
 #[x_kube(validation = Rule::new("has(self.format) || has(self.uri)").message("format is required, unless the uri's extension gives it"))]
 #[x_kube(validation = Rule::new("!has(self.format) || !has(self.compression) || self.format == 'parquet' || self.compression != 'snappy'").message("compression snappy is for parquet only; text takes none, gzip or zstd").field_path(".compression"))]
 #[x_kube(validation = Rule::new("self.partitionBy.all(p, self.partitionBy.exists_one(q, (has(p.name) ? p.name : p.column + (has(p.transform) ? '_' + p.transform : '')).lowerAscii() == (has(q.name) ? q.name : q.column + (has(q.transform) ? '_' + q.transform : '')).lowerAscii()))").message("two partitions have the same name; give one of them another name").field_path(".partitionBy"))]
+#[x_kube(validation = Rule::new(CONNECTION_REF_RULE).message(CONNECTION_REF_MESSAGE).field_path(".connectionRef"))]
 #[x_kube(validation = Rule::new("!has(self.secretRef) || !has(self.profile)").message("secretRef excludes profile").field_path(".profile"))]
 #[x_kube(validation = Rule::new("!self.anonymous || (!has(self.secretRef) && !has(self.profile) && !has(self.roleArn))").message("anonymous excludes secretRef, profile and roleArn").field_path(".anonymous"))]
 #[x_kube(validation = Rule::new("has(self.roleArn) || (!has(self.roleSessionName) && !has(self.externalId))").message("roleSessionName and externalId need roleArn"))]

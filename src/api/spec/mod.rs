@@ -12,7 +12,10 @@ mod schema;
 mod source;
 mod worker;
 
-pub use connection::{ConnectionSpec, SecretRef};
+pub use connection::{
+    CONNECTION_KIND, CONNECTION_REF_MESSAGE, CONNECTION_REF_RULE, ConnectionRef, ConnectionSpec, S3Connection, S3ConnectionSpec, SecretRef,
+    URL_PATTERN,
+};
 pub use destination::{
     BatchSpec, CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, ParquetSpec, PartitionSpec, PartitionTransform, Sse, WriteMode,
 };

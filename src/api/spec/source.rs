@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionSpec;
+use super::connection::{CONNECTION_REF_MESSAGE, CONNECTION_REF_RULE, ConnectionSpec};
 use super::yes;
 use crate::api::scalar::wire_enum;
 use crate::model::{format, settings};
@@ -72,6 +72,7 @@ wire_enum! {
 #[x_kube(validation = Rule::new("has(self.uri) || has(self.bucket)").message("bucket or uri is required"))]
 #[x_kube(validation = Rule::new("!has(self.uri) || !has(self.bucket)").message("uri excludes bucket: the uri names the bucket").field_path(".bucket"))]
 #[x_kube(validation = Rule::new("!has(self.uri) || !has(self.prefix)").message("uri excludes prefix: the uri names the keys").field_path(".prefix"))]
+#[x_kube(validation = Rule::new(CONNECTION_REF_RULE).message(CONNECTION_REF_MESSAGE).field_path(".connectionRef"))]
 #[x_kube(validation = Rule::new("!has(self.secretRef) || !has(self.profile)").message("secretRef excludes profile").field_path(".profile"))]
 #[x_kube(validation = Rule::new("!self.anonymous || (!has(self.secretRef) && !has(self.profile) && !has(self.roleArn))").message("anonymous excludes secretRef, profile and roleArn").field_path(".anonymous"))]
 #[x_kube(validation = Rule::new("has(self.roleArn) || (!has(self.roleSessionName) && !has(self.externalId))").message("roleSessionName and externalId need roleArn"))]

@@ -1,5 +1,6 @@
 //! How a side is reached, with Secrets by name.
 
+use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 
 use super::{FieldError, Problems};
@@ -32,6 +33,8 @@ pub struct Access {
     pub protection: Protection,
     /// `spec.source` or `spec.destination`, for messages.
     pub path: &'static str,
+    /// The S3Connection that says all this, for messages.
+    pub via: Option<String>,
 }
 
 /// Who we are, with Secrets by name.
@@ -49,10 +52,12 @@ pub enum AccessCredentials {
 
 /// A Secret that is not there, or not as it must be. Never holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} names the Secret {secret:?}, {message}")]
+#[error("{path} {lead}names the Secret {secret:?}, {message}")]
 pub struct SecretError {
-    /// The field that names it.
+    /// The field of the sync that names it, or that names the S3Connection which does.
     pub path: String,
+    /// What leads from there to the Secret, as a part of the sentence.
+    pub lead: String,
     /// The Secret.
     pub secret: String,
     /// What is wrong with it, as the end of a sentence.
@@ -69,8 +74,10 @@ impl Access {
     /// key, and a message with whether it is about usage when there is no such Secret.
     pub fn connect(&self, secret: &SecretLookup<'_>) -> Result<Connection, SecretError> {
         let read = |field: &str, name: &str, key: &str, required: bool| {
-            let wrong =
-                |message: String, usage| SecretError { path: format!("{}.{field}", self.path), secret: name.to_owned(), message, usage };
+            let wrong = |message: String, usage| {
+                let (path, lead) = place(self.path, self.via.as_deref(), field);
+                SecretError { path, lead, secret: name.to_owned(), message, usage }
+            };
             match secret(name, key).map_err(|(message, usage)| wrong(message, usage))? {
                 Some(value) if !value.is_empty() => Ok(Some(value)),
                 _ if required => Err(wrong(format!("which has no value for {key}; add it to the Secret"), false)),
@@ -106,11 +113,13 @@ impl Access {
 
     /// The field that only the command line understands, where there is one: pods have no profiles and no directories of the user.
     pub fn command_line_only(&self) -> Option<String> {
-        match (&self.endpoint, &self.credentials) {
-            (Endpoint::File(_), _) => Some(format!("{}.endpoint", self.path)),
-            (_, AccessCredentials::Profile(_)) => Some(format!("{}.profile", self.path)),
-            _ => None,
-        }
+        let field = match (&self.endpoint, &self.credentials) {
+            (Endpoint::File(_), _) => "endpoint",
+            (_, AccessCredentials::Profile(_)) => "profile",
+            _ => return None,
+        };
+        let (path, lead) = place(self.path, self.via.as_deref(), field);
+        Some(format!("{path} {lead}").trim_end().to_owned())
     }
 
     /// Whether both answer at the same place, so that equal buckets are one bucket.
@@ -122,6 +131,22 @@ impl Access {
     }
 }
 
+/// Where a field of a side stands in the sync, and what comes between that and a sentence about the field: nothing, or which S3Connection has it.
+fn place(side: &str, via: Option<&str>, field: &str) -> (String, String) {
+    match via {
+        None => (format!("{side}.{field}"), String::new()),
+        Some(via) => (format!("{side}.connectionRef"), format!("names the S3Connection {via:?}, whose {field} ")),
+    }
+}
+
+impl ConnectionSpec {
+    /// What is wrong with a field of this side, said of where it stands: in the sync, or in the S3Connection that it names.
+    pub fn wrong(&self, side: &str, field: &str, message: impl Display) -> FieldError {
+        let (path, lead) = place(side, self.via.as_deref(), field);
+        FieldError::new(path, format!("{lead}{message}"))
+    }
+}
+
 /// Schemes and host names know no case, and a port may be the scheme's own.
 fn normal_url(url: &str) -> String {
     let url = url.trim_end_matches('/').to_ascii_lowercase();
@@ -130,6 +155,13 @@ fn normal_url(url: &str) -> String {
 }
 
 pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, problems: &mut Problems) -> Access {
+    if let Some(unconnected) = &spec.connection_ref {
+        // Whoever validates looks connections up first. Its place is no other's, so that nothing is said to collide with it.
+        let message = format!("names the S3Connection {:?}, which is not known here", unconnected.name);
+        problems.add(FieldError::new(format!("{path}.connectionRef"), message));
+        let nowhere = format!("{path} by {}", unconnected.name);
+        return Access { endpoint: Endpoint::Url(nowhere), ..access(&ConnectionSpec::default(), path, folder, problems) };
+    }
     let (identity, endpoint) = match spec.endpoint.as_deref() {
         None => (String::new(), Endpoint::Aws),
         Some(text) => match text.strip_prefix("file:") {
@@ -141,18 +173,13 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
                 let url = text.trim_end_matches('/');
                 if url.contains(['@', '?', '#']) {
                     problems.add(
-                        FieldError::new(format!("{path}.endpoint"), "has a user, parameters or a fragment, which no endpoint takes")
+                        spec.wrong(path, "endpoint", "has a user, parameters or a fragment, which no endpoint takes")
                             .suggest("write scheme, host and port alone, and credentials into a Secret that secretRef names"),
                     );
                 }
                 if !(url.starts_with("http://") || url.starts_with("https://")) {
-                    problems.add(
-                        FieldError::new(
-                            format!("{path}.endpoint"),
-                            format!("is {}, which is no http:// or https:// URL and no file:DIR", shown(text)),
-                        )
-                        .suggest("write it like http://minio.minio:9000"),
-                    );
+                    let message = format!("is {}, which is no http:// or https:// URL and no file:DIR", shown(text));
+                    problems.add(spec.wrong(path, "endpoint", message).suggest("write it like http://minio.minio:9000"));
                 }
                 (url.to_owned(), Endpoint::Url(url.to_owned()))
             }
@@ -160,7 +187,7 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
     };
     let both = |a: bool, b: bool, field: &str, message: &str, problems: &mut Problems| {
         if a && b {
-            problems.add(FieldError::new(format!("{path}.{field}"), message));
+            problems.add(spec.wrong(path, field, message));
         }
     };
     let secret = spec.secret_ref.is_some();
@@ -192,6 +219,7 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
         insecure_skip_verify: spec.insecure_skip_verify,
         protection: Protection::default(),
         path,
+        via: spec.via.clone(),
     }
 }
 
@@ -246,6 +274,31 @@ mod tests {
         assert!(at("file:data").same_place(&at("file:/manifests/team/x/../data")));
         assert!(!at("http://minio:9000").same_place(&at("http://minio:9001")));
         assert!(!at("http://minio:9000").same_place(&of(ConnectionSpec::default())));
+    }
+
+    #[test]
+    fn what_an_s3connection_says_is_told_of_it() {
+        let spec = |via: Option<&str>| {
+            let spec = serde_json::json!({"secretRef": {"name": "s3"}, "profile": "dev", "endpoint": "http://me:x@minio:9000"});
+            ConnectionSpec { via: via.map(str::to_owned), ..serde_json::from_value(spec).unwrap() }
+        };
+        let errors = |spec: &ConnectionSpec| {
+            let mut problems = Problems::default();
+            let access = access(spec, "spec.source", Path::new("/"), &mut problems);
+            let secret = access.connect(&|_, _| Ok(None)).unwrap_err();
+            let mut said: Vec<(String, String)> = problems.0.iter().map(|error| (error.path.clone(), error.to_string())).collect();
+            said.push((secret.path.clone(), secret.to_string()));
+            said
+        };
+        let minio = "spec.source.connectionRef names the S3Connection \"minio\", whose";
+        for (field, (path, own), (named_path, named)) in [
+            ("endpoint", &errors(&spec(None))[0], &errors(&spec(Some("minio")))[0]),
+            ("profile", &errors(&spec(None))[1], &errors(&spec(Some("minio")))[1]),
+            ("secretRef", &errors(&spec(None))[2], &errors(&spec(Some("minio")))[2]),
+        ] {
+            assert_eq!((path.as_str(), named_path.as_str()), (format!("spec.source.{field}").as_str(), "spec.source.connectionRef"));
+            assert_eq!(*named, own.replace(&format!("spec.source.{field}"), &format!("{minio} {field}")));
+        }
     }
 
     #[test]

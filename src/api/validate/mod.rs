@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::error::FieldError;
-use super::spec::{S3Sync, S3SyncSpec};
+use super::spec::{S3Connection, S3Sync, S3SyncSpec};
 use crate::model::connection::Protection;
 use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes, raised};
 use crate::model::settings::{ErrorSettings, IncrementalSettings, LimitSettings, Settings, SyncId, WorkerSettings};
@@ -33,7 +33,19 @@ pub struct Resolved {
     pub destination: Access,
 }
 
-/// The settings of a sync, or everything that is wrong with its spec, in the order of the fields.
+/// What is wrong with an S3Connection, beyond its schema.
+pub fn connection(connection: &S3Connection) -> Result<(), Vec<FieldError>> {
+    let mut problems = Problems::default();
+    // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
+    let access = access::access(&connection.spec.connection, "spec", Path::new("/"), &mut problems);
+    if let Some(field) = access.command_line_only() {
+        problems.add(FieldError::new(field, "is for a sync itself, on the command line only"));
+    }
+    if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+}
+
+/// The settings of a sync, or everything that is wrong with its spec, in the order of the fields. What it names by `connectionRef` was put in
+/// its place before, by [`super::connect`].
 ///
 /// A relative `file:` endpoint starts at `folder`. The spec must have passed the CRD's schema (the API server or
 /// [`super::manifest`] saw to that); what is checked here holds for specs that came past it too.

@@ -41,7 +41,7 @@ pub async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
         return syncs::load(&FileArgs { files: args.files.clone() }, &args.state);
     };
     let cluster = Cluster::connect(&args.cluster).await?;
-    let sync = cluster.sync(name).await?;
+    let sync = cluster.connected(cluster.sync(name).await?).await?;
     let manifests = checked(&sync)?;
     let secrets = secrets(&cluster, &manifests).await?;
     let value = |_: &End<'_>, secret: &str, key: &str| Ok(secrets.get(secret).and_then(|values| values.get(key)).cloned());
