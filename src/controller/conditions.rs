@@ -102,7 +102,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
                      `kubectl s3sync state reset {name} --yes`",
                     change.what(),
                     change.effect(),
-                    seen.sync.metadata.generation.unwrap_or_default()
+                    version(seen).unwrap_or_default()
                 );
                 return no("SpecChanged", message, Gate::CommittingOnly);
             }
@@ -123,10 +123,20 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
     yes("Armed", message, Gate::Open)
 }
 
-/// Whether somebody has accepted a changed source or destination, for this generation.
+/// Whether somebody has accepted a changed source or destination, for this version of it.
 pub fn accepted(seen: &Observed) -> bool {
     let annotation = seen.sync.metadata.annotations.as_ref().and_then(|all| all.get(ACCEPT_SPEC_CHANGE));
-    annotation.is_some_and(|value| seen.sync.metadata.generation.is_some_and(|generation| *value == generation.to_string()))
+    annotation.is_some_and(|value| version(seen).as_ref() == Some(value))
+}
+
+/// Which version of source and destination it is that somebody accepts: the resource's generation, and the version of the connections that it names,
+/// so that what was accepted once does not accept what an S3Connection says later.
+fn version(seen: &Observed) -> Option<String> {
+    let generation = seen.sync.metadata.generation?;
+    Some(match &seen.connections.version {
+        Some(connections) => format!("{generation}-{connections}"),
+        None => generation.to_string(),
+    })
 }
 
 /// What a run found out about the spec as it is now: what only a look into the buckets shows. The next run tries again, and it stands until one

@@ -1,12 +1,16 @@
 //! Values that the controller's tests begin with.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::connections::{Connections, look_up};
 use super::cursor::{CursorView, Position};
 use super::decide::Observed;
 use super::names::{Repeat, job_name};
 use super::run::{End, Ended, Marks, Run, Worker};
+use super::stores::GuardedConnection;
 use crate::api::S3Sync;
 use crate::api::report::RunReport;
 use crate::api::status::{RunCounts, RunOutcome};
@@ -39,10 +43,24 @@ pub fn sync_with(spec: Value) -> S3Sync {
     .unwrap()
 }
 
+/// The S3Connection `minio`, of a generation.
+pub fn minio(generation: i64, spec: Value) -> Arc<GuardedConnection> {
+    let metadata = json!({"name": "minio", "namespace": "data", "uid": "uid-minio", "generation": generation});
+    let connection = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": spec});
+    Arc::new(serde_json::from_value(connection).unwrap())
+}
+
+/// A resource with [`minio`] looked up, or with no connection to be found.
+pub fn connected(mut sync: S3Sync, minio: Option<&Arc<GuardedConnection>>) -> (S3Sync, Connections) {
+    let connections = look_up(&mut sync, &|name| minio.filter(|_| name == "minio").cloned());
+    (sync, connections)
+}
+
 /// Nothing but the resource, seen at a time.
 pub fn observed(sync: S3Sync, now: &str) -> Observed {
     Observed {
         sync,
+        connections: Default::default(),
         runs: vec![],
         workers: vec![],
         cursor: None,

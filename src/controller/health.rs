@@ -8,6 +8,7 @@ use std::time::Duration;
 use kube::runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
+use super::stores::CONNECTIONS;
 use crate::api::text;
 
 /// A watch that fails for this long is dead: an API server that is restarted or upgraded is back sooner.
@@ -69,7 +70,9 @@ impl Health {
 
     fn dead_at(&self, now: Instant) -> Vec<&'static str> {
         let mut kinds = BTreeMap::new();
-        for watch in self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who names no S3Connection needs neither their definition nor a right to them; who names one is told.
+        for watch in watches.iter().filter(|watch| watch.kind != CONNECTIONS) {
             *kinds.entry(watch.kind).or_insert(true) &= watch.is_dead(now);
         }
         kinds.into_iter().filter(|(_, dead)| *dead).map(|(kind, _)| kind).collect()
@@ -86,7 +89,8 @@ impl Health {
     /// Why the watch of a kind in a namespace brings nothing.
     pub fn failure(&self, kind: &str, namespace: &str) -> Option<String> {
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.iter().find(|watch| watch.kind == kind && watch.namespace == namespace)?.failure(Instant::now())
+        let watches_it = |watch: &&Arc<Watch>| watch.kind == kind && [namespace, ""].contains(&watch.namespace.as_str());
+        watches.iter().find(watches_it)?.failure(Instant::now())
     }
 }
 
@@ -206,5 +210,10 @@ mod tests {
             b.missed(at(seconds), String::new());
         }
         assert_eq!(health.dead_at(at(300)), ["pods"]);
+        let connections = health.pulse(CONNECTIONS, "");
+        for seconds in (0..=300).step_by(30) {
+            connections.missed(at(seconds), "the definition is not there".into());
+        }
+        assert_eq!(health.dead_at(at(300)), ["pods"], "most resources need none");
     }
 }

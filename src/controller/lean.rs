@@ -14,6 +14,7 @@ use super::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use super::cursor::only_what_is_read;
 use super::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
 use super::run::{CONTAINER, DISRUPTION};
+use super::stores::GuardedConnection;
 use crate::api::S3Sync;
 use crate::api::error::FieldError;
 use crate::api::spec::S3SyncSpec;
@@ -79,6 +80,17 @@ pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
         Err(invalid) => {
             metadata(&mut invalid.metadata, read);
             // The decoder quotes the value that it does not understand.
+            invalid.error = text::cut(&invalid.error, SENTENCE_BYTES_MAX);
+        }
+    }
+}
+
+/// An S3Connection. Its definition bounds every field of its spec.
+pub fn connection(connection: &mut GuardedConnection) {
+    match &mut connection.0 {
+        Ok(connection) => metadata(&mut connection.metadata, |_| false),
+        Err(invalid) => {
+            metadata(&mut invalid.metadata, |_| false);
             invalid.error = text::cut(&invalid.error, SENTENCE_BYTES_MAX);
         }
     }

@@ -7,6 +7,7 @@
 //! | module | what it is | pure |
 //! | --- | --- | --- |
 //! | [`schedule`] | slots, delay, what was missed | yes |
+//! | [`connections`] | what the S3Connections that a resource names say, in its place | yes |
 //! | [`check`] | whether a resource can run in a cluster | yes |
 //! | [`policy`] | what the admin lets a resource ask for | yes |
 //! | [`run`], [`cursor`] | Jobs, pods and ConfigMaps as deciding needs them | yes |
@@ -28,6 +29,7 @@
 pub mod build;
 pub mod check;
 pub mod conditions;
+pub mod connections;
 pub mod cursor;
 pub mod decide;
 pub mod events;

@@ -199,6 +199,7 @@ async fn look_after(context: Arc<Context>, mut watches: Watches, stop: Cancellat
             },
             _ = forget.tick() => {
                 let alive: BTreeSet<_> = context.stores.syncs.state().iter().map(|sync| (sync.namespace().unwrap_or_default(), sync.name_any())).collect();
+                context.stores.naming.keep(&alive);
                 context.memory.keep(&alive).iter().for_each(|gone| context.metrics.forget(gone));
             }
         }

@@ -162,9 +162,9 @@ impl Allowed {
     }
 
     /// What is wrong with a field that holds `text`.
-    fn refuse(allowed: Option<&Allowed>, path: &str, text: &str, written: &str) -> Option<FieldError> {
+    fn refuse(allowed: Option<&Allowed>, text: &str, written: &str) -> Option<String> {
         let allowed = allowed.filter(|allowed| !allowed.has(text))?;
-        Some(FieldError::new(path, format!("is {written}, which the operator's --{} does not name", allowed.flag)))
+        Some(format!("is {written}, which the operator's --{} does not name", allowed.flag))
     }
 }
 
@@ -216,12 +216,13 @@ impl Policy {
         let (spec, worker) = (&sync.spec, &sync.spec.worker);
         let mut errors = Vec::new();
         let sides = [("spec.source", &spec.source.connection), ("spec.destination", &spec.destination.connection)];
-        for (side, connection) in sides {
+        // A side whose S3Connection was not looked up is judged when it is: it says its own endpoint.
+        for (side, connection) in sides.into_iter().filter(|(_, connection)| connection.connection_ref.is_none()) {
             let (text, written) = match connection.endpoint.as_deref() {
                 Some(endpoint) => (endpoint.trim_end_matches('/'), format!("{endpoint:?}")),
                 None => (AWS, format!("not set and so {AWS}")),
             };
-            errors.extend(Allowed::refuse(self.endpoints.as_ref(), &format!("{side}.endpoint"), text, &written));
+            errors.extend(Allowed::refuse(self.endpoints.as_ref(), text, &written).map(|wrong| connection.wrong(side, "endpoint", wrong)));
         }
         if let Some(name) = &worker.service_account_name {
             let path = "spec.worker.serviceAccountName";
@@ -232,11 +233,13 @@ impl Policy {
             if own {
                 errors.push(FieldError::new(path, format!("is {name:?}, the operator's own, which no worker gets")));
             } else {
-                errors.extend(Allowed::refuse(self.service_accounts.as_ref(), path, name, &format!("{name:?}")));
+                let refused = Allowed::refuse(self.service_accounts.as_ref(), name, &format!("{name:?}"));
+                errors.extend(refused.map(|wrong| FieldError::new(path, wrong)));
             }
         }
         if let Some(name) = &worker.priority_class_name {
-            errors.extend(Allowed::refuse(self.priority_classes.as_ref(), "spec.worker.priorityClassName", name, &format!("{name:?}")));
+            let refused = Allowed::refuse(self.priority_classes.as_ref(), name, &format!("{name:?}"));
+            errors.extend(refused.map(|wrong| FieldError::new("spec.worker.priorityClassName", wrong)));
         }
         for (path, keys, allowed) in [
             ("spec.worker.podLabels", &worker.pod_labels, &self.pod_labels),

@@ -31,6 +31,7 @@ use super::places::Caps;
 use super::policy::Policy;
 use super::stores::{Guarded, Stores};
 use crate::api::S3Sync;
+use crate::api::connect::named;
 
 /// A look that takes longer is given up and tried again: an API server that accepts a request and never answers must not hold a resource
 /// for ever. Far longer than a busy server takes.
@@ -86,7 +87,7 @@ pub enum LookError {
         source: Box<kube::Error>,
     },
     /// What is there is not known.
-    #[error("{kind} of the namespace {namespace} cannot be listed, and nothing is done there until they can: {error}")]
+    #[error("{kind} of the namespace {namespace} cannot be listed, and this sync waits until they can: {error}")]
     Unlisted {
         /// The kind's plural.
         kind: &'static str,
@@ -160,7 +161,10 @@ pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Contex
 async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError> {
     let meta = guarded.meta();
     context.memory.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
-    let unlisted = context.stores.unlisted(meta.namespace.as_deref().unwrap_or_default());
+    // Said before the connections are read, see [`Naming`](super::stores::Naming).
+    let names = guarded.0.as_ref().map(|sync| named(sync).collect::<Vec<_>>()).unwrap_or_default();
+    context.stores.naming.set(&key(meta), names.iter().copied());
+    let unlisted = context.stores.unlisted(meta.namespace.as_deref().unwrap_or_default(), !names.is_empty());
     if !unlisted.is_empty() {
         return blind(guarded, &unlisted, context).boxed().await;
     }

@@ -1,12 +1,13 @@
 //! What is watched, and kept in memory: resources, their Jobs, pods and cursors. Each watch lists again when it has missed something.
 
 mod merge;
+mod naming;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::core::DeserializeGuard;
@@ -19,19 +20,23 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::merge::{Watch, merge};
+pub use self::naming::Naming;
 use super::health::Health;
 use super::lean;
 use super::names::{CURSOR_SELECTOR, INSTANCE, WORKER_SELECTOR};
-use crate::api::S3Sync;
+use crate::api::{S3Connection, S3Sync};
 
 /// A resource, or that there is one which this build cannot read: it must not keep the others from being seen.
 pub type Guarded = DeserializeGuard<S3Sync>;
+
+/// An S3Connection, or that there is one which this build cannot read.
+pub type GuardedConnection = DeserializeGuard<S3Connection>;
 
 /// Requests that wait to be scheduled. The scheduler takes them at once; what comes faster waits here for microseconds.
 const QUEUE_MAX: usize = 1024;
 
 /// Objects of one page of a list, which is read whole before the first of them is cut: each may have 1.5 MiB (etcd's bound of a request), several
-/// times that as a tree of values, and four lists are read at once.
+/// times that as a tree of values, and five lists are read at once.
 const PAGE_MAX: u32 = 16;
 
 /// How long one watch request lasts: a connection that died without a word is noticed after it.
@@ -48,6 +53,10 @@ pub struct Stores {
     pub pods: Store<Pod>,
     /// Their cursors.
     pub cursors: Store<ConfigMap>,
+    /// What resources name.
+    pub connections: Store<GuardedConnection>,
+    /// Which of them name what.
+    pub naming: Arc<Naming>,
     /// Which namespaces are listed.
     pub(super) listed: watch::Receiver<Listed>,
 }
@@ -57,6 +66,9 @@ pub(super) type Listed = Option<BTreeSet<(&'static str, String)>>;
 
 /// What is watched: every one is listed before a resource is looked at.
 const KINDS: [&str; 4] = ["s3syncs", "jobs", "pods", "configmaps"];
+
+/// What is watched, too: it is listed before a resource is looked at that names one, so that the others need neither the definition nor the right.
+pub(super) const CONNECTIONS: &str = "s3connections";
 
 /// Running watches: they end when this is dropped.
 pub struct Watches {
@@ -77,6 +89,8 @@ pub struct Writers {
     pub(super) jobs: Writer<Job>,
     pub(super) pods: Writer<Pod>,
     pub(super) cursors: Writer<ConfigMap>,
+    pub(super) connections: Writer<GuardedConnection>,
+    naming: Arc<Naming>,
     listed: Arc<watch::Sender<Listed>>,
 }
 
@@ -86,10 +100,19 @@ pub fn stores() -> (Stores, Writers) {
     let (jobs, jobs_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (cursors, cursors_writer) = reflector::store();
+    let (connections, connections_writer) = reflector::store();
+    let naming = Arc::new(Naming::default());
     let (lists, listed) = watch::channel(None);
-    let listed_writer = Arc::new(lists);
-    let writers = Writers { syncs: syncs_writer, jobs: jobs_writer, pods: pods_writer, cursors: cursors_writer, listed: listed_writer };
-    (Stores { syncs, jobs, pods, cursors, listed }, writers)
+    let writers = Writers {
+        syncs: syncs_writer,
+        jobs: jobs_writer,
+        pods: pods_writer,
+        cursors: cursors_writer,
+        connections: connections_writer,
+        naming: Arc::clone(&naming),
+        listed: Arc::new(lists),
+    };
+    (Stores { syncs, jobs, pods, cursors, connections, naming, listed }, writers)
 }
 
 impl Stores {
@@ -103,12 +126,24 @@ impl Stores {
         self.syncs.wait_until_ready().await
     }
 
-    /// The kinds that were not listed yet in a namespace that is watched by itself. It waits for nothing: a namespace that cannot be listed must not
-    /// hold up the others.
-    pub fn unlisted(&self, namespace: &str) -> Vec<&'static str> {
+    /// The kinds that were not listed yet: those of a namespace that is watched by itself, and for a resource that names some, S3Connections. It
+    /// waits for nothing: a namespace that cannot be listed must not hold up the others.
+    pub fn unlisted(&self, namespace: &str, connections: bool) -> Vec<&'static str> {
         let listed = self.listed.borrow();
-        let Some(listed) = listed.as_ref() else { return Vec::new() };
-        KINDS.into_iter().filter(|kind| !listed.contains(&(kind, namespace.to_owned()))).collect()
+        match listed.as_ref() {
+            Some(listed) => {
+                let kinds = KINDS.into_iter().chain(connections.then_some(CONNECTIONS));
+                kinds.filter(|kind| !listed.contains(&(kind, namespace.to_owned()))).collect()
+            }
+            // The others were, see [`Stores::ready`].
+            None if connections && self.connections.wait_until_ready().now_or_never().is_none() => vec![CONNECTIONS],
+            None => Vec::new(),
+        }
+    }
+
+    /// The S3Connection with this namespace and name.
+    pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<GuardedConnection>> {
+        self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// The resource with this namespace and name.
@@ -126,7 +161,6 @@ pub fn instance<K: Resource>(object: &K) -> Option<(String, String)> {
 /// Starts the watches. `namespaces`: only there, else everywhere.
 pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &Arc<Health>) -> Watches {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let itself = |sync: &Guarded| Some((sync.namespace()?, sync.name_any()));
     let config = |labels: Option<&str>| {
         let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_MAX);
         labels.map_or(config.clone(), |labels| config.labels(labels))
@@ -136,15 +170,25 @@ pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &
     if namespaces.len() > 1 {
         lists.send_replace(Some(BTreeSet::new()));
     }
-    let [syncs, jobs, pods, maps] =
-        KINDS.map(|kind| Watching { kind, health: Arc::clone(health), lists: Arc::clone(&lists), sender: sender.clone() });
+    let watching = |kind, naming| {
+        let (health, lists, sender) = (Arc::clone(health), Arc::clone(&lists), sender.clone());
+        Watching { kind, health, lists, sender, naming }
+    };
+    let [syncs, jobs, pods, maps] = KINDS.map(|kind| watching(kind, None));
+    let connections = watching(CONNECTIONS, Some(writers.naming));
     let tasks = vec![
         drive(apis(client, namespaces), config(None), writers.syncs, lean::sync, itself, syncs),
         drive(apis(client, namespaces), workers.clone(), writers.jobs, lean::job, instance, jobs),
         drive(apis(client, namespaces), workers, writers.pods, lean::pod, instance, pods),
         drive(apis(client, namespaces), cursors, writers.cursors, lean::cursor, instance, maps),
+        drive(apis(client, namespaces), config(None), writers.connections, lean::connection, itself, connections),
     ];
     Watches { queue, tasks }
+}
+
+/// A resource's or an S3Connection's own namespace and name.
+fn itself<K: Resource>(object: &K) -> Option<(String, String)> {
+    Some((object.namespace()?, object.name_any()))
 }
 
 /// Objects of each namespace, or of all together.
@@ -163,6 +207,8 @@ struct Watching {
     health: Arc<Health>,
     lists: Arc<watch::Sender<Listed>>,
     sender: mpsc::Sender<ReconcileRequest<Guarded>>,
+    /// Who names the objects; `None` where an object belongs to one resource.
+    naming: Option<Arc<Naming>>,
 }
 
 /// Keeps one store up to date and asks for a look at whatever an object belongs to, for as long as the task lives.
@@ -177,7 +223,7 @@ fn drive<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let Watching { kind, health, lists, sender } = watching;
+    let Watching { kind, health, lists, sender, naming } = watching;
     let begun = apis.into_iter().map(|(namespace, api)| {
         let pulse = health.pulse(kind, &namespace);
         let watch = watcher(api, config.clone()).default_backoff().inspect(move |brought| pulse.heard(brought)).modify(lean);
@@ -212,7 +258,12 @@ where
                 Event::InitDone => std::mem::take(&mut listed).into_iter().collect(),
                 Event::Apply(object) | Event::Delete(object) => whose(&object).into_iter().collect(),
             };
-            for (namespace, name) in due {
+            // Who names a connection is asked for now that the store shows it, see [`Naming`].
+            let looks = |key| match &naming {
+                None => vec![key],
+                Some(naming) => naming.of(&key),
+            };
+            for (namespace, name) in due.into_iter().flat_map(looks) {
                 let look: ObjectRef<Guarded> = ObjectRef::new(&name).within(&namespace);
                 if sender.send(look.into()).await.is_err() {
                     return;

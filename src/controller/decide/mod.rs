@@ -14,6 +14,7 @@ pub use self::choose::Why;
 
 use super::check::{Checked, Refusal, check};
 use super::conditions::{self, Situation, WAIT_MAX, readiness};
+use super::connections::Connections;
 use super::cursor::CursorView;
 use super::events::{self, Note};
 use super::names::CANCEL;
@@ -40,8 +41,10 @@ const LOST_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// Everything that a decision is made from.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The resource.
+    /// The resource, with what its S3Connections say in the place of their names.
     pub sync: S3Sync,
+    /// What became of the connections that it names.
+    pub connections: Connections,
     /// The Jobs with its label, its own and others'.
     pub runs: Vec<Run>,
     /// Their pods.
@@ -72,6 +75,9 @@ impl Observed {
 
     /// Whether the resource can run, and may.
     pub fn checked(&self) -> Result<Checked, Refusal> {
+        if let Some(refusal) = &self.connections.refusal {
+            return Err(refusal.clone());
+        }
         let checked = check(&self.sync)?;
         self.policy.check(&self.sync)?;
         Ok(checked)

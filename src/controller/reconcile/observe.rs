@@ -18,6 +18,7 @@ use super::rights::is_ours;
 use super::{Context, LookError, asked, key};
 use crate::api::{S3Sync, text};
 use crate::controller::conditions::silent;
+use crate::controller::connections::look_up;
 use crate::controller::cursor::CursorView;
 use crate::controller::decide::{ASK_AGAIN, Observed, dying};
 use crate::controller::memory::{Key, SeenJobs};
@@ -34,6 +35,7 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     if let Some(status) = context.memory.status_over(&key, sync.metadata.resource_version.as_deref()) {
         sync.status = Some(status);
     }
+    let connections = look_up(&mut sync, &|name| context.stores.connection(&key.0, name));
     let is_its = |owner: Option<Key>| owner.as_ref() == Some(&key);
     let mut runs: Vec<Run> =
         (context.stores.jobs.state_filter(|job| is_its(instance(job))).iter()).filter_map(|job| Run::of(job, &uid)).collect();
@@ -54,6 +56,7 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     // Its name alone would let a resource read and write whatever has that name.
     let cursor = cursor.filter(|map| is_ours(map.meta(), &build::cursor_map(&sync).metadata, &sync));
     let mut seen = Observed {
+        connections,
         runs,
         workers: workers.iter().filter_map(|pod| Worker::of(pod)).collect(),
         cursor: cursor.map(|map| CursorView::of(&map)),

@@ -14,6 +14,7 @@ use super::*;
 use crate::controller::fixtures::{at, good, sync, sync_with};
 use crate::controller::stores::{Writers, stores};
 
+mod connections;
 mod ending;
 mod explained;
 mod needs;
@@ -77,6 +78,7 @@ impl Scene {
         listed(&mut scene.writers.jobs, vec![]);
         listed(&mut scene.writers.pods, vec![]);
         listed(&mut scene.writers.cursors, vec![]);
+        listed(&mut scene.writers.connections, vec![]);
         scene
     }
 

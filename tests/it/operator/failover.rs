@@ -107,7 +107,7 @@ fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
     assert_eq!((before, said.is_some()), (0, true), "{}", outcome.stderr);
     let events = events.lock().expect("no panic").clone();
     let (_, reason, note) = events.first().expect("an event");
-    let sentence = "pods of the namespace broken cannot be listed, and nothing is done there until they can: pods is forbidden: ";
+    let sentence = "pods of the namespace broken cannot be listed, and this sync waits until they can: pods is forbidden: ";
     assert!(reason == "NotWatched" && note.starts_with(sentence), "{reason}: {note}");
     assert!(outcome.stderr.contains("a watch failed") && outcome.stderr.contains("broken"), "{}", outcome.stderr);
     let failing = |value: &str| format!("s3sync_watch_failing{{kind=\"pods\",namespace=\"broken\"}} {value}");
