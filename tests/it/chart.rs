@@ -133,6 +133,7 @@ fn what_is_off_by_default_can_be_turned_on() {
             "ClusterRole",
             "ClusterRoleBinding",
             "CustomResourceDefinition",
+            "CustomResourceDefinition",
             "Deployment",
             "Role",
             "RoleBinding",
@@ -186,7 +187,7 @@ fn no_right_goes_beyond_what_the_operator_does() {
     }
     // What the code asks for, and update of cursors, which it grants.
     let controller = [
-        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs"],"verbs":["list","watch"]}"#,
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs","s3connections"],"verbs":["list","watch"]}"#,
         r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs/status"],"verbs":["patch"]}"#,
         r#"{"apiGroups":["batch"],"resources":["jobs"],"verbs":["get","list","watch","create","delete"]}"#,
         r#"{"apiGroups":[""],"resources":["configmaps"],"verbs":["get","list","watch","create","patch","update"]}"#,

@@ -2,7 +2,8 @@
 
 use clap::Parser;
 use kube::core::cel::{AdmissionRequest, VapEvaluator, VapExpression};
-use s3sync::api::S3Sync;
+use s3sync::api::connect::connect;
+use s3sync::api::{S3Connection, S3Sync};
 use s3sync::cli::{Cli, Verb};
 use s3sync::command::controller::policy;
 use s3sync::controller::policy::Policy;
@@ -14,6 +15,8 @@ use crate::chart::{objects, render};
 struct Rules {
     policy: Policy,
     validations: Vec<VapExpression>,
+    /// Of S3Connections; none where every endpoint is allowed.
+    of_connections: Vec<VapExpression>,
 }
 
 /// Maps whose keys are looked at.
@@ -29,19 +32,28 @@ fn rules(values: &Value) -> Rules {
     let parsed = Cli::parse_from(["s3sync"].into_iter().chain(args).chain(["--image", "s3sync:1"]));
     let Verb::Controller(args) = parsed.verb else { panic!("another verb") };
     let own = ("s3sync-system".to_owned(), "s3sync".to_owned());
-    let validations = &of("ValidatingAdmissionPolicy")["spec"]["validations"];
+    let of_kind = |plural: &str| -> Vec<&Value> {
+        let policies = objects.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
+        let policies = policies.filter(|policy| policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"] == json!([plural]));
+        policies.flat_map(|policy| policy["spec"]["validations"].as_array().expect("validations")).collect()
+    };
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let listed = |text: String| KEYED.iter().fold(text, |text, map| text.replace(&format!("{map}.all("), &format!("{map}Keys.all(")));
-    let validations = validations.as_array().expect("validations").iter().map(|rule| VapExpression {
-        expression: listed(text(&rule["expression"])),
-        message: Some(text(&rule["message"])),
-        message_expression: None,
-    });
-    Rules { policy: policy(args.tenancy, Some(own)).expect("rules"), validations: validations.collect() }
+    let expressions = |plural: &str| -> Vec<VapExpression> {
+        let expression = |rule: &Value| VapExpression {
+            expression: listed(text(&rule["expression"])),
+            message: Some(text(&rule["message"])),
+            message_expression: None,
+        };
+        of_kind(plural).into_iter().map(expression).collect()
+    };
+    let validations = expressions("s3syncs");
+    assert!(!validations.is_empty());
+    Rules { policy: policy(args.tenancy, Some(own)).expect("rules"), validations, of_connections: expressions("s3connections") }
 }
 
-/// Messages of the rules that a resource breaks, by the admission policy.
-fn broken(rules: &Rules, resource: &Value) -> Vec<String> {
+/// Messages of the rules that a resource breaks, by the admission policy for its kind.
+fn broken(rules: &[VapExpression], resource: &Value) -> Vec<String> {
     let namespace = resource["metadata"]["namespace"].as_str().expect("a namespace").to_owned();
     let request = AdmissionRequest { operation: "CREATE".into(), namespace, ..AdmissionRequest::default() };
     // Without a schema this evaluator takes keys of maps for names of fields, and escapes them. An API server does not; so they are a list here.
@@ -53,7 +65,7 @@ fn broken(rules: &Rules, resource: &Value) -> Vec<String> {
         }
     }
     let evaluator = VapEvaluator::builder().object(object).request(request).build();
-    let results = evaluator.evaluate(&rules.validations);
+    let results = evaluator.evaluate(rules);
     results.into_iter().filter(|result| !result.passed).map(|result| result.message.expect("a message")).collect()
 }
 
@@ -63,6 +75,26 @@ fn resource(namespace: &str, spec: &Value) -> Value {
     json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "orders", "namespace": namespace}, "spec": whole})
 }
 
+const ENDPOINTS: [&str; 17] = [
+    "http://minio.minio:9000",
+    "http://minio.minio:9000/",
+    "HTTP://MINIO.minio:9000//",
+    "http://minio.minio:9000.evil.com",
+    "http://minio.minio:90001",
+    "http://minioXminio:9000",
+    "http://evil.com/http://minio.minio:9000",
+    "https://eu.s3.example.com",
+    "https://.s3.example.com",
+    "https://s3.example.com",
+    "https://evil.com/.s3.example.com",
+    "https://evil.com\n.s3.example.com",
+    "http://[::1]:9000",
+    "https://host1/path",
+    "https://host1/path/more",
+    "https://host12",
+    "https://s3.amazonaws.com",
+];
+
 fn specs() -> Vec<Value> {
     let source = |endpoint: &str| json!({"source": {"bucket": "raw", "endpoint": endpoint}});
     let destination = |endpoint: &str| json!({"destination": {"bucket": "lake", "format": "csv", "endpoint": endpoint}});
@@ -70,25 +102,7 @@ fn specs() -> Vec<Value> {
     let variable = |name: &str, value: &str| json!({"worker": {"env": [{"name": "TZ", "value": "UTC"}, {"name": name, "value": value}]}});
     let mut specs =
         vec![json!({}), json!({"worker": {}}), worker("env", json!([])), worker("podLabels", json!({})), worker("replicas", json!(1))];
-    for endpoint in [
-        "http://minio.minio:9000",
-        "http://minio.minio:9000/",
-        "HTTP://MINIO.minio:9000//",
-        "http://minio.minio:9000.evil.com",
-        "http://minio.minio:90001",
-        "http://minioXminio:9000",
-        "http://evil.com/http://minio.minio:9000",
-        "https://eu.s3.example.com",
-        "https://.s3.example.com",
-        "https://s3.example.com",
-        "https://evil.com/.s3.example.com",
-        "https://evil.com\n.s3.example.com",
-        "http://[::1]:9000",
-        "https://host1/path",
-        "https://host1/path/more",
-        "https://host12",
-        "https://s3.amazonaws.com",
-    ] {
+    for endpoint in ENDPOINTS {
         specs.extend([source(endpoint), destination(endpoint)]);
     }
     for name in ["s3sync", "irsa-orders", "IRSA-x", "irsa", "default", "team"] {
@@ -129,8 +143,8 @@ fn specs() -> Vec<Value> {
     specs
 }
 
-#[test]
-fn the_admission_policy_and_the_controller_agree() {
+/// Sets of values.
+fn tenancies() -> [Value; 5] {
     let some = json!({
         "allowedServiceAccounts": ["irsa-*", "team"], "allowedEndpoints": ["aws", "http://minio.minio:9000/", "https://*.s3.example.com",
             "http://[::1]:9000", "https://host?/path"],
@@ -142,14 +156,19 @@ fn the_admission_policy_and_the_controller_agree() {
         "allowedServiceAccounts": [], "allowedPriorityClasses": [], "maxReplicas": 1,
     });
     let loose = json!({"lockdown": true, "allowedServiceAccounts": ["*"], "allowedPodLabels": ["*", "*/*"], "maxReplicas": 1000});
+    [json!({}), json!({"lockdown": true}), some, none, loose]
+}
+
+#[test]
+fn the_admission_policy_and_the_controller_agree() {
     let (mut allowed, mut refused) = (0, 0);
-    for values in [json!({}), json!({"lockdown": true}), some, none, loose] {
+    for values in tenancies() {
         let rules = rules(&values);
         for spec in specs() {
             for namespace in ["data", "s3sync-system"] {
                 let resource = resource(namespace, &spec);
                 let sync: S3Sync = serde_json::from_value(resource.clone()).expect("a resource");
-                let (admission, controller) = (broken(&rules, &resource), rules.policy.check(&sync));
+                let (admission, controller) = (broken(&rules.validations, &resource), rules.policy.check(&sync));
                 assert_eq!(admission.is_empty(), controller.is_ok(), "{values} on {spec}: {admission:?}, {controller:?}");
                 match controller {
                     Ok(()) => allowed += 1,
@@ -169,6 +188,32 @@ fn the_admission_policy_and_the_controller_agree() {
         }
     }
     assert!(allowed > 100 && refused > 300, "{allowed} allowed, {refused} refused");
+}
+
+/// What an S3Connection says is judged where it is written, and by the controller once more in each sync that names it.
+#[test]
+fn a_connection_is_judged_as_the_fields_that_it_stands_for() {
+    let (mut allowed, mut refused) = (0, 0);
+    for values in tenancies() {
+        let rules = rules(&values);
+        for endpoint in ENDPOINTS.map(Some).into_iter().chain([None]) {
+            let metadata = json!({"name": "s3", "namespace": "data"});
+            let connection =
+                json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"endpoint": endpoint}});
+            let connection: S3Connection = serde_json::from_value(connection).expect("a connection");
+            let admission = broken(&rules.of_connections, &serde_json::to_value(&connection).expect("JSON"));
+            let by = json!({"name": "s3"});
+            let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
+            let named = resource("data", &named);
+            assert_eq!(broken(&rules.validations, &named), Vec::<String>::new(), "the name alone says nothing of an endpoint");
+            let mut sync: S3Sync = serde_json::from_value(named).expect("a resource");
+            connect(&mut sync, &|_| Ok(connection.spec.connection.clone())).expect("connected");
+            let controller = rules.policy.check(&sync);
+            assert_eq!(admission.is_empty(), controller.is_ok(), "{values} on {endpoint:?}: {admission:?}, {controller:?}");
+            *if controller.is_ok() { &mut allowed } else { &mut refused } += 1;
+        }
+    }
+    assert!(allowed > 20 && refused > 30, "{allowed} allowed, {refused} refused");
 }
 
 #[test]
@@ -201,6 +246,10 @@ fn the_admission_policy_is_opted_into_and_follows_the_watched_namespaces() {
     assert_eq!(kinds(&["--set", "tenancy.lockdown=true"]), Vec::<String>::new());
     let on = ["--set", "tenancy.admissionPolicy.enabled=true,tenancy.admissionPolicy.validationActions={Warn,Audit}"];
     assert_eq!(kinds(&on), ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]);
+    // Endpoints are limited where S3Connections are written, too.
+    let limited = kinds(&[on[0], on[1], "--set", "tenancy.lockdown=true"]);
+    let of = |kind: &str| limited.iter().filter(|found| *found == kind).count();
+    assert_eq!((of("ValidatingAdmissionPolicy"), of("ValidatingAdmissionPolicyBinding")), (2, 2));
     let narrow = objects(&[on[0], on[1], "--set", "watchNamespaces={b,a}"]);
     let binding = narrow.iter().find(|object| object["kind"] == "ValidatingAdmissionPolicyBinding").expect("a binding");
     assert_eq!(binding["spec"]["validationActions"], json!(["Warn", "Audit"]));

@@ -68,13 +68,13 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The endpoint of a side. */}}
+{{/* The endpoint of a side, or of an S3Connection. */}}
 {{- define "s3sync.tenancy.endpoint" -}}
 {{- with include "s3sync.tenancy.allowed" . -}}
 {{- if eq . "none" -}}
 false
 {{- else -}}
-(has(object.spec.{{ $.field }}.endpoint) ? object.spec.{{ $.field }}.endpoint : 'aws').matches(r'{{ . }}/*$')
+(has(object.{{ $.field }}.endpoint) ? object.{{ $.field }}.endpoint : 'aws').matches(r'{{ . }}/*$')
 {{- end -}}
 {{- end -}}
 {{- end -}}

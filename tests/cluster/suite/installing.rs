@@ -56,6 +56,7 @@ fn rights_are_what_the_operator_needs_and_no_more() {
     };
     for (verb, what) in [
         ("list", "s3syncs.s3sync.dev"),
+        ("watch", "s3connections.s3sync.dev"),
         ("create", "jobs.batch"),
         ("delete", "pods"),
         ("create", "configmaps"),
@@ -75,6 +76,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         ("create", "pods:exec"),
         ("delete", "s3syncs.s3sync.dev"),
         ("update", "s3syncs.s3sync.dev"),
+        ("create", "s3connections.s3sync.dev"),
+        ("patch", "s3connections.s3sync.dev"),
         ("escalate", "roles"),
         ("bind", "roles"),
         ("create", "clusterroles"),
@@ -104,6 +107,7 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         ("get", "secrets"),
         ("get", "pods"),
         ("get", "s3syncs.s3sync.dev"),
+        ("get", "s3connections.s3sync.dev"),
         ("patch", "s3syncs.s3sync.dev:status"),
         ("create", "jobs.batch"),
     ] {
@@ -114,7 +118,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
         "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ada"}]});
     api::apply(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), &editor).expect("bound");
-    until("the aggregated role", || if may("ada", "create", "s3syncs.s3sync.dev") { Ok(()) } else { Err("no".to_owned()) });
+    let both = || ["s3syncs.s3sync.dev", "s3connections.s3sync.dev"].iter().all(|what| may("ada", "create", what));
+    until("the aggregated role", || if both() { Ok(()) } else { Err("no".to_owned()) });
 }
 
 #[test]
