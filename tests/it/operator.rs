@@ -1,6 +1,7 @@
 //! The controller as a process, against an API server that a test plays: what somebody fills to the brim must not end it, and what comes late or not
 //! at all must not hold up the rest.
 
+mod connections;
 mod failover;
 mod notices;
 mod server;
@@ -109,6 +110,14 @@ fn full_cursor(n: usize) -> Option<Value> {
     (n < FULL).then(|| json!({"metadata": metadata, "data": {"other": "x".repeat(BRIM_BYTES)}}))
 }
 
+fn full_connection(n: usize) -> Option<Value> {
+    let metadata = json!({"name": format!("s3-{n:03}"), "namespace": "data", "uid": format!("connection-{n}"),
+        "annotations": {"note": "x".repeat(BRIM_BYTES / 4)}, "managedFields": [{"manager": "x".repeat(BRIM_BYTES / 2)}]});
+    let connection =
+        json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"region": "us-east-1"}});
+    (n < FULL).then_some(connection)
+}
+
 #[test]
 fn hundreds_of_resources_that_are_filled_to_the_brim_do_not_end_the_controller() {
     let told = Told::default();
@@ -116,6 +125,7 @@ fn hundreds_of_resources_that_are_filled_to_the_brim_do_not_end_the_controller()
     let server = ApiServer::start(move |asked| match (asked.method.as_str(), asked.kind()) {
         ("GET", "s3syncs") => ok(asked.page(&full_sync)),
         ("GET", "configmaps") => ok(asked.page(&full_cursor)),
+        ("GET", "s3connections") => ok(asked.page(&full_connection)),
         _ => common(asked, &tells),
     });
     let (_dir, mut running) = controller(&server, &["--no-leader-election", "--listen", "127.0.0.1:0"]);
@@ -131,5 +141,6 @@ fn hundreds_of_resources_that_are_filled_to_the_brim_do_not_end_the_controller()
     assert_eq!(told.len(), FULL, "{}", outcome.stderr);
     let of = |reason: &str| told.iter().filter(|(_, _, found)| found == reason).count();
     assert_eq!((of("Suspended"), of("InvalidSpec")), (FULL / 3, FULL / 3 * 2), "{told:?}");
+    println!("peak of {} MiB", peak_bytes >> 20);
     assert!(peak_bytes > 0 && peak_bytes < PEAK_BYTES_MAX, "peak of {} MiB", peak_bytes >> 20);
 }

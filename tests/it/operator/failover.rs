@@ -181,7 +181,7 @@ fn a_killed_leader_is_followed_after_its_lease_and_one_that_ends_at_once() {
 }
 
 /// What the controller serves.
-fn get(address: &str, path: &str) -> String {
+pub(super) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "GET {path} HTTP/1.1\r\nhost: s3sync\r\nconnection: close\r\n\r\n").expect("it hears");
     std::io::read_to_string(stream).expect("it answers")

@@ -1,8 +1,8 @@
-//! An API server that answers as a test says. A watch brings nothing, and lasts.
+//! An API server that answers as a test says. A watch brings what the test tells, and lasts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -62,9 +62,13 @@ impl Asked {
     }
 }
 
+/// What watches bring: the kind's plural, and the event.
+type Changes = Mutex<Vec<(String, Value)>>;
+
 /// The server, until the test's process ends.
 pub struct ApiServer {
     url: String,
+    changes: Arc<Changes>,
 }
 
 impl ApiServer {
@@ -72,14 +76,21 @@ impl ApiServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let answer = Arc::new(answer);
+        let changes = Arc::<Changes>::default();
+        let told = Arc::clone(&changes);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let answer = Arc::clone(&answer);
+                let (answer, told) = (Arc::clone(&answer), Arc::clone(&told));
                 // Whoever hangs up has heard enough.
-                std::thread::spawn(move || drop(converse(stream, &*answer)));
+                std::thread::spawn(move || drop(converse(stream, &*answer, &told)));
             }
         });
-        ApiServer { url }
+        ApiServer { url, changes }
+    }
+
+    /// Lets every watch of a kind bring an event (`ADDED`, `MODIFIED`, `DELETED`) about an object.
+    pub fn tell(&self, plural: &str, event: &str, object: &Value) {
+        self.changes.lock().expect("no panic").push((plural.to_owned(), json!({"type": event, "object": object})));
     }
 
     pub fn kubeconfig(&self) -> Value {
@@ -93,7 +104,7 @@ impl ApiServer {
 }
 
 /// Answers one connection's requests.
-fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer) -> std::io::Result<()> {
+fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, changes: &Changes) -> std::io::Result<()> {
     // An answer is two writes.
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -122,8 +133,17 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer) -> std::io
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         if query.contains("watch=") {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
-            std::thread::sleep(Duration::from_secs(600));
-            return Ok(());
+            let plural = path.rsplit('/').next().unwrap_or_default();
+            let mut seen = 0;
+            loop {
+                let new: Vec<(String, Value)> = changes.lock().expect("no panic")[seen..].to_vec();
+                seen += new.len();
+                for (_, event) in new.iter().filter(|(of, _)| of == plural) {
+                    let line = format!("{event}\n");
+                    write!(stream, "{:x}\r\n{line}\r\n", line.len())?;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let asked = Asked { method, path: path.to_owned(), query: query.to_owned(), body };
