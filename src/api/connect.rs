@@ -54,6 +54,15 @@ pub fn connect(sync: &mut S3Sync, find: &dyn Fn(&str) -> Result<ConnectionSpec, 
     if unconnected.errors.is_empty() { Ok(()) } else { Err(unconnected) }
 }
 
+/// The sync as if its connections only were somewhere: for whoever cannot look them up, and checks all else. Each is a place of its own, so that
+/// only sides of the same one can collide.
+pub fn assumed(sync: &S3Sync) -> Result<S3Sync, Unconnected> {
+    let mut sync = sync.clone();
+    let somewhere = |name: &str| Some(format!("https://{name}.s3connection.invalid"));
+    connect(&mut sync, &|name| Ok(ConnectionSpec { endpoint: somewhere(name), ..ConnectionSpec::default() }))?;
+    Ok(sync)
+}
+
 /// The S3Connections that a sync names.
 pub fn named(sync: &S3Sync) -> impl Iterator<Item = &str> {
     let sides = [&sync.spec.source.connection, &sync.spec.destination.connection];

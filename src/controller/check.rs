@@ -8,6 +8,7 @@ use super::lean::{oversized, too_large};
 use super::names::short_hash;
 use super::schedule::Schedule;
 use crate::api::S3Sync;
+use crate::api::connect;
 use crate::api::error::FieldError;
 use crate::api::spec::OnNothingFound;
 use crate::api::validate::{self, Resolved};
@@ -80,12 +81,17 @@ fn resolved(sync: &S3Sync) -> Result<Resolved, (&'static str, Vec<FieldError>)> 
     if errors.is_empty() { Ok(resolved) } else { Err(("UnsupportedInCluster", errors)) }
 }
 
-/// Everything that [`check`] has against a resource, by field, for whoever may still change it.
+/// Everything that [`check`] has against a resource, by field, for whoever may still change it. An S3Connection that it names may be applied later, and
+/// is looked at then.
 pub fn errors(sync: &S3Sync) -> Vec<FieldError> {
     if let Some(error) = too_large(&sync.spec) {
         return vec![error];
     }
-    match resolved(sync) {
+    let assumed = match connect::assumed(sync) {
+        Ok(assumed) => assumed,
+        Err(unconnected) => return unconnected.errors,
+    };
+    match resolved(&assumed) {
         Err((_, errors)) => errors,
         Ok(_) => Some(manifest(sync).len()).filter(|bytes| *bytes > MANIFEST_BYTES_MAX).map(too_long).into_iter().collect(),
     }

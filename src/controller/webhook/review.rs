@@ -369,6 +369,23 @@ mod tests {
         assert!(response.to_string().len() < 4096 && !response["status"]["message"].as_str().unwrap().contains('\u{1b}'), "{response}");
     }
 
+    /// It may be applied later, and says only then what it says.
+    #[test]
+    fn an_s3connection_that_is_named_is_looked_at_later() {
+        let by = json!({"name": "minio"});
+        let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
+        let endpoints = Some(vec!["http://minio:9000".to_owned()]);
+        let rules = Rules { endpoints, worker_env: Some(crate::controller::policy::WorkerEnv::Plain), ..Rules::default() };
+        assert_eq!(ask("CREATE", resource(&named), Value::Null, rules)["allowed"], true);
+        let mut both = named.clone();
+        both["source"]["region"] = json!("eu-west-1");
+        let message = create(both)["status"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("spec.source.connectionRef excludes region: "), "{message}");
+        let mut itself = named;
+        itself["destination"]["bucket"] = json!("raw");
+        assert_eq!(create(itself)["allowed"], false, "both sides are one place");
+    }
+
     /// The rule of both: whatever the controller would not run is refused, and nothing else.
     #[test]
     fn a_review_refuses_what_the_controller_would_not_run() {
