@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows how the operator works: tests apply resources, break things, and read rows back with other engines.
 
-mod ending;
 mod connections;
+mod ending;
 mod installing;
 mod lifecycle;
 mod many;
