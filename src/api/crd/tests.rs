@@ -137,3 +137,19 @@ fn rules_point_at_fields_and_have_messages() {
     definitions().iter().for_each(|definition| walk("", definition.schema(), &mut check));
     assert!(rules > 20, "{rules}");
 }
+
+/// kubectl takes a word for a category before it takes it for a kind, so that `kubectl patch s3sync NAME` must mean one kind.
+#[test]
+fn a_category_that_is_a_kinds_name_holds_that_kind_alone() {
+    let names: Vec<&Value> = definitions().iter().map(|definition| &definition.value()["spec"]["names"]).collect();
+    let words = |of: &Value| -> Vec<String> {
+        let short = of["shortNames"].as_array().into_iter().flatten();
+        [&of["singular"], &of["plural"]].into_iter().chain(short).filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    for holder in &names {
+        for category in holder["categories"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let namesake = names.iter().find(|of| words(of).iter().any(|word| word == category));
+            assert!(namesake.is_none_or(|namesake| namesake == holder), "{category} is the name of another kind than {}", holder["kind"]);
+        }
+    }
+}

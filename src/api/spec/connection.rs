@@ -19,7 +19,8 @@ pub const CONNECTION_REF_MESSAGE: &str = "connectionRef excludes endpoint, regio
 /// An S3 service.
 pub const URL_PATTERN: &str = r"^https?://[^\s?#@]+$";
 
-/// How S3 is reached, and with whose credentials.
+/// How S3 is reached, and with whose credentials. In no category: kubectl looks for a category before it looks for a kind's singular, so that with
+/// two kinds in `s3sync` a `kubectl patch s3sync NAME` would mean both, and is refused.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "s3sync.dev",
@@ -27,7 +28,6 @@ pub const URL_PATTERN: &str = r"^https?://[^\s?#@]+$";
     kind = "S3Connection",
     plural = "s3connections",
     shortname = "s3c",
-    category = "s3sync",
     namespaced,
     derive = "PartialEq",
     doc = "An S3Connection says once how an S3 service is reached, and with whose credentials. The S3Syncs of its namespace name it by source.connectionRef and destination.connectionRef.",

