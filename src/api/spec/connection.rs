@@ -21,6 +21,7 @@ pub const URL_PATTERN: &str = r"^https?://[^\s?#@]+$";
 
 /// How S3 is reached, and with whose credentials. In no category: kubectl looks for a category before it looks for a kind's singular, so that with
 /// two kinds in `s3sync` a `kubectl patch s3sync NAME` would mean both, and is refused.
+#[allow(clippy::duplicated_attributes, reason = "each column has a type")]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "s3sync.dev",
