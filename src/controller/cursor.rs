@@ -186,7 +186,7 @@ mod tests {
         }
         let lost = CursorView::of(&map(json!({"table.orders": "{}"}))).position;
         assert_eq!(lost, Position::Nonsense("it has tables, and no key `cursor`".into()));
-        for text in ["", "{}", "nonsense", &cursor("Idle").replace("\"version\":1", "\"version\":2")] {
+        for text in ["", "{}", "nonsense", &cursor("Idle").replace("\"version\":1", "\"version\":3")] {
             assert!(matches!(CursorView::of(&map(json!({"cursor": text}))).position, Position::Nonsense(_)), "{text}");
         }
     }

@@ -13,7 +13,7 @@ use super::server::Findings;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cursor {
-    /// Version of this format.
+    /// Version of this format: as it is stored, see [`Cursor::version_of_form`].
     pub version: u32,
     /// Names the directory of blobs: made once, random.
     pub state_id: String,
@@ -55,13 +55,13 @@ pub struct Cursor {
 impl Cursor {
     /// Tables shown in the cursor: 1,000 marks of at most about 300 bytes stay far below a ConfigMap's 1 MiB.
     pub const TABLES_MAX: usize = 1000;
-    /// The format that this build writes.
-    pub const VERSION: u32 = 1;
+    /// The newest format that this build reads and writes. The second has a request.
+    pub const VERSION: u32 = 2;
 
     /// A cursor that nothing was published under.
     pub fn empty(state_id: String, epoch: u64, spec_hash: String) -> Cursor {
         Cursor {
-            version: Cursor::VERSION,
+            version: 1,
             state_id,
             epoch,
             phase: Phase::Idle,
@@ -78,6 +78,12 @@ impl Cursor {
             request: None,
             tables: BTreeMap::new(),
         }
+    }
+
+    /// The version that it is stored with. A release that does not know of requests would drop what is kept of one, and what was read once more
+    /// would be read again: it must not go on with such a cursor. It goes on with every other.
+    pub fn version_of_form(&self) -> u32 {
+        if self.request.is_some() { 2 } else { 1 }
     }
 
     /// The run under way, where it is the one of this request, or of none.

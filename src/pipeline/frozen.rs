@@ -148,7 +148,9 @@ fn the_cursor() {
     check("cursor-claim", &Cursor { claim: Some(BlobKey("_s3sync/claims/0123.s3sync".into())), ..cursor });
     let server = Findings { probe: 1, place: "11ee".into(), lacks: [Lack::CompletionEtag, Lack::LongSegments].into() };
     check("cursor-server", &Cursor { server: Some(server), ..Cursor::empty("abc".into(), 0, "00ff-11ee".into()) });
-    check("cursor-request", &Cursor { request: Some(mark_of_request()), ..Cursor::empty("abc".into(), 7, "00ff-11ee".into()) });
+    let first = Cursor { request: Some(mark_of_request()), ..Cursor::empty("abc".into(), 7, "00ff-11ee".into()) };
+    reads("cursor-request", &first);
+    check("cursor-request-2", &Cursor { version: first.version_of_form(), ..first });
     check("cursor-empty", &Cursor::empty("abc".into(), 0, "00ff-11ee".into()));
 }
 

@@ -226,6 +226,6 @@ mod tests {
         }
         let newer = serde_json::to_string(&Cursor { version: 9, ..cursor(0) }).unwrap();
         fs::write(store.path(), newer).unwrap();
-        assert!(store.load().await.unwrap_err().to_string().contains("it has version 9, this build reads 1"));
+        assert!(store.load().await.unwrap_err().to_string().contains("it has version 9, this build reads 2"));
     }
 }

@@ -58,8 +58,8 @@ impl Kind {
     /// The version that this build writes; it reads those before too. See [`crate::model::plan::Plan::VERSION`] and its kin for what changed.
     pub fn version(self) -> u32 {
         match self {
-            Kind::Plan | Kind::Attempt | Kind::Decision | Kind::Garbage => 2,
-            Kind::Shard | Kind::Objects | Kind::Ledger | Kind::Manifest => 1,
+            Kind::Plan | Kind::Attempt | Kind::Decision | Kind::Garbage | Kind::Ledger => 2,
+            Kind::Shard | Kind::Objects | Kind::Manifest => 1,
         }
     }
 
@@ -314,7 +314,8 @@ impl BlobReader {
 
 /// The cursor as it is stored: readable by a person.
 pub fn cursor_to_json(cursor: &Cursor) -> Result<Vec<u8>, WireError> {
-    let mut text = serde_json::to_vec_pretty(cursor).expect("a cursor serialises");
+    let cursor = Cursor { version: cursor.version_of_form(), ..cursor.clone() };
+    let mut text = serde_json::to_vec_pretty(&cursor).expect("a cursor serialises");
     text.push(b'\n');
     if text.len() > CURSOR_BYTES_MAX {
         return Err(WireError(format!("it would take {} bytes, more than {CURSOR_BYTES_MAX}", text.len())));
@@ -325,7 +326,7 @@ pub fn cursor_to_json(cursor: &Cursor) -> Result<Vec<u8>, WireError> {
 /// Reads what [`cursor_to_json`] wrote.
 pub fn cursor_from_json(text: &[u8]) -> Result<Cursor, WireError> {
     let cursor: Cursor = serde_json::from_slice(text).map_err(|error| WireError(error.to_string()))?;
-    if cursor.version != Cursor::VERSION {
+    if !(1..=Cursor::VERSION).contains(&cursor.version) {
         return Err(WireError(format!("it has version {}, this build reads {}", cursor.version, Cursor::VERSION)));
     }
     if cursor.state_id.is_empty() || !cursor.state_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -337,6 +338,7 @@ pub fn cursor_from_json(text: &[u8]) -> Result<Cursor, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::request::RequestMark;
 
     #[test]
     fn lines_come_back_however_the_bytes_arrive() {
@@ -386,6 +388,32 @@ mod tests {
             assert_eq!(read(bytes).unwrap_err().to_string(), expected);
         }
         assert!(read(b"s3sync plan 1\nno zstd frame").unwrap_err().to_string().starts_with("it does not decompress"));
+    }
+
+    /// What is kept of a request makes the second version of a cursor; earlier releases refuse that, and read every other.
+    #[test]
+    fn a_cursor_with_a_request_has_a_version_that_earlier_releases_refuse() {
+        let plain = Cursor::empty("abc".into(), 7, "x-y".into());
+        for ended in [false, true] {
+            let mark = RequestMark { id: "1f".into(), since: 5, ended };
+            let asked = Cursor { request: Some(mark), ..plain.clone() };
+            for (cursor, version) in [(&plain, 1), (&asked, 2)] {
+                let text = cursor_to_json(cursor).unwrap();
+                let stored: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                assert_eq!(stored["version"], version);
+                assert_eq!(cursor_from_json(&text).unwrap(), Cursor { version, ..cursor.clone() });
+                // Whatever comes of it, it is stored by what it has.
+                let gone = Cursor { request: None, ..cursor_from_json(&text).unwrap() };
+                assert_eq!(cursor_from_json(&cursor_to_json(&gone).unwrap()).unwrap().version, 1);
+            }
+            let before = serde_json::to_vec(&asked).unwrap();
+            assert_eq!(cursor_from_json(&before).unwrap(), asked, "as the first builds with requests wrote it");
+        }
+        for version in [0, 3] {
+            let other = serde_json::to_vec(&Cursor { version, ..plain.clone() }).unwrap();
+            let refused = cursor_from_json(&other).unwrap_err().to_string();
+            assert_eq!(refused, format!("it has version {version}, this build reads 2"));
+        }
     }
 
     /// What earlier releases wrote: version 1 of each kind.

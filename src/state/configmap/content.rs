@@ -192,8 +192,8 @@ mod tests {
             (with("cursor", ""), "key cursor: EOF"),
             (with("cursor", "{}"), "key cursor: missing field"),
             (
-                with("cursor", &good["cursor"].replace("\"version\": 1", "\"version\": 2")),
-                "key cursor: it has version 2, this build reads 1",
+                with("cursor", &good["cursor"].replace("\"version\": 1", "\"version\": 3")),
+                "key cursor: it has version 3, this build reads 2",
             ),
             (with("table.orders", "many"), "key table.orders: expected value"),
             (without, "it has a key table.orders, but no key cursor"),

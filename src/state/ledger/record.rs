@@ -131,7 +131,9 @@ async fn write_root(
     updates: &BTreeMap<u32, TableUpdate>,
 ) -> Result<(BlobKey, BTreeMap<String, TableMark>), BlobError> {
     let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
-    let mut root = BlobWriter::new(Kind::Ledger);
+    // A cursor that is adopted takes its request from here: a release that would drop it must not read it.
+    let version = if head.request.is_some() { Kind::Ledger.version() } else { 1 };
+    let mut root = BlobWriter::of_version(Kind::Ledger, version);
     root.line(head);
     let mut marks = BTreeMap::new();
     let mut write = |table: LedgerTable| {
