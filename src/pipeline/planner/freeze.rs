@@ -25,7 +25,7 @@ use crate::store::ErrorKind;
 const SAMPLES_AT_ONCE: usize = 4;
 
 /// Settles the tables' schemas, packs the objects, and writes everything.
-pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>, taker: Taker<'_>) -> Result<(BlobKey, Plan), RunError> {
+pub(super) async fn freeze(context: &PlanContext<'_>, taker: Taker<'_>) -> Result<(BlobKey, Plan), RunError> {
     let Taker { tables, read, listed_to, sorter, segments, .. } = taker;
     let root = match &context.cursor.ledger {
         Some(key) => {
@@ -51,7 +51,7 @@ pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>,
         None => LedgerRoot::default(),
     };
     let mut planned = Vec::with_capacity(tables.len());
-    let mut settled = stream::iter(&tables).map(|table| settle(context, selection, &root, table)).buffered(SAMPLES_AT_ONCE);
+    let mut settled = stream::iter(&tables).map(|table| settle(context, &root, table)).buffered(SAMPLES_AT_ONCE);
     while let Some(table) = settled.try_next().await? {
         planned.push(table);
     }
@@ -91,12 +91,12 @@ pub(super) async fn freeze(context: &PlanContext<'_>, selection: &Selection<'_>,
 }
 
 /// A table with the schema that its rows are verified against.
-async fn settle(context: &PlanContext<'_>, selection: &Selection<'_>, root: &LedgerRoot, table: &Taken) -> Result<PlannedTable, RunError> {
+async fn settle(context: &PlanContext<'_>, root: &LedgerRoot, table: &Taken) -> Result<PlannedTable, RunError> {
     let settings = context.settings;
     let known = root.tables.get(&table.name);
     if let Some(known) = known
         && known.source != table.source
-        && is_listed(context, selection, &table.name, &known.source).await?
+        && is_listed(context, &table.name, &known.source).await?
     {
         return Err(table_error(settings, collision(&table.name, &known.source, &table.source)));
     }
@@ -117,11 +117,13 @@ async fn settle(context: &PlanContext<'_>, selection: &Selection<'_>, root: &Led
 }
 
 /// Whether an object is still listed that gives a table this source. An earlier epoch took the table from there; when nothing is left
-/// of that, the table may move.
-async fn is_listed(context: &PlanContext<'_>, selection: &Selection<'_>, table: &str, source: &str) -> Result<bool, RunError> {
-    if matches!(context.settings.source.tables, TableRule::Fixed { .. }) {
+/// of that, the table may move. What a window leaves out counts: it is there for the next run.
+async fn is_listed(context: &PlanContext<'_>, table: &str, source: &str) -> Result<bool, RunError> {
+    let settings = context.settings;
+    if matches!(settings.source.tables, TableRule::Fixed { .. }) {
         return Ok(false);
     }
+    let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
     let mut pages = context.source.list(selection.prefix_of_source(source), None);
     while let Some(page) = pages.next().await {
         let gives = |key: &str| matches!(selection.table(key), Ok(Some(named)) if named.table == table && named.source == source);

@@ -148,7 +148,7 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
         let tables: Vec<&str> = taker.tables.iter().map(|table| table.name.as_str()).collect();
         holder.take(settings, &tables).await?;
     }
-    freeze::freeze(context, &selection, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
+    freeze::freeze(context, taker).await.map(|(key, plan)| Planned::Epoch(key, Box::new(plan)))
 }
 
 /// Whether what Replace would write stands there already: the listing and the spec are as they were, and so are the published files. If so, how

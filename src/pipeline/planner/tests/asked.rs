@@ -64,6 +64,22 @@ fn what_is_read_once_more_is_read_once_under_one_request() {
     }
 }
 
+/// The source that is in force may lie outside of the window: it is there, and the next run would read it.
+#[test]
+fn two_sources_of_one_table_are_an_error_whatever_the_window() {
+    for reread in [false, true] {
+        let mut world = World::new(|_| {});
+        world.put("a-b/1.csv", b"x");
+        world.run().unwrap();
+        world.put("a_b/1.csv", b"x");
+        let without = world.run().map(drop).unwrap_err();
+        assert!(without.message.contains("\"a-b/\" and \"a_b/\" are both named table \"a_b\""), "{without}");
+        world.request = request("one", "a_b/", "a_b0", reread);
+        let within = world.run().map(drop).unwrap_err();
+        assert_eq!((within.kind, within.message), (without.kind, without.message));
+    }
+}
+
 #[test]
 fn overwrites_follow_the_rule_in_a_request_too() {
     for (rule, expected) in [(OnOverwrite::Reprocess, &["a/1.csv", "a/2.csv"][..]), (OnOverwrite::Ignore, &["a/2.csv"])] {
