@@ -32,10 +32,14 @@ impl Int96 {
         let (name, text) = (self.column.path().string(), String::from_utf8_lossy(&text).into_owned());
         Some(match self.unit {
             TimeUnit::Nanosecond => format!("column {name}: {text} is not timestamp(ns), which ends in 2262"),
-            _ => format!(
-                "column {name}: {text} is an INT96 time with digits that timestamp(us) does not hold: cast the column to timestamp(ns, no zone) in \
-                 schema.columns, or drop it"
-            ),
+            _ => {
+                let advice = match self.column.path().parts() {
+                    // A part of a struct or list has no cast of its own.
+                    [whole, _, ..] => format!("leave the column {whole} out with schema.drop"),
+                    _ => "cast the column to timestamp(ns, no zone) in schema.columns, or drop it".to_owned(),
+                };
+                format!("column {name}: {text} is an INT96 time with digits that timestamp(us) does not hold: {advice}")
+            }
         })
     }
 

@@ -230,9 +230,13 @@ fn json_that_is_none_is_text() {
 
 /// Times as a day since 1970 and nanoseconds, `None` for null, as old writers have them.
 fn int96(times: &[Option<(i64, u64)>], required: bool, properties: WriterPropertiesBuilder) -> Bytes {
-    let mut bytes = Vec::new();
     let message = format!("message m {{ {} int96 x; }}", if required { "required" } else { "optional" });
-    let message = Arc::new(parse_message_type(&message).unwrap());
+    int96_of(&message, times, required, properties)
+}
+
+fn int96_of(message: &str, times: &[Option<(i64, u64)>], required: bool, properties: WriterPropertiesBuilder) -> Bytes {
+    let mut bytes = Vec::new();
+    let message = Arc::new(parse_message_type(message).unwrap());
     let mut writer = SerializedFileWriter::new(&mut bytes, message, Arc::new(properties.build())).unwrap();
     let mut group = writer.next_row_group().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
@@ -282,6 +286,15 @@ fn int96_is_microseconds_or_declared_nanoseconds() {
     // Beyond what microseconds count.
     let error = read(&int96(&[Some((200_000_000, 0))], true, plainly()), &nanos).unwrap_err().to_string();
     assert!(error.contains("is not timestamp(ns)"), "{error}");
+}
+
+/// Only a whole column can be cast, so nobody is told to cast a part of one.
+#[test]
+fn int96_within_a_column_cannot_be_cast_and_can_be_dropped() {
+    let fine = int96_of("message m { required group s { required int96 x; } }", &[Some((1, 1500))], true, plainly());
+    let error = read(&fine, &schema(&footer(&fine).unwrap()).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("column s.x: 1970-01-02T00:00:00.000001500 is an INT96 time"), "{error}");
+    assert!(error.ends_with("does not hold: leave the column s out with schema.drop"), "{error}");
 }
 
 #[test]
