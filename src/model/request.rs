@@ -85,6 +85,9 @@ impl Asked {
 }
 
 impl Window {
+    /// Bytes of a key, and so of an end of a window (S3 user guide, "Object key names").
+    pub const KEY_BYTES_MAX: usize = 1024;
+
     /// Whether everything lies in it.
     pub fn is_open(&self) -> bool {
         *self == Window::default()
@@ -119,6 +122,14 @@ impl Window {
 
     /// What is wrong with it.
     fn check(&self) -> Result<(), String> {
+        for (field, key) in [("fromKey", &self.from_key), ("toKey", &self.to_key)] {
+            if let Some(bytes) = key.as_ref().map(String::len).filter(|bytes| *bytes > Self::KEY_BYTES_MAX) {
+                let max = Self::KEY_BYTES_MAX;
+                return Err(format!(
+                    "{field} of the window has {bytes} bytes, and no key has more than {max}: write the beginning of a key"
+                ));
+            }
+        }
         let empty = |from: &str, to: &str, what: &str| Err(format!("the window is empty: {from} is not before {to}; {what}"));
         match (&self.from_key, &self.to_key) {
             (Some(from), Some(to)) if from >= to => {
@@ -200,7 +211,16 @@ mod tests {
         let check = |settings: &Settings, window: &Window, reread| Asked { window: window.clone(), reread }.check(settings);
         assert_eq!(check(&append, &keys(Some("a"), Some("b")), true), Ok(()));
         assert_eq!(check(&replace, &Window::default(), true), Ok(()));
+        let long = "é".repeat(512);
+        assert_eq!(check(&append, &keys(Some(&long), None), false), Ok(()));
+        let longer = long + "a";
         for (settings, window, expected) in [
+            (
+                &append,
+                keys(Some(&longer), None),
+                "fromKey of the window has 1025 bytes, and no key has more than 1024: write the beginning",
+            ),
+            (&append, keys(None, Some(&longer)), "toKey of the window has 1025 bytes"),
             (&replace, keys(Some("a"), None), "destination.writeMode Replace keeps what one run reads and drops the rest"),
             (
                 &append,
