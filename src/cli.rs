@@ -16,7 +16,7 @@ pub use cluster::{CancelArgs, ClusterArgs, DoctorArgs, JobArgs, LogsArgs, Select
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 pub use webhook::WebhookArgs;
 
-pub use self::request::RequestArgs;
+pub use self::request::{RequestArgs, options};
 
 /// Keeps S3 prefixes in sync as tables: each object's rows are published exactly once, in bounded memory.
 #[derive(Debug, Parser)]

@@ -42,6 +42,26 @@ impl RequestArgs {
     }
 }
 
+/// What is asked for as the options that ask for it, for a shell.
+pub fn options(asked: &Asked) -> String {
+    let Window { from_key, to_key, modified_from, modified_to } = &asked.window;
+    let time = |time: &Option<Timestamp>| time.map(|time| time.to_string());
+    let values = [
+        ("--from-key", from_key.clone()),
+        ("--to-key", to_key.clone()),
+        ("--modified-from", time(modified_from)),
+        ("--modified-to", time(modified_to)),
+    ];
+    let values = values.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option} {}", word(&value))));
+    asked.reread.then(|| "--reread".to_owned()).into_iter().chain(values).collect::<Vec<_>>().join(" ")
+}
+
+/// A text as one word of a shell.
+fn word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:=,+@".contains(char);
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn time(text: &str) -> Result<Timestamp, String> {
     let day = |date: Date| date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp());
     // A time without a zone would be read as its day.

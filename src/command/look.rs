@@ -266,7 +266,10 @@ impl Visitor for Gather<'_> {
 impl Look {
     /// Looks at one sync, as a run would that is asked for this. What would stop a run before it has planned is an error here too.
     pub async fn at(machine: &Machine, sync: &Sync, asked: Option<&Asked>) -> Result<Look, RunError> {
-        let request = asked.map(|asked| Kept::find(sync, asked)).transpose()?.map(|kept| kept.request);
+        let request = match asked {
+            Some(asked) => Some(Kept::find(sync, asked).await?.request),
+            None => None,
+        };
         // Nothing that a look does is sealed, and it makes no file.
         let context = Context { request, ..machine.context(sync, sync.stores().await?, StateKey::generate()) };
         let mut cursor = sync.load().await?.map(|(cursor, _)| cursor);

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::machine::unique;
+use super::run_lock::RunLock;
 use super::syncs::{Place, Sync};
+use crate::cli::options;
+use crate::model::cursor::Cursor;
 use crate::model::request::{Asked, Request};
 use crate::model::settings::SyncId;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -34,17 +37,24 @@ pub struct Kept {
     sync: SyncId,
     /// The request.
     pub request: Request,
-    /// What was asked for before, not completed, and is given up.
+    /// What was asked for before, not completed, and is given up: it has read nothing that would be read again.
     pub given_up: Option<Asked>,
 }
 
 impl Kept {
     /// The request of a sync whose cursor is a file: the one that was begun with the same words, or a new one. Nothing is written yet.
-    pub fn find(sync: &Sync, asked: &Asked) -> Result<Kept, RunError> {
+    ///
+    /// # Errors
+    /// What these settings do not allow, and another request where one to read once more is not complete: in its place, it would be begun anew
+    /// one day, and write again what it has written.
+    pub async fn find(sync: &Sync, asked: &Asked) -> Result<Kept, RunError> {
         let id = &sync.loaded.id;
         asked.check(sync.settings()).map_err(|reason| RunError::new(RunErrorKind::InvalidSpec, format!("{id}: {reason}")))?;
         match &sync.cursor {
-            Place::File(cursor) => Kept::at(id, cursor.path(), asked),
+            Place::File(file) => {
+                let cursor = sync.load().await?.map(|(cursor, _)| cursor);
+                Kept::at(id, file.path(), cursor.as_ref(), asked)
+            }
             Place::ConfigMap { cursor, .. } => {
                 let message = format!("{id}: what is asked of {} is its S3SyncRuns' alone", cursor.place());
                 Err(RunError::new(RunErrorKind::Failed, message))
@@ -52,23 +62,27 @@ impl Kept {
         }
     }
 
-    fn at(sync: &SyncId, cursor: &Path, asked: &Asked) -> Result<Kept, RunError> {
-        let path = cursor.with_extension("request");
-        let begun = read(&path).map_err(|reason| {
-            let place = path.display();
-            let message = format!(
-                "{sync}: what an earlier run was asked for cannot be read from {place}: {reason}; where that run need not \
-                                   go on, remove the file"
-            );
-            RunError::new(RunErrorKind::Failed, message)
-        })?;
-        let (same, given_up) = match begun {
-            Some(begun) if begun.asked == *asked => (Some(begun), None),
-            Some(begun) => (None, Some(begun.asked)),
-            None => (None, None),
-        };
-        let request = same.unwrap_or_else(|| Request { id: unique(), asked: asked.clone() });
-        Ok(Kept { path, sync: sync.clone(), request, given_up })
+    fn at(sync: &SyncId, file: &Path, cursor: Option<&Cursor>, asked: &Asked) -> Result<Kept, RunError> {
+        let path = file.with_extension("request");
+        let kept = |request, given_up| Kept { path: path.clone(), sync: sync.clone(), request, given_up };
+        let fresh = || Request { id: unique(), asked: asked.clone() };
+        let Some(begun) = begun(sync, &path)? else { return Ok(kept(fresh(), None)) };
+        if begun.asked == *asked {
+            return Ok(kept(begun, None));
+        }
+        // What the cursor does not know has no plan yet, and so has read nothing.
+        match cursor.and_then(|cursor| cursor.request.as_ref()).filter(|mark| mark.id == begun.id) {
+            Some(mark) if mark.ended => Ok(kept(fresh(), None)),
+            Some(_) if begun.asked.reread => {
+                let (options, place) = (options(&begun.asked), path.display());
+                let message = format!(
+                    "{sync}: an earlier run with {options} is not complete: finish it with these options first, or remove {place} to give it up, \
+                     where what it has read once more stays"
+                );
+                Err(RunError::new(RunErrorKind::InvalidSpec, message))
+            }
+            _ => Ok(kept(fresh(), Some(begun.asked))),
+        }
     }
 
     /// Writes it down, before anything is read under its id.
@@ -88,8 +102,12 @@ impl Kept {
         write().map_err(|error| self.failed("written", error))
     }
 
-    /// It is complete, and whoever ran it will hear so.
-    pub fn done(&self) -> Result<(), RunError> {
+    /// It is complete, and whoever ran it will hear so. `_lock`: the sync's, under which it was run; without, what goes could be the request that
+    /// another process has begun since.
+    pub fn done(&self, _lock: &RunLock) -> Result<(), RunError> {
+        if begun(&self.sync, &self.path)?.is_none_or(|begun| begun.id != self.request.id) {
+            return Ok(());
+        }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed("removed", error)),
             _ => Ok(()),
@@ -102,7 +120,18 @@ impl Kept {
     }
 }
 
-/// What was begun; `None` where nothing is.
+/// What was begun and is not done.
+fn begun(sync: &SyncId, path: &Path) -> Result<Option<Request>, RunError> {
+    read(path).map_err(|reason| {
+        let place = path.display();
+        let message = format!(
+            "{sync}: what an earlier run was asked for cannot be read from {place}: {reason}; where that run need not go on, remove the file"
+        );
+        RunError::new(RunErrorKind::Failed, message)
+    })
+}
+
+/// What stands in the file; `None` where there is none.
 fn read(path: &Path) -> Result<Option<Request>, String> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -121,27 +150,85 @@ fn read(path: &Path) -> Result<Option<Request>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::request::Window;
+    use crate::model::request::{RequestMark, Window};
+
+    fn from(key: &str, reread: bool) -> Asked {
+        Asked { window: Window { from_key: Some(key.into()), ..Window::default() }, reread }
+    }
+
+    /// A sync and its cursor's file.
+    fn place() -> (tempfile::TempDir, SyncId, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("default/orders.cursor.json");
+        (folder, SyncId { namespace: "default".into(), name: "orders".into() }, file)
+    }
 
     #[test]
     fn the_same_words_are_the_same_request_until_it_is_done() {
-        let folder = tempfile::tempdir().unwrap();
-        let cursor = folder.path().join("default/orders.cursor.json");
-        let sync = SyncId { namespace: "default".into(), name: "orders".into() };
-        let from = |key: &str| Asked { window: Window { from_key: Some(key.into()), ..Window::default() }, reread: true };
-        let first = Kept::at(&sync, &cursor, &from("a")).unwrap();
-        assert_ne!(Kept::at(&sync, &cursor, &from("a")).unwrap().request.id, first.request.id, "nothing was begun");
+        let (folder, sync, file) = place();
+        let lock = RunLock::take(&sync, &file).unwrap();
+        let find = |key| Kept::at(&sync, &file, None, &from(key, true));
+        let first = find("a").unwrap();
+        assert_ne!(find("a").unwrap().request.id, first.request.id, "nothing was begun");
         first.keep().unwrap();
-        let again = Kept::at(&sync, &cursor, &from("a")).unwrap();
+        let again = find("a").unwrap();
         assert_eq!((&again.request, &again.given_up), (&first.request, &None));
-        let other = Kept::at(&sync, &cursor, &from("b")).unwrap();
-        assert_eq!(other.given_up, Some(from("a")));
+        let other = find("b").unwrap();
+        assert_eq!(other.given_up, Some(from("a", true)));
         assert_ne!(other.request.id, first.request.id);
-        again.done().unwrap();
-        again.done().unwrap();
-        assert_ne!(Kept::at(&sync, &cursor, &from("a")).unwrap().request.id, first.request.id, "it is done");
+        again.done(&lock).unwrap();
+        again.done(&lock).unwrap();
+        assert_ne!(find("a").unwrap().request.id, first.request.id, "it is done");
         fs::write(folder.path().join("default/orders.cursor.request"), "{").unwrap();
-        let refused = Kept::at(&sync, &cursor, &from("a")).unwrap_err().to_string();
+        let refused = find("a").unwrap_err().to_string();
         assert!(refused.contains("orders.cursor.request") && refused.contains("remove the file"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_done_is_its_own_request_alone() {
+        let (_folder, sync, file) = place();
+        let lock = RunLock::take(&sync, &file).unwrap();
+        let first = Kept::at(&sync, &file, None, &from("a", true)).unwrap();
+        first.keep().unwrap();
+        let second = Kept::at(&sync, &file, None, &from("b", true)).unwrap();
+        second.keep().unwrap();
+        first.done(&lock).unwrap();
+        assert_eq!(Kept::at(&sync, &file, None, &from("b", true)).unwrap().request, second.request, "it is not complete");
+        second.done(&lock).unwrap();
+        assert_ne!(Kept::at(&sync, &file, None, &from("b", true)).unwrap().request, second.request);
+    }
+
+    /// By whether it reads once more, and what the cursor says of it: whether another request is refused, or gives it up.
+    #[test]
+    fn another_request_waits_for_what_was_read_once_more() {
+        for (reread, ended, refuses, gives_up) in [
+            (true, None, false, true),
+            (true, Some(false), true, false),
+            (true, Some(true), false, false),
+            (false, None, false, true),
+            (false, Some(false), false, true),
+            (false, Some(true), false, false),
+        ] {
+            let (_folder, sync, file) = place();
+            let first = Kept::at(&sync, &file, None, &from("it's", reread)).unwrap();
+            first.keep().unwrap();
+            let mark = ended.map(|ended| RequestMark { id: first.request.id.clone(), since: 1, ended });
+            let cursor = Cursor { request: mark, ..Cursor::empty("abc".into(), 2, "x-y".into()) };
+            let find = |asked: &Asked| Kept::at(&sync, &file, Some(&cursor), asked);
+            assert_eq!(find(&from("it's", reread)).unwrap().request, first.request);
+            for other in [from("b", true), from("b", false), from("it's", !reread)] {
+                let found = find(&other);
+                if refuses {
+                    let refused = found.unwrap_err();
+                    assert_eq!(refused.kind, RunErrorKind::InvalidSpec);
+                    let expected =
+                        "default/orders: an earlier run with --reread --from-key 'it'\\''s' is not complete: finish it with these options";
+                    assert!(refused.message.starts_with(expected), "{refused}");
+                    assert!(refused.message.contains("orders.cursor.request to give it up"), "{refused}");
+                } else {
+                    assert_eq!(found.unwrap().given_up.is_some(), gives_up, "{reread} {ended:?}");
+                }
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ pub fn execute(args: RunArgs, logging: &LogArgs) -> Result<(), CommandError> {
         let (report, mut failures, completed) = run_all(&machine, &syncs, asked.as_ref(), logging).await;
         super::print(&render::document(args.print.output, &report, Report::text)?)?;
         // Last of all: whoever did not hear of it gives the command again, which then finds it complete.
-        failures.extend(completed.iter().filter_map(|kept| kept.done().err()));
+        failures.extend(completed.iter().filter_map(|(lock, kept)| kept.done(lock).err()));
         syncs::end(failures)
     })
 }
@@ -69,7 +69,7 @@ fn memory_bytes(asked: Option<u64>, limit: Option<u64>) -> Result<u64, CommandEr
     }
 }
 
-async fn run_all(machine: &Machine, syncs: &[Sync], asked: Option<&Asked>, logging: &LogArgs) -> (Report, Vec<RunError>, Vec<Kept>) {
+async fn run_all(machine: &Machine, syncs: &[Sync], asked: Option<&Asked>, logging: &LogArgs) -> (Report, Vec<RunError>, Vec<Held>) {
     let mut completed = Vec::new();
     let mut report = Report::default();
     let mut failures = Vec::new();
@@ -97,30 +97,37 @@ struct Ended {
     places: Places,
     result: Result<(), RunError>,
     /// What it was asked for.
-    kept: Option<Kept>,
+    kept: Option<Held>,
 }
+
+/// A request under the lock of its sync, which nobody else runs before it is done.
+type Held = (RunLock, Kept);
 
 async fn run_one(machine: &Machine, sync: &Sync, asked: Option<&Asked>, title: String, logging: &LogArgs) -> Result<Ended, RunError> {
     let id = &sync.loaded.id;
     if machine.cancel.is_cancelled() {
         return Err(RunError::new(RunErrorKind::Interrupted, format!("{id}: not begun, because the command was stopped; run it again")));
     }
-    let _lock = RunLock::of(sync)?;
-    let kept = asked.map(|asked| Kept::find(sync, asked)).transpose()?;
+    let lock = RunLock::of(sync)?;
+    let kept = match asked {
+        Some(asked) => Some(Kept::find(sync, asked).await?),
+        None => None,
+    };
+    let request = kept.as_ref().map(|kept| kept.request.clone());
+    let context = Context { request, ..machine.context(sync, sync.stores().await?, sync.state_key()?) };
     let mut summary = RunSummary::default();
+    // Not before: a run that cannot even begin takes nothing's place.
     if let Some(kept) = &kept {
         kept.keep()?;
         summary.remarks.notes.extend(kept.given_up.as_ref().map(given_up));
     }
-    let request = kept.as_ref().map(|kept| kept.request.clone());
-    let context = Context { request, ..machine.context(sync, sync.stores().await?, sync.state_key()?) };
     let progress = Arc::clone(&context.progress);
     let shown = progress::show(title, move || progress::view(&progress), logging);
     let result = workers::run(&context, machine.replicas, &mut summary).await;
     shown.end().await;
     let places = Places::of(&context, &summary);
     let result = result.map_err(|error| sync.located(error));
-    Ok(Ended { summary, places, result, kept })
+    Ok(Ended { summary, places, result, kept: lock.zip(kept) })
 }
 
 /// What becomes of a request that another one takes the place of.

@@ -96,7 +96,44 @@ fn completed(site: &Site) -> Option<String> {
     (request["ended"] == true && !is_kept).then(|| request["id"].to_string())
 }
 
-/// The same command again goes on with the same request; another one in its place gives it up, and says so.
+/// Until what is read once more is complete, nothing else can be asked for; plain runs go on.
+#[test]
+fn another_request_waits_until_a_reread_is_complete() {
+    let include = json!({"source": {"include": ["orders/*"]}, "destination": {"format": "parquet"}, "limits": {"objectsPerCommit": 2}});
+    let site = site(Site::directory(), include);
+    site.run_ok();
+    // Behind the first two objects of the window, something that cannot be read.
+    site.put("orders/45", "?");
+    asked(&site, "run", &WINDOW).expect(4).says(&["orders/45: its extension names no format"]);
+    let cursor: Value =
+        serde_json::from_str(&std::fs::read_to_string(site.path(".s3sync/default/sync.cursor.json")).expect("a cursor")).expect("JSON");
+    assert_eq!((&cursor["version"], &cursor["request"]["ended"]), (&json!(2), &json!(false)));
+    site.remove("orders/45");
+    for verb in ["run", "plan"] {
+        for other in [&["--reread"][..], &WINDOW[1..], &["--modified-from", "2000-01-01"]] {
+            asked(&site, verb, other).expect(2).says(&[
+                "default/sync: an earlier run with --reread --from-key orders/3 --to-key orders/6 is not complete",
+                "finish it with these options first, or remove",
+                "sync.cursor.request to give it up",
+            ]);
+        }
+    }
+    site.run_ok();
+    assert_eq!(counts(&site), json!([1, 1, 1, 2, 2, 1, 1, 1, 1, 1]), "what is not complete");
+    asked(&site, "run", &WINDOW).expect(0);
+    assert_eq!(counts(&site), json!([1, 1, 1, 2, 2, 2, 1, 1, 1, 1]));
+    asked(&site, "run", &["--reread", "--to-key", "orders/1"]).expect(0);
+    assert_eq!(counts(&site), json!([2, 1, 1, 2, 2, 2, 1, 1, 1, 1]), "asked for when nothing is open");
+    // Given up.
+    site.put("orders/45", "?");
+    asked(&site, "run", &WINDOW).expect(4);
+    site.remove("orders/45");
+    std::fs::remove_file(site.path(".s3sync/default/sync.cursor.request")).expect("it is there");
+    asked(&site, "run", &["--reread", "--to-key", "orders/1"]).expect(0);
+    assert_eq!(counts(&site), json!([3, 1, 1, 3, 3, 2, 1, 1, 1, 1]));
+}
+
+/// The same command again goes on with the same request.
 #[test]
 fn a_killed_reread_goes_on_when_it_is_given_again() {
     for site in [site(Site::directory(), append()), site(Site::minio(), append())] {
