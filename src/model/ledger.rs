@@ -20,6 +20,8 @@ pub struct Entry {
     pub outcome: Outcome,
     /// The epoch that accounted for it, where a request was under way then: it tells what the request has read from what it has yet to read.
     pub epoch: Option<u64>,
+    /// Whether a request read this version once more, whose rows were published before and stay: what cannot be read now is published still.
+    pub again: bool,
 }
 
 /// What became of an object.
@@ -79,6 +81,8 @@ struct Line<'a> {
     ignored: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
 }
 
 impl Serialize for Entry {
@@ -86,8 +90,8 @@ impl Serialize for Entry {
         let Object { key, etag, size, last_modified, .. } = &self.object;
         let (quarantined, archived) = (self.outcome.reason(), self.outcome == Outcome::Archived);
         let ignored = self.outcome == Outcome::Ignored;
-        let epoch = self.epoch;
-        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored, epoch }.serialize(serializer)
+        let (epoch, again) = (self.epoch, self.again);
+        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored, epoch, again }.serialize(serializer)
     }
 }
 
@@ -106,6 +110,8 @@ struct ReadLine {
     ignored: bool,
     #[serde(default)]
     epoch: Option<u64>,
+    #[serde(default)]
+    again: bool,
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -118,7 +124,7 @@ impl<'de> Deserialize<'de> for Entry {
             (None, false) => Outcome::Published,
         };
         let object = Object { key: line.key, etag: line.etag, size: line.size, last_modified: line.last_modified, archived: false };
-        Ok(Entry { object, outcome, epoch: line.epoch })
+        Ok(Entry { object, outcome, epoch: line.epoch, again: line.again })
     }
 }
 
@@ -222,7 +228,7 @@ mod tests {
 
     #[test]
     fn lines_are_frozen() {
-        let of = |outcome| Entry { object: object("a/b.csv", "e1", 7), outcome, epoch: None };
+        let of = |outcome| Entry { object: object("a/b.csv", "e1", 7), outcome, epoch: None, again: false };
         for (entry, expected) in [
             (of(Outcome::Published), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z"}"#),
             (
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_object_is_its_key_etag_and_size() {
-        let published = Entry { object: object("k", "e", 1), outcome: Outcome::Published, epoch: None };
+        let published = Entry { object: object("k", "e", 1), outcome: Outcome::Published, epoch: None, again: false };
         let quarantined = Entry { outcome: Outcome::quarantined("bad"), ..published.clone() };
         let ignored = Entry { outcome: Outcome::Ignored, ..published.clone() };
         let archived = Entry { outcome: Outcome::Archived, ..published.clone() };

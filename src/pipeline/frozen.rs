@@ -205,7 +205,7 @@ fn digits_of_numbers() {
 
 #[test]
 fn the_ledger() {
-    let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome, epoch: None };
+    let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome, epoch: None, again: false };
     check(
         "objects",
         &vec![entry(Outcome::Published), entry(Outcome::Ignored), entry(Outcome::quarantined("line 4: the quote never closes"))],
@@ -216,6 +216,7 @@ fn the_ledger() {
     check("ledger-head-request", &LedgerHead { request: Some(mark_of_request()), ..head.clone() });
     check("ledger-head-layout", &LedgerHead { layout: Some(Layout::of(&full().destination)), ..head });
     check("objects-epoch", &vec![Entry { epoch: Some(7), ..entry(Outcome::Published) }]);
+    check("objects-again", &vec![Entry { epoch: Some(7), again: true, ..entry(Outcome::Published) }]);
     let mark = TableMark { key: "a/9.csv".into(), ..TableMark::default() };
     check("ledger-table", &LedgerTable { name: "orders".into(), source: "orders/".into(), schema: schema(), mark });
     check("schema-mixed", &mixed_schema());

@@ -172,14 +172,16 @@ impl Sink for Taker<'_> {
         self.last = Some(object.key.clone());
         if treatment == Treatment::Ignore {
             self.ignored += 1;
-            self.segments.push(&Entry { object, outcome: Outcome::Ignored, epoch: self.epoch }).await?;
+            self.segments.push(&Entry { object, outcome: Outcome::Ignored, epoch: self.epoch, again: false }).await?;
             return Ok(Flow::Go);
         }
         if format_of(self.context.settings, &object.key).is_none() {
             return Err(self.bad(&object.key, "its extension names no format: set source.format, or leave it out with source.exclude"));
         }
         let table = self.count(named, &object)?;
-        let entry = Entry { object, outcome: Outcome::Published, epoch: self.epoch };
+        // Replace leaves nothing of before.
+        let again = again && !self.everything && standing == Standing::Known;
+        let entry = Entry { object, outcome: Outcome::Published, epoch: self.epoch, again };
         self.segments.push(&entry).await?;
         let planned = PlannedObject { object: entry.object, table, slice: None };
         self.sorter.push(planned).await.map_err(|error| scratch_error(&self.context.scratch, error))?;

@@ -19,7 +19,7 @@ fn blobs() -> Blobs {
 }
 
 fn published(key: &str, etag: &str) -> Entry {
-    Entry { object: object(key, etag), outcome: Outcome::Published, epoch: None }
+    Entry { object: object(key, etag), outcome: Outcome::Published, epoch: None, again: false }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -65,6 +65,25 @@ async fn plan(blobs: &Blobs, settings: Settings, epoch: u64, entries: &[Entry], 
         pass: 1,
         request: None,
     }
+}
+
+/// What cannot be read once more was read once, and is as published as before.
+#[test]
+fn what_was_published_stays_so_when_it_cannot_be_read_once_more() {
+    block_on(async {
+        let blobs = blobs();
+        let again = Entry { epoch: Some(2), again: true, ..published("a", "1") };
+        let new = Entry { epoch: Some(2), ..published("b", "1") };
+        for reason in [Exclusion::Archived, Exclusion::Quarantined] {
+            let plan = plan(&blobs, settings(), 2, &[again.clone(), new.clone()], &[]).await;
+            let out = BTreeMap::from([excluded("a", reason), excluded("b", reason)]);
+            let recorded = record(&blobs, None, &plan, &out, &BTreeMap::new()).await.unwrap();
+            let head = LedgerRoot::load_head(&blobs, &recorded.root).await.unwrap();
+            let entries = read(&blobs, &head.runs, None).await;
+            assert_eq!(entries[0], again, "{reason:?}");
+            assert!(entries[1].outcome.reason().is_some(), "{reason:?}");
+        }
+    });
 }
 
 fn excluded(key: &str, reason: Exclusion) -> (String, Excluded) {

@@ -95,6 +95,24 @@ fn overwrites_follow_the_rule_in_a_request_too() {
     }
 }
 
+/// So that what cannot be read once more is known to be published: of Append, and of the version that is.
+#[test]
+fn what_is_read_once_more_is_noted() {
+    for mode in [WriteMode::Append, WriteMode::Replace] {
+        let mut world = World::new(|settings| settings.destination.write_mode = mode);
+        for key in ["a/1.csv", "a/2.csv"] {
+            world.put(key, b"x");
+        }
+        world.run().unwrap();
+        world.put("a/2.csv", b"y");
+        world.put("a/3.csv", b"new");
+        world.request = Some(Request { id: "one".into(), asked: Asked { reread: true, ..Asked::default() } });
+        assert_eq!(keys(&world.run().unwrap()), ["a/1.csv", "a/2.csv", "a/3.csv"]);
+        let again: Vec<bool> = world.entries().iter().map(|entry| entry.again).collect();
+        assert_eq!(again, [mode == WriteMode::Append, false, false], "{mode:?}");
+    }
+}
+
 #[test]
 fn a_survey_shows_what_a_request_would_read() {
     let mut world = world(Order::Utf8);

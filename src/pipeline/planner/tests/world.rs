@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::model::cursor::{Cursor, Run};
+use crate::model::ledger::Entry;
 use crate::model::object::Object;
 use crate::model::plan::Plan;
 use crate::model::request::Request;
@@ -103,14 +104,19 @@ impl World {
 
     /// Key and etag of every entry.
     pub fn ledger(&self) -> BTreeMap<String, String> {
+        self.entries().into_iter().map(|entry| (entry.object.key, entry.object.etag.as_str().to_owned())).collect()
+    }
+
+    /// Every entry, by key.
+    pub fn entries(&self) -> Vec<Entry> {
         let blobs = self.blobs();
         block_on(async {
-            let Some(root) = &self.cursor.ledger else { return BTreeMap::new() };
+            let Some(root) = &self.cursor.ledger else { return Vec::new() };
             let head = LedgerRoot::load_head(&blobs, root).await.unwrap();
             let mut stream = LedgerStream::new(&blobs, &head.runs, None);
-            let mut entries = BTreeMap::new();
+            let mut entries = Vec::new();
             while let Some(entry) = stream.next().await.unwrap() {
-                entries.insert(entry.object.key, entry.object.etag.as_str().to_owned());
+                entries.push(entry);
             }
             entries
         })
