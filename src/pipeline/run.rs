@@ -265,7 +265,10 @@ impl Lead<'_> {
     /// Empties the garbage that the cursor names, then forgets it.
     async fn sweep(&mut self) -> Result<(), RunError> {
         let Some(key) = self.cursor.garbage.clone() else { return Ok(()) };
-        sweep::sweep(&self.blobs, &key, &self.context.settings.id).await?;
+        for sentence in sweep::sweep(&self.blobs, &key, &self.context.settings.id).await? {
+            tracing::warn!(sync = %self.context.settings.id, "{sentence}");
+            self.summary.remarks.note(sentence);
+        }
         let mut next = self.cursor.clone();
         next.garbage = None;
         self.swap(next).await

@@ -137,41 +137,45 @@ impl Garbage {
         }
     }
 
-    /// Removes everything that is named. What is not there is no error; a file that is another by now stays, and its name is said.
-    async fn remove(mut self, blobs: &Blobs, sync: &SyncId) -> Result<(), RunError> {
+    /// Removes everything that is named. What is not there is no error; a file that is another by now stays, and its name is said. Gives what a
+    /// person should know.
+    async fn remove(mut self, blobs: &Blobs, sync: &SyncId) -> Result<Option<String>, RunError> {
         let store = blobs.store().as_ref();
         own::only_ours(&mut self, blobs);
         remove_files(store, &self.files, sync).await?;
-        if let Some(replaced) = &self.replaced {
-            remove_replaced(blobs, replaced, sync).await?;
-        }
+        let remark = match &self.replaced {
+            Some(replaced) => remove_replaced(blobs, replaced, sync).await?,
+            None => None,
+        };
         let uploads = stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
         uploads.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
         let blobs = stream::iter(&self.blobs).map(|key| async move { store.delete(key, None).await });
         blobs.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
-        Ok(())
+        Ok(remark)
     }
 }
 
-/// Empties a garbage blob.
+/// Empties a garbage blob. Gives what a person should know: which files stay that nobody will remove. A sentence for each generation, of
+/// which a blob has one or two.
 ///
 /// # Errors
 /// A blob that is not there, or that a newer release wrote, and whatever the store raises.
-pub async fn sweep(blobs: &Blobs, key: &BlobKey, sync: &SyncId) -> Result<(), RunError> {
+pub async fn sweep(blobs: &Blobs, key: &BlobKey, sync: &SyncId) -> Result<Vec<String>, RunError> {
+    let mut remarks = Vec::new();
     let mut lines = blobs.lines(key, Kind::Garbage);
     while let Some(garbage) = lines.next::<Garbage>().await? {
         if garbage.version > Garbage::VERSION {
             let message = format!("{sync}: {}/{} was written by a newer s3sync: run that one", blobs.store().place(), key.0);
             return Err(RunError::new(RunErrorKind::CursorInvalid, message));
         }
-        garbage.remove(blobs, sync).await?;
+        remarks.extend(garbage.remove(blobs, sync).await?);
     }
-    Ok(())
+    Ok(remarks)
 }
 
 /// Removes the files of a generation, manifest by manifest. Where one of them is lost, what it lists stays, and so does what those before it
-/// list; nothing of it is ever needed.
-async fn remove_replaced(blobs: &Blobs, replaced: &Replaced, sync: &SyncId) -> Result<(), RunError> {
+/// list; nothing of it is ever needed. That is said, because nothing names these files again.
+async fn remove_replaced(blobs: &Blobs, replaced: &Replaced, sync: &SyncId) -> Result<Option<String>, RunError> {
     let removed = async {
         let current = keys_of(blobs, &replaced.by).await.map_err(|error| (replaced.by.clone(), error))?;
         let mut next = Some(replaced.from.clone());
@@ -182,15 +186,20 @@ async fn remove_replaced(blobs: &Blobs, replaced: &Replaced, sync: &SyncId) -> R
     };
     match removed.await {
         Err((BlobKey(manifest), error)) if error.kind == RunErrorKind::CursorInvalid => {
-            tracing::warn!(
-                %sync,
-                manifest,
-                "the files that it and those before it list are not removed: it is not there any more, or was changed"
-            );
-            Ok(())
+            // Without the manifest in force nobody can tell which of the replaced files it lists too.
+            let what = if manifest == replaced.by.0 {
+                "the files that it replaced"
+            } else {
+                "the replaced files that it and those before it list"
+            };
+            let place = blobs.store().place();
+            Ok(Some(format!(
+                "{place}/{manifest} is not there any more, or was changed: {what} stay, and no later run removes them; delete them if they are not \
+                 wanted"
+            )))
         }
         Err((_, error)) => Err(error),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(None),
     }
 }
 
@@ -331,6 +340,33 @@ mod tests {
             assert_eq!([deleted(third..second), deleted(second..first), deleted(first..calls.len())], [count; 3]);
         }
         assert!(sizes[0].abs_diff(sizes[1]) < 64 && sizes[1] < 1_000, "{sizes:?}");
+    }
+
+    /// Nothing names the files again, so the run says that they stay.
+    #[tokio::test]
+    async fn a_lost_manifest_is_said_and_nothing_that_it_may_list_goes() {
+        for (lost, torn, left) in [(1, false, 1), (2, true, 2), (3, false, 2)] {
+            let memory = MemoryStore::new("lake");
+            let blobs = Blobs::new(Arc::new(memory.clone()), "_s3sync", "abc");
+            let mut manifests: Vec<BlobKey> = Vec::new();
+            for epoch in 1..=3 {
+                manifests.push(publish(&memory, &blobs, epoch, manifests.last().cloned(), &keys(epoch, 1)).await);
+            }
+            let [_, from, by] = &manifests[..] else { unreachable!("three") };
+            let garbage = Garbage { replaced: Some(Replaced { from: from.clone(), by: by.clone() }), ..Garbage::default() };
+            let key = garbage.put(&blobs, 3).await.unwrap();
+            let manifest = &manifests[lost - 1].0;
+            if torn {
+                memory.insert(manifest, memory.peek(manifest).unwrap().slice(..40));
+            } else {
+                memory.remove(manifest);
+            }
+            let said = sweep(&blobs, &key, &sync()).await.unwrap();
+            let [said] = &said[..] else { panic!("{said:?}") };
+            assert!(said.contains(manifest.as_str()) && said.contains("stay, and no later run removes them"), "{said}");
+            let count = memory.keys().iter().filter(|key| ["out/1-", "out/2-"].iter().any(|old| key.starts_with(old))).count();
+            assert_eq!(count, left, "{lost}");
+        }
     }
 
     #[tokio::test]
