@@ -90,6 +90,16 @@ async fn of_sync(args: &DoctorArgs, name: &str, logging: &LogArgs) -> Result<Rep
     let sync = cluster.sync(name).await?;
     let about = format!("{}/{name}", cluster.namespace);
     let mut checks = cluster::look(&cluster).await;
+    let sync = match cluster.connected(sync.clone()).await {
+        Ok(sync) => sync,
+        // Without what its S3Connections say there is no bucket to look at.
+        Err(error) => {
+            checks.extend(cluster::standing(&about, &sync));
+            let fix = "make the S3Connection that connectionRef names, or ask who runs the cluster for get of s3connections";
+            checks.push(Finding::failed(&about, "Connection", error.kind, error.to_string(), fix));
+            return Ok(Report { checks });
+        }
+    };
     checks.extend(cluster::sync(&cluster, &sync).await);
     if args.local {
         match buckets(args).await {

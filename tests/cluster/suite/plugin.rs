@@ -69,7 +69,7 @@ fn somebody(site: &Site, rules: &Value) -> tempfile::NamedTempFile {
 /// As docs/security.md lists them.
 fn rights_for_a_job() -> Value {
     json!([
-        {"apiGroups": ["s3sync.dev"], "resources": ["s3syncs"], "verbs": ["get"]},
+        {"apiGroups": ["s3sync.dev"], "resources": ["s3syncs", "s3connections"], "verbs": ["get"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "delete"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
