@@ -300,7 +300,14 @@ async fn own(cluster: &Cluster) -> Vec<Finding> {
         (
             "JobRights",
             "look and work in a Job (--in-cluster)",
-            vec![rule("batch", "jobs", &["get", "create", "delete"]), rule("", "pods", &["get", "list"])],
+            vec![
+                rule("batch", "jobs", &["get", "create", "delete"]),
+                rule("", "pods", &["get", "list"]),
+                rule("", "pods/log", &["get"]),
+                rule("", "events", &["list"]),
+                // What a sync's connectionRef names stands in its Job's manifest.
+                rule("s3sync.dev", "s3connections", &["get"]),
+            ],
         ),
     ];
     let mut found = Vec::new();
@@ -371,6 +378,8 @@ pub fn standing(about: &str, sync: &S3Sync) -> Vec<Finding> {
         found.push(match (condition.status.as_str(), condition.reason.as_str()) {
             (_, "Suspended") => Finding::warning(about, check, why, "`kubectl s3sync resume` starts its runs again"),
             ("True", _) => Finding::ok(about, check, why),
+            // Somebody's wish.
+            (_, "Cancelled") => Finding::warning(about, check, why, "`kubectl s3sync trigger` starts another run"),
             ("False", reason) => {
                 let fix = if fix.is_empty() { "docs/troubleshooting.md goes through the reasons" } else { fix };
                 Finding::failed(about, check, kind_of(reason), why, fix)
@@ -393,10 +402,10 @@ pub fn standing(about: &str, sync: &S3Sync) -> Vec<Finding> {
 /// The exit code that a run with this reason ends with.
 fn kind_of(reason: &str) -> Kind {
     match reason {
-        "InvalidSpec" | "SpecChanged" | "UnsupportedInCluster" | "NotAllowed" => Kind::Usage,
+        "InvalidSpec" | "SpecChanged" | "UnsupportedInCluster" | "NotAllowed" | "ConnectionNotFound" => Kind::Usage,
         "Denied" | "NotFound" => Kind::Access,
         "BadData" => Kind::BadData,
-        "Interrupted" | "DeadlineExceeded" => Kind::Interrupted,
+        "Interrupted" | "Cancelled" | "DeadlineExceeded" => Kind::Interrupted,
         _ => Kind::Other,
     }
 }
