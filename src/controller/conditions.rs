@@ -27,6 +27,11 @@ const BEGIN_WAIT: SignedDuration = SignedDuration::from_mins(2);
 /// make no progress by default (progressDeadlineSeconds), and longer than a cluster takes to add a node.
 pub const WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
+/// So long after a time that others wrote: one at the end of all times stays there.
+pub fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
+    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
 /// Reasons of waiting that may need somebody's hand.
 const STUCK: [&str; 2] = ["WorkerWaiting", "RunRefused"];
 
@@ -147,9 +152,15 @@ fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) ->
     const SILENT: [&str; 7] = ["Failed", "OOMKilled", "Interrupted", "Cancelled", "DeadlineExceeded", "Denied", "NotFound"];
     let is = |run: &RunResult, words: &[&'static str]| words.iter().copied().find(|word| run.reason.as_deref() == Some(word));
     let telling = |run: &&RunResult| run.result == RunOutcome::Succeeded || is(run, &SILENT).is_none();
-    let run = status.last_run.iter().chain(&status.history).find(telling).filter(|run| run.result == RunOutcome::Failed)?;
-    let reason = is(run, &FOUND)?;
     let before = seen.sync.status.as_ref();
+    let Some(run) = status.last_run.iter().chain(&status.history).find(telling) else {
+        // The run that found it is no longer kept, and none since came as far: what Ready says of this spec stands.
+        let said = before.filter(|before| before.last_spec_hash.as_ref() == Some(&checked.synced))?.condition("Ready")?;
+        let reason = FOUND.into_iter().find(|word| said.status == "False" && said.reason == *word && status.last_run.is_some())?;
+        return (status.last_spec_hash.as_ref() == Some(&checked.synced)).then(|| (reason, said.message.clone()));
+    };
+    let run = Some(run).filter(|run| run.result == RunOutcome::Failed)?;
+    let reason = is(run, &FOUND)?;
     let is_new = before.is_none_or(|before| before.last_run.iter().chain(&before.history).all(|known| known.job != run.job));
     // One that was known is about another spec when the spec was another before this look, or when Ready said already that it does not count.
     let same = |status: &S3SyncStatus| status.last_spec_hash.as_ref() == Some(&checked.synced);
@@ -170,7 +181,7 @@ pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situa
     let Situation { seen, ready, .. } = situation;
     let waits = waits(status, situation);
     let stuck = waits.as_ref().filter(|waits| waits.is_stuck());
-    let overdue = stuck.zip(status.waiting_since.as_ref()).filter(|(_, since)| since.0 + WAIT_MAX <= seen.now);
+    let overdue = stuck.zip(status.waiting_since.as_ref()).filter(|(_, since)| after(since.0, WAIT_MAX) <= seen.now);
     let overdue = overdue.map(|(waits, since)| (waits.reason, format!("{}; it has waited since {}", waits.message, since.0)));
     let generation = seen.sync.metadata.generation;
     let mut conditions = Vec::new();
@@ -221,7 +232,11 @@ impl Waits {
 /// What a run in progress, or one that is due, waits for.
 pub fn waits(status: &S3SyncStatus, situation: &Situation<'_>) -> Option<Waits> {
     let seen = situation.seen;
-    let leads = |run: &str| seen.workers.iter().any(|worker| worker.job == run && worker.index == 0 && worker.begun);
+    // Its newest pod: one that was replaced has begun once, and does nothing any more.
+    let leads = |run: &str| {
+        let of = seen.workers.iter().filter(|worker| worker.job == run && worker.index == 0);
+        of.max_by_key(|worker| worker.created).is_some_and(|worker| worker.begun)
+    };
     let whole = !status.active.first().is_some_and(|run| leads(&run.job));
     let waits = |reason, message| Some(Waits { reason, message, whole });
     let worker = waiting(seen);
@@ -277,7 +292,7 @@ fn last_run_reason(run: &RunResult) -> &'static str {
 pub fn without_pods(seen: &Observed) -> impl Iterator<Item = (&Run, Timestamp)> {
     let bare =
         |run: &&Run| run.owned && run.active() && !run.held && !run.deleting && !seen.workers.iter().any(|worker| worker.job == run.job);
-    seen.runs.iter().filter(bare).map(|run| (run, run.started.map_or(run.created + JOB_WAIT, |started| started + POD_WAIT)))
+    seen.runs.iter().filter(bare).map(|run| (run, run.started.map_or(after(run.created, JOB_WAIT), |started| after(started, POD_WAIT))))
 }
 
 /// The uid of the object whose events say why no worker begins, where nothing else does: the Job that can make no pod, or the pod.
@@ -327,7 +342,7 @@ fn waiting(seen: &Observed) -> Option<String> {
 pub fn not_begun(seen: &Observed) -> impl Iterator<Item = (&Worker, Timestamp)> {
     let active = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && run.job == job);
     let waiting = seen.workers.iter().filter(move |worker| !worker.begun && worker.deleted.is_none() && active(&worker.job));
-    waiting.map(|worker| (worker, worker.created.map_or(seen.now, |created| created + BEGIN_WAIT)))
+    waiting.map(|worker| (worker, worker.created.map_or(seen.now, |created| after(created, BEGIN_WAIT))))
 }
 
 /// Why a run that is due does not start.
@@ -345,11 +360,12 @@ fn reconciling(status: &S3SyncStatus, waits: Option<Waits>) -> Option<(&'static 
 
 /// What needs somebody's hand.
 fn stalled(status: &S3SyncStatus, ready: &Readiness, overdue: Option<(&'static str, String)>) -> Option<(&'static str, String)> {
-    if !ready.ready {
-        return Some((ready.reason, ready.message.clone()));
-    }
+    // First: a wait is known by this reason from look to look, also where Ready is False for another one.
     if overdue.is_some() {
         return overdue;
+    }
+    if !ready.ready {
+        return Some((ready.reason, ready.message.clone()));
     }
     let last = status.last_run.as_ref().filter(|run| run.reason.as_deref() == Some("DecisionUnpublishable"))?;
     Some(("DecisionUnpublishable", sentence_of(last)))

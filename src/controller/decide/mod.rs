@@ -181,7 +181,13 @@ pub fn decide(seen: &Observed) -> Desired {
     status.run = status.run_in_words();
     status.message = status.sentence().map(|sentence| text::message(&sentence));
     let mut wake = choice.wake;
-    wake.extend(status.waiting_since.as_ref().filter(|_| waits.is_some_and(|waits| waits.is_stuck())).map(|since| since.0 + WAIT_MAX));
+    wake.extend(
+        status
+            .waiting_since
+            .as_ref()
+            .filter(|_| waits.is_some_and(|waits| waits.is_stuck()))
+            .map(|since| conditions::after(since.0, WAIT_MAX)),
+    );
     wake.extend(conditions::not_begun(seen).map(|(_, late)| late));
     if choice.waits_for_capacity || news.unsettled {
         wake.push(seen.now + LOOK_SOON);

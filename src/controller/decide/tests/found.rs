@@ -104,3 +104,30 @@ fn a_mended_spec_is_ready_until_something_is_found_about_it() {
     world.look("12:13:11");
     assert_eq!(world.ready().1, "Claimed");
 }
+
+/// More failures than a status keeps: a night without the network takes nothing back.
+#[test]
+fn what_was_found_outlives_the_history() {
+    let mut world = World::new(json!({"schedule": "* * * * *"}), "12:00:00");
+    world.look("12:00:01");
+    world.look("12:01:00");
+    world.fail("12:01:10", "Claimed");
+    world.look("12:01:11");
+    for minute in 2..16 {
+        let time = |second: u32| format!("12:{minute:02}:{second:02}");
+        world.look(&time(0));
+        assert_eq!(world.ready().1, "Claimed", "{}", time(0));
+        world.fail(&time(10), "Failed");
+        world.look(&time(11));
+        assert_eq!(world.ready(), ("False", "Claimed", "it says Claimed"), "{}", time(11));
+    }
+    assert!(world.status().history.iter().all(|run| run.reason.as_deref() == Some("Failed")));
+    // Another spec is not what it was found about.
+    world.edit(|sync| sync.spec.destination.path = Some("mine/{{TABLE}}/{{UUID}}.parquet".into()));
+    world.look("12:15:20");
+    assert_eq!(world.ready().1, "Armed");
+    world.look("12:16:00");
+    world.fail("12:16:10", "Failed");
+    world.look("12:16:11");
+    assert_eq!(world.ready().1, "Armed");
+}

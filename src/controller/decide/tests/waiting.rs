@@ -112,6 +112,58 @@ fn each_wait_has_its_bound_or_its_owner() {
     }
 }
 
+/// A retry that cannot start waits as any run does, and its wait does not begin anew with each ten minutes.
+#[test]
+fn a_wait_goes_on_beside_what_else_is_not_ready() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:00");
+    world.end("12:01:00", 1, RunReport::failed("Claimed", "another sync's"));
+    world.look("12:01:01");
+    world.look("12:02:01");
+    world.seen.workers = vec![pod(&world, 0, Some("Unschedulable"))];
+    let mut now = at("12:02:05");
+    let since = Some(Time(now));
+    let told = world.told.len();
+    while now < at("13:00:00") {
+        now += SignedDuration::try_from(world.look_at(now).requeue).unwrap();
+        let stalled = if now < at("12:12:05") { "Claimed" } else { "WorkerWaiting" };
+        world.look_at(now);
+        assert_eq!((world.status().waiting_since.clone(), world.condition("Ready")), (since.clone(), Some(("False", "Claimed"))), "{now}");
+        assert_eq!(world.condition("Stalled"), Some(("True", stalled)), "{now}");
+    }
+    assert!(world.told.len() <= told + 2, "{:?}", world.told);
+}
+
+/// The pod of worker 0 was lost with its node, and no other gets one.
+#[test]
+fn a_replacement_that_does_not_start_is_a_wait() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:00");
+    let lost = Worker { begun: true, ended: None, created: Some(at("12:00:00")), deleted: Some(at("12:20:00")), ..pod(&world, 0, None) };
+    let next = Worker { created: Some(at("12:25:00")), ..pod(&world, 0, Some("Unschedulable")) };
+    world.seen.workers = vec![next, lost];
+    world.look("12:25:05");
+    assert_eq!(shown(&world).0, "Waiting (WorkerWaiting)");
+    world.look("12:35:05");
+    assert_eq!(world.condition("Stalled"), Some(("True", "WorkerWaiting")));
+}
+
+/// Times come from whoever may write a status, a Job or a pod.
+#[test]
+fn a_time_at_the_end_of_all_times_harms_nobody() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:00");
+    for (created, started) in [(Timestamp::MAX, None), (at("12:00:00"), Some(Timestamp::MAX))] {
+        (world.seen.runs[0].created, world.seen.runs[0].started, world.seen.workers) = (created, started, vec![]);
+        world.look("12:00:05");
+    }
+    world.seen.workers = vec![Worker { created: Some(Timestamp::MAX), ..pod(&world, 0, Some("Unschedulable")) }];
+    world.look("12:00:10");
+    world.seen.sync.status.as_mut().unwrap().waiting_since = Some(Time(Timestamp::MAX));
+    world.look("12:00:15");
+    assert_eq!(shown(&world).0, "Waiting (WorkerWaiting)");
+}
+
 /// Hours in a queue are not hours without a node.
 #[test]
 fn another_wait_begins_anew() {
