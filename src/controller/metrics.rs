@@ -291,11 +291,14 @@ impl Collector for Resources {
     }
 }
 
-/// What a resource is busy with, and since when. A condition's own time is that of its status, whatever its reason was meanwhile.
+/// What a resource is busy with, and since when. A condition's own time is that of its status, whatever its reason was meanwhile. A worker that
+/// waits beside others that are at work makes no wait of the run.
 fn busy_since(status: &S3SyncStatus) -> Option<(&str, Timestamp)> {
-    let busy = status.waiting().or_else(|| status.condition("Reconciling"))?;
-    let since = status.waiting_since.as_ref().unwrap_or(&busy.last_transition_time);
-    Some((&busy.reason, since.0))
+    match (status.waiting(), &status.waiting_since) {
+        (Some(waits), Some(since)) => Some((&waits.reason, since.0)),
+        (Some(waits), None) => Some(("Running", waits.last_transition_time.0)),
+        (None, _) => status.condition("Reconciling").map(|busy| (busy.reason.as_str(), busy.last_transition_time.0)),
+    }
 }
 
 fn run_seconds(run: &RunResult) -> Option<f64> {
@@ -409,6 +412,16 @@ mod tests {
         metrics.forget(&key);
         let counted = ["s3sync_missed_slots_total{", "s3sync_runs_total{"].map(|name| (text.contains(name), metrics.text().contains(name)));
         assert_eq!(counted, [(true, false); 2]);
+    }
+
+    #[test]
+    fn a_worker_that_waits_beside_others_is_no_wait_of_the_run() {
+        let condition = serde_json::from_value(serde_json::json!({"type": "Reconciling", "status": "True", "reason": "WorkerWaiting",
+            "message": "", "lastTransitionTime": "2026-11-21T12:00:00Z"}));
+        let mut status = S3SyncStatus { conditions: vec![condition.unwrap()], ..S3SyncStatus::default() };
+        assert_eq!(busy_since(&status), Some(("Running", at("12:00:00"))));
+        status.waiting_since = Some(Time(at("12:30:00")));
+        assert_eq!(busy_since(&status), Some(("WorkerWaiting", at("12:30:00"))));
     }
 
     fn read(file: &str) -> String {
