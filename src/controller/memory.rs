@@ -176,22 +176,20 @@ impl Memory {
         });
     }
 
-    /// The Job was not made. `true`: why is new, and to be told.
-    pub fn not_made(&self, key: &Key, name: &str, refused: Option<Refused>) -> bool {
+    /// The Job was not made, and why.
+    pub fn not_made(&self, key: &Key, name: &str, refused: Option<Refused>) {
         self.with(key, |known| {
             known.recent.remove(name);
             let Some(refused) = refused else {
                 known.refused = None;
-                return false;
+                return;
             };
-            let same = known.refused.as_ref().is_some_and(|(before, _)| before.answer == refused.answer);
             // What is told makes another look, which tries again at once: a text that is never the same must not make an endless row.
             let soon = known.refused.as_ref().is_some_and(|(_, since)| since.elapsed() < REFUSED_FOR);
             if refused.lasting || !soon {
-                known.refused = Some((refused.clone(), Instant::now()));
+                known.refused = Some((refused, Instant::now()));
             }
-            !same && (refused.lasting || !soon)
-        })
+        });
     }
 
     /// What the last warning about an object says, where that was read a moment ago.
@@ -344,7 +342,7 @@ mod tests {
         // Seen by now, and counted once.
         let one = seen(&[("a-1", true)]);
         assert!(memory.take_place(&key("b"), "b-1", &one, of_all(2)));
-        assert!(memory.not_made(&key("b"), "b-1", Some(Refused { answer: "quota".into(), lasting: true })));
+        memory.not_made(&key("b"), "b-1", Some(Refused { answer: "quota".into(), lasting: true }));
         assert_eq!((memory.refused(&key("b")), memory.holds_back(&key("b"))), (Some("quota".into()), true));
         let has = |cap| memory.has_place(&key("b"), &one, of_all(cap));
         assert!(has(2) && !has(1) && has(0));

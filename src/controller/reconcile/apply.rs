@@ -110,14 +110,12 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
             context.memory.namespace_ended(key);
         }
         Err(error) => {
-            let refused = refusal(&error);
-            let new = context.memory.not_made(key, &start.job, refused.clone());
-            // Shown in the status, with all else that is new, and tried again after the error's wait.
-            if new {
-                let now = Observed { refused: refused.map(|refused| refused.answer), capacity: false, ..seen.clone() };
+            context.memory.not_made(key, &start.job, refusal(&error));
+            // Shown in the status, with all else that is new, and tried again after the error's wait: at each try, since one that has waited
+            // for too long says so, and with the answer that is remembered, since an answer's text may be another each time.
+            if let Some(answer) = context.memory.refused(key) {
+                let now = Observed { refused: Some(answer), capacity: false, ..seen.clone() };
                 if let Err(another) = write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await {
-                    // Told at the next try: the status was not written.
-                    context.memory.not_made(key, &start.job, None);
                     tracing::warn!(namespace = key.0, name = key.1, "{another}");
                 }
             }

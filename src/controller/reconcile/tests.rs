@@ -409,8 +409,10 @@ async fn a_refused_job_is_told_once_and_tried_again_slowly() {
     // Held back: whoever makes a look meanwhile makes no request.
     scene.look(vec![]).await.unwrap();
     tokio::time::advance(Duration::from_secs(30)).await;
-    // The cursor is there by now, the rights were applied: only the key may be gone, and one refusal, nothing written.
+    // The cursor is there by now, the rights were applied: only the key may be gone, and one refusal. The cursor is new, the refusal is not.
     scene.sees_cursor(cursor_there());
+    scene.look(vec![key_is_there(), quota(), status_patched()]).await.unwrap_err();
+    tokio::time::advance(Duration::from_secs(30)).await;
     scene.look(vec![key_is_there(), quota()]).await.unwrap_err();
 }
 
@@ -431,7 +433,8 @@ async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
     let script = [rights(), vec![make_key(), make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
     assert_eq!(scene.look(script.into_iter().flatten().collect()).await.unwrap_err().kind(), "api");
     scene.sees_cursor(cursor_there());
-    scene.look(vec![key_is_there(), broken("webhook 2 is away")]).await.unwrap_err();
+    scene.look(vec![key_is_there(), broken("webhook 2 is away"), status_patched()]).await.unwrap_err();
+    scene.look(vec![key_is_there(), broken("webhook 3 is away")]).await.unwrap_err();
     // Malformed by a webhook, for instance: that lasts.
     let told = status_patched();
     scene.look(vec![key_is_there(), exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();

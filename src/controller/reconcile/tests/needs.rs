@@ -64,3 +64,23 @@ async fn rights_of_a_namesake_that_is_gone_are_taken_over() {
     script.extend([make_key(), make_cursor(), make_job(), event("RunStarted")]);
     scene.look(script).await.unwrap();
 }
+
+/// Also where each try is answered by what may pass, so that no look goes on to write the status.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_for_too_long_is_stalled() {
+    for code in [404, 409, 429, 500] {
+        let mut scene = Scene::new(sync());
+        scene.sees_cursor(cursor_there());
+        let broken = || exchange(Method::POST, JOBS, code, refused(code, "Away"));
+        let script = [rights(), vec![make_key(), broken(), status_patched(), event("RunRefused")]];
+        scene.look(script.into_iter().flatten().collect()).await.unwrap_err();
+        scene.look(vec![key_is_there(), broken()]).await.unwrap_err();
+        Arc::get_mut(&mut scene.context).expect("no look is under way").clock = || at("12:10:10");
+        let stalled = status_patched().check(|body| {
+            let conditions = &body["status"]["conditions"];
+            let of = |index: usize| (conditions[index]["type"].as_str().unwrap(), conditions[index]["reason"].as_str().unwrap());
+            assert_eq!((of(0), of(1)), (("Ready", "RunRefused"), ("Stalled", "RunRefused")), "{conditions}");
+        });
+        scene.look(vec![key_is_there(), broken(), stalled, event("RunRefused")]).await.unwrap_err();
+    }
+}
