@@ -9,7 +9,7 @@ use crate::api::text::cut;
 use crate::controller::check::Checked;
 use crate::controller::conditions::{Gate, Readiness};
 use crate::controller::cursor::Position;
-use crate::controller::names::{Repeat, TRIGGER, job_name, parse_job_name, short_hash};
+use crate::controller::names::{CANCEL, Repeat, TRIGGER, job_name, parse_job_name, short_hash};
 use crate::controller::record::{CANCELLED, News};
 use crate::controller::run::{Marks, Run};
 use crate::controller::schedule::{Anchor, Look, Slot};
@@ -176,7 +176,9 @@ fn recovery(seen: &Observed, checked: &Checked, status: &S3SyncStatus, committin
 /// `Some` when the backoff after the last run is over: 1, 2, 4 ... 60 minutes by the number of failures in a row.
 fn wait(seen: &Observed, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<()> {
     let Some(ended) = status.last_run.as_ref().and_then(|run| run.completion_time.as_ref()) else { return Some(()) };
-    let time = ended.0.checked_add(backoff(status.consecutive_failures)).ok()?;
+    // A run that somebody cancelled has not failed: the failures before it make nothing later.
+    let failures = if was_cancelled(status) { 1 } else { status.consecutive_failures };
+    let time = ended.0.checked_add(backoff(failures)).ok()?;
     if time <= seen.now {
         return Some(());
     }
@@ -216,10 +218,13 @@ fn hashed_slot(marks: &Marks) -> String {
     short_hash(&[&text(&marks.synced), &text(&marks.trigger), &text(&marks.trigger_annotation)])
 }
 
-/// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back.
+/// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back and the annotation says.
 fn free(seen: &Observed, status: &S3SyncStatus, slot: &str, kind: fn(u32) -> Repeat) -> Repeat {
     let recorded = status.last_run.iter().chain(&status.history).map(|run| run.job.as_str());
-    let jobs = seen.runs.iter().map(|run: &Run| run.job.as_str()).chain(seen.taken.keys().map(String::as_str)).chain(recorded);
+    // A run by the name that the annotation still bears would be ended at once.
+    let cancelled = seen.sync.metadata.annotations.as_ref().and_then(|all| all.get(CANCEL)).map(String::as_str);
+    let jobs = seen.runs.iter().map(|run: &Run| run.job.as_str()).chain(seen.taken.keys().map(String::as_str));
+    let jobs = jobs.chain(recorded).chain(cancelled);
     let used = jobs.filter_map(parse_job_name).filter(|(of, _)| *of == slot).map(|(_, repeat)| repeat);
     let number = used.filter_map(|repeat| match (repeat, kind(0)) {
         (Repeat::First, Repeat::Attempt(_)) => Some(1),

@@ -45,6 +45,38 @@ fn what_is_half_visible_is_ended_all_the_same() {
     assert_eq!(world.whys(), [Why::Change, Why::Recovery]);
 }
 
+/// Failures before it make the end of what is half visible no later.
+#[test]
+fn recovery_after_a_cancelled_run_comes_in_a_minute() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:00");
+    for minute in [0, 2, 10, 20] {
+        world.look(&format!("12:{minute:02}:00"));
+        world.end(&format!("12:{minute:02}:30"), 1, RunReport::failed("Failed", "no network"));
+        world.look(&format!("12:{minute:02}:31"));
+    }
+    world.look("12:40:00");
+    world.seen.cursor = Some(cursor(Phase::Committing, false));
+    world.cancel("12:41:00");
+    assert_eq!(world.status().consecutive_failures, 4);
+    world.look("12:41:59");
+    assert_eq!(world.whys().last(), Some(&Why::Retry));
+    world.look("12:42:00");
+    assert_eq!(world.whys().last(), Some(&Why::Recovery));
+}
+
+/// A name is made of what is synced, so that it comes back with it, after the status has forgotten the run.
+#[test]
+fn a_name_that_was_cancelled_is_not_given_again() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:00");
+    let job = world.cancel("12:01:00");
+    let status = world.seen.sync.status.as_mut().unwrap();
+    (status.last_run, status.last_spec_hash) = (None, None);
+    let ended = world.look("12:02:00").cancel;
+    assert_eq!((world.jobs()[1], ended), (format!("{job}-a2").as_str(), vec![]));
+}
+
 #[test]
 fn a_schedule_goes_on_with_its_next_slot() {
     let mut world = World::new(json!({"schedule": "*/10 * * * *"}), "12:00:01");
