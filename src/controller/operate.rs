@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
@@ -14,6 +14,7 @@ use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::{Config, watcher};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::build::PodDefaults;
 use super::health::Health;
@@ -207,8 +208,41 @@ async fn look_after(context: Arc<Context>, mut watches: Watches, stop: Cancellat
     if stop.is_cancelled() { Ok(()) } else { Err(OperateError::WatchesEnded) }
 }
 
-/// A task of its own, so that looks share all threads.
+/// A task of its own, so that looks share all threads. It ends with whoever waits for it: a replica that leads no more writes nothing more.
 fn look_in_a_task(sync: Arc<Guarded>, context: Arc<Context>) -> BoxFuture<'static, Result<Action, LookError>> {
-    let task = tokio::spawn(reconcile(sync, context));
-    async move { task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }.boxed()
+    let metrics = Arc::clone(&context.metrics);
+    in_a_task(reconcile(sync, context), metrics)
+}
+
+fn in_a_task(look: BoxFuture<'static, Result<Action, LookError>>, metrics: Arc<Metrics>) -> BoxFuture<'static, Result<Action, LookError>> {
+    let began = Instant::now();
+    let task = AbortOnDropHandle::new(tokio::spawn(look));
+    let ended = async move {
+        // The panic was told where it happened; the other resources go on.
+        task.await.unwrap_or_else(|_| {
+            metrics.looked(began.elapsed(), Some(LookError::Panicked.kind()));
+            Err(LookError::Panicked)
+        })
+    };
+    ended.boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_panics_is_an_error_and_one_that_nobody_waits_for_ends() {
+        let metrics = Arc::new(Metrics::new(stores::stores().0, Arc::default()));
+        let panics = in_a_task(async { panic!("a look's own fault") }.boxed(), Arc::clone(&metrics)).await;
+        assert_eq!(panics.unwrap_err().kind(), "panic");
+        assert!(metrics.text().contains("s3sync_reconcile_errors_total{kind=\"panic\"} 1"));
+        let (held, gone) = tokio::sync::oneshot::channel::<()>();
+        let hangs = async move {
+            let _held = held;
+            std::future::pending().await
+        };
+        drop(in_a_task(hangs.boxed(), metrics));
+        assert!(gone.await.is_err(), "its task has dropped what it held");
+    }
 }

@@ -99,11 +99,15 @@ pub enum LookError {
     /// No answer.
     #[error("the API server did not answer within {} s", LOOK_MAX.as_secs())]
     NoAnswer,
+    /// A fault of this program, told where it happened.
+    #[error("the look ended by a panic, which the log tells")]
+    Panicked,
 }
 
 impl LookError {
     /// Every word that [`LookError::kind`] gives.
-    pub const KINDS: [&'static str; 8] = ["conflict", "forbidden", "not_found", "invalid", "api", "connection", "watch", "timeout"];
+    pub const KINDS: [&'static str; 9] =
+        ["conflict", "forbidden", "not_found", "invalid", "api", "connection", "watch", "timeout", "panic"];
 
     /// The word in metrics.
     pub fn kind(&self) -> &'static str {
@@ -118,6 +122,7 @@ impl LookError {
             },
             LookError::Unlisted { .. } => "watch",
             LookError::NoAnswer => "timeout",
+            LookError::Panicked => "panic",
         }
     }
 }
