@@ -15,6 +15,28 @@ const PAGE: u32 = 500;
 /// Syncs that are asked for at once: an API server answers a person's commands beside its work.
 pub const AT_ONCE: usize = 8;
 
+/// Runs that are waited for at once: each is looked at once a second, and later ones go on meanwhile.
+pub const AWAITED_AT_ONCE: usize = 32;
+
+/// Looks in a row that may fail: an API server that restarts is back within two minutes.
+const UNSEEN_MAX: u32 = 120;
+
+/// A look at a sync whose run somebody waits for; `None` where the API server does not answer: the run does not end with its absence. `unseen`
+/// counts such looks in a row.
+pub async fn look(cluster: &Cluster, name: &str, unseen: &mut u32) -> Result<Option<S3Sync>, CommandError> {
+    match cluster.sync(name).await {
+        Ok(sync) => {
+            *unseen = 0;
+            Ok(Some(sync))
+        }
+        Err(error) if error.kind == Kind::Other && *unseen < UNSEEN_MAX => {
+            *unseen += 1;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The selected syncs; where nothing selects, those of the namespace. A name that is not there is an error.
 pub async fn syncs(cluster: &Cluster, args: &SelectArgs) -> Result<Vec<S3Sync>, CommandError> {
     if args.names.is_empty() {
@@ -37,11 +59,7 @@ where
         let message = "no sync is named; name some, select them with -l, or all of them with --all";
         return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(message)));
     }
-    let mut failed: Option<CommandError> = None;
-    let mut fail = |error: CommandError| match &mut failed {
-        Some(failed) => failed.errors.extend(error.errors),
-        None => failed = Some(error),
-    };
+    let mut failed = Ok(());
     let mut selected = Vec::new();
     if args.names.is_empty() {
         selected = list(cluster, args).await?;
@@ -52,21 +70,41 @@ where
     for name in &args.names {
         match cluster.sync(name).await {
             Ok(sync) => selected.push(sync),
-            Err(error) => fail(error),
+            Err(error) => failed = both(failed, Err(error)),
         }
     }
     let acts = selected.into_iter().map(|sync| {
         let namespace = sync.namespace().unwrap_or_default();
         act(Cluster { client: cluster.client.clone(), namespace }, sync)
     });
+    both(failed, all(acts, at_once).await)
+}
+
+/// Does all of it, `at_once` at a time, in no order, and prints the sentence that each gives. One that fails keeps none of the others from it.
+pub async fn all<F>(acts: impl IntoIterator<Item = F>, at_once: usize) -> Result<(), CommandError>
+where
+    F: Future<Output = Result<String, CommandError>>,
+{
+    let mut failed = Ok(());
     let mut ends = stream::iter(acts).buffer_unordered(at_once);
     while let Some(end) = ends.next().await {
         match end {
             Ok(said) => print(&said)?,
-            Err(error) => fail(error),
+            Err(error) => failed = both(failed, Err(error)),
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed
+}
+
+/// All errors of both; the first failure's kind is that of all.
+pub fn both(first: Result<(), CommandError>, second: Result<(), CommandError>) -> Result<(), CommandError> {
+    match (first, second) {
+        (Err(mut first), Err(second)) => {
+            first.errors.extend(second.errors);
+            Err(first)
+        }
+        (first, second) => first.and(second),
+    }
 }
 
 async fn list(cluster: &Cluster, args: &SelectArgs) -> Result<Vec<S3Sync>, CommandError> {

@@ -13,14 +13,8 @@ use crate::api::status::{RunOutcome, RunResult, S3SyncStatus};
 use crate::cli::TriggerArgs;
 use crate::controller::names::TRIGGER;
 
-/// Runs that are waited for at once: each is looked at once a second, and later ones go on meanwhile.
-const AWAITED_AT_ONCE: usize = 32;
-
 /// How often a waiting command looks: a person does not see a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Looks in a row that may fail: an API server that restarts is back within two minutes.
-const UNSEEN_MAX: u32 = 120;
 
 /// The operator answers within a second; when it has not after so long, a person is told where to look.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
@@ -29,7 +23,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(30);
 pub fn execute(args: &TriggerArgs) -> Result<(), CommandError> {
     runtime()?.block_on(async {
         let cluster = Cluster::connect(&args.cluster).await?;
-        let at_once = if args.wait { AWAITED_AT_ONCE } else { select::AT_ONCE };
+        let at_once = if args.wait { select::AWAITED_AT_ONCE } else { select::AT_ONCE };
         select::each(&cluster, &args.select, at_once, |cluster, before| trigger(cluster, before, args.wait)).await
     })
 }
@@ -61,16 +55,7 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         waited += LOOK_EVERY;
-        let sync = match cluster.sync(name).await {
-            Ok(sync) => sync,
-            // The run does not end with the API server's absence.
-            Err(error) if error.kind == Kind::Other && unseen < UNSEEN_MAX => {
-                unseen += 1;
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        unseen = 0;
+        let Some(sync) = select::look(cluster, name, &mut unseen).await? else { continue };
         // A later trigger, which took ours along.
         if let Some(token) = sync.annotations().get(TRIGGER) {
             watch.token.clone_from(token);
@@ -97,7 +82,8 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
 
 /// Why no run will start until somebody changes something. What a run found out is none: the next one looks again.
 fn hindrance(sync: &S3Sync, status: &S3SyncStatus) -> Option<String> {
-    const REASONS: [&str; 5] = ["InvalidSpec", "UnsupportedInCluster", "SpecChanged", "CursorInvalid", "NameTaken"];
+    const REASONS: [&str; 7] =
+        ["InvalidSpec", "UnsupportedInCluster", "NotAllowed", "ConnectionNotFound", "SpecChanged", "CursorInvalid", "NameTaken"];
     let ready = super::status::ready(status).filter(|ready| ready.status == "False" && REASONS.contains(&ready.reason.as_str()))?;
     let said = |run: &RunResult| run.reason.as_ref() == Some(&ready.reason) && run.message.as_ref() == Some(&ready.message);
     let outdated = ready.observed_generation != sync.metadata.generation;
@@ -213,7 +199,9 @@ mod tests {
             hindrance(&serde_json::from_value(sync).unwrap(), &status(whole))
         };
         assert_eq!(says("SpecChanged", json!({})).as_deref(), Some("SpecChanged: why"));
-        assert_eq!(says("NameTaken", json!({})).as_deref(), Some("NameTaken: why"));
+        for reason in ["NameTaken", "NotAllowed", "ConnectionNotFound"] {
+            assert_eq!(says(reason, json!({})), Some(format!("{reason}: why")));
+        }
         // The next run may find it free.
         assert_eq!(says("Claimed", json!({})), None);
         // Found by the last run, and looked for again by the next.
