@@ -70,8 +70,12 @@ fn the_doctor_knows_the_rights_of_the_chart() {
         rights
     };
     let (asked, granted) = (each(&serde_json::from_str(&read(file)).expect("JSON")), each(&role["rules"]));
-    let strange: Vec<_> = asked.iter().filter(|right| !granted.contains(right)).collect();
-    assert!(asked.len() > 20 && strange.is_empty(), "{file} is out of date: run UPDATE=1 tests/run chart: {strange:?}");
+    let beyond = |these: &[String], those: &[String]| these.iter().filter(|right| !those.contains(right)).cloned().collect::<Vec<_>>();
+    let (strange, missing) = (beyond(&asked, &granted), beyond(&granted, &asked));
+    assert!(
+        asked.len() > 20 && strange.is_empty() && missing.is_empty(),
+        "{file} is out of date: run UPDATE=1 tests/run chart: {strange:?}, {missing:?}"
+    );
 }
 
 #[test]
