@@ -49,6 +49,10 @@ fn what_the_operator_says_is_a_line_each() {
     assert_eq!((found[1].why.as_str(), found[1].fix.as_deref()), ("BadData: line 2 is torn", Some("mend it")));
     let line = line("data/orders", &bad);
     assert_eq!((line.check.as_str(), line.exit_code), ("Sync", 4));
+    let cancelled = of(3, json!([condition("LastRunSucceeded", "False", "Cancelled", "it was cancelled")]));
+    assert_eq!(standing("data/orders", &cancelled)[0].result, Outcome::Warning);
+    let unconnected = of(3, json!([condition("Ready", "False", "ConnectionNotFound", "make it")]));
+    assert_eq!(standing("data/orders", &unconnected)[0].exit_code, 2);
     let suspended = of(3, json!([condition("Ready", "True", "Suspended", "spec.suspend is true")]));
     assert_eq!(super::line("data/orders", &suspended).result, Outcome::Warning);
 }
