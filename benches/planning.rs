@@ -55,7 +55,7 @@ fn known() -> Known {
     let run = RUNTIME.block_on(async {
         let mut writer = SegmentWriter::new(&blobs, 1);
         for object in source.objects() {
-            writer.push(&Entry { object, outcome: Outcome::Published, epoch: None }).await.expect("written");
+            writer.push(&Entry { object, outcome: Outcome::Published, epoch: None, again: false }).await.expect("written");
         }
         writer.finish().await.expect("written")
     });
