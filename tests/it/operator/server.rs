@@ -1,11 +1,13 @@
 //! An API server that answers as a test says. A watch brings what the test tells, and lasts.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::support::{Request, request};
 
 /// One request.
 pub struct Asked {
@@ -108,29 +110,7 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, changes: &
     // An answer is two writes.
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            if header.trim().is_empty() {
-                break;
-            }
-            if let Some((name, value)) = header.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    while let Some(Request { method, path, query, body }) = request(&mut reader)? {
         if query.contains("watch=") {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
             let plural = path.rsplit('/').next().unwrap_or_default();
@@ -146,10 +126,11 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, changes: &
             }
         }
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        let asked = Asked { method, path: path.to_owned(), query: query.to_owned(), body };
+        let asked = Asked { method, path, query, body };
         let Answer { code, body } = answer(&asked);
         let text = body.to_string();
         write!(stream, "HTTP/1.1 {code} said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", text.len())?;
         stream.write_all(text.as_bytes())?;
     }
+    Ok(())
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::http::{Request, request};
+
 /// A way to a server that takes connections, and lets nothing through while it is shut.
 pub struct Gateway {
     /// `http://127.0.0.1:PORT`
@@ -247,37 +249,16 @@ fn pod(shared: &Shared, job: &str) -> Value {
 /// Answers one connection's requests.
 fn converse(mut stream: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            if header.trim().is_empty() {
-                break;
-            }
-            if let Some((name, value)) = header.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        let path = path.split_once("/namespaces/data/").map_or(path, |(_, path)| path);
+    while let Some(Request { method, path, query, body }) = request(&mut reader)? {
+        let path = path.split_once("/namespaces/data/").map_or(path.as_str(), |(_, path)| path);
         if let Some(name) = path.strip_prefix("pods/").and_then(|path| path.strip_suffix("/log")) {
             return follow(stream, shared, name.trim_end_matches("-0-abcde"));
         }
-        let (status, answer) = answer(&method, path, query, &body, shared);
+        let (status, answer) = answer(&method, path, &query, &body, shared);
         let answer = answer.to_string();
         write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())?;
     }
+    Ok(())
 }
 
 /// A log to its end, or to where the connection breaks.
