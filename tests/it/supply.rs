@@ -30,7 +30,7 @@ fn the_bill_of_materials_names_all_that_is_built_in_and_nothing_else() {
     for built in ["aws-sdk-s3", "kube", "rustls", "zstd-sys", "cc"] {
         assert!(names.contains(built), "{built}");
     }
-    for tested in ["insta", "proptest", "rcgen", "windows-sys"] {
+    for tested in ["insta", "proptest", "divan", "windows-sys"] {
         assert!(!names.contains(tested), "{tested}");
     }
     let of = |value: &Value, name: &str| value[name].as_str().expect("a text").to_owned();
