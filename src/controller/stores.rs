@@ -258,7 +258,7 @@ where
                 Event::InitDone => std::mem::take(&mut listed).into_iter().collect(),
                 Event::Apply(object) | Event::Delete(object) => whose(&object).into_iter().collect(),
             };
-            // Who names a connection is asked for now that the store shows it, see [`Naming`].
+            // Who names a connection is asked for once the store shows it, see [`Naming`].
             let looks = |key| match &naming {
                 None => vec![key],
                 Some(naming) => naming.of(&key),

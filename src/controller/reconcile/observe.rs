@@ -81,8 +81,8 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
 /// Events of one object that are looked at: the Job controller counts repeated ones up, so that there are few.
 const EVENTS_MAX: u32 = 100;
 
-/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod. Looked for now and then;
-/// without it, a guess is told.
+/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod. Read at most once
+/// a minute; without it, a guess is told.
 async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
     if let Some(known) = context.memory.warned(key, uid) {
         return known;
