@@ -40,17 +40,29 @@ const COUNTRIES: [&str; 8] = ["DE", "FR", "US", "IN", "BR", "JP", "NG", "CL"];
 const TYPES: [&str; 5] = ["view", "click", "purchase", "refund", "signup"];
 const WORDS: [&str; 8] = ["the", "quick", "brown", "parcel", "arrived", "late, again", "thanks", "größe"];
 
-/// Nine columns as in the comparison with other programs: numbers, times, short and long texts, nulls, quotes and newlines.
+/// Nine columns as in the comparison with other programs: numbers, times, short and long texts, nulls, quotes and
+/// newlines.
 fn event(numbers: &mut Numbers, id: u64) -> [String; 9] {
     let at = numbers.below(86_400 * 365);
     let (day, second) = (at / 86_400, at % 86_400);
-    let timestamp = format!("2024-{:02}-{:02} {:02}:{:02}:{:02}", day / 31 + 1, day % 28 + 1, second / 3600, second / 60 % 60, second % 60);
+    let timestamp = format!(
+        "2024-{:02}-{:02} {:02}:{:02}:{:02}",
+        day / 31 + 1,
+        day % 28 + 1,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    );
     let mut text = String::new();
     for _ in 0..numbers.below(9) + 4 {
         text += WORDS[numbers.below(8) as usize];
         text += if numbers.below(12) == 0 { " \"so\"\n" } else { " " };
     }
-    let referrer = if numbers.below(3) == 0 { String::new() } else { format!("https://search.example/?q={}", numbers.below(99_999)) };
+    let referrer = if numbers.below(3) == 0 {
+        String::new()
+    } else {
+        format!("https://search.example/?q={}", numbers.below(99_999))
+    };
     [
         id.to_string(),
         timestamp,
@@ -153,11 +165,12 @@ fn bench_split(bencher: Bencher, format: Format, text: Bytes, piece_bytes: usize
 fn bench_decode(bencher: Bencher, format: Format, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
     let table = Arc::new(infer(format, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers"));
-    let decoder = RecordDecoder::new(format, &CsvReadSettings::default(), header.as_deref(), table, &[], 8192).expect("options");
+    let decoder =
+        RecordDecoder::new(format, &CsvReadSettings::default(), header.as_deref(), table, &[], 8192).expect("options");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         for block in &blocks {
             let decoded = decoder.decode(black_box(block)).expect("decodes");
-            assert!(decoded.surprise.is_none() && decoded.bad.is_empty());
+            assert!(decoded.mismatch.is_none() && decoded.bad.is_empty());
             black_box(&decoded.batches);
         }
     });
@@ -167,7 +180,9 @@ fn bench_infer(bencher: Bencher, format: Format, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
     let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
-        blocks.iter().for_each(|block| drop(black_box(infer(format, &CsvReadSettings::default(), header.as_deref(), block))));
+        blocks
+            .iter()
+            .for_each(|block| drop(black_box(infer(format, &CsvReadSettings::default(), header.as_deref(), block))));
     });
 }
 

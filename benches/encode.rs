@@ -1,7 +1,7 @@
 //! How fast batches become files: `cargo bench --bench encode`.
 //!
-//! The rows are like an event log: an id, a time, a user, a country, a type, an amount, a url, a referrer that is often missing, and free
-//! text with quotes and newlines. Throughput is of Arrow bytes.
+//! The rows are like an event log: an id, a time, a user, a country, a type, an amount, a url, a referrer that is often
+//! missing, and free text with quotes and newlines. Throughput is of Arrow bytes.
 
 use std::sync::Arc;
 
@@ -33,17 +33,23 @@ fn events() -> Vec<RecordBatch> {
     const WORDS: [&str; 8] = ["lorem", "ipsum", "said \"so\"", "dolor,", "sit\namet", "elit", "sed", "do"];
     let batch = |first: i64| {
         let ids = || first..first + ROWS;
-        let text = |id: i64| (0..4 + mix(id) % 8).map(|word| WORDS[(mix(id + word as i64) % 8) as usize]).collect::<Vec<_>>().join(" ");
+        let text = |id: i64| {
+            (0..4 + mix(id) % 8).map(|word| WORDS[(mix(id + word as i64) % 8) as usize]).collect::<Vec<_>>().join(" ")
+        };
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(Int64Array::from_iter_values(ids()))),
             (
                 "ts",
                 Arc::new(
-                    TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_700_000_000_000_000 + id * 731_000)).with_timezone("UTC"),
+                    TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_700_000_000_000_000 + id * 731_000))
+                        .with_timezone("UTC"),
                 ),
             ),
             ("user", Arc::new(StringArray::from_iter_values(ids().map(|id| format!("user-{:05}", mix(id) % 50_000))))),
-            ("country", Arc::new(StringArray::from_iter_values(ids().map(|id| COUNTRIES[(mix(id) >> 20) as usize % 8])))),
+            (
+                "country",
+                Arc::new(StringArray::from_iter_values(ids().map(|id| COUNTRIES[(mix(id) >> 20) as usize % 8]))),
+            ),
             ("type", Arc::new(StringArray::from_iter_values(ids().map(|id| TYPES[(mix(id) >> 30) as usize % 5])))),
             ("amount", Arc::new(Float64Array::from_iter_values(ids().map(|id| (mix(id) % 1_000_000) as f64 / 100.0)))),
             (
@@ -54,9 +60,9 @@ fn events() -> Vec<RecordBatch> {
             ),
             (
                 "referrer",
-                Arc::new(StringArray::from_iter(
-                    ids().map(|id| (!mix(id).is_multiple_of(3)).then(|| format!("https://ref{}.example.org/", mix(id) % 500))),
-                )),
+                Arc::new(StringArray::from_iter(ids().map(|id| {
+                    (!mix(id).is_multiple_of(3)).then(|| format!("https://ref{}.example.org/", mix(id) % 500))
+                }))),
             ),
             ("text", Arc::new(StringArray::from_iter_values(ids().map(text)))),
         ];

@@ -1,4 +1,5 @@
-//! Planning, one thread: the join of a listing with the ledger, and keys from a template. Throughput is in objects and keys.
+//! Planning, one thread: the join of a listing with the ledger, and keys from a template. Throughput is in objects and
+//! keys.
 //!
 //! `cargo bench --bench planning`
 
@@ -31,7 +32,8 @@ const OBJECTS: usize = 100_000;
 /// Keys rendered a round.
 const KEYS: u64 = 1_000;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
 
 fn settings() -> Settings {
     let manifest = "apiVersion: s3sync.dev/v1alpha1\nkind: S3Sync\nmetadata: {name: orders}\nspec:\n  \
@@ -55,7 +57,10 @@ fn known() -> Known {
     let run = RUNTIME.block_on(async {
         let mut writer = SegmentWriter::new(&blobs, 1);
         for object in source.objects() {
-            writer.push(&Entry { object, outcome: Outcome::Published, epoch: None, again: false }).await.expect("written");
+            writer
+                .push(&Entry { object, outcome: Outcome::Published, epoch: None, again: false })
+                .await
+                .expect("written");
         }
         writer.finish().await.expect("written")
     });
@@ -79,8 +84,14 @@ impl Sink for Count {
 fn bench_join(bencher: Bencher, known: &Known, runs: &[Vec<SegmentRef>], new: u64) {
     let settings = settings();
     let selection = Selection::new(&settings).expect("good globs");
-    let scan =
-        Scan { source: &known.source, selection: &selection, blobs: &known.blobs, runs, after: None, scratch: Path::new("/nonexistent") };
+    let scan = Scan {
+        source: &known.source,
+        selection: &selection,
+        blobs: &known.blobs,
+        runs,
+        after: None,
+        scratch: Path::new("/nonexistent"),
+    };
     bencher.counter(ItemsCount::new(OBJECTS)).bench_local(|| {
         let mut count = Count(0);
         RUNTIME.block_on(scan.run(&mut count)).expect("joined");
@@ -103,11 +114,19 @@ fn join_all_new(bencher: Bencher) {
 
 #[divan::bench]
 fn render_keys(bencher: Bencher) {
-    let template = Template::parse("{{TABLE}}/{{PARTITION}}/{{YEAR}}/{{MONTH}}/{{SYNC}}-{{UUID}}.{{FORMAT}}").expect("a template");
+    let template =
+        Template::parse("{{TABLE}}/{{PARTITION}}/{{YEAR}}/{{MONTH}}/{{SYNC}}-{{UUID}}.{{FORMAT}}").expect("a template");
     let planned_at = Timestamp::UNIX_EPOCH;
     bencher.counter(ItemsCount::new(KEYS)).bench_local(|| {
         for seq in 0..KEYS {
-            let identity = FileIdentity::new("0123456789abcdef0123456789abcdef", FilePurpose::Data, 0, "orders", "country=DE", seq);
+            let identity = FileIdentity::new(
+                "0123456789abcdef0123456789abcdef",
+                FilePurpose::Data,
+                0,
+                "orders",
+                "country=DE",
+                seq,
+            );
             let fields = Fields {
                 table: "orders",
                 sync: "orders",

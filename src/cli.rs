@@ -12,7 +12,9 @@ mod request;
 mod tenancy;
 mod webhook;
 
-pub use cluster::{CancelArgs, ClusterArgs, DoctorArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs};
+pub use cluster::{
+    CancelArgs, ClusterArgs, DoctorArgs, JobArgs, LogsArgs, SelectArgs, StatusArgs, SuspendArgs, TriggerArgs,
+};
 pub use tenancy::{TenancyArgs, WorkerEnvArg};
 pub use webhook::WebhookArgs;
 
@@ -85,7 +87,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// Starts runs of syncs in a cluster
     Trigger(TriggerArgs),
-    /// Ends the runs of syncs in a cluster that are in progress; what they published stays, and the next run goes on from there
+    /// Ends the runs of syncs in a cluster that are in progress; what they published stays, and the next run goes on
+    /// from there
     Cancel(CancelArgs),
     /// Starts no more runs of syncs in a cluster; one in progress goes on
     #[command(after_help = "Examples:\n  kubectl s3sync suspend orders -n data\n  kubectl s3sync suspend --all -A")]
@@ -95,7 +98,8 @@ pub enum Verb {
     Resume(SuspendArgs),
     /// Shows what the pods of a sync's run in progress, or of its last one, have logged
     Logs(LogsArgs),
-    /// Looks at all that a sync needs (connections, credentials, rights, state, the cluster), and says of each how it is and what to do
+    /// Looks at all that a sync needs (connections, credentials, rights, state, the cluster), and says of each how it
+    /// is and what to do
     Doctor(DoctorArgs),
     /// Does one pod's part of a run; started by the operator, which tells it everything by the environment
     Worker,
@@ -165,7 +169,8 @@ pub struct RunArgs {
     /// Prints what a run would read and write, and writes nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Goes on under a changed source, table rule, destination or path; a new destination or path starts with an empty ledger
+    /// Goes on under a changed source, table rule, destination or path; a new destination or path starts with an empty
+    /// ledger
     #[arg(long)]
     pub accept_spec_change: bool,
     /// What is read.
@@ -330,7 +335,8 @@ pub struct ControllerArgs {
     /// Operates without a Lease: there must be one replica
     #[arg(long, env = "S3SYNC_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,
-    /// A file with a URL, which gets a POST with a small JSON whenever Ready or LastRunSucceeded of a resource turns False, or True again
+    /// A file with a URL, which gets a POST with a small JSON whenever Ready or LastRunSucceeded of a resource turns
+    /// False, or True again
     #[arg(long, value_name = "FILE", env = "S3SYNC_NOTIFY_URL_FILE")]
     pub notify_url_file: Option<PathBuf>,
     /// What resources may ask for.

@@ -54,9 +54,9 @@ pub fn install_to(args: &LogArgs, writer: BoxMakeWriter, colours: bool) {
     };
 }
 
-/// What each count of `-v` shows. Libraries stay at warnings: at finer levels they log requests, which may carry what is nobody's business.
-/// Where bars show what goes on, the same lines once more would be noise. The SDK's search for credentials warns with dumps of its
-/// errors, once a try; the call that failed says the same in a sentence.
+/// What each count of `-v` shows. Libraries stay at warnings: at finer levels they log requests, which may carry what
+/// is nobody's business. Where bars show what goes on, the same lines once more would be noise. The SDK's search for
+/// credentials warns with dumps of its errors, once a try; the call that failed says the same in a sentence.
 fn directives(verbose: u8, bars: bool) -> &'static str {
     match verbose {
         0 if bars => "warn,aws_config=error",

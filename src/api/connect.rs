@@ -1,7 +1,9 @@
-//! What S3Connections say, put in the place of their names: the one place that knows how `connectionRef` and the fields beside it compose. PURE.
+//! What S3Connections say, put in the place of their names: the one place that knows how `connectionRef` and the fields
+//! beside it compose. PURE.
 //!
-//! The rule is the simplest one: beside `connectionRef` no field says how that side is reached. What comes out is the sync as if its author had
-//! written the connection's fields there, so that checks, hashes, policies and workers see no difference.
+//! The rule is the simplest one: beside `connectionRef` no field says how that side is reached. What comes out is the
+//! sync as if its author had written the connection's fields there, so that checks, hashes, policies and workers see no
+//! difference.
 
 use super::S3Sync;
 use super::error::FieldError;
@@ -25,16 +27,24 @@ pub struct Unconnected {
     pub missing: bool,
 }
 
-/// Puts what the connections say in the place of their names. `find` gives what the S3Connection of a name says. A side with an error keeps
-/// its `connectionRef`, and so is refused by [`super::validate::settings`] too.
-pub fn connect(sync: &mut S3Sync, find: &dyn Fn(&str) -> Result<ConnectionSpec, NoConnection>) -> Result<(), Unconnected> {
+/// Puts what the connections say in the place of their names. `find` gives what the S3Connection of a name says. A side
+/// with an error keeps its `connectionRef`, and so is refused by [`super::validate::settings`] too.
+pub fn connect(
+    sync: &mut S3Sync,
+    find: &dyn Fn(&str) -> Result<ConnectionSpec, NoConnection>,
+) -> Result<(), Unconnected> {
     let mut unconnected = Unconnected::default();
-    for (path, side) in [("spec.source", &mut sync.spec.source.connection), ("spec.destination", &mut sync.spec.destination.connection)] {
+    for (path, side) in
+        [("spec.source", &mut sync.spec.source.connection), ("spec.destination", &mut sync.spec.destination.connection)]
+    {
         let Some(name) = side.connection_ref.as_ref().map(|named| named.name.clone()) else { continue };
         let path = format!("{path}.connectionRef");
         let beside = beside(side);
         if !beside.is_empty() {
-            let error = FieldError::new(path, format!("excludes {}: the S3Connection says how this side is reached", beside.join(", ")));
+            let error = FieldError::new(
+                path,
+                format!("excludes {}: the S3Connection says how this side is reached", beside.join(", ")),
+            );
             unconnected.errors.push(error.suggest("leave out one or the other"));
             continue;
         }
@@ -54,8 +64,8 @@ pub fn connect(sync: &mut S3Sync, find: &dyn Fn(&str) -> Result<ConnectionSpec, 
     if unconnected.errors.is_empty() { Ok(()) } else { Err(unconnected) }
 }
 
-/// The sync as if its connections only were somewhere: for whoever cannot look them up, and checks all else. Each is a place of its own, so that
-/// only sides of the same one can collide.
+/// The sync as if its connections only were somewhere: for whoever cannot look them up, and checks all else. Each is a
+/// place of its own, so that only sides of the same one can collide.
 pub fn assumed(sync: &S3Sync) -> Result<S3Sync, Unconnected> {
     let mut sync = sync.clone();
     let somewhere = |name: &str| Some(format!("https://{name}.s3connection.invalid"));
@@ -69,8 +79,8 @@ pub fn named(sync: &S3Sync) -> impl Iterator<Item = &str> {
     sides.into_iter().filter_map(|side| Some(side.connection_ref.as_ref()?.name.as_str()))
 }
 
-/// The fields that stand beside `connectionRef`. Taken apart whole, so that a new field cannot be forgotten here; the rule in the definition,
-/// [`super::spec::CONNECTION_REF_RULE`], names the same.
+/// The fields that stand beside `connectionRef`. Taken apart whole, so that a new field cannot be forgotten here; the
+/// rule in the definition, [`super::spec::CONNECTION_REF_RULE`], names the same.
 fn beside(side: &ConnectionSpec) -> Vec<&'static str> {
     let ConnectionSpec {
         connection_ref: _,
@@ -139,7 +149,10 @@ mod tests {
         let there = connected(&sync(&json!({"endpoint": "http://minio:9000", "secretRef": {"name": "s3"}}))).unwrap();
         let named = connected(&sync(&json!({"connectionRef": {"name": "minio"}}))).unwrap();
         assert_eq!(serde_json::to_string(&named).unwrap(), serde_json::to_string(&there).unwrap());
-        assert_eq!((named.spec.source.connection.via.as_deref(), there.spec.source.connection.via), (Some("minio"), None));
+        assert_eq!(
+            (named.spec.source.connection.via.as_deref(), there.spec.source.connection.via),
+            (Some("minio"), None)
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::error::FieldError;
 use super::spec::{KIND, URL_PATTERN};
 use super::{S3Connection, S3Sync};
 
-/// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be most of the CRD's size.
+/// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be
+/// most of the CRD's size.
 const POD_FIELDS: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstraints", "imagePullSecrets", "env"];
 
 /// One kind of resource as an API server knows it.
@@ -21,10 +22,11 @@ pub struct Definition {
     rules: CompiledSchema,
 }
 
-/// Every kind of this build, the one that people write first, first. What is made of the definitions (`crds/`, the chart, `docs/reference.md`)
-/// goes by this list.
+/// Every kind of this build, the one that people write first, first. What is made of the definitions (`crds/`, the
+/// chart, `docs/reference.md`) goes by this list.
 pub fn definitions() -> &'static [Definition] {
-    static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| vec![Definition::new(sync()), Definition::new(connection())]);
+    static ALL: LazyLock<Vec<Definition>> =
+        LazyLock::new(|| vec![Definition::new(sync()), Definition::new(connection())]);
     &ALL
 }
 
@@ -42,7 +44,8 @@ impl Definition {
     fn new(mut value: Value) -> Definition {
         let root = value.pointer_mut(SCHEMA).expect("a derived definition has a schema");
         tidy(root);
-        // Before the controller has seen a resource, kstatus must not take an absent generation for "all is well" (as Flux does it).
+        // Before the controller has seen a resource, kstatus must not take an absent generation for "all is well" (as
+        // Flux does it).
         if let Some(status) = root.pointer_mut("/properties/status").and_then(Value::as_object_mut) {
             status.insert("default".to_owned(), Value::Object(Map::new()));
         }
@@ -89,7 +92,10 @@ impl Definition {
     /// What the definition's CEL rules say about a resource, as the API server would evaluate them when it is created.
     pub fn check_rules(&self, resource: &Value) -> Vec<FieldError> {
         let Err(errors) = Validator::new().validate_compiled(&self.rules, resource, None) else { return Vec::new() };
-        errors.into_iter().map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message))).collect()
+        errors
+            .into_iter()
+            .map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message)))
+            .collect()
     }
 }
 
@@ -118,30 +124,43 @@ fn sync() -> Value {
     definition
 }
 
-/// The fields of a sync's own connection, but those that only a sync has: another connection, and what is for the command line.
+/// The fields of a sync's own connection, but those that only a sync has: another connection, and what is for the
+/// command line.
 fn connection() -> Value {
     let mut definition = serde_json::to_value(S3Connection::crd()).expect("a definition serialises");
-    let spec = definition.pointer_mut(&format!("{SCHEMA}/properties/spec/properties")).and_then(Value::as_object_mut).expect("fields");
+    let spec = definition
+        .pointer_mut(&format!("{SCHEMA}/properties/spec/properties"))
+        .and_then(Value::as_object_mut)
+        .expect("fields");
     for field in ["connectionRef", "profile"] {
         spec.shift_remove(field).expect("a field of a connection");
     }
     let endpoint = spec.get_mut("endpoint").and_then(Value::as_object_mut).expect("a field of a connection");
     endpoint.insert("pattern".to_owned(), Value::from(URL_PATTERN));
-    endpoint.insert("description".to_owned(), Value::from("URL of an S3 compatible service such as http://minio.minio:9000. Absent: AWS."));
+    endpoint.insert(
+        "description".to_owned(),
+        Value::from("URL of an S3 compatible service such as http://minio.minio:9000. Absent: AWS."),
+    );
     definition
 }
 
 /// Makes one schema and everything below it what a structural schema should be.
 fn tidy(schema: &mut Value) {
     let Value::Object(schema) = schema else { return };
-    // A null of a field that is not nullable is dropped by the API server before defaults are filled in: that is our rule "null is absent".
+    // A null of a field that is not nullable is dropped by the API server before defaults are filled in: that is our
+    // rule "null is absent".
     schema.remove("nullable");
     // Known to schemars, unknown to Kubernetes, which would warn about each at every apply.
-    if schema.get("format").and_then(Value::as_str).is_some_and(|format| !matches!(format, "int32" | "int64" | "double" | "date-time")) {
+    if schema
+        .get("format")
+        .and_then(Value::as_str)
+        .is_some_and(|format| !matches!(format, "int32" | "int64" | "double" | "date-time"))
+    {
         schema.remove("format");
     }
-    // The parts carry their own defaults, so the parent's is only that it is there. Not where rules look at the parts: an API server
-    // evaluates them on the default as it stands here, before the parts' defaults are filled in, and refuses the definition.
+    // The parts carry their own defaults, so the parent's is only that it is there. Not where rules look at the parts:
+    // an API server evaluates them on the default as it stands here, before the parts' defaults are filled in, and
+    // refuses the definition.
     let ruled = schema.contains_key("x-kubernetes-validations");
     if !ruled && schema.contains_key("properties") && schema.get("default").is_some_and(Value::is_object) {
         schema.insert("default".to_owned(), Value::Object(Map::new()));

@@ -49,9 +49,14 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A value as messages show it: in quotes, unless it looks as if it held credentials, as uris and endpoints of other tools do.
+/// A value as messages show it: in quotes, unless it looks as if it held credentials, as uris and endpoints of other
+/// tools do.
 pub fn shown(value: &str) -> String {
-    if holds_credentials(value) { "a value that may hold credentials (it is not shown)".to_owned() } else { format!("{value:?}") }
+    if holds_credentials(value) {
+        "a value that may hold credentials (it is not shown)".to_owned()
+    } else {
+        format!("{value:?}")
+    }
 }
 
 /// Whether a value may hold credentials: `user:password@` or a parameter with such a name.

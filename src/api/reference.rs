@@ -30,7 +30,10 @@ pub fn markdown() -> String {
         if i > 0 {
             page.push_str(&format!("\n## {kind}\n\n"));
             page.push_str(&format!("{}\n\n", escape(root["description"].as_str().unwrap_or_default())));
-            page.push_str(&format!("`apiVersion: {GROUP}/{VERSION}`, `kind: {kind}`, short name `{}`.\n", definition.short_name()));
+            page.push_str(&format!(
+                "`apiVersion: {GROUP}/{VERSION}`, `kind: {kind}`, short name `{}`.\n",
+                definition.short_name()
+            ));
         }
         for part in ["spec", "status"] {
             let path = if i == 0 { part.to_owned() } else { format!("{kind}.{part}") };
@@ -65,8 +68,12 @@ fn section(path: &str, schema: &Value, page: &mut String) {
         let description = escape(property["description"].as_str().unwrap_or_default());
         page.push_str(&format!("| {name} | {} | {default} | {description} |\n", type_of(property)));
     }
-    let rules: Vec<&str> =
-        schema["x-kubernetes-validations"].as_array().into_iter().flatten().filter_map(|rule| rule["message"].as_str()).collect();
+    let rules: Vec<&str> = schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule["message"].as_str())
+        .collect();
     if !rules.is_empty() {
         page.push_str("\nRules:\n\n");
         rules.iter().for_each(|rule| page.push_str(&format!("- {}\n", escape(rule))));
@@ -80,17 +87,24 @@ fn section(path: &str, schema: &Value, page: &mut String) {
     }
 }
 
-/// The object whose fields get a section of their own: a field's, or its items'. Types that are Kubernetes' own have none.
+/// The object whose fields get a section of their own: a field's, or its items'. Types that are Kubernetes' own have
+/// none.
 fn nested(property: &Value) -> Option<&Value> {
     let own = |schema: &Value| {
-        schema["properties"].as_object().is_some_and(|fields| fields.values().all(|field| field.get("description").is_some()))
+        schema["properties"]
+            .as_object()
+            .is_some_and(|fields| fields.values().all(|field| field.get("description").is_some()))
     };
     [property, &property["items"]].into_iter().find(|schema| own(schema))
 }
 
 fn type_of(schema: &Value) -> String {
     if schema.get("x-kubernetes-int-or-string").is_some() {
-        return if schema["pattern"] == super::scalar::SIZE_PATTERN { "size".to_owned() } else { "quantity".to_owned() };
+        return if schema["pattern"] == super::scalar::SIZE_PATTERN {
+            "size".to_owned()
+        } else {
+            "quantity".to_owned()
+        };
     }
     if let Some(values) = schema["enum"].as_array() {
         return values.iter().map(|value| code(value.as_str().unwrap_or_default())).collect::<Vec<_>>().join(" ");
@@ -102,7 +116,9 @@ fn type_of(schema: &Value) -> String {
     };
     match schema["type"].as_str() {
         Some("array") => format!("list of {}", type_of(&schema["items"])),
-        Some("object") if schema.get("additionalProperties").is_some() => format!("map of {}", type_of(&schema["additionalProperties"])),
+        Some("object") if schema.get("additionalProperties").is_some() => {
+            format!("map of {}", type_of(&schema["additionalProperties"]))
+        }
         Some("string") if schema["pattern"] == super::scalar::DURATION_PATTERN => "duration".to_owned(),
         Some("string") if schema["format"] == "date-time" => "time".to_owned(),
         Some("string") => "text".to_owned(),

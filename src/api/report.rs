@@ -1,8 +1,8 @@
 //! How a run ended, from worker 0 to the controller: the container's termination message.
 //!
 //! The kubelet keeps at most [`TERMINATION_MESSAGE_BYTES_MAX`] of it
-//! (<https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>), and what is cut is no JSON any more, so a
-//! report is never longer.
+//! (<https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>), and what is cut is no
+//! JSON any more, so a report is never longer.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,17 +30,25 @@ pub struct RunReport {
 impl RunReport {
     /// A run that failed before it published anything.
     pub fn failed(reason: impl Into<String>, message: impl Into<String>) -> RunReport {
-        RunReport { result: RunOutcome::Failed, reason: reason.into(), message: message.into(), counts: RunCounts::default() }
+        RunReport {
+            result: RunOutcome::Failed,
+            reason: reason.into(),
+            message: message.into(),
+            counts: RunCounts::default(),
+        }
     }
 
-    /// The report as one line of JSON. The message is cut at [`text::MESSAGE_BYTES_MAX`] and holds no control characters, so that the line is
-    /// shorter than [`TERMINATION_MESSAGE_BYTES_MAX`] also where each of its bytes needs an escape.
+    /// The report as one line of JSON. The message is cut at [`text::MESSAGE_BYTES_MAX`] and holds no control
+    /// characters, so that the line is shorter than [`TERMINATION_MESSAGE_BYTES_MAX`] also where each of its bytes
+    /// needs an escape.
     pub fn to_termination_message(&self) -> String {
-        let report = RunReport { message: text::message(&self.message), reason: text::cut(&self.reason, 64), ..self.clone() };
+        let report =
+            RunReport { message: text::message(&self.message), reason: text::cut(&self.reason, 64), ..self.clone() };
         serde_json::to_string(&report).expect("plain texts and numbers always serialise")
     }
 
-    /// Reads what [`RunReport::to_termination_message`] wrote; `None` for anything else, such as the last lines of a log.
+    /// Reads what [`RunReport::to_termination_message`] wrote; `None` for anything else, such as the last lines of a
+    /// log.
     pub fn from_termination_message(text: &str) -> Option<RunReport> {
         serde_json::from_str(text.trim()).ok()
     }
@@ -68,7 +76,9 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_and_stay_json() {
-        for (message, length) in [("x".repeat(1024), 1024), ("x".repeat(5000), 1024), ("é".repeat(600), 1023), ("\"".repeat(5000), 1024)] {
+        for (message, length) in
+            [("x".repeat(1024), 1024), ("x".repeat(5000), 1024), ("é".repeat(600), 1023), ("\"".repeat(5000), 1024)]
+        {
             let text = report(&message).to_termination_message();
             assert!(text.len() <= TERMINATION_MESSAGE_BYTES_MAX, "{}", text.len());
             let read = RunReport::from_termination_message(&text).unwrap();
@@ -85,9 +95,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_report() {
-        for text in
-            ["", "error: denied", "{}", r#"{"result":"Perhaps","reason":"","message":""}"#, &report("x").to_termination_message()[..80]]
-        {
+        for text in [
+            "",
+            "error: denied",
+            "{}",
+            r#"{"result":"Perhaps","reason":"","message":""}"#,
+            &report("x").to_termination_message()[..80],
+        ] {
             assert_eq!(RunReport::from_termination_message(text), None, "{text}");
         }
         // A later version may say more, and an earlier one less.

@@ -15,8 +15,7 @@ pub const SIZE_PATTERN: &str = "^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$";
 /// Pattern of a duration.
 pub const DURATION_PATTERN: &str = "^([0-9]+(s|m|h))+$";
 /// Pattern of a Kubernetes quantity, as Kubernetes' own CRDs write it.
-const QUANTITY_PATTERN: &str =
-    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// An integer or a text, as the user wrote it: what Kubernetes calls int-or-string.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +80,8 @@ impl PodQuantity {
         PATTERN.is_match(text)
     }
 
-    /// How much it is, rounded up (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>); `None` for what is no
-    /// quantity, or negative.
+    /// How much it is, rounded up (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>);
+    /// `None` for what is no quantity, or negative.
     pub fn amount(&self) -> Option<u64> {
         let text = self.0.to_string();
         if !Self::is_text(&text) {

@@ -15,22 +15,24 @@ pub struct S3SyncStatus {
     /// The generation of the spec that this status is about.
     #[serde(default = "never")]
     pub observed_generation: i64,
-    /// Ready: the spec is valid, the schedule is armed, and no run has waited for too long. LastRunSucceeded: what its name says. Reconciling and Stalled only while true.
+    /// Ready: the spec is valid, the schedule is armed, and no run has waited for too long. LastRunSucceeded: what its
+    /// name says. Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
-    /// The run in progress or else the last one, for people: Running, Waiting (reason), Succeeded, Failed (reason). The reason is that of
-    /// Reconciling, Stalled or lastRun. Absent before the first run.
+    /// The run in progress or else the last one, for people: Running, Waiting (reason), Succeeded, Failed (reason). The
+    /// reason is that of Reconciling, Stalled or lastRun. Absent before the first run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub run: Option<String>,
-    /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of the last run, else
-    /// what Ready says.
+    /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of
+    /// the last run, else what Ready says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// When the next run starts by itself: the schedule's, or the repetition of one that failed. Absent where none does.
+    /// When the next run starts by itself: the schedule's, or the repetition of one that failed. Absent where none
+    /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_time: Option<Time>,
     /// Since when a run waits: for its pod, its queue, a place, or an API server that takes it. Absent while none does.
@@ -51,8 +53,8 @@ pub struct S3SyncStatus {
     /// The annotation s3sync.dev/trigger as it was when it last started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_trigger_annotation: Option<String>,
-    /// Hash of source, schema, destination, incremental and errors as the last run had them. Another one starts a run, where there is no
-    /// schedule.
+    /// Hash of source, schema, destination, incremental and errors as the last run had them. Another one starts a run,
+    /// where there is no schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_spec_hash: Option<String>,
     /// Runs that failed since the last one that succeeded.

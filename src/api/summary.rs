@@ -1,11 +1,13 @@
-//! What a status comes to in a word and a sentence: one rule for the columns of `kubectl get` and for `s3sync status`. PURE.
+//! What a status comes to in a word and a sentence: one rule for the columns of `kubectl get` and for `s3sync status`.
+//! PURE.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::status::{RunOutcome, RunResult, S3SyncStatus};
 use super::text::cut;
 
-/// Reasons of Reconciling, and of Stalled when it went on for too long, by which a run that is due has not begun its work.
+/// Reasons of Reconciling, and of Stalled when it went on for too long, by which a run that is due has not begun its
+/// work.
 pub const WAITING: [&str; 4] = ["WorkerWaiting", "RunRefused", "Queued", "WaitingForCapacity"];
 
 /// What is shown of a run's reason, in bytes; those of ours have 21 at most.
@@ -44,8 +46,8 @@ impl S3SyncStatus {
         })
     }
 
-    /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of the last run, else
-    /// what Ready says.
+    /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of
+    /// the last run, else what Ready says.
     pub fn sentence(&self) -> Option<String> {
         let ready = self.condition("Ready");
         if let Some(ready) = ready.filter(|ready| ready.status == "False") {
@@ -83,7 +85,10 @@ mod tests {
             last.map(|(result, reason)| json!({"job": "orders-1", "result": result, "reason": reason, "message": format!("it {result}")}));
         let active = if active { json!([{"job": "orders-2"}]) } else { json!([]) };
         let since = "2026-11-21T00:00:00Z";
-        serde_json::from_value(json!({"conditions": conditions, "active": active, "lastRun": last, "waitingSince": since})).unwrap()
+        serde_json::from_value(
+            json!({"conditions": conditions, "active": active, "lastRun": last, "waitingSince": since}),
+        )
+        .unwrap()
     }
 
     /// Each row is what an admin sees in RUN and MESSAGE.
@@ -97,10 +102,22 @@ mod tests {
             (vec![], false, None, None, None),
             (vec![ARMED], false, None, None, Some("Ready says Armed")),
             (vec![ARMED], false, GOOD, Some("Succeeded"), Some("it Succeeded")),
-            (vec![ARMED], false, Some(("Succeeded", NOTHING_FOUND)), Some("Succeeded (NothingFound)"), Some("it Succeeded")),
+            (
+                vec![ARMED],
+                false,
+                Some(("Succeeded", NOTHING_FOUND)),
+                Some("Succeeded (NothingFound)"),
+                Some("it Succeeded"),
+            ),
             (vec![ARMED], false, BAD, Some("Failed (BadData)"), Some("it Failed")),
             (vec![ARMED, reconciling("Running")], true, BAD, Some("Running"), Some("it Failed")),
-            (vec![ARMED, reconciling("WorkerWaiting")], true, BAD, Some("Waiting (WorkerWaiting)"), Some("Reconciling says WorkerWaiting")),
+            (
+                vec![ARMED, reconciling("WorkerWaiting")],
+                true,
+                BAD,
+                Some("Waiting (WorkerWaiting)"),
+                Some("Reconciling says WorkerWaiting"),
+            ),
             (vec![ARMED, reconciling("Queued")], true, GOOD, Some("Waiting (Queued)"), Some("Reconciling says Queued")),
             (
                 vec![ARMED, reconciling("WaitingForCapacity")],
@@ -123,7 +140,13 @@ mod tests {
                 Some("Failed (DecisionUnpublishable)"),
                 Some("Stalled says DecisionUnpublishable"),
             ),
-            (vec![("Ready", "False", "InvalidSpec")], false, BAD, Some("Failed (BadData)"), Some("InvalidSpec: Ready says InvalidSpec")),
+            (
+                vec![("Ready", "False", "InvalidSpec")],
+                false,
+                BAD,
+                Some("Failed (BadData)"),
+                Some("InvalidSpec: Ready says InvalidSpec"),
+            ),
             (vec![("Ready", "True", "Suspended")], false, GOOD, Some("Succeeded"), Some("Ready says Suspended")),
             (vec![("Ready", "True", "Suspended")], false, BAD, Some("Failed (BadData)"), Some("it Failed")),
         ] {

@@ -23,7 +23,8 @@ pub struct ClusterArgs {
 /// Whether a verb does its work in a Job of the cluster.
 #[derive(Clone, Debug, Default, Args)]
 pub struct JobArgs {
-    /// Does it in a Job of the cluster, with the settings, secrets and rights of the sync's workers: for buckets that only they reach
+    /// Does it in a Job of the cluster, with the settings, secrets and rights of the sync's workers: for buckets that
+    /// only they reach
     #[arg(long, requires = "name", conflicts_with = "files", help_heading = "Cluster")]
     pub in_cluster: bool,
     /// The Job's image; that of the sync's last run, or of the operator, unless given
@@ -66,7 +67,8 @@ pub struct DoctorArgs {
     /// A manifest, a directory of manifests (read recursively: *.yaml, *.yml, *.json), or - for stdin; may be repeated
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", conflicts_with_all = ["namespace", "context", "kubeconfig"])]
     pub files: Vec<PathBuf>,
-    /// Looks at the buckets from here, with the Secrets that you may read, and not in a Job where the sync's workers are
+    /// Looks at the buckets from here, with the Secrets that you may read, and not in a Job where the sync's workers
+    /// are
     #[arg(long, requires = "name")]
     pub local: bool,
     /// The Job's image; that of the sync's last run, or of the operator, unless given
@@ -94,7 +96,8 @@ pub struct DoctorArgs {
   kubectl s3sync status -l team=sales
   kubectl s3sync status -A -o json | jq '.syncs[] | select(.status.consecutiveFailures > 0) | .name'")]
 pub struct StatusArgs {
-    /// Which syncs; one that is named is shown in detail, all of the namespace are shown unless some are named or selected.
+    /// Which syncs; one that is named is shown in detail, all of the namespace are shown unless some are named or
+    /// selected.
     #[command(flatten)]
     pub select: SelectArgs,
     /// Which cluster.

@@ -11,8 +11,8 @@ use crate::model::request::{Asked, Window};
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "What is read")]
 pub struct RequestArgs {
-    /// Reads objects that were read before once more: with Append their rows are written again, and those of before stay. Begun again
-    /// after it was interrupted, it goes on where it was
+    /// Reads objects that were read before once more: with Append their rows are written again, and those of before
+    /// stay. Begun again after it was interrupted, it goes on where it was
     #[arg(long)]
     pub reread: bool,
     /// Reads only objects with this key or a later one, byte by byte
@@ -21,7 +21,8 @@ pub struct RequestArgs {
     /// Reads only objects with keys before this one
     #[arg(long, value_name = "KEY")]
     pub to_key: Option<String>,
-    /// Reads only objects last modified at this time or later: 2026-01-31T10:00:00Z, or a day, from its beginning in UTC
+    /// Reads only objects last modified at this time or later: 2026-01-31T10:00:00Z, or a day, from its beginning in
+    /// UTC
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub modified_from: Option<Timestamp>,
     /// Reads only objects last modified before this time
@@ -52,14 +53,19 @@ pub fn options(asked: &Asked) -> String {
         ("--modified-from", time(modified_from)),
         ("--modified-to", time(modified_to)),
     ];
-    let values = values.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option} {}", word(&value))));
+    let values =
+        values.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option} {}", word(&value))));
     asked.reread.then(|| "--reread".to_owned()).into_iter().chain(values).collect::<Vec<_>>().join(" ")
 }
 
 /// A text as one word of a shell.
 fn word(text: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:=,+@".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -67,7 +73,9 @@ fn time(text: &str) -> Result<Timestamp, String> {
     // A time without a zone would be read as its day.
     let is_day = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let parsed = if is_day { text.parse::<Date>().and_then(day) } else { text.parse() };
-    parsed.map_err(|_| "write a time with its zone, such as 2026-01-31T10:00:00Z, or a day, such as 2026-01-31".to_owned())
+    parsed.map_err(|_| {
+        "write a time with its zone, such as 2026-01-31T10:00:00Z, or a day, such as 2026-01-31".to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -12,11 +12,12 @@ pub struct WebhookArgs {
     /// Where the validating webhook is served, at /validate; not at all unless given
     #[arg(long, value_name = "ADDRESS", env = "S3SYNC_WEBHOOK_LISTEN")]
     pub webhook_listen: Option<SocketAddr>,
-    /// A directory with tls.crt and tls.key, which somebody else renews, as cert-manager does; the controller makes a certificate unless given
+    /// A directory with tls.crt and tls.key, which somebody else renews, as cert-manager does; the controller makes a
+    /// certificate unless given
     #[arg(long, value_name = "DIR", env = "S3SYNC_WEBHOOK_CERT_DIR", requires = "webhook_listen")]
     pub webhook_cert_dir: Option<PathBuf>,
-    /// The name of the Service that leads to the webhook, of the Secret in which replicas share the certificate that they make, and of the
-    /// ValidatingWebhookConfiguration that gets its authority; all three must be there
+    /// The name of the Service that leads to the webhook, of the Secret in which replicas share the certificate that
+    /// they make, and of the ValidatingWebhookConfiguration that gets its authority; all three must be there
     #[arg(long, value_name = "NAME", default_value = "s3sync-webhook", env = "S3SYNC_WEBHOOK_NAME")]
     pub webhook_name: String,
     /// The namespace of that Service and Secret; the pod's own unless given

@@ -1,7 +1,7 @@
 //! Panics of a format library on corrupt input, turned into errors: the last resort, after every check of ours.
 //!
-//! Release builds unwind on panic (`profile.release.panic`), so this works in them too. The process's panic hook asks [`catching`] first,
-//! so that a panic which ends here neither ends the process nor is reported as a bug of ours.
+//! Release builds unwind on panic (`profile.release.panic`), so this works in them too. The process's panic hook asks
+//! [`catching`] first, so that a panic which ends here neither ends the process nor is reported as a bug of ours.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,5 @@
-//! Decompression of whole objects, pulled in small pieces: however much a few bytes inflate to, one output chunk is held.
+//! Decompression of whole objects, pulled in small pieces: however much a few bytes inflate to, one output chunk is
+//! held.
 
 use bytes::{Buf, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -7,16 +8,17 @@ use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
 use super::{DecodeError, Position};
 use crate::model::format::{Compression, CompressionRule};
 
-/// Bytes of one output chunk at most: larger than the L1 cache, so that calls are rare, smaller than L2, so that it is still warm for
-/// whoever reads it next.
+/// Bytes of one output chunk at most: larger than the L1 cache, so that calls are rare, smaller than L2, so that it is
+/// still warm for whoever reads it next.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Bytes that [`detect`] needs to be sure.
 pub const MAGIC_BYTES: usize = 4;
 
-/// How an object is compressed: as the rule says or, under `auto`, as its first bytes say. The key's extension cannot be trusted alone, since
-/// some clients decode on upload and keep the name, and bytes that begin with neither magic number are nothing that gzip
-/// or zstd could read. No text begins with either magic number: both contain bytes that are not UTF-8, and UTF-16 begins otherwise.
+/// How an object is compressed: as the rule says or, under `auto`, as its first bytes say. The key's extension cannot
+/// be trusted alone, since some clients decode on upload and keep the name, and bytes that begin with neither magic
+/// number are nothing that gzip or zstd could read. No text begins with either magic number: both contain bytes that
+/// are not UTF-8, and UTF-16 begins otherwise.
 pub fn detect(rule: CompressionRule, first: &[u8]) -> Compression {
     match rule {
         // Nothing to decompress: an empty object has no rows, whatever its name.
@@ -273,7 +275,12 @@ mod tests {
     }
 
     /// Everything, and the largest chunk, fed in pieces of `step` bytes.
-    fn inflate(compression: Compression, input: &[u8], step: usize, window_max: u64) -> Result<(Vec<u8>, usize), DecodeError> {
+    fn inflate(
+        compression: Compression,
+        input: &[u8],
+        step: usize,
+        window_max: u64,
+    ) -> Result<(Vec<u8>, usize), DecodeError> {
         let mut decompressor = Decompressor::new(compression, window_max)?;
         let mut pieces = input.chunks(step.max(1)).map(Bytes::copy_from_slice);
         let (mut output, mut largest) = (Vec::new(), 0);
@@ -294,7 +301,8 @@ mod tests {
 
     fn check(compression: Compression, input: &[u8], expected: Result<&[u8], &str>) {
         for step in [1, 7, 1000, usize::MAX >> 1] {
-            let got = inflate(compression, input, step, 8 << 20).map(|(output, _)| output).map_err(|error| error.to_string());
+            let got =
+                inflate(compression, input, step, 8 << 20).map(|(output, _)| output).map_err(|error| error.to_string());
             let expected = expected.map(<[u8]>::to_vec).map_err(str::to_owned);
             match (&got, &expected) {
                 (Err(got), Err(expected)) => assert!(got.starts_with(expected.as_str()), "{got}"),
@@ -359,7 +367,10 @@ mod tests {
         encoder.write_all(b"text").expect("to memory");
         let input = encoder.finish().expect("to memory");
         let error = inflate(Compression::Zstd, &input, 5, 8 << 20).expect_err("too large");
-        assert_eq!(error.to_string(), "the zstd window needs 33554432 bytes, more than the 8388608 that the memory budget allows");
+        assert_eq!(
+            error.to_string(),
+            "the zstd window needs 33554432 bytes, more than the 8388608 that the memory budget allows"
+        );
         assert_eq!(inflate(Compression::Zstd, &input, 5, 32 << 20).expect("fits").0, b"text");
     }
 

@@ -34,20 +34,22 @@ fn encode(format: Format, table: &TableSchema, batches: &[RecordBatch]) -> Bytes
     out.into()
 }
 
-/// The rows of a text and their table, in blocks of one line each: the first shows the schema, and each may surprise.
+/// The rows of a text and their table, in blocks of one line each: the first shows the schema, and each may mismatch.
 fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
-    let block = |line: &String| Block { bytes: Bytes::from(line.clone()), offset: 0, line: 1, line_end: LineEnd::Newline };
+    let block =
+        |line: &String| Block { bytes: Bytes::from(line.clone()), offset: 0, line: 1, line_end: LineEnd::Newline };
     let csv = CsvReadSettings::default();
     let mut table =
-        frozen(&rules(), false, &infer(Format::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None).expect("one schema");
+        frozen(&rules(), false, &infer(Format::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None)
+            .expect("one schema");
     'planned: for _ in 0..100 {
         let decoder = RecordDecoder::new(Format::Jsonl, &csv, None, Arc::new(table.clone()), &[], 7).expect("options");
         let mut batches = Vec::new();
         for line in lines {
-            let Decoded { batches: some, bad, surprise, .. } = decoder.decode(&block(line)).expect("decodes");
+            let Decoded { batches: some, bad, mismatch, .. } = decoder.decode(&block(line)).expect("decodes");
             assert_eq!(bad, vec![], "{line}");
-            if let Some(surprise) = surprise {
-                let wider = frozen(&rules(), false, &merge(&table, &surprise), None).expect("one schema");
+            if let Some(mismatch) = mismatch {
+                let wider = frozen(&rules(), false, &merge(&table, &mismatch), None).expect("one schema");
                 assert_ne!(wider, table, "{line} fits nothing");
                 table = wider;
                 continue 'planned;
@@ -60,14 +62,17 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
 }
 
 fn of_parquet(object: &Bytes) -> (TableSchema, Vec<RecordBatch>) {
-    let Ok(Footer::Done(metadata)) = parse_footer(object.clone(), object.len() as u64, 1 << 20) else { panic!("no footer") };
+    let Ok(Footer::Done(metadata)) = parse_footer(object.clone(), object.len() as u64, 1 << 20) else {
+        panic!("no footer")
+    };
     let table = frozen(&rules(), false, &schema(&metadata).expect("a schema"), None).expect("one schema");
     let groups = row_groups(&metadata, None);
     let mut decoder =
-        ParquetDecoder::new(object.clone(), metadata, Arc::new(table.clone()), &[], groups, 1000, 64 << 20).expect("a schema");
+        ParquetDecoder::new(object.clone(), metadata, Arc::new(table.clone()), &[], groups, 1000, 64 << 20)
+            .expect("a schema");
     let mut batches = Vec::new();
     while let Some(decoded) = decoder.next().expect("reads") {
-        assert_eq!((decoded.surprise, decoded.bad), (None, vec![]));
+        assert_eq!((decoded.mismatch, decoded.bad), (None, vec![]));
         batches.extend(decoded.batches);
     }
     (table, batches)
@@ -84,12 +89,13 @@ pub(super) fn number(text: &str) -> String {
     if short.is_empty() {
         return "0".to_owned();
     }
-    let exponent: i64 = exponent.parse::<i64>().expect("an exponent") - fraction.len() as i64 + (digits.len() - short.len()) as i64;
+    let exponent: i64 =
+        exponent.parse::<i64>().expect("an exponent") - fraction.len() as i64 + (digits.len() - short.len()) as i64;
     format!("{sign}{short}e{exponent}")
 }
 
-/// A value with numbers as texts, which serde_json keeps as they are. A member that is null is as none: every column stands in every
-/// object.
+/// A value with numbers as texts, which serde_json keeps as they are. A member that is null is as none: every column
+/// stands in every object.
 fn exact(text: &str) -> Value {
     let mut marked = String::new();
     let mut rest = text;
@@ -152,7 +158,8 @@ fn keeps(lines: &[String]) -> TableSchema {
 fn check(lines: &[&str], types: &str) {
     let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     let table = keeps(&lines);
-    let shown: Vec<String> = table.columns.iter().map(|column| format!("{}: {}", column.name, type_name(&column.data_type))).collect();
+    let shown: Vec<String> =
+        table.columns.iter().map(|column| format!("{}: {}", column.name, type_name(&column.data_type))).collect();
     assert_eq!(shown.join(", "), types, "{lines:?}");
 }
 
@@ -189,7 +196,8 @@ fn geometries_of_any_depth_keep_their_coordinates() {
     assert_eq!(type_name(&geometry.data_type), "struct<type: utf8, coordinates: json>");
 }
 
-/// Texts of numbers. With an exponent they are floats in the notation of floats, and have no more digits than a double keeps.
+/// Texts of numbers. With an exponent they are floats in the notation of floats, and have no more digits than a double
+/// keeps.
 fn any_number() -> impl Strategy<Value = String> {
     let whole = "-?(0|[1-9][0-9]{0,60})";
     let float = "-?[1-9][0-9]{0,14}[eE][+-]?[0-9]{1,2}";

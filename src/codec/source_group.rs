@@ -33,7 +33,8 @@ pub struct SourceGroup {
 pub struct Worth {
     /// The codec of the file.
     pub codec: Compression,
-    /// What the columns of the table have stored bytes, at the least: smaller row groups are joined, and many of their objects wait at once.
+    /// What the columns of the table have stored bytes, at the least: smaller row groups are joined, and many of their
+    /// objects wait at once.
     pub bytes_min: u64,
 }
 
@@ -71,7 +72,13 @@ impl SourceGroup {
 
     /// Bytes of the column chunks of the table's columns, as stored.
     pub fn stored_bytes(&self) -> u64 {
-        self.columns.iter().flatten().cloned().flatten().map(|leaf| self.chunk(leaf).compressed_size().unsigned_abs()).sum()
+        self.columns
+            .iter()
+            .flatten()
+            .cloned()
+            .flatten()
+            .map(|leaf| self.chunk(leaf).compressed_size().unsigned_abs())
+            .sum()
     }
 
     /// Whether the file says by which order its statistics compare.
@@ -88,7 +95,8 @@ impl SourceGroup {
         self.metadata.row_group(self.ordinal).column(leaf)
     }
 
-    /// Where the pages of a leaf without repetition lie, by offsets in the object, once all of its rows have been decoded.
+    /// Where the pages of a leaf without repetition lie, by offsets in the object, once all of its rows have been
+    /// decoded.
     pub(super) fn offset_index(&self, leaf: usize) -> OffsetIndexMetaData {
         let mut index = OffsetIndexBuilder::new();
         for (start, bytes, rows) in self.places[leaf].lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -108,7 +116,10 @@ impl SourceGroup {
 
 impl fmt::Debug for SourceGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceGroup").field("ordinal", &self.ordinal).field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("SourceGroup")
+            .field("ordinal", &self.ordinal)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +149,11 @@ impl ChunkReader for ChunkBytes {
     type T = ChunkRead;
 
     fn get_read(&self, start: u64) -> ParquetResult<ChunkRead> {
-        Ok(ChunkRead { chunk: Self { group: Arc::clone(&self.group), leaf: self.leaf }, offset: start, bytes: Bytes::new() })
+        Ok(ChunkRead {
+            chunk: Self { group: Arc::clone(&self.group), leaf: self.leaf },
+            offset: start,
+            bytes: Bytes::new(),
+        })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {

@@ -1,5 +1,5 @@
-//! Whatever two types meet in a column, what is published says the values that were read, or they are named: over all pairs of types, alone, in
-//! lists and in structs, in both orders of arrival, in one run and in the next.
+//! Whatever two types meet in a column, what is published says the values that were read, or they are named: over all
+//! pairs of types, alone, in lists and in structs, in both orders of arrival, in one run and in the next.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,7 +198,9 @@ fn text(format: Format, values: &[&str]) -> Object {
         };
         (!value.is_empty() && *value != "null").then_some(said)
     };
-    let lines = values.iter().map(|value| if format == Format::Csv { format!("{value}\n") } else { format!("{{\"v\":{value}}}\n") });
+    let lines = values
+        .iter()
+        .map(|value| if format == Format::Csv { format!("{value}\n") } else { format!("{{\"v\":{value}}}\n") });
     let name = format!("{format} {}", values[0]);
     Object { name, format, bytes: lines.collect::<String>().into(), rows: values.iter().map(row).collect() }
 }
@@ -216,7 +218,9 @@ fn header(object: &Object) -> Option<Vec<String>> {
 }
 
 fn footer(object: &Object) -> Arc<parquet::file::metadata::ParquetMetaData> {
-    let Ok(Footer::Done(metadata)) = parse_footer(object.bytes.clone(), object.bytes.len() as u64, 1 << 20) else { panic!("no footer") };
+    let Ok(Footer::Done(metadata)) = parse_footer(object.bytes.clone(), object.bytes.len() as u64, 1 << 20) else {
+        panic!("no footer")
+    };
     metadata
 }
 
@@ -230,7 +234,9 @@ fn schema_of(object: &Object) -> TableSchema {
 fn decode(object: &Object, table: &TableSchema) -> Decoded {
     let table = Arc::new(table.clone());
     if object.format != Format::Parquet {
-        let decoder = RecordDecoder::new(object.format, &CsvReadSettings::default(), header(object).as_deref(), table, &[], 1000).unwrap();
+        let decoder =
+            RecordDecoder::new(object.format, &CsvReadSettings::default(), header(object).as_deref(), table, &[], 1000)
+                .unwrap();
         return decoder.decode(&block(object)).unwrap();
     }
     let metadata = footer(object);
@@ -240,18 +246,24 @@ fn decode(object: &Object, table: &TableSchema) -> Decoded {
 }
 
 /// One run over some objects, of which the first `sampled` show the schema.
-fn run(objects: &[&Object], sampled: usize, evolution: Evolution, in_force: Option<&TableSchema>) -> Result<TableSchema, String> {
+fn run(
+    objects: &[&Object],
+    sampled: usize,
+    evolution: Evolution,
+    in_force: Option<&TableSchema>,
+) -> Result<TableSchema, String> {
     let inferred = objects[..sampled].iter().map(|object| schema_of(object)).reduce(|a, b| merge(&a, &b)).unwrap();
     let mut table = frozen(&rules(evolution), false, &inferred, in_force).map_err(|error| error.to_string())?;
     for _ in 0..8 {
         let decoded: Vec<Decoded> = objects.iter().map(|object| decode(object, &table)).collect();
-        let surprise = decoded.iter().filter_map(|decoded| decoded.surprise.clone()).reduce(|a, b| merge(&a, &b));
-        let Some(surprise) = surprise else {
+        let mismatch = decoded.iter().filter_map(|decoded| decoded.mismatch.clone()).reduce(|a, b| merge(&a, &b));
+        let Some(mismatch) = mismatch else {
             objects.iter().zip(&decoded).for_each(|(object, decoded)| looked_at(object, decoded, &table));
             return Ok(table);
         };
-        let wider = frozen(&rules(evolution), false, &merge(&table, &surprise), in_force).map_err(|error| error.to_string())?;
-        assert_ne!(wider, table, "a surprise that changes nothing");
+        let wider =
+            frozen(&rules(evolution), false, &merge(&table, &mismatch), in_force).map_err(|error| error.to_string())?;
+        assert_ne!(wider, table, "a mismatch that changes nothing");
         table = wider;
     }
     panic!("planning does not end");
@@ -303,14 +315,29 @@ fn arrays() -> Vec<(String, ArrayRef)> {
         Arc::new(Int64Array::from(vec![Some((1 << 53) + 1), Some(1 << 60), Some(i64::MIN), Some(i64::MAX)])),
         Arc::new(UInt64Array::from(vec![Some(7), Some(u64::MAX), None])),
         Arc::new(Float32Array::from(vec![Some(0.1), Some(-0.0), Some(f32::NAN), Some(1e30), None])),
-        Arc::new(Float64Array::from(vec![Some(0.1), Some(-0.0), Some(f64::NEG_INFINITY), Some(1e300), Some(1e18), None])),
+        Arc::new(Float64Array::from(vec![
+            Some(0.1),
+            Some(-0.0),
+            Some(f64::NEG_INFINITY),
+            Some(1e300),
+            Some(1e18),
+            None,
+        ])),
         decimals(&[150, -99_999], 10, 2),
         decimals(&[150, -99_999, 10_i128.pow(37)], 38, 0),
         decimals(&[1, 10_i128.pow(37)], 38, 38),
         decimals(&[1, 10_i128.pow(37)], 38, 20),
         decimals(&[150, i128::MAX], 50, 2),
         decimals(&[150, i128::MIN], 76, 40),
-        Arc::new(StringArray::from(vec![Some("x"), Some(""), Some("7"), Some("true"), Some("AP8="), Some("2024-01-31"), None])),
+        Arc::new(StringArray::from(vec![
+            Some("x"),
+            Some(""),
+            Some("7"),
+            Some("true"),
+            Some("AP8="),
+            Some("2024-01-31"),
+            None,
+        ])),
         Arc::new(BinaryArray::from_opt_vec(vec![Some(b"text"), Some(b"AP8="), Some(b""), None])),
         Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\xff\x00"), Some(b"t\xc3\xa9xt"), None])),
         Arc::new(FixedSizeBinaryArray::try_from_iter([b"abc", b"\xff\xfe\xfd"].into_iter()).unwrap()),
@@ -321,9 +348,15 @@ fn arrays() -> Vec<(String, ArrayRef)> {
         Arc::new(Time64NanosecondArray::from(vec![Some(1), None])),
     ];
     for zone in [None, Some("UTC")] {
-        arrays.push(Arc::new(TimestampMillisecondArray::from(vec![Some(1), Some(-62_135_596_800_000), None]).with_timezone_opt(zone)));
-        arrays.push(Arc::new(TimestampMicrosecondArray::from(vec![Some(1), Some(i64::MAX), Some(0), None]).with_timezone_opt(zone)));
-        arrays.push(Arc::new(TimestampNanosecondArray::from(vec![Some(1), Some(i64::MIN), None]).with_timezone_opt(zone)));
+        arrays.push(Arc::new(
+            TimestampMillisecondArray::from(vec![Some(1), Some(-62_135_596_800_000), None]).with_timezone_opt(zone),
+        ));
+        arrays.push(Arc::new(
+            TimestampMicrosecondArray::from(vec![Some(1), Some(i64::MAX), Some(0), None]).with_timezone_opt(zone),
+        ));
+        arrays.push(Arc::new(
+            TimestampNanosecondArray::from(vec![Some(1), Some(i64::MIN), None]).with_timezone_opt(zone),
+        ));
     }
     arrays.into_iter().map(|array| (array.data_type().to_string(), array)).collect()
 }
@@ -331,7 +364,8 @@ fn arrays() -> Vec<(String, ArrayRef)> {
 /// Each value as the only item of a list, and as the only member of a struct.
 fn nested(array: &ArrayRef) -> [ArrayRef; 2] {
     let item = Arc::new(Field::new("item", array.data_type().clone(), true));
-    let list = ListArray::new(item, OffsetBuffer::from_lengths(std::iter::repeat_n(1, array.len())), array.clone(), None);
+    let list =
+        ListArray::new(item, OffsetBuffer::from_lengths(std::iter::repeat_n(1, array.len())), array.clone(), None);
     let member = Fields::from(vec![Field::new("f", array.data_type().clone(), true)]);
     [Arc::new(list), Arc::new(StructArray::new(member, vec![array.clone()], None))]
 }
@@ -393,7 +427,8 @@ fn values_survive_whatever_they_meet() {
 #[test]
 fn values_inside_survive_whatever_they_meet() {
     for shape in [0, 1] {
-        let objects: Vec<Object> = arrays().iter().map(|(name, array)| parquet(name, nested(array)[shape].clone())).collect();
+        let objects: Vec<Object> =
+            arrays().iter().map(|(name, array)| parquet(name, nested(array)[shape].clone())).collect();
         meet_all(&objects);
     }
 }

@@ -10,23 +10,24 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio_util::sync::CancellationToken;
 
-use super::run::interrupt;
-use super::{CommandError, Kind};
 use crate::cli::{ControllerArgs, TenancyArgs, WebhookArgs, WorkerEnvArg};
+use crate::command::run::interrupt;
+use crate::command::{CommandError, FailureKind};
 use crate::controller::build::PodDefaults;
-use crate::controller::lead::LeaseOptions;
+use crate::controller::decide::concurrency::Caps;
+use crate::controller::manager::lead::LeaseOptions;
+use crate::controller::manager::{self, ManagerError, Options};
 use crate::controller::notify;
-use crate::controller::operate::{OperateError, Options, operate};
-use crate::controller::places::Caps;
 use crate::controller::policy::{Policy, Rules, WorkerEnv};
-use crate::controller::stores::WATCH_SECONDS;
+use crate::controller::reflectors::WATCH_SECONDS;
 use crate::controller::webhook::WebhookOptions;
 use crate::controller::webhook::keep::{Shared, Source};
 
 /// A request without a byte of an answer for longer than a watch lasts is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 
-/// A renewal of the Lease that takes longer than this is tried again, on another connection: see [`operate`].
+/// A renewal of the Lease that takes longer than this is tried again, on another connection: see
+/// [`run`](crate::controller::manager::run).
 const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Operates until it is told to stop.
@@ -35,19 +36,23 @@ pub fn execute(args: ControllerArgs) -> Result<(), CommandError> {
     // Said before anything is waited for.
     policy(tenancy.clone(), None)?;
     let options = options(args)?;
-    super::runtime()?.block_on(async {
+    crate::command::runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        interrupt::listen(stop.clone())
-            .map_err(|error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught")))?;
+        interrupt::listen(stop.clone()).map_err(|error| {
+            CommandError::new(FailureKind::Other, anyhow::Error::new(error).context("signals cannot be caught"))
+        })?;
         let config = kube::Config::infer().await.map_err(|error| {
             CommandError::new(
-                Kind::Usage,
+                FailureKind::Usage,
                 anyhow::Error::new(error).context("no cluster is configured; give a kubeconfig, or run in a pod"),
             )
         })?;
         let (watching, leases) = (client(&config, READ_TIMEOUT)?, client(&config, LEASE_TIMEOUT)?);
         let policy = policy(tenancy, own_account(&leases).boxed().await?)?;
-        operate(watching, leases, Options { policy: Arc::new(policy), ..options }, stop).boxed().await.map_err(failed)
+        manager::run(watching, leases, Options { policy: Arc::new(policy), ..options }, stop)
+            .boxed()
+            .await
+            .map_err(failed)
     })
 }
 
@@ -56,8 +61,12 @@ fn client(config: &kube::Config, read_timeout: Duration) -> Result<kube::Client,
     let mut config = config.clone();
     config.read_timeout = Some(read_timeout);
     config.connect_timeout = config.connect_timeout.map(|timeout| timeout.min(read_timeout));
-    kube::Client::try_from(config)
-        .map_err(|error| CommandError::new(Kind::Usage, anyhow::Error::new(error).context("the cluster's configuration cannot be used")))
+    kube::Client::try_from(config).map_err(|error| {
+        CommandError::new(
+            FailureKind::Usage,
+            anyhow::Error::new(error).context("the cluster's configuration cannot be used"),
+        )
+    })
 }
 
 fn options(args: ControllerArgs) -> Result<Options, CommandError> {
@@ -66,9 +75,8 @@ fn options(args: ControllerArgs) -> Result<Options, CommandError> {
         (true, _) => None,
         (false, Some(namespace)) => Some(LeaseOptions { namespace, name: args.lease_name, identity: identity() }),
         (false, None) => {
-            let what =
-                "the Lease has no namespace; give --lease-namespace (in a pod: POD_NAMESPACE), or --no-leader-election for one replica";
-            return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(what)));
+            let what = "the Lease has no namespace; give --lease-namespace (in a pod: POD_NAMESPACE), or --no-leader-election for one replica";
+            return Err(CommandError::new(FailureKind::Usage, anyhow::anyhow!(what)));
         }
     };
     Ok(Options {
@@ -94,7 +102,7 @@ pub fn defaults(args: &ControllerArgs) -> PodDefaults {
 
 /// The file, which must hold a URL when the controller begins.
 fn told(file: PathBuf) -> Result<PathBuf, CommandError> {
-    notify::url(&file).map_err(|error| CommandError::new(Kind::Usage, error))?;
+    notify::url(&file).map_err(|error| CommandError::new(FailureKind::Usage, error))?;
     Ok(file)
 }
 
@@ -106,7 +114,7 @@ fn webhook(args: WebhookArgs) -> Result<Option<WebhookOptions>, CommandError> {
         (None, Some(namespace)) => Source::Shared(Shared { namespace, name: args.webhook_name }),
         (None, None) => {
             let what = "the webhook's Secret has no namespace; give --webhook-namespace (in a pod: POD_NAMESPACE), or --webhook-cert-dir";
-            return Err(CommandError::new(Kind::Usage, anyhow::anyhow!(what)));
+            return Err(CommandError::new(FailureKind::Usage, anyhow::anyhow!(what)));
         }
     };
     Ok(Some(WebhookOptions { listen, certificate }))
@@ -123,7 +131,9 @@ fn namespaces(mut names: Vec<String>) -> Vec<String> {
 /// The rules for resources. `own_account`: the controller's own ServiceAccount.
 pub fn policy(args: TenancyArgs, own_account: Option<(String, String)>) -> Result<Policy, CommandError> {
     // `--allowed-endpoint=` is an empty list.
-    let list = |values: Option<Vec<String>>| values.map(|values| values.into_iter().filter(|value| !value.is_empty()).collect());
+    let list = |values: Option<Vec<String>>| {
+        values.map(|values| values.into_iter().filter(|value| !value.is_empty()).collect())
+    };
     let rules = Rules {
         lockdown: args.lockdown,
         service_accounts: list(args.service_accounts),
@@ -141,7 +151,7 @@ pub fn policy(args: TenancyArgs, own_account: Option<(String, String)>) -> Resul
         default_limits: list(args.default_limits),
         default_deadline_seconds: args.default_active_deadline_seconds,
     };
-    Policy::new(rules, own_account).map_err(|error| CommandError::new(Kind::Usage, error))
+    Policy::new(rules, own_account).map_err(|error| CommandError::new(FailureKind::Usage, error))
 }
 
 /// Who the controller is to the API server, where that is a ServiceAccount: every client may ask for its own name.
@@ -156,9 +166,10 @@ async fn own_account(client: &kube::Client) -> Result<Option<(String, String)>, 
             );
             Ok(None)
         }
-        Err(error) => {
-            Err(CommandError::new(Kind::Other, anyhow::Error::new(error).context("the API server does not say who the controller is")))
-        }
+        Err(error) => Err(CommandError::new(
+            FailureKind::Other,
+            anyhow::Error::new(error).context("the API server does not say who the controller is"),
+        )),
     }
 }
 
@@ -168,18 +179,19 @@ fn service_account(user: &str) -> Option<(String, String)> {
     Some((namespace.to_owned(), name.to_owned()))
 }
 
-/// This replica's name in the Lease: the pod's, and its own for each start, since a container that was started again holds nothing.
+/// This replica's name in the Lease: the pod's, and its own for each start, since a container that was started again
+/// holds nothing.
 fn identity() -> String {
     let pod = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "s3sync".to_owned());
-    format!("{pod}-{}", &super::machine::unique()[..8])
+    format!("{pod}-{}", &crate::command::run::resources::unique()[..8])
 }
 
 /// What the end of a controller means: a lost Lease is nobody's mistake, and safe to start again from.
-fn failed(error: OperateError) -> CommandError {
+fn failed(error: ManagerError) -> CommandError {
     let kind = match error {
-        OperateError::Listen { .. } => Kind::Usage,
-        OperateError::NotLeading => Kind::Interrupted,
-        OperateError::Lease { .. } | OperateError::WatchesEnded => Kind::Other,
+        ManagerError::Listen { .. } => FailureKind::Usage,
+        ManagerError::NotLeading => FailureKind::Interrupted,
+        ManagerError::Lease { .. } | ManagerError::WatchesEnded => FailureKind::Other,
     };
     CommandError::new(kind, error)
 }
@@ -192,23 +204,33 @@ mod tests {
     use crate::cli::{Cli, Verb};
 
     fn parse(args: &[&str]) -> Result<Options, CommandError> {
-        let Verb::Controller(args) = Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb else {
+        let Verb::Controller(args) =
+            Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb
+        else {
             panic!()
         };
-        options(ControllerArgs { lease_namespace: args.lease_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none()), ..*args })
+        options(ControllerArgs {
+            lease_namespace: args.lease_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none()),
+            ..*args
+        })
     }
 
     #[test]
     fn flags_make_the_rules_for_resources() {
         let of = |args: &[&str]| {
-            let Verb::Controller(args) = Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb else {
+            let Verb::Controller(args) =
+                Cli::parse_from([&["s3sync", "controller", "--image", "s3sync:1"], args].concat()).verb
+            else {
                 panic!()
             };
             policy(args.tenancy, None)
         };
         assert!(of(&["--lockdown", "--allowed-endpoint=", "--default-limit=memory=1Gi,cpu=2"]).is_ok());
         let refused = of(&["--allowed-endpoint", "aws"]).unwrap_err();
-        assert_eq!((refused.kind, refused.to_string().starts_with("--allowed-endpoint needs")), (Kind::Usage, true));
+        assert_eq!(
+            (refused.kind, refused.to_string().starts_with("--allowed-endpoint needs")),
+            (FailureKind::Usage, true)
+        );
         let sync = crate::controller::fixtures::sync();
         let none = of(&["--allowed-endpoint=", "--worker-env=none"]).unwrap().check(&sync).unwrap_err();
         assert!(none.message.starts_with("spec.source.endpoint is not set and so aws"), "{}", none.message);
@@ -222,7 +244,11 @@ mod tests {
             ("kubernetes-admin", None),
             ("system:node:a", None),
         ] {
-            assert_eq!(service_account(user), expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())), "{user}");
+            assert_eq!(
+                service_account(user),
+                expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
+                "{user}"
+            );
         }
     }
 
@@ -231,14 +257,18 @@ mod tests {
         let of = |args: &[&str]| {
             let all = [&["s3sync", "controller", "--image", "s3sync:1"], args].concat();
             let Verb::Controller(args) = Cli::parse_from(all).verb else { panic!() };
-            let webhook_namespace = args.webhook.webhook_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none());
+            let webhook_namespace =
+                args.webhook.webhook_namespace.filter(|_| std::env::var_os("POD_NAMESPACE").is_none());
             webhook(WebhookArgs { webhook_namespace, ..args.webhook })
         };
         assert_eq!(of(&[]).unwrap(), None);
         let listen = ["--webhook-listen", "0.0.0.0:9443"];
         assert!(of(&listen).unwrap_err().to_string().starts_with("the webhook's Secret has no namespace; "));
         let shared = of(&[&listen[..], &["--webhook-namespace", "ops"]].concat()).unwrap().unwrap();
-        assert_eq!(shared.certificate, Source::Shared(Shared { namespace: "ops".into(), name: "s3sync-webhook".into() }));
+        assert_eq!(
+            shared.certificate,
+            Source::Shared(Shared { namespace: "ops".into(), name: "s3sync-webhook".into() })
+        );
         let files = of(&[&listen[..], &["--webhook-cert-dir", "certs"]].concat()).unwrap().unwrap();
         assert_eq!(files.certificate, Source::Directory("certs".into()));
     }
@@ -246,15 +276,29 @@ mod tests {
     #[test]
     fn a_lease_needs_a_namespace_or_to_be_refused() {
         let refused = parse(&[]).unwrap_err();
-        assert_eq!((refused.kind, refused.to_string().starts_with("the Lease has no namespace; ")), (Kind::Usage, true));
+        assert_eq!(
+            (refused.kind, refused.to_string().starts_with("the Lease has no namespace; ")),
+            (FailureKind::Usage, true)
+        );
         assert!(parse(&["--no-leader-election"]).unwrap().lease.is_none());
-        let options = parse(&["--lease-namespace", "ops", "--image-pull-secret", "a,b", "--image-pull-secret", "c"]).unwrap();
+        let options =
+            parse(&["--lease-namespace", "ops", "--image-pull-secret", "a,b", "--image-pull-secret", "c"]).unwrap();
         let lease = options.lease.unwrap();
         assert_eq!((lease.namespace.as_str(), lease.name.as_str()), ("ops", "s3sync-controller"));
         assert_eq!(options.defaults.image_pull_secrets, ["a", "b", "c"]);
         assert_eq!(options.namespaces, Vec::<String>::new());
-        let options =
-            parse(&["--no-leader-election", "--namespace", "b,a", "--namespace", "b", "--max-concurrent-runs-per-namespace=2"]).unwrap();
-        assert_eq!((options.namespaces, options.caps), (vec!["a".into(), "b".into()], Caps { total: 0, per_namespace: 2 }));
+        let options = parse(&[
+            "--no-leader-election",
+            "--namespace",
+            "b,a",
+            "--namespace",
+            "b",
+            "--max-concurrent-runs-per-namespace=2",
+        ])
+        .unwrap();
+        assert_eq!(
+            (options.namespaces, options.caps),
+            (vec!["a".into(), "b".into()], Caps { total: 0, per_namespace: 2 })
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! `s3sync crd`: the CustomResourceDefinitions.
 
-use super::CommandError;
 use crate::api::crd;
+use crate::command::CommandError;
 
 /// Prints the definitions as YAML.
 pub fn execute() -> Result<(), CommandError> {
-    super::print(&crd::yaml())
+    crate::command::print(&crd::yaml())
 }

@@ -5,8 +5,8 @@ use comfy_table::{CellAlignment, Table};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::CommandError;
 use crate::cli::Output;
+use crate::command::CommandError;
 use crate::model::shown::is_unseen;
 
 /// How a column of a table stands.
@@ -72,8 +72,8 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Text from outside (keys) on one line, with control characters escaped: a key may hold a terminal's commands, and is still to be told from
-/// its neighbour.
+/// Text from outside (keys) on one line, with control characters escaped: a key may hold a terminal's commands, and is
+/// still to be told from its neighbour.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -125,10 +125,14 @@ pub fn cut(table: &str, width: Option<usize>, least: usize) -> String {
 }
 
 /// The result as asked for; `people` renders it when a table was.
-pub fn document<T: Serialize>(output: Output, value: &T, people: impl FnOnce(&T) -> String) -> Result<String, CommandError> {
+pub fn document<T: Serialize>(
+    output: Output,
+    value: &T,
+    people: impl FnOnce(&T) -> String,
+) -> Result<String, CommandError> {
     match output {
         Output::Table => Ok(people(value)),
-        Output::Json | Output::Yaml => super::document(value, output),
+        Output::Json | Output::Yaml => crate::command::document(value, output),
     }
 }
 
@@ -164,14 +168,17 @@ mod tests {
             assert_eq!(bytes(number), expected, "{number}");
         }
         assert_eq!(time("2024-01-31T10:00:00.123456789Z".parse().unwrap()), "2024-01-31T10:00:00Z");
-        for (number, expected) in [(0, "0s"), (59, "59s"), (60, "1m00s"), (65, "1m05s"), (3599, "59m59s"), (7380, "2h03m")] {
+        for (number, expected) in
+            [(0, "0s"), (59, "59s"), (60, "1m00s"), (65, "1m05s"), (3599, "59m59s"), (7380, "2h03m")]
+        {
             assert_eq!(seconds(number), expected);
         }
     }
 
     #[test]
     fn the_last_column_is_cut_at_the_terminals_edge() {
-        let rows = [["orders".to_owned(), "a sentence of some length".to_owned()], ["x".to_owned(), "short".to_owned()]];
+        let rows =
+            [["orders".to_owned(), "a sentence of some length".to_owned()], ["x".to_owned(), "short".to_owned()]];
         let text = table([("KEY", Align::Left), ("MESSAGE", Align::Left)], rows);
         assert_eq!(cut(&text, None, 10), text);
         assert_eq!(cut(&text, Some(200), 10), text);

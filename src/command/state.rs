@@ -1,6 +1,7 @@
-//! `s3sync state`: looks at cursors, and the few ways to change one by hand. What changes one makes sure first that no run is under way, by
-//! the run's lock on this machine or by the resource's status in a cluster, and moves the cursor by compare-and-swap, so that none
-//! elsewhere is run over. With --in-cluster a Job does it, where the sync's workers are.
+//! `s3sync state`: looks at cursors, and the few ways to change one by hand. What changes one makes sure first that no
+//! run is under way, by the run's lock on this machine or by the resource's status in a cluster, and moves the cursor
+//! by compare-and-swap, so that none elsewhere is run over. With --in-cluster a Job does it, where the sync's workers
+//! are.
 
 mod abandon;
 mod adopt;
@@ -11,11 +12,12 @@ mod settle;
 mod show;
 
 pub use self::open::open;
-use super::cluster::Cluster;
-use super::run_lock::RunLock;
-use super::syncs::{self, Stores, Sync};
-use super::{CommandError, Kind, in_cluster, print, render, runtime};
 use crate::cli::{CursorArgs, LogArgs, StateArgs, StateVerb};
+use crate::command::plugin::cluster::Cluster;
+use crate::command::plugin::in_cluster;
+use crate::command::run::run_lock::RunLock;
+use crate::command::syncs::{self, Stores, Sync};
+use crate::command::{CommandError, FailureKind, print, render, runtime};
 use crate::model::cursor::Cursor;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::Version;
@@ -45,7 +47,10 @@ pub fn execute(args: StateArgs, logging: &LogArgs) -> Result<(), CommandError> {
 }
 
 fn unsure() -> CommandError {
-    CommandError::new(Kind::Usage, anyhow::anyhow!("state reset makes the next run read everything again; say that you mean it with --yes"))
+    CommandError::new(
+        FailureKind::Usage,
+        anyhow::anyhow!("state reset makes the next run read everything again; say that you mean it with --yes"),
+    )
 }
 
 /// Does it in a Job of the cluster.
@@ -87,13 +92,18 @@ struct Changes {
 
 impl Changes {
     fn text(&self) -> String {
-        let line = |sync: &Change, done: &String| format!("{}/{}: {}\n", sync.namespace, sync.name, render::printable(done));
+        let line =
+            |sync: &Change, done: &String| format!("{}/{}: {}\n", sync.namespace, sync.name, render::printable(done));
         self.syncs.iter().flat_map(|sync| sync.done.iter().map(move |done| line(sync, done))).collect()
     }
 }
 
 /// Changes each cursor and prints what was done.
-fn each(args: &CursorArgs, verb: &str, change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<String>, RunError>) -> Result<(), CommandError> {
+fn each(
+    args: &CursorArgs,
+    verb: &str,
+    change: impl AsyncFn(&Sync, &Stores) -> Result<Vec<String>, RunError>,
+) -> Result<(), CommandError> {
     let mut changes = Changes { syncs: Vec::new() };
     let mut failures = Vec::new();
     runtime()?.block_on(async {
@@ -121,7 +131,8 @@ fn each(args: &CursorArgs, verb: &str, change: impl AsyncFn(&Sync, &Stores) -> R
 /// The cursor, where there must be one.
 async fn existing(sync: &Sync) -> Result<(Cursor, Version), RunError> {
     sync.load().await?.ok_or_else(|| {
-        let message = format!("{}: there is no cursor at {}, so nothing was synced from here", sync.loaded.id, sync.cursor);
+        let message =
+            format!("{}: there is no cursor at {}, so nothing was synced from here", sync.loaded.id, sync.cursor);
         RunError::new(RunErrorKind::NotFound, message)
     })
 }

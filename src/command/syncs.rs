@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::validate::manifest_errors;
-use super::{CommandError, Kind};
 use crate::api::manifest::{self, LoadedSync};
 use crate::cli::{FileArgs, StateDirArgs};
+use crate::command::validate::manifest_errors;
+use crate::command::{CommandError, FailureKind};
 use crate::model::connection::{Connection, Endpoint};
 use crate::model::cursor::Cursor;
 use crate::model::settings::Settings;
@@ -28,12 +28,12 @@ pub struct Sync {
     /// Its manifest.
     pub loaded: LoadedSync,
     /// Its cursor.
-    pub cursor: Place,
+    pub cursor: CursorLocation,
 }
 
 /// Where a cursor lives.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum CursorLocation {
     /// In a state directory.
     File(FileCursor),
     /// In a cluster.
@@ -45,30 +45,30 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl CursorLocation {
     /// The cursor, wherever it is.
     pub fn store(&self) -> &dyn CursorStore {
         match self {
-            Place::File(cursor) => cursor,
-            Place::ConfigMap { cursor, .. } => cursor,
+            CursorLocation::File(cursor) => cursor,
+            CursorLocation::ConfigMap { cursor, .. } => cursor,
         }
     }
 
     /// The cursor for a run.
     pub fn shared(&self) -> Arc<dyn CursorStore> {
         match self {
-            Place::File(cursor) => Arc::new(cursor.clone()),
-            Place::ConfigMap { cursor, .. } => Arc::new(cursor.clone()),
+            CursorLocation::File(cursor) => Arc::new(cursor.clone()),
+            CursorLocation::ConfigMap { cursor, .. } => Arc::new(cursor.clone()),
         }
     }
 }
 
 /// For people: the file's path, or `ConfigMap namespace/name`.
-impl fmt::Display for Place {
+impl fmt::Display for CursorLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File(cursor) => write!(f, "{}", cursor.path().display()),
-            Place::ConfigMap { cursor, .. } => f.write_str(cursor.place()),
+            CursorLocation::File(cursor) => write!(f, "{}", cursor.path().display()),
+            CursorLocation::ConfigMap { cursor, .. } => f.write_str(cursor.place()),
         }
     }
 }
@@ -90,7 +90,7 @@ pub fn load(from: &FileArgs, state: &StateDirArgs) -> Result<Vec<Sync>, CommandE
         let state_dir = state.state_dir.clone().unwrap_or_else(|| loaded.folder.join(STATE_DIR));
         let state_dir: PathBuf = std::path::absolute(&state_dir).unwrap_or(state_dir);
         let cursor = FileCursor::new(&state_dir, &loaded.id);
-        Sync { loaded, cursor: Place::File(cursor) }
+        Sync { loaded, cursor: CursorLocation::File(cursor) }
     };
     Ok(loaded.into_iter().map(sync).collect())
 }
@@ -106,19 +106,22 @@ impl Sync {
         SpecHash::of(self.settings()).to_string()
     }
 
-    /// Where the cursor lives, for people who read the claim: this host and the cursor's file, or the ConfigMap with its uid.
+    /// Where the cursor lives, for people who read the claim: this host and the cursor's file, or the ConfigMap with
+    /// its uid.
     pub fn owner(&self) -> String {
         match &self.cursor {
-            Place::File(cursor) => format!("{}:{}", host(), cursor.path().display()),
-            Place::ConfigMap { cursor, uid } => format!("configmap {uid} {}", cursor.place().trim_start_matches("ConfigMap ")),
+            CursorLocation::File(cursor) => format!("{}:{}", host(), cursor.path().display()),
+            CursorLocation::ConfigMap { cursor, uid } => {
+                format!("configmap {uid} {}", cursor.place().trim_start_matches("ConfigMap "))
+            }
         }
     }
 
     /// The key of the sync's state, made where there is none.
     pub fn state_key(&self) -> Result<StateKey, RunError> {
         match &self.cursor {
-            Place::File(cursor) => cursor.state_key().map_err(|error| self.failed(error)),
-            Place::ConfigMap { cursor, .. } => {
+            CursorLocation::File(cursor) => cursor.state_key().map_err(|error| self.failed(error)),
+            CursorLocation::ConfigMap { cursor, .. } => {
                 let message = format!("{}: the key of {} is its workers' alone", self.loaded.id, cursor.place());
                 Err(RunError::new(RunErrorKind::Failed, message))
             }
@@ -130,10 +133,15 @@ impl Sync {
         self.cursor.store().load().await.map_err(|error| self.failed(error))
     }
 
-    /// The error as one of this sync; what a store raised with the end that it is, and where the manifest describes that.
+    /// The error as one of this sync; what a store raised with the end that it is, and where the manifest describes
+    /// that.
     pub fn located(&self, error: RunError) -> RunError {
         let mut error = error.of(&self.loaded.id);
-        let Some(end) = error.source.as_ref().and_then(|source| source.downcast_ref::<StoreError>()).and_then(|store| self.end(store))
+        let Some(end) = error
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<StoreError>())
+            .and_then(|store| self.end(store))
         else {
             return error;
         };
@@ -183,7 +191,8 @@ impl Sync {
         let settings = self.settings();
         Ok(Stores {
             source: store::connect(&self.loaded.source, &settings.source.bucket, Side::Source).await?,
-            destination: store::connect(&self.loaded.destination, &settings.destination.bucket, Side::Destination).await?,
+            destination: store::connect(&self.loaded.destination, &settings.destination.bucket, Side::Destination)
+                .await?,
         })
     }
 }
@@ -191,7 +200,11 @@ impl Sync {
 /// This machine's name, as far as it can be told.
 fn host() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    kernel.ok().or_else(|| std::env::var("HOSTNAME").ok()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+    kernel
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// The failure of a sync as a verb's.
@@ -208,12 +221,12 @@ pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
 }
 
 /// What a failure of a run means for the exit code.
-pub fn kind_of(kind: RunErrorKind) -> Kind {
+pub fn kind_of(kind: RunErrorKind) -> FailureKind {
     match kind.exit_code() {
-        2 => Kind::Usage,
-        3 => Kind::Access,
-        4 => Kind::BadData,
-        5 => Kind::Interrupted,
-        _ => Kind::Other,
+        2 => FailureKind::Usage,
+        3 => FailureKind::Access,
+        4 => FailureKind::BadData,
+        5 => FailureKind::Interrupted,
+        _ => FailureKind::Other,
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CommandError, Kind};
 use crate::api::manifest::{self, CheckedConnection, ManifestError, ManifestErrorKind, Manifests};
 use crate::api::spec::CONNECTION_KIND;
 use crate::cli::{Output, ValidateArgs};
+use crate::command::{CommandError, FailureKind};
 
 /// Checks the files and prints the verdict.
 pub fn execute(args: &ValidateArgs) -> Result<(), CommandError> {
@@ -15,11 +15,11 @@ pub fn execute(args: &ValidateArgs) -> Result<(), CommandError> {
         Err(errors) => verdict(&Manifests::default(), errors),
     };
     match (args.print.output, outcome) {
-        (Output::Table, Ok(manifests)) => super::print(&lines(&manifests)),
+        (Output::Table, Ok(manifests)) => crate::command::print(&lines(&manifests)),
         (Output::Table, Err(errors)) => Err(manifest_errors(errors)),
         (output, outcome) => {
-            super::print(&super::document(&verdict, output)?)?;
-            outcome.map(|_| ()).map_err(|_| CommandError::reported(Kind::Usage))
+            crate::command::print(&crate::command::document(&verdict, output)?)?;
+            outcome.map(|_| ()).map_err(|_| CommandError::reported(FailureKind::Usage))
         }
     }
 }
@@ -27,15 +27,18 @@ pub fn execute(args: &ValidateArgs) -> Result<(), CommandError> {
 /// Errors of manifests as the command's: the first one decides the exit code.
 pub fn manifest_errors(errors: Vec<ManifestError>) -> CommandError {
     let kind = match errors.first().map(|error| error.kind) {
-        Some(ManifestErrorKind::Secret) => Kind::Access,
-        Some(ManifestErrorKind::Invalid) | None => Kind::Usage,
+        Some(ManifestErrorKind::Secret) => FailureKind::Access,
+        Some(ManifestErrorKind::Invalid) | None => FailureKind::Usage,
     };
     CommandError { kind, errors: errors.into_iter().map(anyhow::Error::new).collect() }
 }
 
 fn lines(manifests: &Manifests) -> String {
     let place = |file: &str| if file == "-" { "stdin".to_owned() } else { file.to_owned() };
-    let syncs = manifests.syncs.iter().map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id));
+    let syncs = manifests
+        .syncs
+        .iter()
+        .map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id));
     let connections = manifests.connections.iter().map(|connection| {
         let CheckedConnection { namespace, name, file, line } = connection;
         format!("{}:{line}: {CONNECTION_KIND} {namespace}/{name} is valid\n", place(file))

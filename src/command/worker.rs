@@ -1,24 +1,25 @@
 //! `s3sync worker`: one pod of a run's Indexed Job. Everything comes by the environment, see [`pod`].
 //!
-//! Index 0 leads the run and ends with it; the others follow the cursor for as long as the run lasts and are ended with the Job. Whatever a
-//! follower meets, it leaves to worker 0 to report: a follower's exit would end the Job before worker 0 could say why.
+//! Index 0 leads the run and ends with it; the others follow the cursor for as long as the run lasts and are ended with
+//! the Job. Whatever a follower meets, it leaves to worker 0 to report: a follower's exit would end the Job before
+//! worker 0 could say why.
 
-mod last_words;
 mod pod;
 mod progress;
 mod stop;
+mod termination_message;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::last_words::LastWords;
-pub(super) use self::pod::Pod;
-use super::machine::Machine;
-use super::places::Places;
-use super::run::report::SyncReport;
-use super::syncs::{self, Place, Sync};
-use super::{CommandError, Kind};
+pub(in crate::command) use self::pod::Pod;
+use self::termination_message::TerminationMessage;
+use crate::command::run::output_locations::OutputLocations;
+use crate::command::run::report::SyncReport;
+use crate::command::run::resources::Resources;
+use crate::command::syncs::{self, CursorLocation, Sync};
+use crate::command::{CommandError, FailureKind};
 use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes, raised};
 use crate::pipeline::budget::cgroup_limit;
 use crate::pipeline::context::Context;
@@ -29,36 +30,38 @@ use crate::state::configmap::{ConfigMapCursor, Patience};
 /// Does the pod's part of the run.
 pub fn execute() -> Result<(), CommandError> {
     let env = |name: &str| std::env::var(name).ok();
-    let last_words = LastWords::new(&env);
-    super::on_panic({
-        let last_words = last_words.clone();
-        move |message| last_words.failed(RunErrorKind::Failed, message)
+    let termination_message = TerminationMessage::new(&env);
+    crate::command::on_panic({
+        let termination_message = termination_message.clone();
+        move |message| termination_message.failed(RunErrorKind::Failed, message)
     });
     let result = Pod::new(&env).and_then(|pod| {
-        let runtime = super::runtime().map_err(|error| RunError::new(RunErrorKind::Failed, error.to_string()))?;
-        let result = runtime.block_on(work(pod, &last_words));
+        let runtime =
+            crate::command::runtime().map_err(|error| RunError::new(RunErrorKind::Failed, error.to_string()))?;
+        let result = runtime.block_on(work(pod, &termination_message));
         // What a cancelled run left on other threads is not waited for.
         runtime.shutdown_background();
         result
     });
     let failure = match result {
         Ok(ended) => {
-            last_words.leave(&last_words::report(&ended.report));
+            termination_message.leave(&termination_message::report(&ended.report));
             ended.failure
         }
         Err(error) => {
-            last_words.failed(error.kind, &error.message);
+            termination_message.failed(error.kind, &error.message);
             Some(error)
         }
     };
     let kind = failure.as_ref().map(|error| exit_kind(error.kind));
-    syncs::end(failure.into_iter().collect()).map_err(|error| CommandError { kind: kind.unwrap_or(error.kind), ..error })
+    syncs::end(failure.into_iter().collect())
+        .map_err(|error| CommandError { kind: kind.unwrap_or(error.kind), ..error })
 }
 
 /// What a failure means for the pod's exit code, by which the Job makes another pod or none.
-fn exit_kind(kind: RunErrorKind) -> Kind {
+fn exit_kind(kind: RunErrorKind) -> FailureKind {
     match syncs::kind_of(kind) {
-        Kind::Other if kind.is_final() => Kind::Final,
+        FailureKind::Other if kind.is_final() => FailureKind::Final,
         other => other,
     }
 }
@@ -69,41 +72,55 @@ struct Ended {
     failure: Option<RunError>,
 }
 
-async fn work(pod: Pod, last_words: &LastWords) -> Result<Ended, RunError> {
+async fn work(pod: Pod, termination_message: &TerminationMessage) -> Result<Ended, RunError> {
     let id = pod.sync.id.clone();
     fits(cgroup_limit()).map_err(|error| error.of(&id))?;
     let cancel = CancellationToken::new();
-    stop::listen(cancel.clone(), last_words.clone())
-        .map_err(|error| RunError::because(RunErrorKind::Failed, format!("{id}: signals cannot be caught: {error}"), error))?;
+    stop::listen(cancel.clone(), termination_message.clone()).map_err(|error| {
+        RunError::because(RunErrorKind::Failed, format!("{id}: signals cannot be caught: {error}"), error)
+    })?;
     let (sync, cursor) = sync(&pod).await?;
     let workers = sync.settings().worker.replicas;
-    let mut machine =
-        Machine::new(pod.scratch_dir.as_deref()).map_err(|error| RunError::new(RunErrorKind::Failed, format!("{id}: {error}")))?;
-    machine.replicas = workers;
-    machine.accept_spec_change = pod.accept_spec_change;
-    machine.finish_only = pod.finish_only;
-    machine.cancel = cancel;
+    let mut resources = Resources::new(pod.scratch_dir.as_deref())
+        .map_err(|error| RunError::new(RunErrorKind::Failed, format!("{id}: {error}")))?;
+    resources.replicas = workers;
+    resources.accept_spec_change = pod.accept_spec_change;
+    resources.finish_only = pod.finish_only;
+    resources.cancel = cancel;
     // The others of the run are other pods.
     let stores = sync.stores().await.map_err(|error| sync.located(error))?;
-    let context = Context { index: pod.index, workers_here: 1, request: pod.request, ..machine.context(&sync, stores, pod.state_key) };
-    tracing::info!(sync = %id, index = pod.index, workers, memory = machine.memory_bytes, "working");
-    if pod.index == 0 { Ok(first(&sync, &context, cursor, workers).await) } else { other(&context, cursor, workers).await }
+    let context = Context {
+        index: pod.index,
+        workers_here: 1,
+        request: pod.request,
+        ..resources.context(&sync, stores, pod.state_key)
+    };
+    tracing::info!(sync = %id, index = pod.index, workers, memory = resources.memory_bytes, "working");
+    if pod.index == 0 {
+        Ok(first(&sync, &context, cursor, workers).await)
+    } else {
+        other(&context, cursor, workers).await
+    }
 }
 
 /// What the pod is about, with its cursor.
-pub(super) async fn sync(pod: &Pod) -> Result<(Sync, ConfigMapCursor), RunError> {
+pub(in crate::command) async fn sync(pod: &Pod) -> Result<(Sync, ConfigMapCursor), RunError> {
     let id = &pod.sync.id;
     let cursor = cursor(pod).await?;
-    let uid = cursor.uid().await.map_err(|error| RunError::because(RunErrorKind::from(&error), format!("{id}: {error}"), error))?;
+    let uid = cursor
+        .uid()
+        .await
+        .map_err(|error| RunError::because(RunErrorKind::from(&error), format!("{id}: {error}"), error))?;
     let Some(uid) = uid else {
-        let message = format!("{id}: the {} is not there; the operator makes it again, and runs the sync again", cursor.place());
+        let message =
+            format!("{id}: the {} is not there; the operator makes it again, and runs the sync again", cursor.place());
         return Err(RunError::new(RunErrorKind::Interrupted, message));
     };
-    Ok((Sync { loaded: pod.sync.clone(), cursor: Place::ConfigMap { cursor: cursor.clone(), uid } }, cursor))
+    Ok((Sync { loaded: pod.sync.clone(), cursor: CursorLocation::ConfigMap { cursor: cursor.clone(), uid } }, cursor))
 }
 
-/// Refuses a limit that no run fits under: a budget beyond it would end with a SIGKILL, again and again. The limit may be one that a LimitRange
-/// gives to who names none, so that the spec does not show it.
+/// Refuses a limit that no run fits under: a budget beyond it would end with a SIGKILL, again and again. The limit may
+/// be one that a LimitRange gives to who names none, so that the spec does not show it.
 fn fits(limit: Option<u64>) -> Result<(), RunError> {
     let Some(limit) = limit.filter(|limit| *limit < BUDGET_BYTES_MIN) else { return Ok(()) };
     let message = format!(
@@ -120,7 +137,8 @@ fn fits(limit: Option<u64>) -> Result<(), RunError> {
 async fn cursor(pod: &Pod) -> Result<ConfigMapCursor, RunError> {
     let id = &pod.sync.id;
     let client = kube::Client::try_default().await.map_err(|error| {
-        let message = format!("{id}: there is no way to the API server from here: {error}; workers are started by the operator");
+        let message =
+            format!("{id}: there is no way to the API server from here: {error}; workers are started by the operator");
         RunError::because(RunErrorKind::Failed, message, error)
     })?;
     Ok(ConfigMapCursor::new(client, &id.namespace, &pod.cursor, Patience::WORKER))
@@ -135,7 +153,7 @@ async fn first(sync: &Sync, context: &Context, cursor: ConfigMapCursor, workers:
     let failure = lead(context, &mut summary).await.err().map(|error| sync.located(error));
     drop(told);
     progress::forget(&cursor).await;
-    let places = Places::of(context, &summary);
+    let places = OutputLocations::of(context, &summary);
     Ended { report: SyncReport::ended(&context.settings.id, &summary, &places, failure.as_ref()), failure }
 }
 
@@ -145,8 +163,10 @@ async fn other(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Resu
     loop {
         match follow(context).await {
             Ok(()) => return Err(context.interrupted()),
-            Err(error) if error.kind.exit_code() == Kind::Interrupted.exit_code() => return Err(error),
-            Err(error) => tracing::warn!(sync = %context.settings.id, index = context.index, "left to worker 0: {error}"),
+            Err(error) if error.kind.exit_code() == FailureKind::Interrupted.exit_code() => return Err(error),
+            Err(error) => {
+                tracing::warn!(sync = %context.settings.id, index = context.index, "left to worker 0: {error}")
+            }
         }
         // Worker 0 meets the same, alone, and says so; or it moves on, and so do we.
         tokio::select! {
@@ -189,8 +209,7 @@ mod tests {
             assert!(fits(limit).is_ok(), "{limit:?}");
         }
         let refused = fits(Some(64 << 20)).unwrap_err();
-        let expected =
-            "the worker's memory limit is 64Mi, and a run needs at least 128Mi; set spec.worker.resources.limits.memory to 512Mi";
+        let expected = "the worker's memory limit is 64Mi, and a run needs at least 128Mi; set spec.worker.resources.limits.memory to 512Mi";
         assert!(refused.kind == RunErrorKind::InvalidSpec && refused.message.starts_with(expected), "{refused}");
         assert!(fits(Some(raised(64 << 20))).is_ok());
     }

@@ -1,23 +1,24 @@
-//! A resource with what its S3Connections say in the place of their names: from here on nobody knows that it named any. PURE.
+//! A resource with what its S3Connections say in the place of their names: from here on nobody knows that it named any.
+//! PURE.
 
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::check::{Refusal, sentence};
-use super::names::short_hash;
-use super::stores::GuardedConnection;
 use crate::api::S3Sync;
 use crate::api::connect::{NoConnection, connect, named};
+use crate::controller::decide::check::{Refusal, sentence};
+use crate::controller::names::short_hash;
+use crate::controller::reflectors::GuardedConnection;
 
 /// What became of the connections that a resource names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
     /// Why one of them gives nothing.
     pub refusal: Option<Refusal>,
-    /// Ten digits that are others for any other version of them; `None` where the resource names none. The resource's generation does not count
-    /// their changes.
+    /// Ten digits that are others for any other version of them; `None` where the resource names none. The resource's
+    /// generation does not count their changes.
     pub version: Option<String>,
 }
 
@@ -49,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::controller::build::{PodDefaults, job};
-    use crate::controller::check::check;
+    use crate::controller::decide::check::check;
     use crate::controller::decide::{Observed, decide};
     use crate::controller::fixtures::{connected, cursor, minio, observed, run, sync_with};
     use crate::controller::names::Repeat;
@@ -77,7 +78,8 @@ mod tests {
         Observed { connections, ..observed(sync, "12:00:10") }
     }
 
-    /// What moves its fields into an S3Connection is the same sync: nothing runs for it, nothing is asked, and its workers get the same.
+    /// What moves its fields into an S3Connection is the same sync: nothing runs for it, nothing is asked, and its
+    /// workers get the same.
     #[test]
     fn fields_that_move_into_a_connection_change_nothing() {
         let written = check(&sync_with(with(&endpoint("http://minio:9000")))).unwrap();
@@ -100,32 +102,49 @@ mod tests {
         let synced = |spec: Value| check(&connected(named(), Some(&minio(2, spec))).0).unwrap();
         let base = synced(endpoint("http://minio:9000"));
         assert_eq!(synced(endpoint("http://minio:9000")).synced, base.synced);
-        let other = json!({"endpoint": "http://minio:9000", "secretRef": {"name": "s3-2"}, "caSecretRef": {"name": "ca"}});
+        let other =
+            json!({"endpoint": "http://minio:9000", "secretRef": {"name": "s3-2"}, "caSecretRef": {"name": "ca"}});
         let other = synced(other);
-        assert!(other.synced != base.synced && other.identity == base.identity, "another Secret is another run of the same sync");
+        assert!(
+            other.synced != base.synced && other.identity == base.identity,
+            "another Secret is another run of the same sync"
+        );
         assert_ne!(synced(endpoint("http://elsewhere:9000")).identity, base.identity);
     }
 
     #[test]
     fn a_connection_that_gives_nothing_is_not_ready() {
-        let broken: GuardedConnection =
-            serde_json::from_value(json!({"metadata": {"name": "minio", "namespace": "data"}, "spec": {"anonymous": "perhaps"}})).unwrap();
+        let broken: GuardedConnection = serde_json::from_value(
+            json!({"metadata": {"name": "minio", "namespace": "data"}, "spec": {"anonymous": "perhaps"}}),
+        )
+        .unwrap();
         for (minio, reason, part) in [
-            (None, "ConnectionNotFound", "which is not in the namespace data; apply it there; spec.destination.connectionRef names"),
+            (
+                None,
+                "ConnectionNotFound",
+                "which is not in the namespace data; apply it there; spec.destination.connectionRef names",
+            ),
             (Some(Arc::new(broken)), "InvalidSpec", "which cannot be read: "),
         ] {
             let desired = decide(&seen(minio.as_ref()));
             assert_eq!(desired.start, None);
             let ready = &desired.status.conditions[0];
-            assert_eq!((ready.type_.as_str(), ready.status.as_str(), ready.reason.as_str()), ("Ready", "False", reason));
+            assert_eq!(
+                (ready.type_.as_str(), ready.status.as_str(), ready.reason.as_str()),
+                ("Ready", "False", reason)
+            );
             let begins = "spec.source.connectionRef names the S3Connection \"minio\", ";
             assert!(ready.message.starts_with(begins) && ready.message.contains(part), "{}", ready.message);
             assert!(ready.message.ends_with("; nothing runs until then"), "{}", ready.message);
             assert!(desired.notes.iter().any(|note| note.reason == reason && note.warning), "{:?}", desired.notes);
         }
-        let beside = sync_with(json!({"source": {"bucket": "raw", "region": "eu-west-1", "connectionRef": {"name": "minio"}}}));
+        let beside =
+            sync_with(json!({"source": {"bucket": "raw", "region": "eu-west-1", "connectionRef": {"name": "minio"}}}));
         let refusal = connected(beside, Some(&minio(1, json!({})))).1.refusal.unwrap();
-        assert_eq!((refusal.reason, refusal.message.starts_with("spec.source.connectionRef excludes region")), ("InvalidSpec", true));
+        assert_eq!(
+            (refusal.reason, refusal.message.starts_with("spec.source.connectionRef excludes region")),
+            ("InvalidSpec", true)
+        );
         // What it names by, and a run in progress, stay as they are.
         let running = run("x", Repeat::First, "12:00:00");
         let busy = decide(&Observed { runs: vec![running.clone()], ..seen(None) });
@@ -137,7 +156,7 @@ mod tests {
         let first = seen(Some(&minio(1, endpoint("http://minio:9000"))));
         let identity = Some(first.checked().unwrap().identity);
         let mut at = cursor(Phase::Idle, false);
-        if let crate::controller::cursor::Position::At { identity: of, .. } = &mut at.position {
+        if let crate::controller::decide::cursor::Position::At { identity: of, .. } = &mut at.position {
             *of = identity;
         }
         let look = |generation: i64, url: &str, annotation: Option<&str>| {
@@ -160,11 +179,16 @@ mod tests {
     #[test]
     fn a_policy_judges_what_the_connection_says() {
         let texts = |list: &[&str]| Some(list.iter().map(|text| (*text).to_owned()).collect());
-        let rules = Rules { endpoints: texts(&["http://minio:9000"]), worker_env: Some(WorkerEnv::Plain), ..Rules::default() };
+        let rules =
+            Rules { endpoints: texts(&["http://minio:9000"]), worker_env: Some(WorkerEnv::Plain), ..Rules::default() };
         let policy = Policy::new(rules, None).unwrap();
-        let judged = |spec: Value| policy.check(&connected(named(), Some(&minio(1, spec))).0).err().map(|refusal| refusal.message);
+        let judged = |spec: Value| {
+            policy.check(&connected(named(), Some(&minio(1, spec))).0).err().map(|refusal| refusal.message)
+        };
         assert_eq!(judged(endpoint("http://minio:9000")), None);
-        for (spec, which) in [(endpoint("http://evil:9000"), "is \"http://evil:9000\""), (json!({}), "is not set and so aws")] {
+        for (spec, which) in
+            [(endpoint("http://evil:9000"), "is \"http://evil:9000\""), (json!({}), "is not set and so aws")]
+        {
             let message = judged(spec).unwrap();
             let said = format!(
                 "spec.source.connectionRef names the S3Connection \"minio\", whose endpoint {which}, which the operator's --allowed-endpoint"

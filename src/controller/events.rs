@@ -1,11 +1,12 @@
-//! Events: what people are told when something changes. PURE: made from the status before and after, so that what stays is told once.
+//! Events: what people are told when something changes. PURE: made from the status before and after, so that what stays
+//! is told once.
 
-use super::decide::{Observed, Why};
-use super::record::News;
-use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text;
+use crate::controller::decide::record::News;
+use crate::controller::decide::run::{Run, Worker};
+use crate::controller::decide::{Observed, Why};
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl Note {
 /// What to tell when `after` takes the place of `before`.
 pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<Note> {
     let mut notes: Vec<Note> = news.ended.iter().map(ended).collect();
-    let find = |status: &S3SyncStatus, kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
+    let find =
+        |status: &S3SyncStatus, kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
     let (was, is) = (find(before, "Ready"), find(after, "Ready"));
     if let Some(is) = is
         && was.as_ref().map(|was| (&was.status, &was.reason)) != Some((&is.status, &is.reason))
@@ -46,7 +48,8 @@ pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<No
         }
     }
     let stuck = |status: &S3SyncStatus| {
-        find(status, "Reconciling").filter(|condition| ["WorkerWaiting", "RunRefused"].contains(&condition.reason.as_str()))
+        find(status, "Reconciling")
+            .filter(|condition| ["WorkerWaiting", "RunRefused"].contains(&condition.reason.as_str()))
     };
     if let Some(is) = stuck(after)
         && stuck(before).is_none_or(|was| was.reason != is.reason)
@@ -78,17 +81,23 @@ pub fn killed(seen: &Observed, before: &S3SyncStatus) -> Vec<(String, Note)> {
             None if deleted(run, worker) => "was deleted".to_owned(),
             None => return None,
         };
-        Some((worker.uid.clone(), Note::warning("WorkerKilled", format!("the pod {} of worker {} {how}", worker.pod, worker.index))))
+        Some((
+            worker.uid.clone(),
+            Note::warning("WorkerKilled", format!("the pod {} of worker {} {how}", worker.pod, worker.index)),
+        ))
     };
     seen.workers.iter().filter_map(told).collect()
 }
 
-/// What is told of slots that have no run of their own: one run takes what several would have, or they were given up as too late.
+/// What is told of slots that have no run of their own: one run takes what several would have, or they were given up as
+/// too late.
 pub fn missed(slots: u32) -> Note {
     let (what, their) = if slots == 1 { ("slot", "its") } else { ("slots", "their") };
     Note::warning(
         "SlotMissed",
-        format!("{slots} scheduled {what} passed without a run of {their} own; the next run makes up for all that is missed"),
+        format!(
+            "{slots} scheduled {what} passed without a run of {their} own; the next run makes up for all that is missed"
+        ),
     )
 }
 
@@ -106,13 +115,19 @@ pub fn started(job: &str, why: Why) -> Note {
 
 /// What is told of a name that somebody else's object has.
 pub fn taken(kind: &str, name: &str) -> Note {
-    Note::warning("NameTaken", format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped"))
+    Note::warning(
+        "NameTaken",
+        format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped"),
+    )
 }
 
 fn ended(run: &RunResult) -> Note {
     let message = run.message.as_deref().unwrap_or_default();
     match run.result {
         RunOutcome::Succeeded => Note::normal("RunSucceeded", format!("{}: {message}", run.job)),
-        RunOutcome::Failed => Note::warning("RunFailed", format!("{} ({}): {message}", run.job, run.reason.as_deref().unwrap_or("Failed"))),
+        RunOutcome::Failed => Note::warning(
+            "RunFailed",
+            format!("{} ({}): {message}", run.job, run.reason.as_deref().unwrap_or("Failed")),
+        ),
     }
 }

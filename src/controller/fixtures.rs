@@ -5,15 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::connections::{Connections, look_up};
-use super::cursor::{CursorView, Position};
-use super::decide::Observed;
-use super::names::{Repeat, job_name};
-use super::run::{End, Ended, Marks, Run, Worker};
-use super::stores::GuardedConnection;
 use crate::api::S3Sync;
 use crate::api::report::RunReport;
 use crate::api::status::{RunCounts, RunOutcome};
+use crate::controller::connections::{Connections, look_up};
+use crate::controller::decide::Observed;
+use crate::controller::decide::cursor::{CursorView, Position};
+use crate::controller::decide::run::{End, Ended, Marks, Run, Worker};
+use crate::controller::names::{Repeat, job_name};
+use crate::controller::reflectors::GuardedConnection;
 use crate::model::cursor::Phase;
 
 /// 2026-11-21, a Saturday.
@@ -46,7 +46,8 @@ pub fn sync_with(spec: Value) -> S3Sync {
 /// The S3Connection `minio`, of a generation.
 pub fn minio(generation: i64, spec: Value) -> Arc<GuardedConnection> {
     let metadata = json!({"name": "minio", "namespace": "data", "uid": "uid-minio", "generation": generation});
-    let connection = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": spec});
+    let connection =
+        json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": spec});
     Arc::new(serde_json::from_value(connection).unwrap())
 }
 
@@ -127,6 +128,6 @@ pub fn good() -> RunReport {
 
 /// A cursor of the fixture's source and destination.
 pub fn cursor(phase: Phase, garbage: bool) -> CursorView {
-    let identity = Some(super::check::check(&sync()).unwrap().identity);
+    let identity = Some(crate::controller::decide::check::check(&sync()).unwrap().identity);
     CursorView { position: Position::At { phase, garbage, identity }, ..CursorView::default() }
 }

@@ -1,4 +1,5 @@
-//! Names of what the controller makes, the labels and annotations by which it finds that again, and the bounds that Kubernetes sets.
+//! Names of what the controller makes, the labels and annotations by which it finds that again, and the bounds that
+//! Kubernetes sets.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// [`COMPONENT`] of Jobs, pods and their rights.
 pub const WORKER: &str = "worker";
-/// [`COMPONENT`] of Jobs and pods that run a command beside the runs: the controller, which looks for workers, does not see them.
+/// [`COMPONENT`] of Jobs and pods that run a command beside the runs: the controller, which looks for workers, does not
+/// see them.
 pub const COMMAND: &str = "command";
 /// [`COMPONENT`] of the Secret with the key of the state.
 pub const STATE_KEY: &str = "state-key";
@@ -49,9 +51,14 @@ const REPEATS_MAX: u32 = 9999;
 
 /// Labels of a sync's child.
 pub fn labels(sync: &str, component: &str) -> BTreeMap<String, String> {
-    [("app.kubernetes.io/name", "s3sync"), (INSTANCE, sync), ("app.kubernetes.io/managed-by", "s3sync"), (COMPONENT, component)]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    [
+        ("app.kubernetes.io/name", "s3sync"),
+        (INSTANCE, sync),
+        ("app.kubernetes.io/managed-by", "s3sync"),
+        (COMPONENT, component),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// The ConfigMap of a sync's cursor.
@@ -91,8 +98,8 @@ pub enum Repeat {
     Recovery(u32),
 }
 
-/// The Job of a run: `<sync>-<slot>`, with `-a<n>` or `-r<n>` when it repeats. A sync whose name is too long, or has dots (which a host
-/// name may not have), is cut and gets a hash of the whole name.
+/// The Job of a run: `<sync>-<slot>`, with `-a<n>` or `-r<n>` when it repeats. A sync whose name is too long, or has
+/// dots (which a host name may not have), is cut and gets a hash of the whole name.
 pub fn job_name(sync: &str, slot: &str, repeat: Repeat) -> String {
     let base = base(sync, slot);
     match repeat {
@@ -123,7 +130,11 @@ pub fn parse_job_name(job: &str) -> Option<(&str, Repeat)> {
     let (head, last) = job.rsplit_once('-')?;
     let number = |kind: char| last.strip_prefix(kind).and_then(|digits| digits.parse::<u32>().ok());
     // A slot has at least ten characters, a repetition at most five.
-    let repeat = if last.len() > 5 { None } else { number('a').map(Repeat::Attempt).or_else(|| number('r').map(Repeat::Recovery)) };
+    let repeat = if last.len() > 5 {
+        None
+    } else {
+        number('a').map(Repeat::Attempt).or_else(|| number('r').map(Repeat::Recovery))
+    };
     match repeat {
         None => Some((last, Repeat::First)),
         Some(repeat) => Some((head.rsplit_once('-')?.1, repeat)),
@@ -155,7 +166,9 @@ mod tests {
             };
             assert_eq!(parse_job_name(&name), Some((slot, repeat)));
         }
-        for (sync, expected) in [("orders", "orders-command-0a1b2c"), (long, "a-sync-whose-name-has-exact-HASH-command-0a1b2c")] {
+        for (sync, expected) in
+            [("orders", "orders-command-0a1b2c"), (long, "a-sync-whose-name-has-exact-HASH-command-0a1b2c")]
+        {
             let name = command_job_name(sync, "0a1b2c");
             assert_eq!(name, expected.replace("HASH", &short_hash(&[sync])));
             assert!(format!("{name}-0").len() <= 63, "{name}");

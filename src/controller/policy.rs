@@ -1,7 +1,9 @@
-//! What an admin lets an S3Sync ask for. Whoever may create one may otherwise use every Secret and ServiceAccount of its namespace, as with a
-//! Job. PURE: parsed once from flags; a spec is allowed, or is refused with the rule and its flag.
+//! What an admin lets an S3Sync ask for. Whoever may create one may otherwise use every Secret and ServiceAccount of
+//! its namespace, as with a Job. PURE: parsed once from flags; a spec is allowed, or is refused with the rule and its
+//! flag.
 //!
-//! The chart's ValidatingAdmissionPolicy says the same when a resource is applied; a test holds the two together (`tests/it/tenancy.rs`).
+//! The chart's ValidatingAdmissionPolicy says the same when a resource is applied; a test holds the two together
+//! (`tests/it/tenancy.rs`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,11 +11,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::EnvVar;
 use regex::{Regex, RegexBuilder};
 
-use super::check::{Refusal, sentence};
 use crate::api::S3Sync;
 use crate::api::error::FieldError;
 use crate::api::scalar::{IntOrText, PodQuantity};
 use crate::api::spec::WorkerSpec;
+use crate::controller::decide::check::{Refusal, sentence};
 use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes};
 
 /// The name of AWS among endpoints: a side without an endpoint.
@@ -29,8 +31,8 @@ const LOCKDOWN_DEADLINE_SECONDS: i64 = 24 * 3600;
 const LOCKDOWN_REQUESTS: [(&str, &str); 2] = [("cpu", "250m"), ("memory", "512Mi")];
 const LOCKDOWN_LIMITS: [(&str, &str); 1] = [("memory", "1Gi")];
 
-/// Beginnings of variables' names that lead a worker elsewhere: the SDK's and the Kubernetes client's configuration, the loader's libraries,
-/// root certificates.
+/// Beginnings of variables' names that lead a worker elsewhere: the SDK's and the Kubernetes client's configuration,
+/// the loader's libraries, root certificates.
 const LEADING_PREFIXES: [&str; 4] = ["AWS_", "LD_", "SSL_", "KUBE"];
 
 /// Ends of such names.
@@ -44,7 +46,8 @@ const LEADING_NAMES: [&str; 4] = ["HOME", "LOCALDOMAIN", "RES_OPTIONS", "HOSTALI
 pub enum WorkerEnv {
     /// None.
     None,
-    /// Values as they stand there, that lead a worker nowhere: no `valueFrom`, no `$(`, no name of the SDK's, a proxy's or the like.
+    /// Values as they stand there, that lead a worker nowhere: no `valueFrom`, no `$(`, no name of the SDK's, a proxy's
+    /// or the like.
     Plain,
     /// Any.
     #[default]
@@ -110,7 +113,9 @@ pub enum PolicyError {
         least: String,
     },
     /// Endpoints that anybody may get around.
-    #[error("--allowed-endpoint needs --worker-env=plain or none: AWS_ENDPOINT_URL and HTTPS_PROXY lead to other endpoints")]
+    #[error(
+        "--allowed-endpoint needs --worker-env=plain or none: AWS_ENDPOINT_URL and HTTPS_PROXY lead to other endpoints"
+    )]
     EndpointsLeak,
 }
 
@@ -149,8 +154,9 @@ impl Allowed {
             let text = text.trim_end_matches('/');
             expressions.push(regex::escape(text).replace("\\*", "[^/]*").replace("\\?", "[^/]"));
         }
-        let regex =
-            |expressions: Vec<String>| RegexBuilder::new(&format!("^(?:{})$", expressions.join("|"))).case_insensitive(true).build();
+        let regex = |expressions: Vec<String>| {
+            RegexBuilder::new(&format!("^(?:{})$", expressions.join("|"))).case_insensitive(true).build()
+        };
         let any_of = (!expressions.is_empty()).then(|| regex(expressions)).transpose();
         // Only a list of megabytes is too large.
         let any_of = any_of.map_err(|error| PolicyError::Pattern { flag, text: error.to_string() })?;
@@ -212,7 +218,7 @@ impl Policy {
     }
 
     /// The rules that a resource breaks, by field.
-    pub(super) fn errors(&self, sync: &S3Sync) -> Vec<FieldError> {
+    pub(in crate::controller) fn errors(&self, sync: &S3Sync) -> Vec<FieldError> {
         let (spec, worker) = (&sync.spec, &sync.spec.worker);
         let mut errors = Vec::new();
         let sides = [("spec.source", &spec.source.connection), ("spec.destination", &spec.destination.connection)];
@@ -222,7 +228,10 @@ impl Policy {
                 Some(endpoint) => (endpoint.trim_end_matches('/'), format!("{endpoint:?}")),
                 None => (AWS, format!("not set and so {AWS}")),
             };
-            errors.extend(Allowed::refuse(self.endpoints.as_ref(), text, &written).map(|wrong| connection.wrong(side, "endpoint", wrong)));
+            errors.extend(
+                Allowed::refuse(self.endpoints.as_ref(), text, &written)
+                    .map(|wrong| connection.wrong(side, "endpoint", wrong)),
+            );
         }
         if let Some(name) = &worker.service_account_name {
             let path = "spec.worker.serviceAccountName";
@@ -247,7 +256,10 @@ impl Policy {
         ] {
             let refused = keys.keys().filter_map(|key| {
                 let allowed = allowed.as_ref().filter(|allowed| !allowed.has(key))?;
-                Some(FieldError::new(path, format!("has the key {key:?}, which the operator's --{} does not name", allowed.flag)))
+                Some(FieldError::new(
+                    path,
+                    format!("has the key {key:?}, which the operator's --{} does not name", allowed.flag),
+                ))
             });
             errors.extend(refused);
         }
@@ -258,7 +270,10 @@ impl Policy {
 
     fn replicas(&self, worker: &WorkerSpec) -> Option<FieldError> {
         let max = self.max_replicas.filter(|max| worker.replicas > *max)?;
-        Some(FieldError::new("spec.worker.replicas", format!("is {}, more than the operator's --max-replicas={max}", worker.replicas)))
+        Some(FieldError::new(
+            "spec.worker.replicas",
+            format!("is {}, more than the operator's --max-replicas={max}", worker.replicas),
+        ))
     }
 
     fn variable(&self, i: usize, variable: &EnvVar) -> Option<FieldError> {
@@ -266,16 +281,21 @@ impl Policy {
         let name = &variable.name;
         let error = match self.worker_env {
             WorkerEnv::All => return None,
-            WorkerEnv::None => FieldError::new(path, format!("sets {name:?}, and the operator's --worker-env=none allows no variable")),
-            WorkerEnv::Plain if leads(name) => {
-                FieldError::new(path, format!("sets {name:?}, a name that the operator's --worker-env=plain leaves out"))
+            WorkerEnv::None => {
+                FieldError::new(path, format!("sets {name:?}, and the operator's --worker-env=none allows no variable"))
             }
-            WorkerEnv::Plain if variable.value_from.is_some() => {
-                FieldError::new(path, "has valueFrom, and the operator's --worker-env=plain allows only values that stand in the spec")
-            }
-            WorkerEnv::Plain if variable.value.as_ref().is_some_and(|value| value.contains("$(")) => {
-                FieldError::new(path, "has a value with $(, and the operator's --worker-env=plain allows no reference to another variable")
-            }
+            WorkerEnv::Plain if leads(name) => FieldError::new(
+                path,
+                format!("sets {name:?}, a name that the operator's --worker-env=plain leaves out"),
+            ),
+            WorkerEnv::Plain if variable.value_from.is_some() => FieldError::new(
+                path,
+                "has valueFrom, and the operator's --worker-env=plain allows only values that stand in the spec",
+            ),
+            WorkerEnv::Plain if variable.value.as_ref().is_some_and(|value| value.contains("$(")) => FieldError::new(
+                path,
+                "has a value with $(, and the operator's --worker-env=plain allows no reference to another variable",
+            ),
             WorkerEnv::Plain => return None,
         };
         Some(error)
@@ -284,9 +304,14 @@ impl Policy {
     /// The resource with the defaults for what its worker leaves open.
     pub fn completed<'a>(&self, sync: &'a S3Sync) -> Cow<'a, S3Sync> {
         let worker = &sync.spec.worker;
-        let open = |name: &str| !worker.resources.limits.contains_key(name) && !worker.resources.requests.contains_key(name);
+        let open =
+            |name: &str| !worker.resources.limits.contains_key(name) && !worker.resources.requests.contains_key(name);
         let missing = |defaults: &BTreeMap<String, PodQuantity>| -> Vec<(String, PodQuantity)> {
-            defaults.iter().filter(|(name, _)| open(name)).map(|(name, amount)| (name.clone(), amount.clone())).collect()
+            defaults
+                .iter()
+                .filter(|(name, _)| open(name))
+                .map(|(name, amount)| (name.clone(), amount.clone()))
+                .collect()
         };
         let (requests, limits) = (missing(&self.default_requests), missing(&self.default_limits));
         let deadline = worker.active_deadline_seconds.or(self.default_deadline_seconds);
@@ -311,10 +336,14 @@ fn leads(name: &str) -> bool {
 
 fn quantity(flag: &'static str, text: String) -> Result<(String, PodQuantity), PolicyError> {
     match text.split_once('=') {
-        Some(("memory", amount)) if flag == "default-limit" && of_text(amount).amount().is_some_and(|bytes| bytes < BUDGET_BYTES_MIN) => {
+        Some(("memory", amount))
+            if flag == "default-limit" && of_text(amount).amount().is_some_and(|bytes| bytes < BUDGET_BYTES_MIN) =>
+        {
             Err(PolicyError::TooLittle { flag, text, least: mebibytes(BUDGET_BYTES_MIN) })
         }
-        Some((name, amount)) if !name.is_empty() && PodQuantity::is_text(amount) => Ok((name.to_owned(), of_text(amount))),
+        Some((name, amount)) if !name.is_empty() && PodQuantity::is_text(amount) => {
+            Ok((name.to_owned(), of_text(amount)))
+        }
         _ => Err(PolicyError::Quantity { flag, text }),
     }
 }

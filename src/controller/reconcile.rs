@@ -19,22 +19,22 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource};
 
-use super::build::PodDefaults;
-use super::decide::decide;
-use super::events::Note;
-use super::health::Health;
-use super::memory::{Key, Memory};
-use super::metrics::Metrics;
-use super::names::FIELD_MANAGER;
-use super::notify::Notices;
-use super::places::Caps;
-use super::policy::Policy;
-use super::stores::{Guarded, Stores};
 use crate::api::S3Sync;
 use crate::api::connect::named;
+use crate::controller::build::PodDefaults;
+use crate::controller::decide::concurrency::Caps;
+use crate::controller::decide::decide;
+use crate::controller::events::Note;
+use crate::controller::manager::health::Health;
+use crate::controller::manager::metrics::Metrics;
+use crate::controller::names::FIELD_MANAGER;
+use crate::controller::notify::Notices;
+use crate::controller::policy::Policy;
+use crate::controller::reflectors::expectations::{Expectations, Key};
+use crate::controller::reflectors::{Guarded, Reflectors};
 
-/// A look that takes longer is given up and tried again: an API server that accepts a request and never answers must not hold a resource
-/// for ever. Far longer than a busy server takes.
+/// A look that takes longer is given up and tried again: an API server that accepts a request and never answers must
+/// not hold a resource for ever. Far longer than a busy server takes.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 
 /// How soon to look again where the lists of a namespace are on their way. Nothing is asked for then.
@@ -48,11 +48,11 @@ pub struct Context {
     /// The cluster.
     pub client: Client,
     /// What is watched.
-    pub stores: Stores,
+    pub reflectors: Reflectors,
     /// Whether the watches live.
     pub health: Arc<Health>,
     /// What was just written.
-    pub memory: Memory,
+    pub expectations: Expectations,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Who is told of conditions that turn.
@@ -146,7 +146,7 @@ async fn timed(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, L
     };
     context.metrics.looked(began.elapsed(), result.as_ref().err().map(LookError::kind));
     if result.is_ok() {
-        context.memory.went_well(&key(guarded.meta()));
+        context.expectations.went_well(&key(guarded.meta()));
     }
     result
 }
@@ -158,18 +158,18 @@ pub fn after_error(guarded: Arc<Guarded>, error: &LookError, context: Arc<Contex
         return Action::requeue(UNLISTED_AGAIN);
     }
     let key = key(guarded.meta());
-    let wait = context.memory.failed(&key);
+    let wait = context.expectations.failed(&key);
     tracing::warn!(namespace = key.0, name = key.1, retry_seconds = wait.as_secs(), "{error}");
     Action::requeue(wait)
 }
 
 async fn look(guarded: &Guarded, context: &Context) -> Result<Action, LookError> {
     let meta = guarded.meta();
-    context.memory.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
-    // Said before the connections are read, see [`Naming`](super::stores::Naming).
+    context.expectations.meet(&key(meta), meta.uid.as_deref().unwrap_or_default());
+    // Said before the connections are read, see [`Naming`](crate::controller::reflectors::Naming).
     let names = guarded.0.as_ref().map(|sync| named(sync).collect::<Vec<_>>()).unwrap_or_default();
-    context.stores.naming.set(&key(meta), names.iter().copied());
-    let unlisted = context.stores.unlisted(meta.namespace.as_deref().unwrap_or_default(), !names.is_empty());
+    context.reflectors.naming.set(&key(meta), names.iter().copied());
+    let unlisted = context.reflectors.unlisted(meta.namespace.as_deref().unwrap_or_default(), !names.is_empty());
     if !unlisted.is_empty() {
         return blind(guarded, &unlisted, context).boxed().await;
     }
@@ -190,16 +190,16 @@ async fn blind(guarded: &Guarded, unlisted: &[&'static str], context: &Context) 
     let Some((kind, error)) = failure else { return Ok(Action::requeue(LISTED_SOON)) };
     let error = LookError::Unlisted { kind, namespace: key.0.clone(), error };
     if let Ok(sync) = &guarded.0
-        && context.memory.is_news(&key, kind)
+        && context.expectations.is_news(&key, kind)
     {
-        context.memory.said(&key, kind.to_owned());
+        context.expectations.said(&key, kind.to_owned());
         tell(sync, &Note::warning("NotWatched", error.to_string()), context).await;
     }
     Err(error)
 }
 
 /// Whose a look is.
-pub(super) fn key(meta: &kube::core::ObjectMeta) -> Key {
+pub(in crate::controller) fn key(meta: &kube::core::ObjectMeta) -> Key {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
@@ -216,7 +216,11 @@ async fn tell_as(sync: &S3Sync, event: &str, note: &Note, context: &Context) {
     tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
     let now = (context.clock)();
     let event = Event {
-        metadata: ObjectMeta { name: Some(event.to_owned()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(event.to_owned()),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
         event_time: Some(MicroTime(now)),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(note.reason.clone()),
@@ -227,7 +231,8 @@ async fn tell_as(sync: &S3Sync, event: &str, note: &Note, context: &Context) {
         reporting_instance: Some(context.instance.clone()),
         ..Event::default()
     };
-    // Not by kube's Recorder: it counts up an earlier event of the same reason, and so would show an earlier run's sentence.
+    // Not by kube's Recorder: it counts up an earlier event of the same reason, and so would show an earlier run's
+    // sentence.
     let events: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
     if let Err(error) = events.create(&PostParams::default(), &event).boxed().await
         && !matches!(&error, kube::Error::Api(status) if status.is_already_exists())

@@ -26,7 +26,8 @@ pub struct Connection {
     pub protection: Protection,
 }
 
-/// What a bucket's policy may ask of every object written, our own blobs among them. Output files get it by their attributes.
+/// What a bucket's policy may ask of every object written, our own blobs among them. Output files get it by their
+/// attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
     /// A canned ACL.

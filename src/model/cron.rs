@@ -1,7 +1,9 @@
-//! Cron expressions in a time zone: five fields or a name such as `@hourly`, and `H` for "some value, always the same for this sync".
+//! Cron expressions in a time zone: five fields or a name such as `@hourly`, and `H` for "some value, always the same
+//! for this sync".
 //!
-//! Where clocks are set forward, a time that does not exist fires at the end of the gap; where they are set back, a time that comes twice
-//! fires once, and `*` or a step in minutes or hours fires in both hours (Vixie cron's rules: croner's).
+//! Where clocks are set forward, a time that does not exist fires at the end of the gap; where they are set back, a
+//! time that comes twice fires once, and `*` or a step in minutes or hours fires in both hours (Vixie cron's rules:
+//! croner's).
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
@@ -10,13 +12,15 @@ use sha2::{Digest, Sha256};
 
 use super::settings::SyncId;
 
-/// Least and greatest value of each field, as `H` takes them: day 29 and later do not come in every month, and 7 is Sunday once more.
+/// Least and greatest value of each field, as `H` takes them: day 29 and later do not come in every month, and 7 is
+/// Sunday once more.
 const FIELDS: [(u64, u64); 5] = [(0, 59), (0, 23), (1, 28), (1, 12), (0, 6)];
 
 /// What each field is, in messages.
 const FIELD_NAMES: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
 
-/// An instant from which every expression is asked once for its next time: what has none in a few thousand years has none at all.
+/// An instant from which every expression is asked once for its next time: what has none in a few thousand years has
+/// none at all.
 const SOME_DAY: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A cron expression in its time zone.
@@ -43,7 +47,9 @@ impl Cron {
         let wrong = |reason: String| CronError::Expression(expression.to_owned(), reason);
         let plain = resolve_hashes(expression, id).map_err(wrong)?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&plain).map_err(|error| wrong(culprit(&parser, &plain).unwrap_or_else(|| error.to_string())))?;
+        let cron = parser
+            .parse(&plain)
+            .map_err(|error| wrong(culprit(&parser, &plain).unwrap_or_else(|| error.to_string())))?;
         let zone = match zone {
             None => TimeZone::UTC,
             Some(name) => TimeZone::get(name).map_err(|_| CronError::Zone(name.to_owned()))?,
@@ -62,7 +68,8 @@ impl Cron {
     }
 }
 
-/// Which field of an expression is wrong, and why; `None` where each is good by itself, or where the expression is a name.
+/// Which field of an expression is wrong, and why; `None` where each is good by itself, or where the expression is a
+/// name.
 fn culprit(parser: &CronParser, plain: &str) -> Option<String> {
     let fields: Vec<&str> = plain.split_whitespace().collect();
     if fields.len() != FIELD_NAMES.len() {

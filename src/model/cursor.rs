@@ -37,11 +37,12 @@ pub struct Cursor {
     pub listed_to: Option<String>,
     /// Identity of source and destination, see [`super::settings`].
     pub spec_hash: String,
-    /// The claim that this cursor holds, so that it is given back when another one takes its place. `None` before the first epoch, and in
-    /// cursors of earlier releases.
+    /// The claim that this cursor holds, so that it is given back when another one takes its place. `None` before the
+    /// first epoch, and in cursors of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<BlobKey>,
-    /// What the destination's server was found to do otherwise than S3; `None` before it was looked at, and for a directory.
+    /// What the destination's server was found to do otherwise than S3; `None` before it was looked at, and for a
+    /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Findings>,
     /// The last run that was asked for by name or window. `None`: there was none.
@@ -80,8 +81,8 @@ impl Cursor {
         }
     }
 
-    /// The version that it is stored with. A release that does not know of requests would drop what is kept of one, and what was read once more
-    /// would be read again: it must not go on with such a cursor. It goes on with every other.
+    /// The version that it is stored with. A release that does not know of requests would drop what is kept of one, and
+    /// what was read once more would be read again: it must not go on with such a cursor. It goes on with every other.
     pub fn version_of_form(&self) -> u32 {
         if self.request.is_some() { 2 } else { 1 }
     }
@@ -104,8 +105,8 @@ impl Cursor {
         self.request.as_ref().is_some_and(|mark| !mark.ended)
     }
 
-    /// Whether nothing was published under it and nothing is to be swept, so that nothing ties it to its source and destination: a first
-    /// run that found nothing, or that failed on a misspelt bucket or on bad data.
+    /// Whether nothing was published under it and nothing is to be swept, so that nothing ties it to its source and
+    /// destination: a first run that found nothing, or that failed on a misspelt bucket or on bad data.
     pub fn is_untouched(&self) -> bool {
         self.epoch == 0 && self.phase == Phase::Idle && self.ledger.is_none() && self.garbage.is_none()
     }

@@ -21,7 +21,12 @@ pub fn settings() -> Settings {
             tables: TableRule::Prefix,
             table_include: vec![],
         },
-        schema: SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns },
+        schema: SchemaSettings {
+            mode: SchemaMode::Infer,
+            columns: vec![],
+            drop: vec![],
+            evolution: Evolution::AddColumns,
+        },
         destination: DestinationSettings {
             endpoint: String::new(),
             bucket: "lake".into(),
@@ -34,7 +39,12 @@ pub fn settings() -> Settings {
             batch_rows: 0,
             batch_bytes: 128 << 20,
             csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
-            parquet: ParquetSettings { codec: ParquetCodec::Zstd, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
+            parquet: ParquetSettings {
+                codec: ParquetCodec::Zstd,
+                row_group_rows: 1 << 20,
+                row_group_bytes: 128 << 20,
+                level: 3,
+            },
             object: ObjectAttributes::default(),
             lineage: false,
         },
@@ -49,5 +59,11 @@ pub fn settings() -> Settings {
 
 /// An object of 100 bytes.
 pub fn object(key: &str, etag: &str) -> Object {
-    Object { key: key.into(), etag: Etag::new(etag), size: 100, last_modified: "2026-01-02T03:04:05Z".parse().unwrap(), archived: false }
+    Object {
+        key: key.into(),
+        etag: Etag::new(etag),
+        size: 100,
+        last_modified: "2026-01-02T03:04:05Z".parse().unwrap(),
+        archived: false,
+    }
 }

@@ -68,8 +68,8 @@ impl Format {
         }
     }
 
-    /// Format and compression that a key's extensions name (`a.csv.gz`, `b.ndjson`, `c.jsonl.zst`), `None` for an unknown one.
-    /// Extensions are compared without case.
+    /// Format and compression that a key's extensions name (`a.csv.gz`, `b.ndjson`, `c.jsonl.zst`), `None` for an
+    /// unknown one. Extensions are compared without case.
     pub fn of_key(key: &str) -> Option<(Format, Compression)> {
         let name = key.rsplit('/').next().unwrap_or(key);
         let (name, compression) = Compression::strip_extension(name);
@@ -101,9 +101,12 @@ impl Compression {
 
     /// Takes a compression extension off a name: `a.csv.gz` gives (`a.csv`, Gzip).
     pub fn strip_extension(name: &str) -> (&str, Compression) {
-        for (extension, compression) in
-            [(".gz", Compression::Gzip), (".gzip", Compression::Gzip), (".zst", Compression::Zstd), (".zstd", Compression::Zstd)]
-        {
+        for (extension, compression) in [
+            (".gz", Compression::Gzip),
+            (".gzip", Compression::Gzip),
+            (".zst", Compression::Zstd),
+            (".zstd", Compression::Zstd),
+        ] {
             let cut = name.len().saturating_sub(extension.len());
             if cut > 0 && name.is_char_boundary(cut) && name[cut..].eq_ignore_ascii_case(extension) {
                 return (&name[..cut], compression);

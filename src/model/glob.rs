@@ -1,15 +1,16 @@
 //! Globs over keys and table names.
 //!
-//! `*` and `?` stop at `/`; `**/` is zero or more whole segments; `[a-z]`, `[!a-z]` and `{a,b}` choose; `\` takes the next character as it
-//! is. Case counts. `?` and classes match one character (a Unicode scalar value), and a negated class never matches `/`.
+//! `*` and `?` stop at `/`; `**/` is zero or more whole segments; `[a-z]`, `[!a-z]` and `{a,b}` choose; `\` takes the
+//! next character as it is. Case counts. `?` and classes match one character (a Unicode scalar value), and a negated
+//! class never matches `/`.
 
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
-/// A glob is at most this long: longer than any key (1,024 bytes, S3 user guide, "Object key names") twice over, and short enough that
-/// its automaton is built at once.
+/// A glob is at most this long: longer than any key (1,024 bytes, S3 user guide, "Object key names") twice over, and
+/// short enough that its automaton is built at once.
 pub const GLOB_BYTES_MAX: usize = 2048;
 
 /// One glob. Two are equal when their texts are.
@@ -114,8 +115,9 @@ pub fn shared_prefix<'a>(a: &'a str, b: &str) -> &'a str {
     &a[..bytes]
 }
 
-/// globset's expressions work on bytes, where `?` would match half of an `é`. This is the same expression over characters: the
-/// escapes of bytes above ASCII become the characters they spell, and a negated class gets the `/` that it must not match.
+/// globset's expressions work on bytes, where `?` would match half of an `é`. This is the same expression over
+/// characters: the escapes of bytes above ASCII become the characters they spell, and a negated class gets the `/` that
+/// it must not match.
 fn over_characters(regex: &str) -> String {
     let mut bytes = Vec::with_capacity(regex.len());
     let mut rest = regex.strip_prefix("(?-u)").unwrap_or(regex).as_bytes();

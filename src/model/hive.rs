@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// What stands for null, and for an empty text, which a directory cannot show (Hive's `hive.exec.default.partition.name`).
+/// What stands for null, and for an empty text, which a directory cannot show (Hive's
+/// `hive.exec.default.partition.name`).
 pub const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// Everything in ASCII but letters, digits and `-_.~`. Spark and Hive escape fewer characters, but undo every `%XX`, as DuckDB, Polars
-/// and pyarrow do; escaping what S3 advises against ("Naming Amazon S3 objects", characters to avoid) keeps keys portable. Characters
-/// beyond ASCII stay as they are: Hive undoes escapes byte by byte and would tear them apart.
+/// Everything in ASCII but letters, digits and `-_.~`. Spark and Hive escape fewer characters, but undo every `%XX`, as
+/// DuckDB, Polars and pyarrow do; escaping what S3 advises against ("Naming Amazon S3 objects", characters to avoid)
+/// keeps keys portable. Characters beyond ASCII stay as they are: Hive undoes escapes byte by byte and would tear them
+/// apart.
 const ESCAPED: AsciiSet = CONTROLS
     .add(b' ')
     .add(b'!')

@@ -1,5 +1,5 @@
-//! What names an output file: made from the plan's seed and the file's place in the plan, so that every attempt at a shard gives the
-//! same names and no two files of any plans share one.
+//! What names an output file: made from the plan's seed and the file's place in the plan, so that every attempt at a
+//! shard gives the same names and no two files of any plans share one.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -54,7 +54,11 @@ impl FileIdentity {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 #[cfg(test)]
@@ -72,7 +76,9 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        let of = |seed, purpose, shard, table, partition, seq| FileIdentity::new(seed, purpose, shard, table, partition, seq).id();
+        let of = |seed, purpose, shard, table, partition, seq| {
+            FileIdentity::new(seed, purpose, shard, table, partition, seq).id()
+        };
         let mut ids = vec![
             of("a", FilePurpose::Data, 0, "b", "c", 0),
             of("x", FilePurpose::Data, 0, "b", "c", 0),

@@ -1,4 +1,5 @@
-//! The ledger's values and rules: what is known of an object, what a listed object is beside it, and how runs of segments are compacted.
+//! The ledger's values and rules: what is known of an object, what a listed object is beside it, and how runs of
+//! segments are compacted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -18,9 +19,11 @@ pub struct Entry {
     pub object: Object,
     /// What became of it.
     pub outcome: Outcome,
-    /// The epoch that accounted for it, where a request was under way then: it tells what the request has read from what it has yet to read.
+    /// The epoch that accounted for it, where a request was under way then: it tells what the request has read from
+    /// what it has yet to read.
     pub epoch: Option<u64>,
-    /// Whether a request read this version once more, whose rows were published before and stay: what cannot be read now is published still.
+    /// Whether a request read this version once more, whose rows were published before and stay: what cannot be read
+    /// now is published still.
     pub again: bool,
 }
 
@@ -64,8 +67,8 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// An entry as a line of a segment: flat, and short where nothing is special, because there are millions. Spelled out, because serde's
-/// `flatten` would hold every value of a line twice.
+/// An entry as a line of a segment: flat, and short where nothing is special, because there are millions. Spelled out,
+/// because serde's `flatten` would hold every value of a line twice.
 #[derive(Serialize)]
 struct Line<'a> {
     key: &'a str,
@@ -91,7 +94,8 @@ impl Serialize for Entry {
         let (quarantined, archived) = (self.outcome.reason(), self.outcome == Outcome::Archived);
         let ignored = self.outcome == Outcome::Ignored;
         let (epoch, again) = (self.epoch, self.again);
-        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored, epoch, again }.serialize(serializer)
+        Line { key, etag, size: *size, last_modified: *last_modified, quarantined, archived, ignored, epoch, again }
+            .serialize(serializer)
     }
 }
 
@@ -123,7 +127,13 @@ impl<'de> Deserialize<'de> for Entry {
             (None, true) => Outcome::Ignored,
             (None, false) => Outcome::Published,
         };
-        let object = Object { key: line.key, etag: line.etag, size: line.size, last_modified: line.last_modified, archived: false };
+        let object = Object {
+            key: line.key,
+            etag: line.etag,
+            size: line.size,
+            last_modified: line.last_modified,
+            archived: false,
+        };
         Ok(Entry { object, outcome, epoch: line.epoch, again: line.again })
     }
 }
@@ -135,7 +145,8 @@ pub enum Standing {
     New,
     /// Its key is there with another version, which was published or ignored.
     Overwritten,
-    /// Its key is there with another version, which was quarantined, or it was restored from its archive: another try is due.
+    /// Its key is there with another version, which was quarantined, or it was restored from its archive: another try
+    /// is due.
     Replaced,
     /// This version is accounted for.
     Known,
@@ -164,7 +175,8 @@ pub struct LedgerHead {
     pub epoch: u64,
     /// [`super::spec_hash::output_digest`] of the plan's settings: whether Replace would write the same again.
     pub settings: String,
-    /// Sorted runs, oldest first. Segments of one run are in key order and do not overlap; where two runs hold a key, the newer counts.
+    /// Sorted runs, oldest first. Segments of one run are in key order and do not overlap; where two runs hold a key,
+    /// the newer counts.
     pub runs: Vec<Vec<SegmentRef>>,
     /// How the files of this epoch are laid out; `None` in ledgers of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,8 +187,8 @@ pub struct LedgerHead {
 }
 
 impl LedgerHead {
-    /// The runs that count for an epoch of `run`: none when Replace takes everything anew, or when a ledger is kept for the length of a
-    /// run only and this one is another's.
+    /// The runs that count for an epoch of `run`: none when Replace takes everything anew, or when a ledger is kept for
+    /// the length of a run only and this one is another's.
     pub fn runs_for(&self, settings: &Settings, run: &str) -> &[Vec<SegmentRef>] {
         let forgets = !settings.incremental.enabled && self.run != run;
         if settings.destination.write_mode == WriteMode::Replace || forgets { &[] } else { &self.runs }
@@ -199,11 +211,13 @@ pub struct LedgerTable {
 /// Entries of a run over the sum of all newer runs, at least.
 const RUN_RATIO: u64 = 2;
 
-/// Where to begin merging: `runs[at..]` become one, `at == runs.len() - 1` merges nothing. `entries` are the runs' sizes, oldest first.
+/// Where to begin merging: `runs[at..]` become one, `at == runs.len() - 1` merges nothing. `entries` are the runs'
+/// sizes, oldest first.
 ///
-/// After it, each run holds at least twice the entries of all newer ones together, so a ledger of n entries has at most log₃ n + 1 runs (15
-/// for five million). The oldest run that is merged grows by half at least, and the newer ones more, so an entry is rewritten at most
-/// log₁.₅ n + 1 times in its life, and an epoch of one object rewrites a few lines most of the time.
+/// After it, each run holds at least twice the entries of all newer ones together, so a ledger of n entries has at most
+/// log₃ n + 1 runs (15 for five million). The oldest run that is merged grows by half at least, and the newer ones
+/// more, so an entry is rewritten at most log₁.₅ n + 1 times in its life, and an epoch of one object rewrites a few
+/// lines most of the time.
 pub fn merge_from(entries: &[u64]) -> usize {
     let mut newer = 0u64;
     let mut from = entries.len().saturating_sub(1);
@@ -223,14 +237,23 @@ mod tests {
     use super::*;
 
     fn object(key: &str, etag: &str, size: u64) -> Object {
-        Object { key: key.into(), etag: Etag::new(etag), size, last_modified: "2026-01-02T03:04:05.678Z".parse().unwrap(), archived: false }
+        Object {
+            key: key.into(),
+            etag: Etag::new(etag),
+            size,
+            last_modified: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+            archived: false,
+        }
     }
 
     #[test]
     fn lines_are_frozen() {
         let of = |outcome| Entry { object: object("a/b.csv", "e1", 7), outcome, epoch: None, again: false };
         for (entry, expected) in [
-            (of(Outcome::Published), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z"}"#),
+            (
+                of(Outcome::Published),
+                r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z"}"#,
+            ),
             (
                 of(Outcome::quarantined("no footer")),
                 r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","quarantined":"no footer"}"#,
@@ -239,7 +262,10 @@ mod tests {
                 of(Outcome::Archived),
                 r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","quarantined":"it is archived, and left out until it is restored","archived":true}"#,
             ),
-            (of(Outcome::Ignored), r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","ignored":true}"#),
+            (
+                of(Outcome::Ignored),
+                r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","ignored":true}"#,
+            ),
             (
                 Entry { epoch: Some(9), ..of(Outcome::Published) },
                 r#"{"key":"a/b.csv","etag":"e1","size":7,"last_modified":"2026-01-02T03:04:05.678Z","epoch":9}"#,

@@ -22,7 +22,7 @@ pub struct AttemptManifest {
     /// The object that this shard reads a slice of, when it does: all slices of an object are published, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sliced: Option<String>,
-    /// Uploads, in the order they were begun. Empty when `surprises` is not.
+    /// Uploads, in the order they were begun. Empty when `mismatches` is not.
     pub files: Vec<StagedFile>,
     /// What was read, a line for each table of the shard.
     pub tables: Vec<TableTotals>,
@@ -31,7 +31,8 @@ pub struct AttemptManifest {
     /// Bad records that were set aside.
     pub bad_records: u64,
     /// Schemas that the frozen one cannot hold: the shard must be read again under a wider one.
-    pub surprises: Vec<Surprise>,
+    #[serde(rename = "surprises")]
+    pub mismatches: Vec<SchemaMismatch>,
     /// The server's time when the manifest was about to be written: uploads have a limited life.
     pub prepared_at: Timestamp,
 }
@@ -52,7 +53,7 @@ impl AttemptManifest {
             tables: Vec::new(),
             excluded: Vec::new(),
             bad_records: 0,
-            surprises: Vec::new(),
+            mismatches: Vec::new(),
             prepared_at,
         }
     }
@@ -164,12 +165,12 @@ pub enum Exclusion {
 
 /// Values that a frozen schema cannot hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Surprise {
+pub struct SchemaMismatch {
     /// Index into the plan's tables.
     pub table: u32,
     /// The first object that showed it.
     pub key: String,
-    /// What the surprising data alone would be (to be merged into the frozen schema).
+    /// What the mismatching data alone would be (to be merged into the frozen schema).
     pub schema: TableSchema,
 }
 
@@ -184,7 +185,8 @@ pub struct Decision {
     pub plan: BlobKey,
     /// The chosen attempts' manifests, by shard.
     pub attempts: Vec<BlobKey>,
-    /// The SHA-256 of each of these manifests, in hexadecimal digits: their names do not hold it, as those of blobs do. Empty before version 2.
+    /// The SHA-256 of each of these manifests, in hexadecimal digits: their names do not hold it, as those of blobs do.
+    /// Empty before version 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<String>,
     /// Uploads that stand in for vanished ones, by key.
@@ -219,7 +221,8 @@ impl CommittedHeader {
     /// The format that this build writes.
     pub const VERSION: u32 = 1;
 
-    /// That of what a plan published, after the manifest `previous`. It follows from the plan, so that recording twice writes the same manifest.
+    /// That of what a plan published, after the manifest `previous`. It follows from the plan, so that recording twice
+    /// writes the same manifest.
     pub fn of(plan: &Plan, previous: Option<BlobKey>, replaces: bool) -> Self {
         Self {
             version: Self::VERSION,

@@ -3,8 +3,8 @@
 /// One mebibyte.
 const MIB: u64 = 1 << 20;
 
-/// The smallest budget that a run accepts, and the smallest limit that one works under, since what is not budgeted fits beside what is not
-/// used of it. Below it, the open row group, two parts and one read window do not fit together.
+/// The smallest budget that a run accepts, and the smallest limit that one works under, since what is not budgeted fits
+/// beside what is not used of it. Below it, the open row group, two parts and one read window do not fit together.
 pub const BUDGET_BYTES_MIN: u64 = 128 * MIB;
 
 /// The largest budget that nobody asked for: more memory buys no speed.
@@ -15,7 +15,8 @@ pub fn default_budget(limit: u64) -> u64 {
     (limit / 2).clamp(BUDGET_BYTES_MIN, DEFAULT_BYTES_MAX)
 }
 
-/// What a limit is to be raised to after it was not enough: twice as much, and at least what gives the largest default budget.
+/// What a limit is to be raised to after it was not enough: twice as much, and at least what gives the largest default
+/// budget.
 pub fn raised(limit: u64) -> u64 {
     limit.saturating_mul(2).max(2 * DEFAULT_BYTES_MAX)
 }
@@ -35,7 +36,10 @@ mod tests {
             [(64, 128, 512), (128, 128, 512), (256, 128, 512), (384, 192, 768), (512, 256, 1024), (4096, 256, 8192)]
         {
             assert_eq!((default_budget(limit * MIB), raised(limit * MIB)), (budget * MIB, higher * MIB), "{limit}");
-            assert!(default_budget(raised(limit * MIB)) == DEFAULT_BYTES_MAX || limit == 384, "what is advised gives the largest budget");
+            assert!(
+                default_budget(raised(limit * MIB)) == DEFAULT_BYTES_MAX || limit == 384,
+                "what is advised gives the largest budget"
+            );
         }
         assert_eq!((mebibytes(1), mebibytes(64 * MIB)), ("1Mi".into(), "64Mi".into()));
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// An entity tag without quotes and without the weak mark `W/` (RFC 9110, 8.8.3): compared byte by byte, never interpreted.
+/// An entity tag without quotes and without the weak mark `W/` (RFC 9110, 8.8.3): compared byte by byte, never
+/// interpreted.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Etag(String);
 
@@ -51,8 +52,8 @@ pub struct Object {
     pub size: u64,
     /// The server's time. For a multipart upload this is when it began (S3 API reference, `LastModified`).
     pub last_modified: Timestamp,
-    /// Whether the listing says that it lies in an archive and is not restored, so that it need not be asked for. Not every listing says so: an object
-    /// that is not marked may be archived all the same.
+    /// Whether the listing says that it lies in an archive and is not restored, so that it need not be asked for. Not
+    /// every listing says so: an object that is not marked may be archived all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
 }

@@ -1,5 +1,5 @@
-//! Objects of a listing that are not read, counted by reason, so that a prefix of which nothing is read never looks like success without
-//! a word.
+//! Objects of a listing that are not read, counted by reason, so that a prefix of which nothing is read never looks
+//! like success without a word.
 
 use std::collections::BTreeMap;
 
@@ -70,8 +70,8 @@ impl PassedOver {
         self.counts.is_empty()
     }
 
-    /// The counts as a part of a sentence: `12 of no known extension (.txt 10, .md 2), 1 in source.exclude`. State is left out: it is
-    /// ours, and nobody misses it.
+    /// The counts as a part of a sentence: `12 of no known extension (.txt 10, .md 2), 1 in source.exclude`. State is
+    /// left out: it is ours, and nobody misses it.
     pub fn text(&self) -> Option<String> {
         let told = self.counts.iter().filter(|(reason, _)| **reason != Reason::State);
         let parts: Vec<String> = told
@@ -138,7 +138,8 @@ impl std::fmt::Display for Extensions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut counts: Vec<(&String, &u64)> = self.counts.iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let mut parts: Vec<String> = counts.into_iter().map(|(extension, count)| format!("{extension} {count}")).collect();
+        let mut parts: Vec<String> =
+            counts.into_iter().map(|(extension, count)| format!("{extension} {count}")).collect();
         if self.others > 0 {
             parts.push(format!("others {}", self.others));
         }
@@ -150,7 +151,9 @@ impl std::fmt::Display for Extensions {
 fn extension_of(key: &str) -> &str {
     let name = key.rsplit('/').next().unwrap_or_default();
     match name.rfind('.') {
-        Some(point) if point > 0 && name.len() - point > 1 && name.len() - point <= EXTENSION_BYTES_MAX => &name[point..],
+        Some(point) if point > 0 && name.len() - point > 1 && name.len() - point <= EXTENSION_BYTES_MAX => {
+            &name[point..]
+        }
         _ => NONE,
     }
 }
@@ -169,7 +172,10 @@ mod tests {
         passed.add(Reason::Excluded, "old/a.csv");
         passed.add(Reason::State, "_s3sync/x.s3sync");
         assert_eq!(passed.text().as_deref(), Some("5 of no known extension (none 3, .txt 2), 1 in source.exclude"));
-        assert_eq!(serde_json::to_value(&passed).unwrap(), serde_json::json!({"unknownExtension": 5, "excluded": 1, "state": 1}));
+        assert_eq!(
+            serde_json::to_value(&passed).unwrap(),
+            serde_json::json!({"unknownExtension": 5, "excluded": 1, "state": 1})
+        );
     }
 
     #[test]

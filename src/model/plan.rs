@@ -1,5 +1,5 @@
-//! What one epoch will do, frozen before anything is read for good. Written to the destination as content-addressed blobs;
-//! the cursor names the plan, the plan names the rest.
+//! What one epoch will do, frozen before anything is read for good. Written to the destination as content-addressed
+//! blobs; the cursor names the plan, the plan names the rest.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,8 @@ pub struct Plan {
     pub tables: Vec<PlannedTable>,
     /// The shards; a shard's number is its index here.
     pub shards: Vec<ShardRef>,
-    /// Every object of the epoch in key order, in the ledger's segment format: what becomes the ledger when nothing is excluded.
+    /// Every object of the epoch in key order, in the ledger's segment format: what becomes the ledger when nothing is
+    /// excluded.
     pub objects: Vec<SegmentRef>,
     /// Key that the listing reached; the next epoch of the run goes on after it. `None`: the listing ended.
     pub listed_to: Option<String>,
@@ -54,7 +55,8 @@ impl Plan {
     /// The format that this build writes. From version 2 on, attempts and open logs of the plan's epoch carry a MAC.
     pub const VERSION: u32 = 2;
 
-    /// Whether what workers leave in this epoch counts only with a MAC. An epoch that an earlier release planned is finished as it was begun.
+    /// Whether what workers leave in this epoch counts only with a MAC. An epoch that an earlier release planned is
+    /// finished as it was begun.
     pub fn sealed(&self) -> bool {
         self.version >= 2
     }
@@ -118,7 +120,8 @@ pub enum Slice {
         /// One past the last byte.
         end: u64,
     },
-    /// Row groups whose middle byte (of their column chunks, by file offset) lies in `start..end`: needs no footer to plan.
+    /// Row groups whose middle byte (of their column chunks, by file offset) lies in `start..end`: needs no footer to
+    /// plan.
     RowGroups {
         /// First byte.
         start: u64,

@@ -97,7 +97,10 @@ impl Window {
     pub fn holds(&self, object: &Object) -> bool {
         let from_time = self.modified_from.is_none_or(|from| object.last_modified >= from);
         let to_time = self.modified_to.is_none_or(|to| object.last_modified < to);
-        from_time && to_time && self.from_key.as_ref().is_none_or(|from| object.key >= *from) && !self.ends_before(&object.key)
+        from_time
+            && to_time
+            && self.from_key.as_ref().is_none_or(|from| object.key >= *from)
+            && !self.ends_before(&object.key)
     }
 
     /// Whether this key, and so every later one, is out.
@@ -105,8 +108,8 @@ impl Window {
         self.to_key.as_deref().is_some_and(|to| key >= to)
     }
 
-    /// A text after which a listing may begin: before the first key, and so close that few keys lie between. A listing begins *after* a
-    /// key, and the window with one. Of ASCII where the key is, since some servers say it back in XML.
+    /// A text after which a listing may begin: before the first key, and so close that few keys lie between. A listing
+    /// begins *after* a key, and the window with one. Of ASCII where the key is, since some servers say it back in XML.
     pub fn starts_after(&self) -> Option<String> {
         let mut before = self.from_key.clone()?;
         match before.pop()? {
@@ -130,7 +133,8 @@ impl Window {
                 ));
             }
         }
-        let empty = |from: &str, to: &str, what: &str| Err(format!("the window is empty: {from} is not before {to}; {what}"));
+        let empty =
+            |from: &str, to: &str, what: &str| Err(format!("the window is empty: {from} is not before {to}; {what}"));
         match (&self.from_key, &self.to_key) {
             (Some(from), Some(to)) if from >= to => {
                 return empty(
@@ -208,7 +212,8 @@ mod tests {
     fn windows_that_cannot_be_run_are_refused() {
         let (append, mut replace) = (settings(), settings());
         replace.destination.write_mode = WriteMode::Replace;
-        let check = |settings: &Settings, window: &Window, reread| Asked { window: window.clone(), reread }.check(settings);
+        let check =
+            |settings: &Settings, window: &Window, reread| Asked { window: window.clone(), reread }.check(settings);
         assert_eq!(check(&append, &keys(Some("a"), Some("b")), true), Ok(()));
         assert_eq!(check(&replace, &Window::default(), true), Ok(()));
         let long = "é".repeat(512);
@@ -221,7 +226,11 @@ mod tests {
                 "fromKey of the window has 1025 bytes, and no key has more than 1024: write the beginning",
             ),
             (&append, keys(None, Some(&longer)), "toKey of the window has 1025 bytes"),
-            (&replace, keys(Some("a"), None), "destination.writeMode Replace keeps what one run reads and drops the rest"),
+            (
+                &replace,
+                keys(Some("a"), None),
+                "destination.writeMode Replace keeps what one run reads and drops the rest",
+            ),
             (
                 &append,
                 keys(Some("b"), Some("b")),
@@ -268,7 +277,9 @@ mod tests {
 
     #[test]
     fn a_listing_begins_close_to_the_window() {
-        for (from, expected) in [("data/2024-05", "data/2024-04~"), ("a/", "a.~"), ("a\0", "a"), ("\u{E000}", "\u{D7FF}~")] {
+        for (from, expected) in
+            [("data/2024-05", "data/2024-04~"), ("a/", "a.~"), ("a\0", "a"), ("\u{E000}", "\u{D7FF}~")]
+        {
             assert_eq!(keys(Some(from), None).starts_after().as_deref(), Some(expected));
         }
         assert_eq!((keys(None, Some("b")).starts_after(), keys(Some(""), None).starts_after()), (None, None));

@@ -1,7 +1,7 @@
 //! When a failed request is tried again: exponential backoff with full jitter, as a pure schedule.
 //!
-//! Full jitter (a wait drawn evenly from nothing to the exponential bound) spreads clients that failed together better than a fixed
-//! wait with a small random part; see "Exponential Backoff And Jitter", AWS Architecture Blog.
+//! Full jitter (a wait drawn evenly from nothing to the exponential bound) spreads clients that failed together better
+//! than a fixed wait with a small random part; see "Exponential Backoff And Jitter", AWS Architecture Blog.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub struct Schedule {
 }
 
 impl Default for Schedule {
-    /// Eight tries, 200 ms doubling up to 10 s: a server that restarts or throttles gets about 11 s on average and 23 s at most, and a
-    /// wrong endpoint is still reported within half a minute.
+    /// Eight tries, 200 ms doubling up to 10 s: a server that restarts or throttles gets about 11 s on average and 23 s
+    /// at most, and a wrong endpoint is still reported within half a minute.
     fn default() -> Self {
         Self { attempts_max: 8, base: Duration::from_millis(200), cap: Duration::from_secs(10) }
     }
@@ -28,8 +28,8 @@ impl Schedule {
     /// One try only.
     pub const ONCE: Schedule = Schedule { attempts_max: 1, base: Duration::ZERO, cap: Duration::ZERO };
 
-    /// How long to wait after `failed` tries have failed (counted from 1), or `None` when that was the last one. `random` is even in
-    /// [0, 1); values outside are taken as the nearest bound.
+    /// How long to wait after `failed` tries have failed (counted from 1), or `None` when that was the last one.
+    /// `random` is even in [0, 1); values outside are taken as the nearest bound.
     pub fn wait(&self, failed: u32, random: f64) -> Option<Duration> {
         if failed == 0 || failed >= self.attempts_max {
             return None;
@@ -46,7 +46,11 @@ mod tests {
 
     fn check(failed: u32, random: f64, expected_ms: Option<u64>) {
         let schedule = Schedule { attempts_max: 5, base: Duration::from_millis(100), cap: Duration::from_millis(350) };
-        assert_eq!(schedule.wait(failed, random), expected_ms.map(Duration::from_millis), "after {failed} failures, random {random}");
+        assert_eq!(
+            schedule.wait(failed, random),
+            expected_ms.map(Duration::from_millis),
+            "after {failed} failures, random {random}"
+        );
     }
 
     #[test]

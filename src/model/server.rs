@@ -17,11 +17,13 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The probe of this build. One that looks for more has a higher number, and is made again where an earlier one was.
+    /// The probe of this build. One that looks for more has a higher number, and is made again where an earlier one
+    /// was.
     pub const PROBE: u32 = 1;
 
-    /// Whether they say all that this build wants to know of `place`. What another build found and this one has no name for is not known:
-    /// it would be written back without its name, and the build that looked for it would never look again.
+    /// Whether they say all that this build wants to know of `place`. What another build found and this one has no name
+    /// for is not known: it would be written back without its name, and the build that looked for it would never look
+    /// again.
     pub fn are_of(&self, place: &str) -> bool {
         self.probe >= Self::PROBE && self.place == place && !self.lacks.contains(&Lack::Unknown)
     }
@@ -119,8 +121,9 @@ mod tests {
     /// An older build must not write back `unknown`, which the newer one would take for all that there is to know.
     #[test]
     fn what_a_later_build_found_is_read_and_looked_for_again() {
-        let found =
-            |lacks: &str| -> Findings { serde_json::from_str(&format!(r#"{{"probe":9,"place":"00ff","lacks":[{lacks}]}}"#)).unwrap() };
+        let found = |lacks: &str| -> Findings {
+            serde_json::from_str(&format!(r#"{{"probe":9,"place":"00ff","lacks":[{lacks}]}}"#)).unwrap()
+        };
         let unknown = r#""completionEtag","teleports""#;
         assert_eq!(found(unknown).lacks, BTreeSet::from([Lack::CompletionEtag, Lack::Unknown]));
         for (lacks, known) in [("", true), (r#""completionEtag""#, true), (unknown, false)] {

@@ -1,5 +1,5 @@
-//! A validated spec: what a run works by. Everything here is frozen into the plan, so it serialises; nothing here is secret.
-//! How to reach the two stores (endpoints, credentials) is [`super::connection`], which is never frozen.
+//! A validated spec: what a run works by. Everything here is frozen into the plan, so it serialises; nothing here is
+//! secret. How to reach the two stores (endpoints, credentials) is [`super::connection`], which is never frozen.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,8 @@ pub struct Settings {
     pub incremental: IncrementalSettings,
     /// What happens to bad input.
     pub errors: ErrorSettings,
-    /// What it means that no object is selected. Not among `errors`, by which Replace tells whether it would write the same again.
+    /// What it means that no object is selected. Not among `errors`, by which Replace tells whether it would write the
+    /// same again.
     #[serde(default, skip_serializing_if = "OnNothingFound::is_default")]
     pub on_nothing_found: OnNothingFound,
     /// How much one epoch may hold.

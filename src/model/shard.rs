@@ -5,20 +5,23 @@ use super::object::Object;
 use super::plan::Slice;
 use super::settings::{Encoding, Settings};
 
-/// A shard reads about this many bytes at most: a minute's work, which is what a lost attempt costs, and still full output files.
+/// A shard reads about this many bytes at most: a minute's work, which is what a lost attempt costs, and still full
+/// output files.
 pub const SHARD_BYTES: u64 = 1 << 30;
 
-/// With several workers shards become smaller so that each has some, but not smaller than this: below it, one more output file costs
-/// more than the worker saves.
+/// With several workers shards become smaller so that each has some, but not smaller than this: below it, one more
+/// output file costs more than the worker saves.
 pub const SHARD_BYTES_MIN: u64 = 16 << 20;
 
 /// Objects of one shard: its list is held in memory while it is read.
 pub const SHARD_OBJECTS_MAX: u64 = 10_000;
 
-/// What one more request weighs in bytes, so that a shard of many small objects is no longer work than one of few large ones.
+/// What one more request weighs in bytes, so that a shard of many small objects is no longer work than one of few large
+/// ones.
 const OBJECT_WEIGHT: u64 = 32 << 10;
 
-/// Bytes of rows that a layout buffers. Frozen, and never read from the machine, so that files do not depend on it (invariant I5).
+/// Bytes of rows that a layout buffers. Frozen, and never read from the machine, so that files do not depend on it
+/// (invariant I5).
 pub const LAYOUT_BYTES: u64 = 64 << 20;
 
 /// The smallest part: larger than S3's 5 MiB, and 80 GB in a file of 10,000.
@@ -63,7 +66,8 @@ impl Totals {
     }
 }
 
-/// Cuts a sequence of objects, table by table and by key within one, into shards. What it does depends on the sequence and the totals alone.
+/// Cuts a sequence of objects, table by table and by key within one, into shards. What it does depends on the sequence
+/// and the totals alone.
 #[derive(Debug)]
 pub struct Packer<'a> {
     settings: &'a Settings,
@@ -74,7 +78,7 @@ pub struct Packer<'a> {
 
 /// Where the next object goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// Into the shard at hand.
     Here,
     /// Into a new shard.
@@ -93,18 +97,22 @@ impl<'a> Packer<'a> {
     }
 
     /// Places an object of `table`, which has `totals` in this epoch.
-    pub fn place(&mut self, table: u32, totals: Totals, object: &Object) -> Place {
+    pub fn place(&mut self, table: u32, totals: Totals, object: &Object) -> Placement {
         let new_table = self.table.replace(table) != Some(table);
         let slices = self.slices(object);
         if !slices.is_empty() {
             self.shard = Totals { objects: SHARD_OBJECTS_MAX, bytes: self.target };
-            return Place::Slices(slices);
+            return Placement::Slices(slices);
         }
         let mut with = self.shard;
         with.add(object);
         let fits = |totals: Totals| totals.weight() <= self.target && totals.objects <= SHARD_OBJECTS_MAX;
-        let with_table = Totals { objects: self.shard.objects + totals.objects, bytes: self.shard.bytes.saturating_add(totals.bytes) };
-        // A table that fits a shard is not cut, so that it has one set of files. One that has a single file must never be cut.
+        let with_table = Totals {
+            objects: self.shard.objects + totals.objects,
+            bytes: self.shard.bytes.saturating_add(totals.bytes),
+        };
+        // A table that fits a shard is not cut, so that it has one set of files. One that has a single file must never
+        // be cut.
         let whole = fits(totals) || !self.settings.destination.template.is_unique();
         let here = if whole && !new_table {
             true
@@ -115,17 +123,19 @@ impl<'a> Packer<'a> {
         };
         if here && self.shard.objects > 0 {
             self.shard = with;
-            return Place::Here;
+            return Placement::Here;
         }
         let first = self.shard.objects == 0;
         self.shard = Totals { objects: 1, bytes: object.size };
-        if first { Place::Here } else { Place::Next }
+        if first { Placement::Here } else { Placement::Next }
     }
 
     /// The slices of an object that is worth cutting and can be; none for the others.
     fn slices(&self, object: &Object) -> Vec<Slice> {
         let destination = &self.settings.destination;
-        let one_reader = self.settings.worker.replicas <= 1 || !destination.template.is_unique() || destination.template.per_source();
+        let one_reader = self.settings.worker.replicas <= 1
+            || !destination.template.is_unique()
+            || destination.template.per_source();
         // Cutting what is little more than a shard leaves a shard of little.
         if one_reader || object.size < self.target.saturating_mul(3) / 2 {
             return Vec::new();
@@ -157,7 +167,11 @@ fn can_be_sliced(settings: &Settings, key: &str) -> Option<SliceBy> {
     match format_of(settings, key)? {
         Format::Parquet => Some(SliceBy::RowGroups),
         Format::Jsonl => text,
-        Format::Csv | Format::Tsv if csv.quote.is_none() && matches!(csv.encoding, Encoding::Utf8 | Encoding::Latin1) => text,
+        Format::Csv | Format::Tsv
+            if csv.quote.is_none() && matches!(csv.encoding, Encoding::Utf8 | Encoding::Latin1) =>
+        {
+            text
+        }
         Format::Csv | Format::Tsv | Format::Json => None,
     }
 }

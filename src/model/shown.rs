@@ -1,5 +1,5 @@
-//! Text that others wrote (a server's message, a line of a log), as people may see it: without control characters, without credentials, of
-//! bounded length. The one filter for all of it.
+//! Text that others wrote (a server's message, a line of a log), as people may see it: without control characters,
+//! without credentials, of bounded length. The one filter for all of it.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 /// What stands in a credential's place.
 const HIDDEN: &str = "***";
 
-/// Shorter values hide nothing: they are words, and a message without its words helps nobody. No service gives out a secret this short; MinIO
-/// refuses them.
+/// Shorter values hide nothing: they are words, and a message without its words helps nobody. No service gives out a
+/// secret this short; MinIO refuses them.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// Values that are known at once: a manifest's few, and those of sessions that were renewed. The oldest go first: those have expired.
+/// Values that are known at once: a manifest's few, and those of sessions that were renewed. The oldest go first: those
+/// have expired.
 const SECRETS_MAX: usize = 4096;
 
 /// Values that no text may show.
@@ -77,8 +78,9 @@ fn in_url(value: &str) -> String {
     text
 }
 
-/// The text on one line, without control characters and without `secrets`, at most so many bytes long. Values are hidden before anything is
-/// cut, so that no half of one is left, and after control characters are gone, which could stand inside of one.
+/// The text on one line, without control characters and without `secrets`, at most so many bytes long. Values are
+/// hidden before anything is cut, so that no half of one is left, and after control characters are gone, which could
+/// stand inside of one.
 pub fn shown(text: &str, secrets: &Secrets, bytes_max: usize) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn whole_characters_are_kept() {
-        for (text, expected) in [("short", "short"), ("exactly10!", "exactly10!"), ("eleven char", "eleven …"), ("ééééééé", "ééé…")]
+        for (text, expected) in
+            [("short", "short"), ("exactly10!", "exactly10!"), ("eleven char", "eleven …"), ("ééééééé", "ééé…")]
         {
             assert_eq!(cut(text, 10), expected);
         }

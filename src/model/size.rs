@@ -9,7 +9,9 @@ pub const SIZE_BYTES_MAX: u64 = i64::MAX as u64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not `^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$`.
-    #[error("{0:?} is not a size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi")]
+    #[error(
+        "{0:?} is not a size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi"
+    )]
     Size(String),
     /// Not `^([0-9]+(s|m|h))+$`.
     #[error("{0:?} is not a duration; write numbers with s, m or h such as 90s or 1h30m")]
@@ -19,8 +21,8 @@ pub enum UnitError {
     TooLarge(String),
 }
 
-/// Bytes of a size: `^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$`. `Ki` and its kin are powers of 1,024, `k` and its kin powers of 1,000, as in
-/// Kubernetes quantities.
+/// Bytes of a size: `^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$`. `Ki` and its kin are powers of 1,024, `k` and its kin powers of
+/// 1,000, as in Kubernetes quantities.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

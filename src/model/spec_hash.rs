@@ -41,13 +41,16 @@ impl SpecHash {
         }
     }
 
-    /// Reads what [`std::fmt::Display`] wrote, now or in an earlier release. Text that is not of this form differs from every identity.
+    /// Reads what [`std::fmt::Display`] wrote, now or in an earlier release. Text that is not of this form differs from
+    /// every identity.
     pub fn parse(text: &str) -> Self {
         let mut parts = text.splitn(3, '-');
         let mut part = || parts.next().unwrap_or_default().to_owned();
         let (source, destination, path) = (part(), part(), part());
-        let path = (!path.is_empty())
-            .then(|| PathHash { digest: path.trim_start_matches(REPLACES).to_owned(), replaces: path.starts_with(REPLACES) });
+        let path = (!path.is_empty()).then(|| PathHash {
+            digest: path.trim_start_matches(REPLACES).to_owned(),
+            replaces: path.starts_with(REPLACES),
+        });
         Self { source, destination, path }
     }
 
@@ -58,7 +61,8 @@ impl SpecHash {
             (Some(before), Some(now)) => !now.replaces && before.digest != now.digest,
             _ => false,
         };
-        let change = Change { source: self.source != now.source, destination: self.destination != now.destination, path };
+        let change =
+            Change { source: self.source != now.source, destination: self.destination != now.destination, path };
         (change != Change::default()).then_some(change)
     }
 }
@@ -115,8 +119,8 @@ impl Change {
     }
 }
 
-/// Identity of what an epoch writes for given objects: what is read of them, and how and where it is written. How the work is spread, and
-/// how much of it one epoch holds, changes no row.
+/// Identity of what an epoch writes for given objects: what is read of them, and how and where it is written. How the
+/// work is spread, and how much of it one epoch holds, changes no row.
 pub fn output_digest(settings: &Settings) -> String {
     digest(&serde_json::json!([settings.source, settings.schema, settings.destination, settings.errors]))
 }

@@ -26,8 +26,8 @@ pub enum TableNamer {
 pub struct Named<'a> {
     /// The table's name: `[A-Za-z0-9_]+`, neither beginning nor ending with `_`.
     pub table: String,
-    /// What of the key gave the name: the directories with their last `/`, a root object's stem, or what the pattern captured. Two
-    /// sources of one name are a collision. Empty for a fixed name.
+    /// What of the key gave the name: the directories with their last `/`, a root object's stem, or what the pattern
+    /// captured. Two sources of one name are a collision. Empty for a fixed name.
     pub source: &'a str,
 }
 
@@ -81,11 +81,12 @@ impl TableNamer {
     pub fn new(rule: &TableRule) -> Result<Self, TableError> {
         match rule {
             TableRule::Prefix => Ok(Self::Prefix),
-            TableRule::Fixed { name } => {
-                Ok(Self::Fixed(sanitise(name).ok_or_else(|| TableError::Empty { key: name.clone(), from: name.clone() })?))
-            }
+            TableRule::Fixed { name } => Ok(Self::Fixed(
+                sanitise(name).ok_or_else(|| TableError::Empty { key: name.clone(), from: name.clone() })?,
+            )),
             TableRule::Pattern { pattern } => {
-                let regex = Regex::new(pattern).map_err(|error| TableError::Pattern { reason: error.to_string().replace('\n', " ") })?;
+                let regex = Regex::new(pattern)
+                    .map_err(|error| TableError::Pattern { reason: error.to_string().replace('\n', " ") })?;
                 if !regex.capture_names().any(|name| name == Some(PATTERN_GROUP)) {
                     return Err(TableError::Pattern { reason: format!("it has no group (?<{PATTERN_GROUP}>...)") });
                 }
@@ -110,7 +111,8 @@ impl TableNamer {
                 .ok_or_else(|| TableError::NoMatch { key: key.to_owned() })?
                 .as_str(),
         };
-        let table = sanitise(source).ok_or_else(|| TableError::Empty { key: key.to_owned(), from: source.to_owned() })?;
+        let table =
+            sanitise(source).ok_or_else(|| TableError::Empty { key: key.to_owned(), from: source.to_owned() })?;
         Ok(Named { table, source })
     }
 }
@@ -126,8 +128,8 @@ fn source_of_prefix(key: &str) -> &str {
     }
 }
 
-/// A text as a table's name: other characters than `[A-Za-z0-9_]` become `_`, runs of `_` one, none at the ends. `None` when nothing
-/// is left.
+/// A text as a table's name: other characters than `[A-Za-z0-9_]` become `_`, runs of `_` one, none at the ends. `None`
+/// when nothing is left.
 pub fn sanitise(text: &str) -> Option<String> {
     let mut name = String::with_capacity(text.len());
     for character in text.chars() {
@@ -141,7 +143,8 @@ pub fn sanitise(text: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Remembers which source each table's name came from, so that a second source is seen. Memory grows with tables, never with objects.
+/// Remembers which source each table's name came from, so that a second source is seen. Memory grows with tables, never
+/// with objects.
 #[derive(Debug, Default)]
 pub struct TableSources {
     sources: HashMap<String, String>,
@@ -149,8 +152,8 @@ pub struct TableSources {
 }
 
 impl TableSources {
-    /// Names and sources together are kept up to 32 MiB: some 300,000 tables, thirty times what a sync is made for, and in the worst
-    /// case (keys of 1,024 bytes) still 16,000.
+    /// Names and sources together are kept up to 32 MiB: some 300,000 tables, thirty times what a sync is made for, and
+    /// in the worst case (keys of 1,024 bytes) still 16,000.
     pub const BYTES_MAX: usize = 32 << 20;
 
     /// Takes one key's table in. Errors when the name came from another source before.
@@ -204,8 +207,18 @@ mod tests {
             ("a-b/x.csv", Ok(("a_b", "a-b/"))),
             ("/a//b__c/x.csv", Ok(("a_b_c", "/a//b__c/"))),
             ("Été/x.csv", Ok(("t", "Été/"))),
-            ("_/x.csv", Err(r#""_/x.csv" names no table: "_/" has no letter or digit, set tables.from to Fixed or exclude the object"#)),
-            (".csv", Err(r#"".csv" names no table: "" has no letter or digit, set tables.from to Fixed or exclude the object"#)),
+            (
+                "_/x.csv",
+                Err(
+                    r#""_/x.csv" names no table: "_/" has no letter or digit, set tables.from to Fixed or exclude the object"#,
+                ),
+            ),
+            (
+                ".csv",
+                Err(
+                    r#"".csv" names no table: "" has no letter or digit, set tables.from to Fixed or exclude the object"#,
+                ),
+            ),
         ] {
             check(&TableRule::Prefix, key, expected);
         }
@@ -218,7 +231,9 @@ mod tests {
         check(
             &pattern,
             "other/1.csv",
-            Err(r#""other/1.csv" names no table: tables.pattern does not match it, widen the pattern or exclude the object"#),
+            Err(
+                r#""other/1.csv" names no table: tables.pattern does not match it, widen the pattern or exclude the object"#,
+            ),
         );
         check(&TableRule::Fixed { name: "my table".to_owned() }, "any/1.csv", Ok(("my_table", "")));
     }

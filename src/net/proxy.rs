@@ -46,8 +46,8 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// Connects to servers. Only https goes through a proxy, by a tunnel that the proxy cannot look into; plain http is for servers nearby and
-/// for the machine's own metadata service.
+/// Connects to servers. Only https goes through a proxy, by a tunnel that the proxy cannot look into; plain http is for
+/// servers nearby and for the machine's own metadata service.
 #[derive(Clone, Debug)]
 pub struct Dial {
     tcp: HttpConnector,
@@ -73,7 +73,9 @@ impl Service<Uri> for Dial {
         let through = if server.scheme_str() == Some("https") { self.proxies.0.intercept(&server) } else { None };
         let Some(proxy) = through else { return Box::pin(self.tcp.call(server).err_into()) };
         if proxy.uri().scheme_str() != Some("http") {
-            return Box::pin(std::future::ready(Err("HTTPS_PROXY names a proxy that is not reached by http://".into())));
+            return Box::pin(std::future::ready(
+                Err("HTTPS_PROXY names a proxy that is not reached by http://".into()),
+            ));
         }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
         if let Some(auth) = proxy.basic_auth() {

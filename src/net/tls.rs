@@ -22,8 +22,11 @@ pub fn config(ca_pem: Option<&[u8]>, insecure_skip_verify: bool) -> Result<Clien
     if let Some(pem) = ca_pem {
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| format!("the CA certificates are not PEM: {error}: check caSecretRef"))?;
-            roots.add(certificate).map_err(|error| format!("a CA certificate cannot be used: {error}: check caSecretRef"))?;
+            let certificate =
+                certificate.map_err(|error| format!("the CA certificates are not PEM: {error}: check caSecretRef"))?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("a CA certificate cannot be used: {error}: check caSecretRef"))?;
         }
         if roots.len() == before {
             return Err("the CA bundle holds no certificate: check caSecretRef".to_owned());
@@ -32,7 +35,8 @@ pub fn config(ca_pem: Option<&[u8]>, insecure_skip_verify: bool) -> Result<Clien
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Read once in a process: parsing some 150 certificates takes milliseconds. A machine without any is no error yet: plain HTTP needs none.
+/// Read once in a process: parsing some 150 certificates takes milliseconds. A machine without any is no error yet:
+/// plain HTTP needs none.
 fn native_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {
@@ -42,7 +46,8 @@ fn native_roots() -> &'static RootCertStore {
     })
 }
 
-/// Accepts any certificate, but still checks that the other side holds its key, so that at least the connection is one connection.
+/// Accepts any certificate, but still checks that the other side holds its key, so that at least the connection is one
+/// connection.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -1,5 +1,5 @@
-//! What the workers of an epoch have left beside its plan: manifests of attempts that hold, and logs of uploads they began. Found by
-//! LIST, because a worker that died cannot say.
+//! What the workers of an epoch have left beside its plan: manifests of attempts that hold, and logs of uploads they
+//! began. Found by LIST, because a worker that died cannot say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,23 @@ use crate::pipeline::open_log::{self, LogError, OPEN_SUFFIX, OpenUpload};
 use crate::pipeline::own::OwnKeys;
 use crate::state::blobs::{BlobError, Blobs};
 use crate::state::seal::StateKey;
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 use crate::store::{ErrorKind, Store};
 
 /// An open log's object names at most a batch of uploads; more than this is not one of ours.
 const OPEN_LOG_BYTES_MAX: usize = 4 << 20;
 
-/// Open logs of one epoch that are refused before no more are read, and those of them that are named: each costs a request, and whoever writes one
-/// may write a million.
+/// Open logs of one epoch that are refused before no more are read, and those of them that are named: each costs a
+/// request, and whoever writes one may write a million.
 const REFUSED_MAX: u32 = 1_000;
 const REFUSED_NAMED: u32 = 10;
 
-/// Manifests of one shard that are looked at: more than one is rare, and more than this are not ours. Those behind them are seen once these are
-/// refused, and so deleted.
+/// Manifests of one shard that are looked at: more than one is rare, and more than this are not ours. Those behind them
+/// are seen once these are refused, and so deleted.
 const CANDIDATES_MAX: usize = 16;
 
-/// Keys of one epoch's directory that are remembered, of some hundred bytes each. More of them are not ours: the rest stays where it is.
+/// Keys of one epoch's directory that are remembered, of some hundred bytes each. More of them are not ours: the rest
+/// stays where it is.
 const BLOBS_MAX: usize = 200_000;
 
 /// Listings under way at once, of keys that killed workers announced.
@@ -78,14 +79,15 @@ pub struct Leavings {
     pub uploads: Vec<OpenUpload>,
     /// Keys of the epoch's blobs, logs aside.
     pub blobs: Vec<String>,
-    /// Keys of its logs. They stay until two epochs later: a worker that was taken for dead may begin an upload at a key that it announced.
+    /// Keys of its logs. They stay until two epochs later: a worker that was taken for dead may begin an upload at a
+    /// key that it announced.
     pub logs: Vec<String>,
 }
 
-/// Lists the directory of `epoch`, and finds what is under way by the open logs of every attempt but the `decided` ones: what those began was
-/// completed, or is given up with the decision. `None`: the decisions that lie there say which. Read are the logs that workers of this sync
-/// sealed, or, where the plan under way is of a release without seals, those that name keys of its spec. Whoever has no key leaves the logs where
-/// they are, for a worker to read.
+/// Lists the directory of `epoch`, and finds what is under way by the open logs of every attempt but the `decided`
+/// ones: what those began was completed, or is given up with the decision. `None`: the decisions that lie there say
+/// which. Read are the logs that workers of this sync sealed, or, where the plan under way is of a release without
+/// seals, those that name keys of its spec. Whoever has no key leaves the logs where they are, for a worker to read.
 ///
 /// An upload is found by its key, so this is for a time when nobody has begun the next epoch: its keys may be the same.
 pub async fn leavings(
@@ -122,7 +124,7 @@ pub async fn leavings(
                 }
                 continue;
             }
-            if Blobs::kind_of(&object.key) == Some(Kind::Decision) && decisions.len() < DECISIONS_MAX {
+            if Blobs::kind_of(&object.key) == Some(BlobKind::Decision) && decisions.len() < DECISIONS_MAX {
                 decisions.push(BlobKey(object.key.clone()));
             }
             leavings.blobs.push(object.key);
@@ -150,15 +152,16 @@ pub async fn leavings(
             }
         }
     }
-    let mut listings = stream::iter(keys).map(|key| async move { under_way(store, key).await }).buffer_unordered(LISTINGS_AT_ONCE);
+    let mut listings =
+        stream::iter(keys).map(|key| async move { under_way(store, key).await }).buffer_unordered(LISTINGS_AT_ONCE);
     while let Some(found) = listings.try_next().await? {
         leavings.uploads.extend(found);
     }
     Ok(leavings)
 }
 
-/// The attempts that every decision of an epoch names: one of them was in force, the others were overtaken. Where one cannot be read, or there
-/// are more than are read, it is none: then a few logs are read that need not be.
+/// The attempts that every decision of an epoch names: one of them was in force, the others were overtaken. Where one
+/// cannot be read, or there are more than are read, it is none: then a few logs are read that need not be.
 async fn decided_there(blobs: &Blobs, decisions: Vec<BlobKey>) -> Result<BTreeSet<BlobKey>, RunError> {
     if decisions.len() == DECISIONS_MAX {
         return Ok(BTreeSet::new());
@@ -190,7 +193,9 @@ async fn under_way(store: &dyn Store, key: String) -> Result<Vec<OpenUpload>, Ru
 /// Says that a log is not used: the first by name, so that no flood of them fills a disk with lines.
 fn told(refused: u32, key: &str, error: &LogError) {
     match refused {
-        ..=REFUSED_NAMED => tracing::warn!(%error, key, "an open log is not used; its uploads are left to the bucket's lifecycle rule"),
+        ..=REFUSED_NAMED => {
+            tracing::warn!(%error, key, "an open log is not used; its uploads are left to the bucket's lifecycle rule")
+        }
         REFUSED_MAX => tracing::warn!(key, "{REFUSED_MAX} open logs here are not used, and no more of them are read"),
         _ => {}
     }
@@ -207,7 +212,11 @@ enum Trust<'a> {
     Nobody,
 }
 
-async fn read_open_log(store: &dyn Store, key: &str, trust: Trust<'_>) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
+async fn read_open_log(
+    store: &dyn Store,
+    key: &str,
+    trust: Trust<'_>,
+) -> Result<Result<Vec<OpenUpload>, LogError>, RunError> {
     let body = match store.get(key, None, None).await {
         Ok(body) => body,
         // Another worker 0 swept it.

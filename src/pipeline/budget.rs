@@ -1,5 +1,5 @@
-//! How the memory budget is shared out: fixed shares from one number, so that no queue can grow into another's memory and nothing can
-//! wait for itself.
+//! How the memory budget is shared out: fixed shares from one number, so that no queue can grow into another's memory
+//! and nothing can wait for itself.
 
 pub use crate::model::memory::BUDGET_BYTES_MIN as MEMORY_BYTES_MIN;
 use crate::model::memory::default_budget;
@@ -17,7 +17,8 @@ pub struct Budget {
     pub memory_bytes: u64,
     /// Output bytes between layout and server (queue, parts being filled, requests under way).
     pub upload_bytes: u64,
-    /// Objects being read: fetched, decompressed, decoded, waiting for their turn. Objects take their share of it in plan order.
+    /// Objects being read: fetched, decompressed, decoded, waiting for their turn. Objects take their share of it in
+    /// plan order.
     pub read_bytes: u64,
     /// Objects read at once at the most.
     pub objects_max: usize,
@@ -34,7 +35,8 @@ impl Budget {
     /// `spec.worker.concurrency`; `workers` run side by side in this process.
     pub fn new(memory_bytes: u64, cores: usize, concurrency: Option<u32>, layout_bytes: u64, workers: u32) -> Self {
         let each = memory_bytes / u64::from(workers.max(1));
-        // A layout holds what it buffers; the chunk of a column that leaves it while a row group closes is in the base's slack.
+        // A layout holds what it buffers; the chunk of a column that leaves it while a row group closes is in the
+        // base's slack.
         let free = each.saturating_sub(BASE_BYTES / u64::from(workers.max(1)) + layout_bytes).max(24 * MIB);
         let upload_bytes = (free / 4).clamp(16 * MIB, 128 * MIB);
         let read_bytes = free.saturating_sub(upload_bytes).max(16 * MIB);
@@ -56,8 +58,8 @@ impl Budget {
     }
 }
 
-/// The default budget: half of what the process may use (its cgroup's limit, else the machine's memory), between the least that works
-/// and 256 MiB, above which more memory buys no speed.
+/// The default budget: half of what the process may use (its cgroup's limit, else the machine's memory), between the
+/// least that works and 256 MiB, above which more memory buys no speed.
 pub fn default_memory_bytes() -> u64 {
     default_budget(cgroup_limit().or_else(machine_memory).unwrap_or(512 * MIB))
 }
@@ -83,7 +85,10 @@ mod tests {
     fn shares_of_the_least_budget_fit_into_it() {
         for memory in [MEMORY_BYTES_MIN, 192 * MIB, 256 * MIB, 1024 * MIB] {
             let budget = Budget::new(memory, 2, None, 64 * MIB, 1);
-            assert!(BASE_BYTES + 64 * MIB + budget.upload_bytes + budget.read_bytes <= memory + 16 * MIB, "{memory}: {budget:?}");
+            assert!(
+                BASE_BYTES + 64 * MIB + budget.upload_bytes + budget.read_bytes <= memory + 16 * MIB,
+                "{memory}: {budget:?}"
+            );
         }
     }
 }

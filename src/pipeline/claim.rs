@@ -1,7 +1,8 @@
 //! One cursor a sync: the claim in the destination bucket says which.
 //!
-//! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). It is read again before each
-//! decision: on a server without conditional writes, where it only advises, two cursors that began at the same moment are found out there.
+//! The claim is created where nothing stands (`If-None-Match: *`) and moved after each epoch (`If-Match`). It is read
+//! again before each decision: on a server without conditional writes, where it only advises, two cursors that began at
+//! the same moment are found out there.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -35,7 +36,8 @@ struct Written {
     epoch: u64,
 }
 
-/// A cursor may be made from what a claim says, and whoever can write the bucket can write one: what no cursor of ours says is refused.
+/// A cursor may be made from what a claim says, and whoever can write the bucket can write one: what no cursor of ours
+/// says is refused.
 impl TryFrom<Written> for Claim {
     type Error = String;
 
@@ -123,7 +125,12 @@ pub async fn hold(store: &dyn Store, settings: &Settings, cursor: &Cursor, owner
 }
 
 /// Why a cursor may not go on beside a claim: its state id and epoch, where there is a cursor.
-pub fn conflict(store: &dyn Store, settings: &Settings, cursor: Option<(&str, u64)>, found: &Claim) -> Option<RunError> {
+pub fn conflict(
+    store: &dyn Store,
+    settings: &Settings,
+    cursor: Option<(&str, u64)>,
+    found: &Claim,
+) -> Option<RunError> {
     let place = format!("{}/{}", store.place(), claim_key(settings));
     let Some((_, epoch)) = cursor.filter(|(state_id, _)| *state_id == found.state_id) else {
         return Some(RunError::new(
@@ -148,7 +155,14 @@ pub fn conflict(store: &dyn Store, settings: &Settings, cursor: Option<(&str, u6
     })
 }
 
-async fn confirm(store: &dyn Store, settings: &Settings, key: String, claim: Claim, found: Claim, etag: Etag) -> Result<Held, RunError> {
+async fn confirm(
+    store: &dyn Store,
+    settings: &Settings,
+    key: String,
+    claim: Claim,
+    found: Claim,
+    etag: Etag,
+) -> Result<Held, RunError> {
     if let Some(error) = conflict(store, settings, Some((&claim.state_id, claim.epoch)), &found) {
         return Err(error);
     }
@@ -181,7 +195,10 @@ pub async fn read(store: &dyn Store, key: &str) -> Result<Option<(Claim, Etag)>,
 type Small<C> = (Result<C, serde_json::Error>, Etag);
 
 /// Reads an object of [`CLAIM_BYTES_MAX`] at most; `None` when there is none.
-pub(super) async fn read_small<C: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<Small<C>>, RunError> {
+pub(super) async fn read_small<C: DeserializeOwned>(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<Small<C>>, RunError> {
     let body = match store.get(key, None, None).await {
         Ok(body) => body,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
@@ -199,7 +216,9 @@ pub async fn give_back(store: &dyn Store, key: &str, state_id: &str) -> Result<(
         return Ok(());
     }
     match store.delete(key, Some(&etag)).await {
-        Err(error) if !matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => Err(error.into()),
+        Err(error) if !matches!(error.kind, ErrorKind::Precondition | ErrorKind::Changed | ErrorKind::NotFound) => {
+            Err(error.into())
+        }
         _ => Ok(()),
     }
 }
@@ -220,7 +239,9 @@ impl Held {
     /// Reads the claim again: an error when it is another cursor's by now.
     pub async fn confirm(&mut self, store: &dyn Store, settings: &Settings) -> Result<(), RunError> {
         match read(store, &self.key).await? {
-            Some((found, _)) if found.state_id != self.claim.state_id => Err(self.taken_over(store, &found).of(&settings.id)),
+            Some((found, _)) if found.state_id != self.claim.state_id => {
+                Err(self.taken_over(store, &found).of(&settings.id))
+            }
             Some(_) => Ok(()),
             // Deleted by somebody who meant it or not: it is made again, by one of us.
             None => {
@@ -250,7 +271,9 @@ impl Held {
                 // Our own write whose answer was lost, or the other worker 0 of the same cursor.
                 Some((found, etag)) if found.state_id == claim.state_id && found.epoch >= epoch => etag,
                 // As we left it: the server gives it another etag than it gave us.
-                Some((found, etag)) if found == self.claim => store.put(&self.key, body(&claim), Condition::Match(&etag)).await?,
+                Some((found, etag)) if found == self.claim => {
+                    store.put(&self.key, body(&claim), Condition::Match(&etag)).await?
+                }
                 Some((found, _)) => return Err(self.taken_over(store, &found)),
                 // Given back by another process of this cursor, which had published nothing when it ended.
                 None => store.put(&self.key, body(&claim), Condition::Absent).await?,
@@ -276,7 +299,10 @@ mod tests {
             let text = serde_json::json!({"stateId": state_id, "owner": owner, "epoch": epoch}).to_string();
             serde_json::from_str::<Claim>(&text).map_err(|error| error.to_string())
         };
-        assert_eq!(read("abc0", "host:/x", 7).unwrap(), Claim { state_id: "abc0".into(), owner: "host:/x".into(), epoch: 7 });
+        assert_eq!(
+            read("abc0", "host:/x", 7).unwrap(),
+            Claim { state_id: "abc0".into(), owner: "host:/x".into(), epoch: 7 }
+        );
         assert_eq!(read("abc0", "host\u{1b}[2J", 7).unwrap().owner, "host[2J", "it is shown to people");
         for (state_id, epoch) in [("", 1), ("../other", 1), ("a/b", 1), ("a", u64::MAX), (&"a".repeat(65), 1)] {
             assert!(read(state_id, "host", epoch).is_err(), "{state_id} {epoch}");

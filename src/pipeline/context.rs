@@ -1,4 +1,5 @@
-//! What a run works with: stores, cursor, settings, budget, and everything that is not the same twice (clock, randomness, interruption).
+//! What a run works with: stores, cursor, settings, budget, and everything that is not the same twice (clock,
+//! randomness, interruption).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,9 +81,14 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// A shard takes seconds: a worker that is silent for a minute is likely gone, and if it is not, two attempts at one shard do no harm.
+    /// A shard takes seconds: a worker that is silent for a minute is likely gone, and if it is not, two attempts at
+    /// one shard do no harm.
     fn default() -> Self {
-        Self { look_every: Duration::from_millis(250), left_to_owner: Duration::from_secs(60), look_again: Duration::from_secs(30) }
+        Self {
+            look_every: Duration::from_millis(250),
+            left_to_owner: Duration::from_secs(60),
+            look_again: Duration::from_secs(30),
+        }
     }
 }
 
@@ -94,7 +100,13 @@ impl Context {
 
     /// The budget's shares for a plan that buffers `layout_bytes`.
     pub fn budget(&self, settings: &Settings, layout_bytes: u64) -> Budget {
-        Budget::new(self.memory_bytes, self.pool.threads(), settings.worker.concurrency, layout_bytes, self.workers_here)
+        Budget::new(
+            self.memory_bytes,
+            self.pool.threads(),
+            settings.worker.concurrency,
+            layout_bytes,
+            self.workers_here,
+        )
     }
 
     /// An error when the run was asked to stop.

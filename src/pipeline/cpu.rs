@@ -1,5 +1,5 @@
-//! The CPU pool: decoding and encoding run here, so that the threads of the async runtime are free to move bytes. What takes less time than the
-//! way to it, as the rows of an object of some kilobytes do, stays where it is.
+//! The CPU pool: decoding and encoding run here, so that the threads of the async runtime are free to move bytes. What
+//! takes less time than the way to it, as the rows of an object of some kilobytes do, stays where it is.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ pub struct CpuPool {
 }
 
 impl CpuPool {
-    /// Jobs that [`CpuPool::run`] admits for each thread: one that runs and one that waits, so that no thread idles between two jobs,
-    /// and what waiting jobs hold in memory stays small.
+    /// Jobs that [`CpuPool::run`] admits for each thread: one that runs and one that waits, so that no thread idles
+    /// between two jobs, and what waiting jobs hold in memory stays small.
     const JOBS_PER_THREAD: usize = 2;
 
     /// A pool of so many threads, at least one.
@@ -41,8 +41,8 @@ impl CpuPool {
         self.threads.current_num_threads()
     }
 
-    /// Runs a job on the pool. Waits, without blocking, while the pool has all the jobs it admits. A job that has begun runs to its end
-    /// even when the caller goes away.
+    /// Runs a job on the pool. Waits, without blocking, while the pool has all the jobs it admits. A job that has begun
+    /// runs to its end even when the caller goes away.
     ///
     /// # Panics
     /// When the job does, with its payload.
@@ -65,7 +65,8 @@ impl CpuPool {
         Begun { outcome }
     }
 
-    /// Runs a job on the pool and blocks this thread until it is done: for threads of their own, never for those of the async runtime.
+    /// Runs a job on the pool and blocks this thread until it is done: for threads of their own, never for those of the
+    /// async runtime.
     pub fn install<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
         self.threads.install(job)
     }

@@ -1,9 +1,9 @@
-//! Protocol step 3: every shard is prepared; either the schema held and one attempt of each is chosen, or it did not and the tables
-//! concerned are planned again under a wider one.
+//! Protocol step 3: every shard is prepared; either the schema held and one attempt of each is chosen, or it did not
+//! and the tables concerned are planned again under a wider one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::manifest::{AttemptManifest, Decision, FileKind, Surprise};
+use crate::model::manifest::{AttemptManifest, Decision, FileKind, SchemaMismatch};
 use crate::model::plan::{BlobKey, Plan, PlannedTable};
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::settings::WriteMode;
@@ -13,11 +13,12 @@ use crate::pipeline::own::{OwnKeys, check_attempt};
 use crate::state::blobs::{BlobError, Blobs};
 use crate::store::ErrorKind;
 
-/// Plans of one epoch: the lattice is at most five kinds of types high, decimals grow once or twice, because all values that do not fit are met
-/// in one pass, and nested columns climb side by side, so 16 is never reached by data.
+/// Plans of one epoch: the lattice is at most five kinds of types high, decimals grow once or twice, because all values
+/// that do not fit are met in one pass, and nested columns climb side by side, so 16 is never reached by data.
 const PLANS_MAX: u32 = 16;
 
-/// Uploads older than this may have been dropped by the server (MinIO does after 24 hours), so they are looked at before they are decided on.
+/// Uploads older than this may have been dropped by the server (MinIO does after 24 hours), so they are looked at
+/// before they are decided on.
 const UPLOAD_AGE_HOURS_TRUSTED: i64 = 12;
 
 /// What the prepared shards say.
@@ -30,8 +31,8 @@ pub enum Verdict {
     Void(Vec<BlobKey>),
 }
 
-/// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on; `published` is the manifest of
-/// what is visible.
+/// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on;
+/// `published` is the manifest of what is visible.
 pub async fn decide(
     context: &Context,
     blobs: &Blobs,
@@ -42,7 +43,7 @@ pub async fn decide(
     published: Option<&BlobKey>,
 ) -> Result<Verdict, RunError> {
     let (mut attempts, mut digests) = (Vec::with_capacity(plan.shards.len()), Vec::with_capacity(plan.shards.len()));
-    let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
+    let mut mismatches: BTreeMap<u32, SchemaMismatch> = BTreeMap::new();
     let own = OwnKeys::of(&plan.settings);
     let mut void = Vec::new();
     let mut bad_records = 0u64;
@@ -66,15 +67,20 @@ pub async fn decide(
         if let Some(twice) = manifest.files.iter().find(|file| !keys.insert(file.key.clone())) {
             let has_directory = plan.settings.destination.template.as_str().contains("SOURCE_DIR");
             let advice = if has_directory { "{{UUID}}" } else { "{{UUID}} or {{SOURCE_DIR}}" };
-            let message =
-                format!("{}: two output files would have the key {}; put {advice} into destination.path", plan.settings.id, twice.key);
+            let message = format!(
+                "{}: two output files would have the key {}; put {advice} into destination.path",
+                plan.settings.id, twice.key
+            );
             return Err(RunError::new(RunErrorKind::InvalidSpec, message));
         }
         if manifest.files.iter().any(|file| file.kind == FileKind::Data) {
             with_rows.insert(number);
         }
-        for surprise in manifest.surprises {
-            surprises.entry(surprise.table).and_modify(|known| known.schema = merge(&known.schema, &surprise.schema)).or_insert(surprise);
+        for mismatch in manifest.mismatches {
+            mismatches
+                .entry(mismatch.table)
+                .and_modify(|known| known.schema = merge(&known.schema, &mismatch.schema))
+                .or_insert(mismatch);
         }
         attempts.push(key.clone());
         digests.push(digest);
@@ -91,10 +97,11 @@ pub async fn decide(
             ),
         ));
     }
-    if !surprises.is_empty() {
-        return replan(plan, &surprises, in_force).map(|plan| Verdict::Replan(Box::new(plan)));
+    if !mismatches.is_empty() {
+        return replan(plan, &mismatches, in_force).map(|plan| Verdict::Replan(Box::new(plan)));
     }
-    let dropped: Vec<u32> = sliced.into_iter().filter(|(_, key)| excluded.contains(key)).map(|(shard, _)| shard).collect();
+    let dropped: Vec<u32> =
+        sliced.into_iter().filter(|(_, key)| excluded.contains(key)).map(|(shard, _)| shard).collect();
     if with_rows.iter().all(|shard| dropped.contains(shard)) {
         refuse_nothing(blobs, plan, published).await?;
     }
@@ -110,7 +117,8 @@ pub async fn decide(
     }))
 }
 
-/// The first attempt at a shard that is one of ours. The others are said, and are no reason to stop: the shard is prepared again.
+/// The first attempt at a shard that is one of ours. The others are said, and are no reason to stop: the shard is
+/// prepared again.
 async fn first_of_ours<'a>(
     blobs: &Blobs,
     plan: &Plan,
@@ -133,11 +141,13 @@ async fn first_of_ours<'a>(
     Ok(None)
 }
 
-/// Refuses to replace what is published by nothing, as planning does where nothing is listed: here no object gave a row.
+/// Refuses to replace what is published by nothing, as planning does where nothing is listed: here no object gave a
+/// row.
 async fn refuse_nothing(blobs: &Blobs, plan: &Plan, published: Option<&BlobKey>) -> Result<(), RunError> {
     let destination = &plan.settings.destination;
     let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
-    let Some(published) = published.filter(|_| destination.write_mode == WriteMode::Replace && !destination.allow_empty && objects > 0)
+    let Some(published) =
+        published.filter(|_| destination.write_mode == WriteMode::Replace && !destination.allow_empty && objects > 0)
     else {
         return Ok(());
     };
@@ -175,26 +185,35 @@ async fn still_there(context: &Context, manifest: &AttemptManifest) -> Result<bo
     Ok(true)
 }
 
-fn replan(plan: &Plan, surprises: &BTreeMap<u32, Surprise>, in_force: &dyn Fn(&str) -> Option<TableSchema>) -> Result<Plan, RunError> {
+fn replan(
+    plan: &Plan,
+    mismatches: &BTreeMap<u32, SchemaMismatch>,
+    in_force: &dyn Fn(&str) -> Option<TableSchema>,
+) -> Result<Plan, RunError> {
     let number = plan.number + 1;
     let mut next = Plan { number, ..plan.clone() };
-    for (&index, surprise) in surprises {
+    for (&index, mismatch) in mismatches {
         let table: &mut PlannedTable = &mut next.tables[index as usize];
-        let wider = merge(&table.schema, &surprise.schema);
+        let wider = merge(&table.schema, &mismatch.schema);
         let refused = |reason: String| {
-            RunError::new(RunErrorKind::BadData, format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, surprise.key))
+            RunError::new(
+                RunErrorKind::BadData,
+                format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, mismatch.key),
+            )
         };
         let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
         let schema = frozen(&plan.settings.schema, replaces, &wider, in_force(&table.name).as_ref());
         let schema = schema.map_err(|error| refused(error.to_string()))?;
         if schema == table.schema || number >= PLANS_MAX {
-            return Err(refused("its values fit no schema that could be found; declare the columns, or use schema.mode: Strings".into()));
+            return Err(refused(
+                "its values fit no schema that could be found; declare the columns, or use schema.mode: Strings".into(),
+            ));
         }
         table.schema = schema;
     }
     for shard in &mut next.shards {
         let (first, last) = shard.tables;
-        if surprises.keys().any(|&table| (first..=last).contains(&table)) {
+        if mismatches.keys().any(|&table| (first..=last).contains(&table)) {
             shard.plan = number;
         }
     }

@@ -53,11 +53,15 @@ impl RunErrorKind {
             RunErrorKind::Denied | RunErrorKind::NotFound => 3,
             RunErrorKind::BadData => 4,
             RunErrorKind::Interrupted | RunErrorKind::Superseded => 5,
-            RunErrorKind::Claimed | RunErrorKind::CursorInvalid | RunErrorKind::DecisionUnpublishable | RunErrorKind::Failed => 1,
+            RunErrorKind::Claimed
+            | RunErrorKind::CursorInvalid
+            | RunErrorKind::DecisionUnpublishable
+            | RunErrorKind::Failed => 1,
         }
     }
 
-    /// Whether the same run ends in the same way when it is tried again at once: a later one may not, or somebody has to do something.
+    /// Whether the same run ends in the same way when it is tried again at once: a later one may not, or somebody has
+    /// to do something.
     pub fn is_final(self) -> bool {
         !matches!(self, RunErrorKind::Failed | RunErrorKind::Interrupted | RunErrorKind::Superseded)
     }
@@ -95,7 +99,11 @@ impl RunError {
     }
 
     /// An error with the cause below it.
-    pub fn because(kind: RunErrorKind, message: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub fn because(
+        kind: RunErrorKind,
+        message: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
         Self { kind, message: message.into(), source: Some(Box::new(source)) }
     }
 }
@@ -141,9 +149,13 @@ mod tests {
     #[test]
     fn an_error_names_its_sync_once() {
         let sync = SyncId { namespace: "data".into(), name: "orders".into() };
-        let store: RunError = StoreError::new(ErrorKind::NoSuchBucket, "ListObjectsV2", "s3://raw", "a/", "no such bucket").into();
+        let store: RunError =
+            StoreError::new(ErrorKind::NoSuchBucket, "ListObjectsV2", "s3://raw", "a/", "no such bucket").into();
         let named = store.of(&sync);
         assert_eq!(named.to_string(), "data/orders: ListObjectsV2 s3://raw/a/: no such bucket");
-        assert_eq!((named.kind, named.of(&sync).to_string().matches("data/orders").count()), (RunErrorKind::NotFound, 1));
+        assert_eq!(
+            (named.kind, named.of(&sync).to_string().matches("data/orders").count()),
+            (RunErrorKind::NotFound, 1)
+        );
     }
 }

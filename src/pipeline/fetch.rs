@@ -1,4 +1,5 @@
-//! Bytes of one pinned object: in order for text, by ranges for parquet. Requests run ahead of the reader, within fixed bounds.
+//! Bytes of one pinned object: in order for text, by ranges for parquet. Requests run ahead of the reader, within fixed
+//! bounds.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,20 +13,22 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::model::object::Object;
 use crate::store::{ErrorKind, Store, StoreError};
 
-/// Bytes of one piece, and of the smallest ranged request: large enough that a round trip of 30 ms costs little beside it, small enough to
-/// hold several.
+/// Bytes of one piece, and of the smallest ranged request: large enough that a round trip of 30 ms costs little beside
+/// it, small enough to hold several.
 pub const RANGE_BYTES: u64 = 4 << 20;
 
 /// Requests of one object under way: three cover the round trip of one while another is decoded.
 pub const RANGES_AHEAD: usize = 3;
 
-/// What one streaming object holds at the most, see [`Fetch`]: the first pieces of the requests under way, and one that waits.
+/// What one streaming object holds at the most, see [`Fetch`]: the first pieces of the requests under way, and one that
+/// waits.
 pub const FETCH_BYTES: u64 = RANGE_BYTES * (RANGES_AHEAD as u64 + 1);
 
 /// Bytes of `range` of an object, in order, in pieces of at most [`RANGE_BYTES`]. Dropping it ends its requests.
 ///
-/// Small requests side by side are faster than one connection; few large ones cost the server less (MinIO half the CPU time of ranges of 4 MiB),
-/// and whoever pays by the request. So requests are as large as [`Pace`] says, which sees who waits for whom.
+/// Small requests side by side are faster than one connection; few large ones cost the server less (MinIO half the CPU
+/// time of ranges of 4 MiB), and whoever pays by the request. So requests are as large as [`Pace`] says, which sees who
+/// waits for whom.
 pub struct Fetch {
     pieces: mpsc::Receiver<Result<Bytes, StoreError>>,
     task: Option<AbortOnDropHandle<()>>,
@@ -90,7 +93,8 @@ async fn send_all(
             })));
         }
         let Some(opened) = ahead.next().await else { return Ok(()) };
-        let (mut piece, mut opened) = opened.expect("requests neither panic nor are cancelled while they are awaited")?;
+        let (mut piece, mut opened) =
+            opened.expect("requests neither panic nor are cancelled while they are awaited")?;
         while !piece.is_empty() {
             let waits = match sender.try_send(Ok(piece)) {
                 Ok(()) => false,
@@ -108,7 +112,8 @@ async fn send_all(
     }
 }
 
-/// How large requests are: as the reader is slower than the server, they double; as it waits for the server, they halve.
+/// How large requests are: as the reader is slower than the server, they double; as it waits for the server, they
+/// halve.
 #[derive(Debug)]
 struct Pace {
     request_bytes: u64,
@@ -199,7 +204,13 @@ mod tests {
         let memory = MemoryStore::new("raw");
         let whole: Vec<u8> = (0..bytes).map(|at| (at * 31 % 251) as u8).collect();
         let etag: Etag = memory.put("a", whole.clone().into(), Condition::Any).await.unwrap();
-        let object = Object { key: "a".into(), etag, size: bytes, last_modified: "2026-11-20T00:00:00Z".parse().unwrap(), archived: false };
+        let object = Object {
+            key: "a".into(),
+            etag,
+            size: bytes,
+            last_modified: "2026-11-20T00:00:00Z".parse().unwrap(),
+            archived: false,
+        };
         (Arc::new(memory), object, whole)
     }
 
@@ -214,7 +225,11 @@ mod tests {
                 let mut fetched = Vec::new();
                 while let Some(piece) = fetch.next().await {
                     let piece = piece.unwrap();
-                    assert!(piece.len() as u64 == RANGE_BYTES || (fetched.len() + piece.len()) as u64 == bytes - from, "{}", piece.len());
+                    assert!(
+                        piece.len() as u64 == RANGE_BYTES || (fetched.len() + piece.len()) as u64 == bytes - from,
+                        "{}",
+                        piece.len()
+                    );
                     fetched.extend_from_slice(&piece);
                     if slow {
                         tokio::time::sleep(std::time::Duration::from_millis(3)).await;
@@ -255,7 +270,8 @@ mod tests {
             pace.saw(waits);
             seen.push((pace.request_bytes / MIB, pace.requests_ahead()));
         }
-        let grown = [(4, 3), (8, 1), (16, 1), (32, 1), (64, 1), (64, 1), (32, 1), (16, 1), (32, 1), (16, 1), (8, 1), (4, 3)];
+        let grown =
+            [(4, 3), (8, 1), (16, 1), (32, 1), (64, 1), (64, 1), (32, 1), (16, 1), (32, 1), (16, 1), (8, 1), (4, 3)];
         assert_eq!(seen, grown);
     }
 }

@@ -1,7 +1,9 @@
-//! What is persisted keeps its form: a value of each kind as this version writes it, in a file, read back as the same value.
+//! What is persisted keeps its form: a value of each kind as this version writes it, in a file, read back as the same
+//! value.
 //!
-//! A failure here means that cursors and blobs of users would be read as something else, or not at all. A new form is a new version number,
-//! with a reader for the old one, beside which the old file stays. `UPDATE=1 cargo test frozen` writes files of kinds that have none.
+//! A failure here means that cursors and blobs of users would be read as something else, or not at all. A new form is a
+//! new version number, with a reader for the old one, beside which the old file stays. `UPDATE=1 cargo test frozen`
+//! writes files of kinds that have none.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -36,7 +38,11 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
         std::fs::write(&path, &text).unwrap();
     }
     let frozen = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(&serde_json::from_str::<T>(&frozen).unwrap(), value, "{name} as it was written is read as something else");
+    assert_eq!(
+        &serde_json::from_str::<T>(&frozen).unwrap(),
+        value,
+        "{name} as it was written is read as something else"
+    );
     assert_eq!(text, frozen, "{name} is written in another form");
 }
 
@@ -45,7 +51,11 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
 fn reads<T: DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipeline/frozen").join(format!("{name}.expected.json"));
     let frozen = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(&serde_json::from_str::<T>(&frozen).unwrap(), value, "{name} as it was written is read as something else");
+    assert_eq!(
+        &serde_json::from_str::<T>(&frozen).unwrap(),
+        value,
+        "{name} as it was written is read as something else"
+    );
 }
 
 fn blob(name: &str) -> BlobKey {
@@ -61,7 +71,9 @@ fn segment() -> SegmentRef {
 }
 
 fn schema() -> TableSchema {
-    let nested = DataType::Struct(vec![Field::new("tags", DataType::List(Field::new("item", DataType::Utf8, true).into()), true)].into());
+    let nested = DataType::Struct(
+        vec![Field::new("tags", DataType::List(Field::new("item", DataType::Utf8, true).into()), true)].into(),
+    );
     TableSchema {
         columns: vec![
             Column { wide: true, ..Column::inferred("id", DataType::Int64) },
@@ -118,7 +130,8 @@ fn full() -> Settings {
     settings.source.include = vec![Glob::new("**/*.csv.gz").unwrap()];
     settings.source.tables = TableRule::Fixed { name: "orders".into() };
     settings.source.csv.delimiter = Some(b'\t');
-    settings.schema.columns = vec![ColumnRule { name: "at".into(), from: Some("when".into()), data_type: Some(DataType::Date32) }];
+    settings.schema.columns =
+        vec![ColumnRule { name: "at".into(), from: Some("when".into()), data_type: Some(DataType::Date32) }];
     settings.destination.partition_by =
         vec![PartitionRule { column: "at".into(), transform: Some(PartitionTransform::Month), name: "month".into() }];
     settings.destination.object.tags = vec![("team".into(), "data".into())];
@@ -129,7 +142,13 @@ fn full() -> Settings {
 
 #[test]
 fn the_cursor() {
-    let mark = TableMark { last_modified: Some(object("a", "e").last_modified), key: "a/9.csv".into(), objects: 9, rows: 90, bytes: 900 };
+    let mark = TableMark {
+        last_modified: Some(object("a", "e").last_modified),
+        key: "a/9.csv".into(),
+        objects: 9,
+        rows: 90,
+        bytes: 900,
+    };
     let run = Run { id: "run1".into(), started: object("a", "e").last_modified, pass: 2, changed: true, ended: false };
     let cursor = Cursor {
         epoch: 6,
@@ -156,7 +175,8 @@ fn the_cursor() {
 
 #[test]
 fn plans() {
-    let table = PlannedTable { name: "orders".into(), source: "orders/".into(), schema: schema(), objects: 9, bytes: 900 };
+    let table =
+        PlannedTable { name: "orders".into(), source: "orders/".into(), schema: schema(), objects: 9, bytes: 900 };
     let plan = Plan {
         version: Plan::VERSION,
         run: "run1".into(),
@@ -183,7 +203,11 @@ fn plans() {
     let planned = |slice| PlannedObject { object: object("a/1.csv", "e1"), table: 3, slice };
     check(
         "shard",
-        &vec![planned(None), planned(Some(Slice::Bytes { start: 0, end: 50 })), planned(Some(Slice::RowGroups { start: 50, end: 100 }))],
+        &vec![
+            planned(None),
+            planned(Some(Slice::Bytes { start: 0, end: 50 })),
+            planned(Some(Slice::RowGroups { start: 50, end: 100 })),
+        ],
     );
 }
 
@@ -191,7 +215,8 @@ fn plans() {
 #[test]
 fn digits_of_numbers() {
     use crate::model::schema::{Digits, Typed};
-    let typed = |data_type: DataType, before, after| Typed { digits: Some(Digits { before, after }), ..data_type.into() };
+    let typed =
+        |data_type: DataType, before, after| Typed { digits: Some(Digits { before, after }), ..data_type.into() };
     let nested = DataType::Struct(vec![typed(DataType::Float64, 3, 2).into_field("price")].into());
     let columns = [
         ("id", typed(DataType::Int64, 9, 0)),
@@ -208,10 +233,19 @@ fn the_ledger() {
     let entry = |outcome| Entry { object: object("a/1.csv", "e1"), outcome, epoch: None, again: false };
     check(
         "objects",
-        &vec![entry(Outcome::Published), entry(Outcome::Ignored), entry(Outcome::quarantined("line 4: the quote never closes"))],
+        &vec![
+            entry(Outcome::Published),
+            entry(Outcome::Ignored),
+            entry(Outcome::quarantined("line 4: the quote never closes")),
+        ],
     );
-    let head =
-        LedgerHead { run: "run1".into(), epoch: 7, settings: "00ff".into(), runs: vec![vec![segment()], vec![]], ..LedgerHead::default() };
+    let head = LedgerHead {
+        run: "run1".into(),
+        epoch: 7,
+        settings: "00ff".into(),
+        runs: vec![vec![segment()], vec![]],
+        ..LedgerHead::default()
+    };
     check("ledger-head", &head);
     check("ledger-head-request", &LedgerHead { request: Some(mark_of_request()), ..head.clone() });
     check("ledger-head-layout", &LedgerHead { layout: Some(Layout::of(&full().destination)), ..head });
@@ -224,7 +258,8 @@ fn the_ledger() {
 
 #[test]
 fn attempts_and_decisions() {
-    let excluded = Excluded { key: "a/2.csv".into(), etag: "e2".into(), reason: Exclusion::Quarantined, message: "line 4".into() };
+    let excluded =
+        Excluded { key: "a/2.csv".into(), etag: "e2".into(), reason: Exclusion::Quarantined, message: "line 4".into() };
     let manifest = AttemptManifest {
         version: AttemptManifest::VERSION,
         shard: 2,
@@ -232,10 +267,19 @@ fn attempts_and_decisions() {
         attempt: "0a".into(),
         sliced: Some("a/1.csv".into()),
         files: vec![staged(FileKind::Data), staged(FileKind::DeadLetter)],
-        tables: vec![TableTotals { table: 0, objects: 1, bytes: 2, rows: 3, newest: Some((object("a", "e").last_modified, "a".into())) }],
-        excluded: vec![excluded, Excluded { key: "a/3.csv".into(), etag: "e3".into(), reason: Exclusion::Changed, message: "gone".into() }],
+        tables: vec![TableTotals {
+            table: 0,
+            objects: 1,
+            bytes: 2,
+            rows: 3,
+            newest: Some((object("a", "e").last_modified, "a".into())),
+        }],
+        excluded: vec![
+            excluded,
+            Excluded { key: "a/3.csv".into(), etag: "e3".into(), reason: Exclusion::Changed, message: "gone".into() },
+        ],
         bad_records: 4,
-        surprises: vec![Surprise { table: 0, key: "a/1.csv".into(), schema: schema() }],
+        mismatches: vec![SchemaMismatch { table: 0, key: "a/1.csv".into(), schema: schema() }],
         prepared_at: object("a", "e").last_modified,
     };
     check("attempt", &manifest);
@@ -292,6 +336,9 @@ fn what_was_committed_and_what_goes() {
     check("garbage-2", &second);
     let replaced = Some(Replaced { from: blob("manifest"), by: BlobKey(blob("manifest").0.replace("0123", "4567")) });
     check("garbage-3", &Garbage { version: Garbage::VERSION, files: vec![], replaced, ..second });
-    check("output-claim", &OutputClaim { holder: "_s3sync/claims/0123.s3sync".into(), owner: "host:/var/lib/x".into() });
+    check(
+        "output-claim",
+        &OutputClaim { holder: "_s3sync/claims/0123.s3sync".into(), owner: "host:/var/lib/x".into() },
+    );
     check("claim", &Claim { state_id: "abc".into(), owner: "host:/var/lib/x".into(), epoch: 7 });
 }

@@ -1,4 +1,5 @@
-//! The keys of an attempt's uploads, written before an upload begins there, so that nothing is ever stored that no one can find again.
+//! The keys of an attempt's uploads, written before an upload begins there, so that nothing is ever stored that no one
+//! can find again.
 
 use std::sync::Arc;
 
@@ -14,14 +15,14 @@ use crate::store::{Condition, Store, StoreError};
 pub struct OpenUpload {
     /// The key it is for.
     pub key: String,
-    /// The store's name for it. Empty in a log, which is written before there is one: whatever is under way at the key is meant. Logs of
-    /// earlier releases name it.
+    /// The store's name for it. Empty in a log, which is written before there is one: whatever is under way at the key
+    /// is meant. Logs of earlier releases name it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub upload: String,
 }
 
-/// Writes keys as small objects `<stem>.<n>.open.s3sync`, several at once where several files begin together. The keys are this plan's
-/// alone, so an upload that a crash leaves is found by listing those under way at its key.
+/// Writes keys as small objects `<stem>.<n>.open.s3sync`, several at once where several files begin together. The keys
+/// are this plan's alone, so an upload that a crash leaves is found by listing those under way at its key.
 pub struct OpenLog {
     store: Arc<dyn Store>,
     stem: String,
@@ -81,7 +82,8 @@ impl OpenLog {
         self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(open);
     }
 
-    /// Gives up every upload of this attempt. What cannot be ended now stays in the log for a later sweep, so failures are only told.
+    /// Gives up every upload of this attempt. What cannot be ended now stays in the log for a later sweep, so failures
+    /// are only told.
     pub async fn abort_all(&self) {
         let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for open in all {

@@ -1,8 +1,9 @@
-//! Who writes an output key. A path without a unique placeholder gives the same keys in every run, so that two syncs of different sources
-//! would take turns at replacing each other's files. A small object for each table's path names the one that writes there.
+//! Who writes an output key. A path without a unique placeholder gives the same keys in every run, so that two syncs of
+//! different sources would take turns at replacing each other's files. A small object for each table's path names the
+//! one that writes there.
 //!
-//! It names the sync by its claim (see [`super::claim`]), and counts as long as that claim stands: whoever gave it back, or moved to another
-//! path, holds no output.
+//! It names the sync by its claim (see [`super::claim`]), and counts as long as that claim stands: whoever gave it
+//! back, or moved to another path, holds no output.
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -50,14 +51,27 @@ impl Holder<'_> {
     }
 }
 
-async fn take(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, owner: &str, state_id: &str) -> Result<(), RunError> {
+async fn take(
+    store: &dyn Store,
+    settings: &Settings,
+    tables: &[&str],
+    holder: &str,
+    owner: &str,
+    state_id: &str,
+) -> Result<(), RunError> {
     let ours = OutputClaim { holder: holder.to_owned(), owner: owner.to_owned() };
     let claims = stream::iter(shapes(settings, tables)).map(|shape| take_one(store, settings, shape, &ours, state_id));
     claims.buffer_unordered(CLAIMS_AT_ONCE).try_collect().await
 }
 
 /// Whether [`Holder::take`] would succeed now. Writes nothing.
-pub async fn look(store: &dyn Store, settings: &Settings, tables: &[&str], holder: &str, state_id: Option<&str>) -> Result<(), RunError> {
+pub async fn look(
+    store: &dyn Store,
+    settings: &Settings,
+    tables: &[&str],
+    holder: &str,
+    state_id: Option<&str>,
+) -> Result<(), RunError> {
     let claims = stream::iter(shapes(settings, tables)).map(|shape| async move {
         let key = claim_key(settings, &shape);
         match read_small::<OutputClaim>(store, &key).await? {
@@ -90,7 +104,13 @@ fn shape(settings: &Settings, table: &str) -> String {
     to.template.of_table(table).possible_keys(&settings.id.name, &extension, &to.partition_by).to_string()
 }
 
-async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &OutputClaim, state_id: &str) -> Result<(), RunError> {
+async fn take_one(
+    store: &dyn Store,
+    settings: &Settings,
+    shape: String,
+    ours: &OutputClaim,
+    state_id: &str,
+) -> Result<(), RunError> {
     let key = claim_key(settings, &shape);
     loop {
         let found = read_small::<OutputClaim>(store, &key).await?;
@@ -111,8 +131,9 @@ async fn take_one(store: &dyn Store, settings: &Settings, shape: String, ours: &
     }
 }
 
-/// Refuses an output, its keys' form and its claim's key, that another sync holds. One that nobody holds any more, or that makes no sense, is
-/// free; so is one of a claim that this cursor itself held before, for other globs say, and has not given back yet.
+/// Refuses an output, its keys' form and its claim's key, that another sync holds. One that nobody holds any more, or
+/// that makes no sense, is free; so is one of a claim that this cursor itself held before, for other globs say, and has
+/// not given back yet.
 async fn refuse(
     store: &dyn Store,
     settings: &Settings,
@@ -163,12 +184,17 @@ mod tests {
         for holder in ["a", "b"] {
             store.insert(holder, "{}");
         }
-        let take = async |path: &str, tables: &[&str], holder: &str| take(&store, &with(path), tables, holder, "host:/x", holder).await;
+        let take = async |path: &str, tables: &[&str], holder: &str| {
+            take(&store, &with(path), tables, holder, "host:/x", holder).await
+        };
         take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
         take("all.{{FORMAT}}", &["t"], "a").await.unwrap();
         let refused = take("all.parquet", &["u"], "b").await.unwrap_err();
         assert_eq!(refused.kind, RunErrorKind::Claimed);
-        assert!(refused.message.contains("/all.parquet is written by another sync already, whose cursor is host:/x"), "{refused}");
+        assert!(
+            refused.message.contains("/all.parquet is written by another sync already, whose cursor is host:/x"),
+            "{refused}"
+        );
         // Tables of one template are told apart, and so are files of their own.
         take("{{TABLE}}.parquet", &["orders", "users"], "a").await.unwrap();
         take("{table_name}.parquet", &["items"], "b").await.unwrap();
@@ -190,7 +216,10 @@ mod tests {
         let store = MemoryStore::new("lake");
         store.insert("a", "{}");
         let settings = with("all.parquet");
-        store.insert(&claim_key(&settings, "all.parquet"), r#"{"holder": "a", "owner": "host\u001b[2J:/a-secret-of-a-bucket"}"#);
+        store.insert(
+            &claim_key(&settings, "all.parquet"),
+            r#"{"holder": "a", "owner": "host\u001b[2J:/a-secret-of-a-bucket"}"#,
+        );
         let refused = take(&store, &settings, &["t"], "b", "y", "2").await.unwrap_err();
         assert!(refused.message.contains("whose cursor is host[2J:/***: "), "{refused}");
     }

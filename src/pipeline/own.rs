@@ -1,5 +1,5 @@
-//! What a sync may touch: its own files, by their keys, and its own state. Whoever can write the bucket can write what looks like our state; keys that no
-//! plan of ours gives are refused, whatever names them.
+//! What a sync may touch: its own files, by their keys, and its own state. Whoever can write the bucket can write what
+//! looks like our state; keys that no plan of ours gives are refused, whatever names them.
 
 use crate::model::manifest::{AttemptManifest, FileKind, StagedFile};
 use crate::model::plan::Plan;
@@ -27,7 +27,11 @@ impl OwnKeys {
         Self {
             data: shape.matcher(),
             shape,
-            dead_letters: settings.errors.dead_letter_path.as_ref().map(|path| format!("{}/", path.trim_end_matches('/'))),
+            dead_letters: settings
+                .errors
+                .dead_letter_path
+                .as_ref()
+                .map(|path| format!("{}/", path.trim_end_matches('/'))),
             state: format!("{}/", settings.state_prefix),
         }
     }
@@ -67,16 +71,20 @@ pub fn check_attempt(plan: &Plan, own: &OwnKeys, number: u32, attempt: &AttemptM
         return Err(format!("it is about shard {}, and stands where one about shard {number} should", attempt.shard));
     }
     let tables = attempt.files.iter().map(|file| file.table);
-    let tables =
-        tables.chain(attempt.tables.iter().map(|totals| totals.table)).chain(attempt.surprises.iter().map(|surprise| surprise.table));
+    let tables = tables
+        .chain(attempt.tables.iter().map(|totals| totals.table))
+        .chain(attempt.mismatches.iter().map(|mismatch| mismatch.table));
     let (first, last) = shard.tables;
-    if let Some(table) = tables.into_iter().find(|table| !(first..=last).contains(table) || *table as usize >= plan.tables.len()) {
+    if let Some(table) =
+        tables.into_iter().find(|table| !(first..=last).contains(table) || *table as usize >= plan.tables.len())
+    {
         return Err(format!("it is about table {table}, which the shard does not have"));
     }
     attempt.files.iter().try_for_each(|file| own.check(file))
 }
 
-/// Takes out of a list of garbage whatever a sweep of this cursor may not remove: state as a file, and blobs of other cursors. Each is said.
+/// Takes out of a list of garbage whatever a sweep of this cursor may not remove: state as a file, and blobs of other
+/// cursors. Each is said.
 pub fn only_ours(garbage: &mut Garbage, blobs: &Blobs) {
     let state = format!("{}/", blobs.root());
     let keep = |fits: bool, key: &str| {
@@ -131,7 +139,9 @@ mod tests {
         let mut garbage = Garbage {
             files: vec![file("orders/1.parquet"), file("_s3sync/other/3/plan-00.s3sync")],
             uploads: Vec::new(),
-            blobs: ["_s3sync/abc/3/plan-00.s3sync", "_s3sync/abcd/3/plan-00.s3sync", "orders/2.parquet"].map(str::to_owned).into(),
+            blobs: ["_s3sync/abc/3/plan-00.s3sync", "_s3sync/abcd/3/plan-00.s3sync", "orders/2.parquet"]
+                .map(str::to_owned)
+                .into(),
             ..Garbage::default()
         };
         only_ours(&mut garbage, &blobs);

@@ -1,5 +1,5 @@
-//! Protocol step 2: one attempt at a shard. Objects are read side by side and consumed in plan order, so what is written depends on the
-//! plan alone; uploads are staged, never completed.
+//! Protocol step 2: one attempt at a shard. Objects are read side by side and consumed in plan order, so what is
+//! written depends on the plan alone; uploads are staged, never completed.
 
 mod dead_letters;
 mod objects;
@@ -14,7 +14,7 @@ use self::objects::{Consumed, ReadAhead};
 use self::writer::Writer;
 use crate::codec::BadRecord;
 use crate::model::format::Format;
-use crate::model::manifest::{AttemptManifest, Excluded, Exclusion, StagedFile, Surprise, TableTotals};
+use crate::model::manifest::{AttemptManifest, Excluded, Exclusion, SchemaMismatch, StagedFile, TableTotals};
 use crate::model::plan::{Plan, PlannedObject, Slice};
 use crate::model::schema::merge;
 use crate::model::settings::{OnBadObject, Settings};
@@ -56,7 +56,8 @@ enum Attempt {
 }
 
 impl Shard<'_> {
-    /// Prepares the shard, with as many attempts as it has objects that fail midway, and writes the manifest of the one that holds.
+    /// Prepares the shard, with as many attempts as it has objects that fail midway, and writes the manifest of the one
+    /// that holds.
     pub async fn prepare(&self) -> Result<(), RunError> {
         let mut excluded = BTreeMap::new();
         loop {
@@ -66,9 +67,14 @@ impl Shard<'_> {
             match self.attempt(&attempt, &open_log, &excluded, None).await? {
                 Attempt::Prepared(manifest) => {
                     // What worker 0 would refuse is refused here: it would be prepared again without an end.
-                    if let Err(reason) = own::check_attempt(self.plan, &OwnKeys::of(&self.plan.settings), self.number, &manifest) {
+                    if let Err(reason) =
+                        own::check_attempt(self.plan, &OwnKeys::of(&self.plan.settings), self.number, &manifest)
+                    {
                         open_log.abort_all().await;
-                        return Err(RunError::new(RunErrorKind::InvalidSpec, format!("{}: {reason}", self.plan.settings.id)));
+                        return Err(RunError::new(
+                            RunErrorKind::InvalidSpec,
+                            format!("{}: {reason}", self.plan.settings.id),
+                        ));
                     }
                     let written = self.blobs.put_attempt(self.plan, &manifest).await;
                     if let Err(BlobError::TooLong { .. }) = written {
@@ -90,7 +96,11 @@ impl Shard<'_> {
     }
 
     /// Stages recorded files again, from the same objects.
-    pub async fn rebuild(&self, wanted: &[StagedFile], excluded: &BTreeMap<String, Excluded>) -> Result<Rebuilt, RunError> {
+    pub async fn rebuild(
+        &self,
+        wanted: &[StagedFile],
+        excluded: &BTreeMap<String, Excluded>,
+    ) -> Result<Rebuilt, RunError> {
         let attempt = (self.context.ids)();
         let open_log = self.open_log(&attempt);
         let gone = match self.attempt(&attempt, &open_log, excluded, Some(wanted)).await? {
@@ -108,7 +118,8 @@ impl Shard<'_> {
     }
 
     fn open_log(&self, attempt: &str) -> Arc<OpenLog> {
-        let stem = self.blobs.attempt_stem(self.plan.epoch, self.plan.shards[self.number as usize].plan, self.number, attempt);
+        let stem =
+            self.blobs.attempt_stem(self.plan.epoch, self.plan.shards[self.number as usize].plan, self.number, attempt);
         Arc::new(OpenLog::new(Arc::clone(&self.context.destination), stem, self.blobs.sealing(self.plan).cloned()))
     }
 
@@ -125,11 +136,13 @@ impl Shard<'_> {
         let mut dead_letters = DeadLetters::new(self, Arc::clone(open_log), wanted);
         let mut totals: BTreeMap<u32, TableTotals> = BTreeMap::new();
         let mut left_out: Vec<Excluded> = excluded.values().cloned().collect();
-        let mut surprises: BTreeMap<u32, Surprise> = BTreeMap::new();
+        let mut mismatches: BTreeMap<u32, SchemaMismatch> = BTreeMap::new();
         let mut bad_records = 0u64;
         while let Some(mut read) = reads.next().await {
             let planned = &self.objects[read.index as usize];
-            let table = totals.entry(planned.table).or_insert_with(|| TableTotals { table: planned.table, ..TableTotals::default() });
+            let table = totals
+                .entry(planned.table)
+                .or_insert_with(|| TableTotals { table: planned.table, ..TableTotals::default() });
             let stored_bytes = planned.slice.map_or(planned.object.size, slice_bytes);
             let (mut records, mut rows, mut shown_bytes) = (0u64, 0u64, 0u64);
             let ended = loop {
@@ -156,15 +169,19 @@ impl Shard<'_> {
                     let last = decoded.bad.last().expect("the count has just grown");
                     return Err(self.bad_record(planned, last));
                 }
-                if let Some(schema) = decoded.surprise {
-                    // Nothing of this attempt can be used; what is left is read on only to know every surprise at once.
+                if let Some(schema) = decoded.mismatch {
+                    // Nothing of this attempt can be used; what is left is read on only to know every mismatch at once.
                     if let Some(writer) = writer.take() {
                         writer.stop().await;
                     }
-                    surprises
+                    mismatches
                         .entry(planned.table)
-                        .and_modify(|surprise| surprise.schema = merge(&surprise.schema, &schema))
-                        .or_insert_with(|| Surprise { table: planned.table, key: planned.object.key.clone(), schema });
+                        .and_modify(|mismatch| mismatch.schema = merge(&mismatch.schema, &schema))
+                        .or_insert_with(|| SchemaMismatch {
+                            table: planned.table,
+                            key: planned.object.key.clone(),
+                            schema,
+                        });
                     continue;
                 }
                 if let Some(active) = &mut writer {
@@ -182,8 +199,7 @@ impl Shard<'_> {
             };
             match ended {
                 Ok(()) => {
-                    let first_slice =
-                        !matches!(planned.slice, Some(Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) if start > 0);
+                    let first_slice = !matches!(planned.slice, Some(Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) if start > 0);
                     table.objects += u64::from(first_slice);
                     table.bytes += stored_bytes;
                     let newest = (planned.object.last_modified, planned.object.key.clone());
@@ -215,7 +231,7 @@ impl Shard<'_> {
             tables: totals.into_values().collect(),
             excluded: left_out,
             bad_records,
-            surprises: surprises.into_values().collect(),
+            mismatches: mismatches.into_values().collect(),
             ..AttemptManifest::empty(self.number, self.plan.number, attempt, self.context.destination.server_time())
         })))
     }
@@ -224,7 +240,9 @@ impl Shard<'_> {
     fn exclusion(&self, planned: &PlannedObject, error: ReadError) -> Result<Excluded, RunError> {
         let reason = match &error {
             ReadError::Changed { .. } => Exclusion::Changed,
-            ReadError::Archived { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => Exclusion::Archived,
+            ReadError::Archived { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => {
+                Exclusion::Archived
+            }
             ReadError::Archived { .. } => {
                 return Err(RunError::new(
                     RunErrorKind::BadData,
@@ -236,7 +254,9 @@ impl Shard<'_> {
                     ),
                 ));
             }
-            ReadError::Bad { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => Exclusion::Quarantined,
+            ReadError::Bad { .. } if self.plan.settings.errors.on_bad_object == OnBadObject::Quarantine => {
+                Exclusion::Quarantined
+            }
             ReadError::Bad { .. } => {
                 return Err(RunError::new(
                     RunErrorKind::BadData,
@@ -256,7 +276,12 @@ impl Shard<'_> {
                 return Err(run_error);
             }
         };
-        Ok(Excluded { key: planned.object.key.clone(), etag: planned.object.etag.as_str().to_owned(), reason, message: error.to_string() })
+        Ok(Excluded {
+            key: planned.object.key.clone(),
+            etag: planned.object.etag.as_str().to_owned(),
+            reason,
+            message: error.to_string(),
+        })
     }
 
     fn bad_record(&self, planned: &PlannedObject, bad: &BadRecord) -> RunError {
@@ -281,11 +306,14 @@ impl Shard<'_> {
     }
 }
 
-/// What may be wrong with an object that cannot be read in the format that the spec names, where its key says another one, or none.
+/// What may be wrong with an object that cannot be read in the format that the spec names, where its key says another
+/// one, or none.
 fn stray(settings: &Settings, key: &str) -> String {
     match settings.source.format {
         Some(format) if Format::of_key(key).is_none_or(|(named, _)| named != format) => {
-            format!("source.format reads every object as {format}, whatever its key says: leave it out with source.exclude, ")
+            format!(
+                "source.format reads every object as {format}, whatever its key says: leave it out with source.exclude, "
+            )
         }
         _ => String::new(),
     }

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of the epoch under way and of the run. Any thread adds; any thread reads; a reader may see one counter ahead of another.
+/// Counters of the epoch under way and of the run. Any thread adds; any thread reads; a reader may see one counter
+/// ahead of another.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// The epoch under way.

@@ -1,5 +1,5 @@
-//! Protocol step 4: the uploads that the decision names are completed. Whoever comes later does it again; nothing else can happen to a
-//! decision, so every way on from here ends with the files visible, or stops loudly with their names.
+//! Protocol step 4: the uploads that the decision names are completed. Whoever comes later does it again; nothing else
+//! can happen to a decision, so every way on from here ends with the files visible, or stops loudly with their names.
 
 use std::sync::Arc;
 
@@ -50,7 +50,9 @@ pub async fn publish_shard(
     let files: Vec<StagedFile> = files.collect();
     let append = plan.settings.destination.write_mode == WriteMode::Append;
     let store = context.destination.as_ref();
-    let mut completions = stream::iter(files).map(|file| async move { complete(store, file, append).await }).buffered(COMPLETIONS_AT_ONCE);
+    let mut completions = stream::iter(files)
+        .map(|file| async move { complete(store, file, append).await })
+        .buffered(COMPLETIONS_AT_ONCE);
     let mut outcome = ShardOutcome::default();
     while let Some(completed) = completions.try_next().await? {
         match completed {
@@ -82,14 +84,17 @@ pub struct Refused {
     pub why: String,
 }
 
-/// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by somebody else for us.
+/// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by
+/// somebody else for us.
 pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
     let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, append).await {
         Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
         Err(error) => error,
     };
     match store.head(&file.key).await {
-        Ok(head) if is_ours(&file, &head) => Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file })),
+        Ok(head) if is_ours(&file, &head) => {
+            Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file }))
+        }
         Ok(_) if append => {
             let message = format!(
                 "{}/{} is taken by an object that is not of this sync, so the decided file cannot be published; move it away and run again",
@@ -110,8 +115,9 @@ fn gone(file: StagedFile, error: StoreError) -> Result<Completed, RunError> {
         ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Full | ErrorKind::Unavailable => Err(error.into()),
         // Whatever it is, it is decided: the next run meets it again.
         _ => {
-            let message =
-                format!("the decided file cannot be published: {error}; run again, or give up what is refused with `s3sync state abandon`");
+            let message = format!(
+                "the decided file cannot be published: {error}; run again, or give up what is refused with `s3sync state abandon`"
+            );
             refused(file, error, message)
         }
     }
@@ -119,10 +125,15 @@ fn gone(file: StagedFile, error: StoreError) -> Result<Completed, RunError> {
 
 fn refused(file: StagedFile, error: StoreError, message: String) -> Result<Completed, RunError> {
     let why = error.message.clone();
-    Ok(Completed::Refused(Box::new(Refused { file, error: RunError::because(RunErrorKind::Failed, message, error), why })))
+    Ok(Completed::Refused(Box::new(Refused {
+        file,
+        error: RunError::because(RunErrorKind::Failed, message, error),
+        why,
+    })))
 }
 
-/// Whether what stands at a key is this staged file: by its id, or, where the store keeps no metadata, by the etag it was to have.
+/// Whether what stands at a key is this staged file: by its id, or, where the store keeps no metadata, by the etag it
+/// was to have.
 pub fn is_ours(file: &StagedFile, head: &crate::store::Head) -> bool {
     let by_id = head.id.as_deref() == Some(file.id.as_str()) && head.size == file.size;
     let by_etag = file.etag.as_deref().is_some_and(|etag| etag == head.etag.as_str());

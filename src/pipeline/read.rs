@@ -19,7 +19,8 @@ use crate::pipeline::cpu::CpuPool;
 use crate::pipeline::fetch::FETCH_BYTES;
 use crate::store::{ErrorKind, Store, StoreError};
 
-/// Objects up to this size are decoded whole before a row of theirs enters a file, so that a bad one costs nothing but itself.
+/// Objects up to this size are decoded whole before a row of theirs enters a file, so that a bad one costs nothing but
+/// itself.
 pub const WHOLE_OBJECT_BYTES_MAX: u64 = 8 << 20;
 
 /// Decoded blocks of a streaming object that wait for their turn.
@@ -62,7 +63,9 @@ pub enum ReadError {
         reason: String,
     },
     /// It is in an archive: whole, but not to be had before it is restored.
-    #[error("{key}: it is archived (storage class GLACIER, DEEP_ARCHIVE, or an archive tier) and cannot be read before it is restored")]
+    #[error(
+        "{key}: it is archived (storage class GLACIER, DEEP_ARCHIVE, or an archive tier) and cannot be read before it is restored"
+    )]
     Archived {
         /// The object.
         key: String,
@@ -88,10 +91,13 @@ impl ReadError {
     /// An object's store error, with the ones that speak of the object itself told apart.
     fn of_store(object: &PlannedObject, error: StoreError) -> Self {
         match error.kind {
-            ErrorKind::Changed => {
-                Self::Changed { key: object.object.key.clone(), message: "it was overwritten after it was listed".into() }
+            ErrorKind::Changed => Self::Changed {
+                key: object.object.key.clone(),
+                message: "it was overwritten after it was listed".into(),
+            },
+            ErrorKind::NotFound => {
+                Self::Changed { key: object.object.key.clone(), message: "it was deleted after it was listed".into() }
             }
-            ErrorKind::NotFound => Self::Changed { key: object.object.key.clone(), message: "it was deleted after it was listed".into() },
             ErrorKind::Archived => Self::Archived { key: object.object.key.clone() },
             _ => Self::Store(error),
         }
@@ -109,8 +115,8 @@ impl ReadError {
     }
 }
 
-/// Bytes of the budget that reading this object takes, at the most. Decoded rows are guessed from the stored size; an object that turns
-/// out larger streams instead of being held.
+/// Bytes of the budget that reading this object takes, at the most. Decoded rows are guessed from the stored size; an
+/// object that turns out larger streams instead of being held.
 pub fn cost_bytes(planned: &PlannedObject, format: Format, compressed: bool, budget: &Budget) -> u64 {
     let size = planned.object.size;
     let growth = match (format, compressed) {
@@ -167,8 +173,14 @@ impl Output {
 }
 
 impl Reader {
-    /// Reads one object to its end into `output`. When it fails and the output has released nothing, no row of it was seen.
-    pub async fn read(&self, planned: &PlannedObject, table: Arc<TableSchema>, output: &mut Output) -> Result<(), ReadError> {
+    /// Reads one object to its end into `output`. When it fails and the output has released nothing, no row of it was
+    /// seen.
+    pub async fn read(
+        &self,
+        planned: &PlannedObject,
+        table: Arc<TableSchema>,
+        output: &mut Output,
+    ) -> Result<(), ReadError> {
         if planned.object.archived {
             return Err(ReadError::Archived { key: planned.object.key.clone() });
         }
@@ -183,10 +195,12 @@ impl Reader {
     /// The object's format, by the spec or by its key.
     pub fn format(&self, planned: &PlannedObject) -> Result<Format, ReadError> {
         let key = &planned.object.key;
-        self.settings.source.format.or_else(|| Format::of_key(key).map(|(format, _)| format)).ok_or_else(|| ReadError::Bad {
-            key: key.clone(),
-            position: None,
-            reason: "its extension names no known format; set source.format, or narrow source.include".into(),
+        self.settings.source.format.or_else(|| Format::of_key(key).map(|(format, _)| format)).ok_or_else(|| {
+            ReadError::Bad {
+                key: key.clone(),
+                position: None,
+                reason: "its extension names no known format; set source.format, or narrow source.include".into(),
+            }
         })
     }
 
@@ -199,7 +213,11 @@ impl Reader {
         if self.bad_record_is_fatal()
             && let Some(bad) = decoded.bad.first()
         {
-            return Err(ReadError::Bad { key: planned.object.key.clone(), position: Some(bad.position), reason: bad.reason.clone() });
+            return Err(ReadError::Bad {
+                key: planned.object.key.clone(),
+                position: Some(bad.position),
+                reason: bad.reason.clone(),
+            });
         }
         output.push(decoded).await
     }

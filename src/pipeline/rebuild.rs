@@ -1,4 +1,5 @@
-//! A decided upload that the server has dropped is built again from the rows that its manifest records: same key, same id, same rows.
+//! A decided upload that the server has dropped is built again from the rows that its manifest records: same key, same
+//! id, same rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::prepare::{Rebuilt, Shard};
 use crate::state::blobs::Blobs;
 
-/// Reads the shard again without the objects that the manifest excludes, cut where it was cut, and stages only `vanished`.
+/// Reads the shard again without the objects that the manifest excludes, cut where it was cut, and stages only
+/// `vanished`.
 pub async fn rebuild(
     context: &Context,
     blobs: &Blobs,
@@ -20,7 +22,8 @@ pub async fn rebuild(
 ) -> Result<Vec<StagedFile>, RunError> {
     let objects = Arc::new(blobs.get_shard(&plan.shards[manifest.shard as usize].blob).await?);
     let shard = Shard { context, blobs, plan, number: manifest.shard, objects };
-    let excluded: BTreeMap<_, _> = manifest.excluded.iter().map(|object| (object.key.clone(), object.clone())).collect();
+    let excluded: BTreeMap<_, _> =
+        manifest.excluded.iter().map(|object| (object.key.clone(), object.clone())).collect();
     let wanted: BTreeSet<String> = vanished.iter().map(|file| file.key.clone()).collect();
     let unpublishable = |missing: &str, why: &str| {
         RunError::new(
@@ -40,7 +43,8 @@ pub async fn rebuild(
                 return Err(unpublishable(missing, "its source rows are not what they were"));
             }
             for file in &files {
-                let recorded = manifest.files.iter().find(|known| known.key == file.key).expect("only wanted files are staged");
+                let recorded =
+                    manifest.files.iter().find(|known| known.key == file.key).expect("only wanted files are staged");
                 if recorded.rows != file.rows {
                     return Err(unpublishable(&file.key, "its source rows are not what they were"));
                 }

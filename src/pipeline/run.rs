@@ -1,4 +1,5 @@
-//! A run, as worker 0 leads it: one pass over the listing, epoch after epoch, each decided once and rolled forward whoever crashes.
+//! A run, as worker 0 leads it: one pass over the listing, epoch after epoch, each decided once and rolled forward
+//! whoever crashes.
 
 mod epoch;
 mod finish;
@@ -33,7 +34,8 @@ const PASSES_MAX: u32 = 3;
 /// Looks at a whole listing after which one that limits cut is followed by another.
 const LOOKS_MAX: u32 = 2;
 
-/// Times that worker 0 reads the cursor again because another worker 0 moved it. Each time one of the two has made progress.
+/// Times that worker 0 reads the cursor again because another worker 0 moved it. Each time one of the two has made
+/// progress.
 const RELOADS_MAX: u32 = 32;
 
 /// Runs one sync to the end. `summary` counts every epoch that was recorded, also when a later one fails.
@@ -60,7 +62,8 @@ pub async fn lead(context: &Context, summary: &mut RunSummary) -> Result<(), Run
     }
 }
 
-/// The outcome of a run that was told to stop and failed: a server that went on not answering is what it was stopped in, and no failure.
+/// The outcome of a run that was told to stop and failed: a server that went on not answering is what it was stopped
+/// in, and no failure.
 fn stopped(interrupted: RunError, error: RunError) -> RunError {
     if error.kind != RunErrorKind::Failed {
         return error;
@@ -85,7 +88,8 @@ struct Lead<'a> {
     cursor: Cursor,
     version: Version,
     held: Held,
-    /// Objects that an earlier pass of this run found changed: one that is listed again as it was is unreadable (invariant I4).
+    /// Objects that an earlier pass of this run found changed: one that is listed again as it was is unreadable
+    /// (invariant I4).
     changed: BTreeSet<(String, String)>,
 }
 
@@ -122,8 +126,9 @@ impl Lead<'_> {
             looks += u32::from(listed_whole);
             if self.plan().await? {
                 self.work().await?;
-                // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys behind the cut. One such look:
-                // where somebody always writes there, more would be a run without an end.
+                // A pass that limits cut ends with a look at the whole: a server that lists out of order has keys
+                // behind the cut. One such look: where somebody always writes there, more would be a run without an
+                // end.
                 if self.cursor.listed_to.is_some() || (!listed_whole && looks < LOOKS_MAX) {
                     continue;
                 }
@@ -183,13 +188,15 @@ impl Lead<'_> {
         let Some(request) = &self.context.request else { return false };
         let done = self.cursor.mark_of(request).ended;
         if done {
-            self.summary.remarks.note("what was asked for is complete since an earlier try: nothing is left to read".to_owned());
+            self.summary
+                .remarks
+                .note("what was asked for is complete since an earlier try: nothing is left to read".to_owned());
         }
         done
     }
 
-    /// The run that the cursor names, or a new one. A run that is asked for has the request's id, so that what is kept for one run is
-    /// kept for it however often it is begun.
+    /// The run that the cursor names, or a new one. A run that is asked for has the request's id, so that what is kept
+    /// for one run is kept for it however often it is begun.
     fn this_run(&self) -> Run {
         let asked = self.context.request_id();
         let id = || asked.map_or_else(|| (self.context.ids)(), str::to_owned);
@@ -212,10 +219,12 @@ impl Lead<'_> {
         Ok(true)
     }
 
-    /// Marks the run as ended, when the cursor knows of it; and always what it was asked for, so that this is done once.
+    /// Marks the run as ended, when the cursor knows of it; and always what it was asked for, so that this is done
+    /// once.
     async fn end_run(&mut self) -> Result<(), RunError> {
         let run = self.cursor.run_under_way(self.context.request_id()).cloned();
-        let request = self.context.request.as_ref().map(|request| RequestMark { ended: true, ..self.cursor.mark_of(request) });
+        let request =
+            self.context.request.as_ref().map(|request| RequestMark { ended: true, ..self.cursor.mark_of(request) });
         if run.is_none() && request.is_none() {
             return Ok(());
         }
@@ -255,9 +264,10 @@ impl Lead<'_> {
                 self.version = version;
                 Ok(())
             }
-            Err(StateError::Conflict) => {
-                Err(RunError::new(RunErrorKind::Superseded, format!("{}: another worker moved the cursor", self.context.settings.id)))
-            }
+            Err(StateError::Conflict) => Err(RunError::new(
+                RunErrorKind::Superseded,
+                format!("{}: another worker moved the cursor", self.context.settings.id),
+            )),
             Err(error) => Err(open::state_error(self.context, error)),
         }
     }
@@ -274,8 +284,8 @@ impl Lead<'_> {
         self.swap(next).await
     }
 
-    /// Gives the claim back when nothing was published under this cursor, so that a slip of the pen does not keep the place from others.
-    /// A failure leaves it, as a process that was killed does.
+    /// Gives the claim back when nothing was published under this cursor, so that a slip of the pen does not keep the
+    /// place from others. A failure leaves it, as a process that was killed does.
     async fn give_back(&self) {
         if !self.cursor.is_untouched() {
             return;
@@ -286,7 +296,10 @@ impl Lead<'_> {
             Ok(None) => true,
             Err(_) => false,
         };
-        if untouched && let Err(error) = claim::give_back(self.context.destination.as_ref(), self.held.key(), &self.cursor.state_id).await {
+        if untouched
+            && let Err(error) =
+                claim::give_back(self.context.destination.as_ref(), self.held.key(), &self.cursor.state_id).await
+        {
             tracing::debug!("the claim of a run that published nothing is left: {error}");
         }
     }
@@ -302,7 +315,8 @@ mod tests {
 
     #[test]
     fn a_run_that_was_told_to_stop_was_interrupted_whatever_does_not_answer() {
-        let outcome = |kind| stopped(RunError::new(RunErrorKind::Interrupted, "safe to repeat"), RunError::new(kind, "why")).kind;
+        let outcome =
+            |kind| stopped(RunError::new(RunErrorKind::Interrupted, "safe to repeat"), RunError::new(kind, "why")).kind;
         assert_eq!(outcome(RunErrorKind::Failed), RunErrorKind::Interrupted, "the network");
         assert_eq!(outcome(RunErrorKind::BadData), RunErrorKind::BadData, "what the next run meets again is said");
     }

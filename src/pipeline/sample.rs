@@ -1,5 +1,5 @@
-//! A first look at a table's objects, to choose its schema. Sampling chooses, every row verifies: what a sample misses costs a second
-//! pass, never a wrong row.
+//! A first look at a table's objects, to choose its schema. Sampling chooses, every row verifies: what a sample misses
+//! costs a second pass, never a wrong row.
 
 use std::sync::Arc;
 
@@ -58,9 +58,10 @@ impl SourceSampler {
             Ok(schema) => Ok(schema),
             // A bad or changed object is for the read to report, by its rules; its siblings give the schema.
             Err(ReadError::Bad { .. } | ReadError::Changed { .. } | ReadError::Archived { .. }) => Ok(None),
-            Err(ReadError::Stopped) => {
-                Err(RunError::new(RunErrorKind::Interrupted, format!("{}: stopped while sampling", self.reader.settings.id)))
-            }
+            Err(ReadError::Stopped) => Err(RunError::new(
+                RunErrorKind::Interrupted,
+                format!("{}: stopped while sampling", self.reader.settings.id),
+            )),
             Err(ReadError::Store(error)) => {
                 let mut failed = RunError::from(error);
                 failed.message = format!("{}: {}", self.reader.settings.id, failed.message);

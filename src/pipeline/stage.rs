@@ -1,7 +1,8 @@
 //! Output files on their way to the destination: bytes become parts, parts are uploaded, nothing is completed.
 //!
-//! A layout runs on a blocking thread and speaks to its [`Sender`]; a [`Stager`] on the async side listens. Bytes between the two, in
-//! parts being filled and in requests under way, are bounded together by the permits of the budget, so a slow destination slows the layout.
+//! A layout runs on a blocking thread and speaks to its [`Sender`]; a [`Stager`] on the async side listens. Bytes
+//! between the two, in parts being filled and in requests under way, are bounded together by the permits of the budget,
+//! so a slow destination slows the layout.
 
 use std::sync::Arc;
 
@@ -73,7 +74,8 @@ pub struct Stager {
     permits: Arc<Semaphore>,
 }
 
-/// A channel between a layout and its stager. `bytes_max` bounds all bytes between the layout and the server and must hold two parts.
+/// A channel between a layout and its stager. `bytes_max` bounds all bytes between the layout and the server and must
+/// hold two parts.
 pub fn channel(
     store: Arc<dyn Store>,
     open_log: Arc<OpenLog>,
@@ -85,8 +87,10 @@ pub fn channel(
     let bytes_max = u32::try_from(bytes_max.max(2 * part_bytes)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32);
     let permits = Arc::new(Semaphore::new(bytes_max as usize));
     let handle = tokio::runtime::Handle::current();
-    let stager = Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
-    // A slice is at most a part, and a part holds the permits of its bytes alone: beside one that is being filled it always finds its own.
+    let stager =
+        Stager { store, open_log, attributes, part_bytes: part_bytes as usize, events, permits: Arc::clone(&permits) };
+    // A slice is at most a part, and a part holds the permits of its bytes alone: beside one that is being filled it
+    // always finds its own.
     let sender = Sender { events: sender, permits, handle, slice_bytes_max: part_bytes.max(1) as u32 };
     (sender, stager)
 }
@@ -107,8 +111,8 @@ struct Uploaded {
 }
 
 impl Stager {
-    /// Uploads until the layout's end is dropped. On an error the layout sees [`SinkClosed`] at its next call, and uploads stay as
-    /// they are: the open log names them.
+    /// Uploads until the layout's end is dropped. On an error the layout sees [`SinkClosed`] at its next call, and
+    /// uploads stay as they are: the open log names them.
     pub async fn run(mut self) -> Result<Vec<StagedFile>, StoreError> {
         let mut staged = Vec::new();
         let mut finishing = FuturesOrdered::new();
@@ -238,7 +242,7 @@ impl Upload {
             parts.push(done?);
         }
         drop(uploading);
-        assert!(number <= PARTS_MAX, "rotation closes a file before its last part");
+        assert!(number <= PARTS_MAX, "rolling_policy closes a file before its last part");
         let etag = self.store.staged_etag(&self.key, &upload).await?.map(|etag| etag.as_str().to_owned());
         Ok(Uploaded { upload, parts, size, etag })
     }
@@ -251,7 +255,8 @@ impl Upload {
     }
 }
 
-/// A part being filled: pieces, which are sent one after another and never put together, and the permits of their bytes.
+/// A part being filled: pieces, which are sent one after another and never put together, and the permits of their
+/// bytes.
 #[derive(Default)]
 struct Part {
     pieces: Vec<Bytes>,
@@ -303,7 +308,8 @@ mod tests {
     use crate::model::manifest::FileKind;
     use crate::store::memory::MemoryStore;
 
-    /// However a file comes in pieces, and with permits for no more than two parts, it becomes parts of one size and the same bytes.
+    /// However a file comes in pieces, and with permits for no more than two parts, it becomes parts of one size and
+    /// the same bytes.
     #[tokio::test(flavor = "multi_thread")]
     async fn pieces_of_any_size_become_parts_of_one() {
         const SMALL: usize = 1000;
@@ -317,7 +323,20 @@ mod tests {
             (SMALL, vec![3, 3]),
             (SMALL, vec![]),
             // Copied together, sent as they are, and one after the other.
-            (LARGE, vec![5, Part::COPIED_BYTES_MAX, 7, Part::COPIED_BYTES_MAX + 1, 9, 2 * LARGE, 11, LARGE / 2, LARGE / 2 - 11]),
+            (
+                LARGE,
+                vec![
+                    5,
+                    Part::COPIED_BYTES_MAX,
+                    7,
+                    Part::COPIED_BYTES_MAX + 1,
+                    9,
+                    2 * LARGE,
+                    11,
+                    LARGE / 2,
+                    LARGE / 2 - 11,
+                ],
+            ),
         ] {
             let memory = MemoryStore::new("lake");
             let store: Arc<dyn Store> = Arc::new(memory.clone());
@@ -327,7 +346,13 @@ mod tests {
             let bytes = Bytes::from(whole.clone());
             let wanted = pieces.clone();
             let layout = tokio::task::spawn_blocking(move || {
-                let file = NewFile { key: "a".into(), id: "id".into(), table: 0, partition: String::new(), kind: FileKind::Data };
+                let file = NewFile {
+                    key: "a".into(),
+                    id: "id".into(),
+                    table: 0,
+                    partition: String::new(),
+                    kind: FileKind::Data,
+                };
                 sender.begin(file).unwrap();
                 let mut at = 0;
                 for piece in wanted {
@@ -336,11 +361,17 @@ mod tests {
                 }
                 sender.end(FileEnd { rows: 1, first_row: 0, objects: (0, 0) }).unwrap();
             });
-            let staged =
-                tokio::time::timeout(std::time::Duration::from_secs(60), stager.run()).await.expect("no piece waits for ever").unwrap();
+            let staged = tokio::time::timeout(std::time::Duration::from_secs(60), stager.run())
+                .await
+                .expect("no piece waits for ever")
+                .unwrap();
             layout.await.unwrap();
             let [file] = staged.as_slice() else { panic!("{staged:?}") };
-            assert_eq!((file.size as usize, file.parts.len()), (whole.len(), whole.len().div_ceil(part).max(1)), "{pieces:?}");
+            assert_eq!(
+                (file.size as usize, file.parts.len()),
+                (whole.len(), whole.len().div_ceil(part).max(1)),
+                "{pieces:?}"
+            );
             store.complete_upload("a", &file.upload, &file.parts, true).await.unwrap();
             assert_eq!(memory.peek("a").unwrap(), whole, "{pieces:?}");
         }

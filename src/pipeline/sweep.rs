@@ -1,5 +1,6 @@
-//! Protocol step 0: what earlier epochs left behind is removed, as the cursor's garbage blob names it. Safe to do twice, and safe to do
-//! by two: everything named is named by key and id or by upload. It is removed as it is read, and never held as a whole.
+//! Protocol step 0: what earlier epochs left behind is removed, as the cursor's garbage blob names it. Safe to do
+//! twice, and safe to do by two: everything named is named by key and id or by upload. It is removed as it is read, and
+//! never held as a whole.
 
 use std::collections::HashSet;
 
@@ -14,13 +15,14 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenUpload;
 use crate::pipeline::own;
 use crate::state::blobs::{BlobError, Blobs};
-use crate::state::wire::{BlobWriter, Kind};
+use crate::state::wire::{BlobKind, BlobWriter};
 use crate::store::{ErrorKind, Head, Store, StoreError};
 
 /// Removals under way at once.
 const REMOVALS_AT_ONCE: usize = 16;
 
-/// Entries of one line of a garbage blob: a line is read as a whole, and this one has some 15 MB where every key has the length that S3 allows.
+/// Entries of one line of a garbage blob: a line is read as a whole, and this one has some 15 MB where every key has
+/// the length that S3 allows.
 const LINE_ENTRIES_MAX: usize = 10_000;
 
 /// Files of a manifest that are removed before more of it are read.
@@ -29,8 +31,8 @@ const FILES_HELD_MAX: usize = 1_000;
 /// What the next sweep removes: a line of a garbage blob, which may have several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Garbage {
-    /// Version of this format. The first had none, and knew a file by its etag alone; before the third a blob had one line, and it listed every
-    /// file that was replaced.
+    /// Version of this format. The first had none, and knew a file by its etag alone; before the third a blob had one
+    /// line, and it listed every file that was replaced.
     #[serde(default = "first_version")]
     pub version: u32,
     /// Files of a generation that Replace has replaced, as earlier releases listed them.
@@ -69,7 +71,8 @@ pub struct Replaced {
 pub struct GarbageFile {
     /// Its key.
     pub key: String,
-    /// Its etag, as it was recorded: what a file is known by where there is no metadata. Servers may show another one later.
+    /// Its etag, as it was recorded: what a file is known by where there is no metadata. Servers may show another one
+    /// later.
     pub etag: String,
     /// Its `s3sync-id`; not there in the first version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +86,9 @@ impl GarbageFile {
     /// Whether what stands at the key is this file: by id and size where the store keeps metadata, else by etag.
     fn is(&self, head: &Head, keeps_metadata: bool) -> bool {
         match &self.id {
-            Some(id) if keeps_metadata => head.id.as_ref() == Some(id) && self.bytes.is_none_or(|bytes| bytes == head.size),
+            Some(id) if keeps_metadata => {
+                head.id.as_ref() == Some(id) && self.bytes.is_none_or(|bytes| bytes == head.size)
+            }
             _ => head.etag.as_str() == self.etag,
         }
     }
@@ -111,15 +116,15 @@ impl Garbage {
 
     /// The same with all that an older blob names.
     pub async fn put_with(self, blobs: &Blobs, epoch: u64, older: Option<&BlobKey>) -> Result<BlobKey, BlobError> {
-        let mut blob = BlobWriter::new(Kind::Garbage);
+        let mut blob = BlobWriter::new(BlobKind::Garbage);
         if let Some(older) = older {
-            let mut lines = blobs.lines(older, Kind::Garbage);
+            let mut lines = blobs.lines(older, BlobKind::Garbage);
             while let Some(garbage) = lines.next::<Garbage>().await? {
                 garbage.write(&mut blob);
             }
         }
         self.write(&mut blob);
-        blobs.put(epoch, Kind::Garbage, blob).await
+        blobs.put(epoch, BlobKind::Garbage, blob).await
     }
 
     fn write(self, blob: &mut BlobWriter) {
@@ -137,8 +142,8 @@ impl Garbage {
         }
     }
 
-    /// Removes everything that is named. What is not there is no error; a file that is another by now stays, and its name is said. Gives what a
-    /// person should know.
+    /// Removes everything that is named. What is not there is no error; a file that is another by now stays, and its
+    /// name is said. Gives what a person should know.
     async fn remove(mut self, blobs: &Blobs, sync: &SyncId) -> Result<Option<String>, RunError> {
         let store = blobs.store().as_ref();
         own::only_ours(&mut self, blobs);
@@ -147,7 +152,8 @@ impl Garbage {
             Some(replaced) => remove_replaced(blobs, replaced, sync).await?,
             None => None,
         };
-        let uploads = stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
+        let uploads =
+            stream::iter(&self.uploads).map(|open| async move { store.abort_upload(&open.key, &open.upload).await });
         uploads.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
         let blobs = stream::iter(&self.blobs).map(|key| async move { store.delete(key, None).await });
         blobs.buffer_unordered(REMOVALS_AT_ONCE).try_collect::<()>().await?;
@@ -155,17 +161,18 @@ impl Garbage {
     }
 }
 
-/// Empties a garbage blob. Gives what a person should know: which files stay that nobody will remove. A sentence for each generation, of
-/// which a blob has one or two.
+/// Empties a garbage blob. Gives what a person should know: which files stay that nobody will remove. A sentence for
+/// each generation, of which a blob has one or two.
 ///
 /// # Errors
 /// A blob that is not there, or that a newer release wrote, and whatever the store raises.
 pub async fn sweep(blobs: &Blobs, key: &BlobKey, sync: &SyncId) -> Result<Vec<String>, RunError> {
     let mut remarks = Vec::new();
-    let mut lines = blobs.lines(key, Kind::Garbage);
+    let mut lines = blobs.lines(key, BlobKind::Garbage);
     while let Some(garbage) = lines.next::<Garbage>().await? {
         if garbage.version > Garbage::VERSION {
-            let message = format!("{sync}: {}/{} was written by a newer s3sync: run that one", blobs.store().place(), key.0);
+            let message =
+                format!("{sync}: {}/{} was written by a newer s3sync: run that one", blobs.store().place(), key.0);
             return Err(RunError::new(RunErrorKind::CursorInvalid, message));
         }
         remarks.extend(garbage.remove(blobs, sync).await?);
@@ -173,8 +180,8 @@ pub async fn sweep(blobs: &Blobs, key: &BlobKey, sync: &SyncId) -> Result<Vec<St
     Ok(remarks)
 }
 
-/// Removes the files of a generation, manifest by manifest. Where one of them is lost, what it lists stays, and so does what those before it
-/// list; nothing of it is ever needed. That is said, because nothing names these files again.
+/// Removes the files of a generation, manifest by manifest. Where one of them is lost, what it lists stays, and so does
+/// what those before it list; nothing of it is ever needed. That is said, because nothing names these files again.
 async fn remove_replaced(blobs: &Blobs, replaced: &Replaced, sync: &SyncId) -> Result<Option<String>, RunError> {
     let removed = async {
         let current = keys_of(blobs, &replaced.by).await.map_err(|error| (replaced.by.clone(), error))?;
@@ -217,8 +224,14 @@ fn key_digest(key: &str) -> [u8; 16] {
     *Sha256::digest(key.as_bytes()).first_chunk().expect("SHA-256 has 32 bytes")
 }
 
-/// Removes what one manifest lists, less the `current` keys; gives the manifest before it that belongs to the same generation.
-async fn remove_listed(blobs: &Blobs, manifest: &BlobKey, current: &HashSet<[u8; 16]>, sync: &SyncId) -> Result<Option<BlobKey>, RunError> {
+/// Removes what one manifest lists, less the `current` keys; gives the manifest before it that belongs to the same
+/// generation.
+async fn remove_listed(
+    blobs: &Blobs,
+    manifest: &BlobKey,
+    current: &HashSet<[u8; 16]>,
+    sync: &SyncId,
+) -> Result<Option<BlobKey>, RunError> {
     let (header, mut files) = blobs.manifest(manifest).await?;
     loop {
         let mut garbage = Garbage::default();
@@ -282,11 +295,25 @@ mod tests {
     }
 
     /// Publishes files under these keys and lists them.
-    async fn publish(store: &MemoryStore, blobs: &Blobs, epoch: u64, previous: Option<BlobKey>, keys: &[String]) -> BlobKey {
+    async fn publish(
+        store: &MemoryStore,
+        blobs: &Blobs,
+        epoch: u64,
+        previous: Option<BlobKey>,
+        keys: &[String],
+    ) -> BlobKey {
         let recorded_at = store.clock().now();
         let (run, load_id) = ("run".to_owned(), epoch.to_string());
-        let header = CommittedHeader { version: CommittedHeader::VERSION, epoch, run, load_id, recorded_at, previous, replaces: false };
-        let mut manifest = BlobWriter::new(Kind::Manifest);
+        let header = CommittedHeader {
+            version: CommittedHeader::VERSION,
+            epoch,
+            run,
+            load_id,
+            recorded_at,
+            previous,
+            replaces: false,
+        };
+        let mut manifest = BlobWriter::new(BlobKind::Manifest);
         manifest.line(&ManifestLine::Header(header));
         for key in keys {
             let id = format!("{epoch}-{key}");
@@ -294,9 +321,18 @@ mod tests {
             let part = store.upload_part(key, &upload, 1, vec![id.clone().into()]).await.unwrap();
             let etag = store.complete_upload(key, &upload, &[part], false).await.unwrap().as_str().to_owned();
             let (table, key, bytes) = ("t".to_owned(), key.clone(), id.len() as u64);
-            manifest.line(&ManifestLine::File(CommittedFile { table, key, id, etag, bytes, rows: 1, shard: 0, objects: (0, 0) }));
+            manifest.line(&ManifestLine::File(CommittedFile {
+                table,
+                key,
+                id,
+                etag,
+                bytes,
+                rows: 1,
+                shard: 0,
+                objects: (0, 0),
+            }));
         }
-        blobs.put(epoch, Kind::Manifest, manifest).await.unwrap()
+        blobs.put(epoch, BlobKind::Manifest, manifest).await.unwrap()
     }
 
     fn keys(epoch: u64, count: usize) -> Vec<String> {
@@ -335,7 +371,8 @@ mod tests {
             // What the first manifest lists is gone before the next one is asked for.
             let calls = calls.lock().unwrap();
             let manifests: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].contains("/manifest-")).collect();
-            let deleted = |range: std::ops::Range<usize>| calls[range].iter().filter(|call| call.starts_with("delete ")).count();
+            let deleted =
+                |range: std::ops::Range<usize>| calls[range].iter().filter(|call| call.starts_with("delete ")).count();
             let [_, third, second, first] = manifests[..] else { panic!("four manifests: {manifests:?}") };
             assert_eq!([deleted(third..second), deleted(second..first), deleted(first..calls.len())], [count; 3]);
         }
@@ -353,7 +390,8 @@ mod tests {
                 manifests.push(publish(&memory, &blobs, epoch, manifests.last().cloned(), &keys(epoch, 1)).await);
             }
             let [_, from, by] = &manifests[..] else { unreachable!("three") };
-            let garbage = Garbage { replaced: Some(Replaced { from: from.clone(), by: by.clone() }), ..Garbage::default() };
+            let garbage =
+                Garbage { replaced: Some(Replaced { from: from.clone(), by: by.clone() }), ..Garbage::default() };
             let key = garbage.put(&blobs, 3).await.unwrap();
             let manifest = &manifests[lost - 1].0;
             if torn {
@@ -364,7 +402,8 @@ mod tests {
             let said = sweep(&blobs, &key, &sync()).await.unwrap();
             let [said] = &said[..] else { panic!("{said:?}") };
             assert!(said.contains(manifest.as_str()) && said.contains("stay, and no later run removes them"), "{said}");
-            let count = memory.keys().iter().filter(|key| ["out/1-", "out/2-"].iter().any(|old| key.starts_with(old))).count();
+            let count =
+                memory.keys().iter().filter(|key| ["out/1-", "out/2-"].iter().any(|old| key.starts_with(old))).count();
             assert_eq!(count, left, "{lost}");
         }
     }
@@ -373,13 +412,17 @@ mod tests {
     async fn lists_of_any_length_go_into_lines_of_bounded_length() {
         let memory = MemoryStore::new("lake");
         let blobs = Blobs::new(Arc::new(memory.clone()), "_s3sync", "abc");
-        let many = |what: &str| (0..2 * LINE_ENTRIES_MAX + 1).map(|number| format!("{what}{number}")).collect::<Vec<_>>();
+        let many =
+            |what: &str| (0..2 * LINE_ENTRIES_MAX + 1).map(|number| format!("{what}{number}")).collect::<Vec<_>>();
         let open = |key: String| OpenUpload { key, upload: "u".into() };
-        let garbage =
-            Garbage { uploads: many("out/").into_iter().map(open).collect(), blobs: many("_s3sync/abc/1/"), ..Garbage::default() };
+        let garbage = Garbage {
+            uploads: many("out/").into_iter().map(open).collect(),
+            blobs: many("_s3sync/abc/1/"),
+            ..Garbage::default()
+        };
         let older = garbage.clone().put(&blobs, 1).await.unwrap();
         let key = garbage.clone().put_with(&blobs, 2, Some(&older)).await.unwrap();
-        let (mut lines, mut read, mut count) = (blobs.lines(&key, Kind::Garbage), Garbage::default(), 0);
+        let (mut lines, mut read, mut count) = (blobs.lines(&key, BlobKind::Garbage), Garbage::default(), 0);
         while let Some(line) = lines.next::<Garbage>().await.unwrap() {
             assert!(line.uploads.len() + line.blobs.len() <= LINE_ENTRIES_MAX);
             read.uploads.extend(line.uploads);
@@ -387,7 +430,11 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 12);
-        let twice = Garbage { uploads: [&garbage.uploads[..]; 2].concat(), blobs: [&garbage.blobs[..]; 2].concat(), ..Garbage::default() };
+        let twice = Garbage {
+            uploads: [&garbage.uploads[..]; 2].concat(),
+            blobs: [&garbage.blobs[..]; 2].concat(),
+            ..Garbage::default()
+        };
         assert_eq!(read, twice);
     }
 
@@ -402,20 +449,22 @@ mod tests {
             let [one, two] = [0, 1].map(|at| keys(1, 2)[at].clone());
             let (gone, blob) = (etag(&one), "_s3sync/abc/1/plan-00.s3sync");
             memory.insert(blob, "");
-            let mut garbage = serde_json::json!({"files": [{"key": one, "etag": gone}], "uploads": [], "blobs": [blob]});
+            let mut garbage =
+                serde_json::json!({"files": [{"key": one, "etag": gone}], "uploads": [], "blobs": [blob]});
             if version == 2 {
                 garbage["version"] = 2.into();
                 garbage["files"] = serde_json::json!([{"key": one, "etag": "another", "id": format!("1-{one}"), "bytes": one.len() + 2}]);
             }
-            let mut writer = BlobWriter::of_version(Kind::Garbage, 1);
+            let mut writer = BlobWriter::of_version(BlobKind::Garbage, 1);
             writer.line(&garbage);
-            let key = blobs.put(2, Kind::Garbage, writer).await.unwrap();
+            let key = blobs.put(2, BlobKind::Garbage, writer).await.unwrap();
             sweep(&blobs, &key, &sync()).await.unwrap();
-            let left: Vec<String> = memory.keys().into_iter().filter(|key| key.starts_with("out/") || key == blob).collect();
+            let left: Vec<String> =
+                memory.keys().into_iter().filter(|key| key.starts_with("out/") || key == blob).collect();
             assert_eq!(left, [two], "{version}");
         }
         let blobs = Blobs::new(Arc::new(MemoryStore::new("lake")), "_s3sync", "abc");
-        let key = blobs.put_one(2, Kind::Garbage, &Garbage { version: 4, ..Garbage::default() }).await.unwrap();
+        let key = blobs.put_one(2, BlobKind::Garbage, &Garbage { version: 4, ..Garbage::default() }).await.unwrap();
         let newer = sweep(&blobs, &key, &sync()).await.unwrap_err();
         assert!(newer.message.ends_with("was written by a newer s3sync: run that one"), "{newer}");
     }

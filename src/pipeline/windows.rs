@@ -1,6 +1,7 @@
-//! A parquet object for a decoder that reads by offset and may block. What is wanted of it is fetched at once, in a few large requests, where
-//! that fits into memory. Else every column chunk is read through a window of its own, and the next window is fetched while the decoder
-//! works on this one: memory is bounded by the windows, whatever the row group's size.
+//! A parquet object for a decoder that reads by offset and may block. What is wanted of it is fetched at once, in a few
+//! large requests, where that fits into memory. Else every column chunk is read through a window of its own, and the
+//! next window is fetched while the decoder works on this one: memory is bounded by the windows, whatever the row
+//! group's size.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -86,19 +87,23 @@ fn pieces(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 }
 
 impl WindowedObject {
-    /// Reads `ranges` of `object` (byte ranges in order that do not overlap), holding at most `memory_bytes` of them, or a window of
-    /// [`WINDOW_BYTES_MIN`] and the one ahead of each where those are more. Begins to fetch.
+    /// Reads `ranges` of `object` (byte ranges in order that do not overlap), holding at most `memory_bytes` of them,
+    /// or a window of [`WINDOW_BYTES_MIN`] and the one ahead of each where those are more. Begins to fetch.
     pub fn new(store: Arc<dyn Store>, object: Object, ranges: &[Range<u64>], memory_bytes: u64) -> Self {
         let pieces = pieces(ranges);
         let handle = Handle::current();
         let wanted = if pieces.iter().map(|piece| piece.end - piece.start).sum::<u64>() <= memory_bytes {
-            let fetch =
-                |piece: Range<u64>| Piece { start: piece.start, state: PieceState::UnderWay(spawn(&handle, &store, &object, piece)) };
+            let fetch = |piece: Range<u64>| Piece {
+                start: piece.start,
+                state: PieceState::UnderWay(spawn(&handle, &store, &object, piece)),
+            };
             Wanted::Pieces(pieces.into_iter().map(fetch).collect())
         } else {
             // Each stretch holds the window it reads and the one ahead.
-            let window_bytes = (memory_bytes / (2 * ranges.len().max(1) as u64)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
-            let stretches = ranges.iter().map(|range| (range.start, Stretch { end: range.end, ..Stretch::default() })).collect();
+            let window_bytes =
+                (memory_bytes / (2 * ranges.len().max(1) as u64)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+            let stretches =
+                ranges.iter().map(|range| (range.start, Stretch { end: range.end, ..Stretch::default() })).collect();
             Wanted::Windows { window_bytes, stretches }
         };
         Self { inner: Arc::new(Inner { store, object, handle, wanted: Mutex::new(wanted), failure: Mutex::new(None) }) }
@@ -184,7 +189,9 @@ impl Stretch {
         }
         let window = |start: u64| start..(start + window_bytes).min(self.end);
         let (start, bytes) = match self.ahead.take() {
-            Some((start, mut task)) if offset >= start && offset < start + window_bytes => (start, arrived(&inner.handle, &mut task)?),
+            Some((start, mut task)) if offset >= start && offset < start + window_bytes => {
+                (start, arrived(&inner.handle, &mut task)?)
+            }
             other => {
                 if let Some((_, task)) = other {
                     task.abort();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proof::{Chunks, Proof, digest};
 use super::seal::StateKey;
-use super::wire::{BlobReader, BlobWriter, Kind, WireError};
+use super::wire::{BlobKind, BlobReader, BlobWriter, WireError};
 use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision};
 use crate::model::plan::{BlobKey, Plan, PlannedObject};
 use crate::store::{Condition, Store, StoreError};
@@ -46,7 +46,8 @@ pub struct Blobs {
     key: Option<StateKey>,
 }
 
-/// An attempt's manifest holds a line for each file and for each object that was left out; this is a million of them, compressed.
+/// An attempt's manifest holds a line for each file and for each object that was left out; this is a million of them,
+/// compressed.
 const ATTEMPT_BYTES_MAX: u64 = 64 << 20;
 
 /// What can go wrong with a blob.
@@ -64,7 +65,9 @@ pub enum BlobError {
         key: String,
     },
     /// Its bytes are not what we wrote.
-    #[error("{place}/{key}: {reason}; put it back from a copy or a version of the bucket, or start over with `s3sync state reset --yes`")]
+    #[error(
+        "{place}/{key}: {reason}; put it back from a copy or a version of the bucket, or start over with `s3sync state reset --yes`"
+    )]
     Nonsense {
         /// The bucket.
         place: String,
@@ -77,7 +80,7 @@ pub enum BlobError {
     #[error("{what} would take {bytes} bytes, and no more than {} are read back: {advice}", .kind.line_bytes_max())]
     TooLong {
         /// The kind of blob.
-        kind: Kind,
+        kind: BlobKind,
         /// What is too long, for people.
         what: &'static str,
         /// Bytes of its longest line.
@@ -91,17 +94,17 @@ pub enum BlobError {
 }
 
 /// Refuses what would be written and could not be read back.
-fn check_longest(kind: Kind, blob: &BlobWriter) -> Result<(), BlobError> {
+fn check_longest(kind: BlobKind, blob: &BlobWriter) -> Result<(), BlobError> {
     let bytes = blob.longest();
     if bytes <= kind.line_bytes_max() {
         return Ok(());
     }
     let (what, advice) = match kind {
-        Kind::Attempt => (
+        BlobKind::Attempt => (
             "the list of the files that one shard makes, and of the objects that it leaves out,",
             "have fewer and larger files by a coarser destination.partitionBy, or smaller epochs by limits.bytesPerCommit",
         ),
-        Kind::Plan => ("the plan", "have fewer tables, in several syncs of some prefixes each"),
+        BlobKind::Plan => ("the plan", "have fewer tables, in several syncs of some prefixes each"),
         _ => ("a line of the state", "have smaller epochs, by limits.objectsPerCommit and limits.bytesPerCommit"),
     };
     Err(BlobError::TooLong { kind, what, bytes, advice })
@@ -160,36 +163,44 @@ impl Blobs {
     }
 
     /// What a key under [`Blobs::epoch_prefix`] is, by its name; `None` for attempts and strangers.
-    pub fn kind_of(key: &str) -> Option<Kind> {
+    pub fn kind_of(key: &str) -> Option<BlobKind> {
         let name = key.rsplit('/').next()?;
         let (word, _) = name.strip_suffix(".s3sync")?.split_once('-')?;
-        [Kind::Plan, Kind::Shard, Kind::Objects, Kind::Ledger, Kind::Decision, Kind::Manifest, Kind::Garbage]
-            .into_iter()
-            .find(|kind| kind.word() == word)
+        [
+            BlobKind::Plan,
+            BlobKind::Shard,
+            BlobKind::Objects,
+            BlobKind::Ledger,
+            BlobKind::Decision,
+            BlobKind::Manifest,
+            BlobKind::Garbage,
+        ]
+        .into_iter()
+        .find(|kind| kind.word() == word)
     }
 
     /// Writes a blob of `epoch`; writing the same content again is harmless.
-    pub async fn put(&self, epoch: u64, kind: Kind, blob: BlobWriter) -> Result<BlobKey, BlobError> {
+    pub async fn put(&self, epoch: u64, kind: BlobKind, blob: BlobWriter) -> Result<BlobKey, BlobError> {
         check_longest(kind, &blob)?;
         self.put_bytes(epoch, kind, blob.finish()).await
     }
 
     /// Writes what [`BlobWriter::finish`] gave.
-    pub async fn put_bytes(&self, epoch: u64, kind: Kind, bytes: Vec<u8>) -> Result<BlobKey, BlobError> {
+    pub async fn put_bytes(&self, epoch: u64, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobKey, BlobError> {
         let key = format!("{}/{epoch}/{}-{}.s3sync", self.prefix, kind.word(), digest(&bytes));
         self.store.put(&key, Bytes::from(bytes), Condition::Any).await?;
         Ok(BlobKey(key))
     }
 
     /// Writes a blob of one line.
-    pub async fn put_one(&self, epoch: u64, kind: Kind, value: &impl Serialize) -> Result<BlobKey, BlobError> {
+    pub async fn put_one(&self, epoch: u64, kind: BlobKind, value: &impl Serialize) -> Result<BlobKey, BlobError> {
         let mut blob = BlobWriter::new(kind);
         blob.line(value);
         self.put(epoch, kind, blob).await
     }
 
     /// Reads a blob of one line.
-    pub async fn get_one<T: DeserializeOwned>(&self, key: &BlobKey, kind: Kind) -> Result<T, BlobError> {
+    pub async fn get_one<T: DeserializeOwned>(&self, key: &BlobKey, kind: BlobKind) -> Result<T, BlobError> {
         self.one(key, self.lines(key, kind)).await
     }
 
@@ -203,7 +214,7 @@ impl Blobs {
     }
 
     /// Whether a blob is there and is what its name says; the reason where it is not.
-    pub async fn is_lost(&self, key: &BlobKey, kind: Kind) -> Result<Option<String>, BlobError> {
+    pub async fn is_lost(&self, key: &BlobKey, kind: BlobKind) -> Result<Option<String>, BlobError> {
         match self.lines(key, kind).next::<IgnoredAny>().await {
             Ok(_) => Ok(None),
             Err(BlobError::Missing { .. }) => Ok(Some("is not there any more".to_owned())),
@@ -213,25 +224,25 @@ impl Blobs {
     }
 
     /// Reads a blob line by line, in bounded memory. A blob that is not what its name says gives no line.
-    pub fn lines(&self, key: &BlobKey, kind: Kind) -> Lines {
+    pub fn lines(&self, key: &BlobKey, kind: BlobKind) -> Lines {
         Lines { blobs: self.clone(), key: key.clone(), kind, reader: BlobReader::new(kind), body: Body::Unopened }
     }
 
     /// Writes a plan's root.
     pub async fn put_plan(&self, plan: &Plan) -> Result<BlobKey, BlobError> {
-        let mut blob = BlobWriter::of_version(Kind::Plan, plan.version);
+        let mut blob = BlobWriter::of_version(BlobKind::Plan, plan.version);
         blob.line(plan);
-        self.put(plan.epoch, Kind::Plan, blob).await
+        self.put(plan.epoch, BlobKind::Plan, blob).await
     }
 
     /// Reads a plan's root.
     pub async fn get_plan(&self, key: &BlobKey) -> Result<Plan, BlobError> {
-        self.get_one(key, Kind::Plan).await
+        self.get_one(key, BlobKind::Plan).await
     }
 
     /// Reads a shard's objects: bounded by what the planner packs into a shard.
     pub async fn get_shard(&self, key: &BlobKey) -> Result<Vec<PlannedObject>, BlobError> {
-        let mut lines = self.lines(key, Kind::Shard);
+        let mut lines = self.lines(key, BlobKind::Shard);
         let mut objects = Vec::new();
         while let Some(object) = lines.next().await? {
             objects.push(object);
@@ -241,12 +252,12 @@ impl Blobs {
 
     /// Writes a decision.
     pub async fn put_decision(&self, decision: &Decision) -> Result<BlobKey, BlobError> {
-        self.put_one(decision.epoch, Kind::Decision, decision).await
+        self.put_one(decision.epoch, BlobKind::Decision, decision).await
     }
 
     /// Reads a decision.
     pub async fn get_decision(&self, key: &BlobKey) -> Result<Decision, BlobError> {
-        self.get_one(key, Kind::Decision).await
+        self.get_one(key, BlobKind::Decision).await
     }
 
     /// Writes an attempt's manifest under its own name, sealed where the plan asks for that.
@@ -259,12 +270,14 @@ impl Blobs {
         let key = format!("{}.s3sync", self.attempt_stem(plan.epoch, number, manifest.shard, &manifest.attempt));
         let write = |mut blob: BlobWriter| {
             blob.line(manifest);
-            check_longest(Kind::Attempt, &blob)?;
+            check_longest(BlobKind::Attempt, &blob)?;
             Ok::<_, BlobError>(blob.finish())
         };
         let body = match self.sealing(plan) {
-            Some(state_key) => state_key.seal(Kind::Attempt.word(), &key, &plan.seed, &write(BlobWriter::headless())?),
-            None => Bytes::from(write(BlobWriter::of_version(Kind::Attempt, 1))?),
+            Some(state_key) => {
+                state_key.seal(BlobKind::Attempt.word(), &key, &plan.seed, &write(BlobWriter::headless())?)
+            }
+            None => Bytes::from(write(BlobWriter::of_version(BlobKind::Attempt, 1))?),
         };
         self.store.put(&key, body, Condition::Any).await?;
         Ok(())
@@ -275,11 +288,11 @@ impl Blobs {
         plan.sealed().then(|| self.key.as_ref().expect("who works on an epoch has the key"))
     }
 
-    /// Reads an attempt's manifest that was found by listing, with its digest. One that no worker of ours wrote for this place in this plan is
-    /// [`BlobError::Nonsense`].
+    /// Reads an attempt's manifest that was found by listing, with its digest. One that no worker of ours wrote for
+    /// this place in this plan is [`BlobError::Nonsense`].
     pub async fn get_attempt(&self, key: &BlobKey, plan: &Plan) -> Result<(AttemptManifest, String), BlobError> {
         let proof = match self.sealing(plan) {
-            Some(state_key) => Proof::Sealed(state_key.clone(), Kind::Attempt, plan.seed.clone()),
+            Some(state_key) => Proof::Sealed(state_key.clone(), BlobKind::Attempt, plan.seed.clone()),
             None => Proof::None,
         };
         self.attempt(key, proof).await
@@ -297,14 +310,15 @@ impl Blobs {
 
     async fn attempt(&self, key: &BlobKey, proof: Proof) -> Result<(AttemptManifest, String), BlobError> {
         let (chunks, digest) = self.open(key, &proof, ATTEMPT_BYTES_MAX).await?;
-        let reader = BlobReader::new(Kind::Attempt);
-        let lines = Lines { blobs: self.clone(), key: key.clone(), kind: Kind::Attempt, reader, body: Body::Open(chunks) };
+        let reader = BlobReader::new(BlobKind::Attempt);
+        let lines =
+            Lines { blobs: self.clone(), key: key.clone(), kind: BlobKind::Attempt, reader, body: Body::Open(chunks) };
         Ok((self.one(key, lines).await?, digest))
     }
 
     /// Begins a committed manifest: the header, and the objects of each shard. The files follow one by one.
     pub async fn begin_manifest(&self, header: &CommittedHeader, plan: &Plan) -> Result<ManifestWriter, BlobError> {
-        let mut blob = BlobWriter::new(Kind::Manifest);
+        let mut blob = BlobWriter::new(BlobKind::Manifest);
         blob.line(&ManifestLine::Header(header.clone()));
         for (shard, planned) in plan.shards.iter().enumerate() {
             let keys = self.get_shard(&planned.blob).await?.into_iter().map(|object| object.object.key).collect();
@@ -315,12 +329,13 @@ impl Blobs {
 
     /// Writes a committed manifest.
     pub async fn put_manifest(&self, manifest: ManifestWriter) -> Result<BlobKey, BlobError> {
-        self.put(manifest.epoch, Kind::Manifest, manifest.blob).await
+        self.put(manifest.epoch, BlobKind::Manifest, manifest.blob).await
     }
 
-    /// Reads a committed manifest without its objects: the header, and the files as they are asked for. There may be a million.
+    /// Reads a committed manifest without its objects: the header, and the files as they are asked for. There may be a
+    /// million.
     pub async fn manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, CommittedFiles), BlobError> {
-        let mut lines = self.lines(key, Kind::Manifest);
+        let mut lines = self.lines(key, BlobKind::Manifest);
         let Some(ManifestLine::Header(header)) = lines.next().await? else {
             return Err(self.nonsense(key, "it does not begin with its header".into()));
         };
@@ -371,7 +386,7 @@ impl CommittedFiles {
 pub struct Lines {
     blobs: Blobs,
     key: BlobKey,
-    kind: Kind,
+    kind: BlobKind,
     reader: BlobReader,
     body: Body,
 }
@@ -413,78 +428,4 @@ impl Lines {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::executor::block_on;
-
-    use super::*;
-    use crate::model::fixtures::settings;
-    use crate::model::manifest::{Excluded, Exclusion};
-    use crate::model::plan::ShardRef;
-    use crate::store::memory::MemoryStore;
-
-    fn plan(version: u32) -> Plan {
-        let blob = BlobKey("_s3sync/abc/1/shard-00.s3sync".into());
-        Plan {
-            version,
-            run: "run".into(),
-            epoch: 1,
-            number: 0,
-            settings: settings(),
-            planned_at: "2026-01-02T03:04:05Z".parse().unwrap(),
-            seed: "00".into(),
-            part_bytes: 1,
-            layout_bytes: 1,
-            tables: vec![],
-            shards: vec![ShardRef { blob, plan: 0, objects: 1, bytes: 1, tables: (0, 0) }],
-            objects: vec![],
-            listed_to: None,
-            pass: 1,
-            request: None,
-        }
-    }
-
-    /// One that was longer was written, and could not be read back: the shard was prepared again and again.
-    #[test]
-    fn an_attempt_is_written_only_where_it_can_be_read_back() {
-        let store = MemoryStore::new("lake");
-        let blobs = Blobs::new(Arc::new(store.clone()), "_s3sync", "abc").with_key(StateKey::parse(&"5".repeat(64)).unwrap());
-        let attempt = |bytes: usize| {
-            let mut attempt = AttemptManifest::empty(0, 0, "0a", "2026-01-02T03:04:05Z".parse().unwrap());
-            let (key, etag) = ("a".to_owned(), "e".to_owned());
-            attempt.excluded.push(Excluded { key, etag, reason: Exclusion::Quarantined, message: String::new() });
-            let rest = serde_json::to_string(&attempt).unwrap().len();
-            attempt.excluded[0].message = "x".repeat(bytes - rest);
-            attempt
-        };
-        let most = Kind::Attempt.line_bytes_max();
-        for version in [1, Plan::VERSION] {
-            let plan = plan(version);
-            let refused = block_on(blobs.put_attempt(&plan, &attempt(most + 1))).unwrap_err();
-            assert_eq!(
-                refused.to_string(),
-                "the list of the files that one shard makes, and of the objects that it leaves out, would take 67108865 bytes, and no more than \
-                 67108864 are read back: have fewer and larger files by a coarser destination.partitionBy, or smaller epochs by \
-                 limits.bytesPerCommit"
-            );
-            assert_eq!(store.keys(), Vec::<String>::new(), "nothing is written");
-            block_on(blobs.put_attempt(&plan, &attempt(most))).unwrap();
-            let key = BlobKey(store.keys().remove(0));
-            let (read, _) = block_on(blobs.get_attempt(&key, &plan)).unwrap();
-            assert_eq!(read.excluded[0].message.len(), attempt(most).excluded[0].message.len());
-            store.remove(&key.0);
-        }
-    }
-
-    #[test]
-    fn no_line_of_any_kind_is_written_that_cannot_be_read_back() {
-        for kind in [Kind::Plan, Kind::Decision, Kind::Garbage] {
-            let mut blob = BlobWriter::new(kind);
-            blob.line(&"x".repeat(10));
-            assert_eq!(blob.longest(), 12);
-            assert!(check_longest(kind, &blob).is_ok());
-            blob.set_longest(kind.line_bytes_max() + 1);
-            let refused = check_longest(kind, &blob).unwrap_err();
-            assert!(matches!(refused, BlobError::TooLong { kind: of, .. } if of == kind), "{refused}");
-        }
-    }
-}
+mod tests;

@@ -1,14 +1,15 @@
 //! A cursor in a ConfigMap: the arbiter between the pods of a run.
 //!
-//! The ConfigMap is made by the operator, empty of a cursor, and moved by the workers alone: read, compared, and written with the
-//! resourceVersion that was read, so that the API server refuses whoever comes second
-//! (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>). Workers write their progress into the same object,
-//! which moves its resourceVersion too; so a version is a digest of the cursor's own keys, and a write that met somebody's progress is tried
-//! again while the cursor is still the expected one.
+//! The ConfigMap is made by the operator, empty of a cursor, and moved by the workers alone: read, compared, and
+//! written with the resourceVersion that was read, so that the API server refuses whoever comes second
+//! (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>). Workers write their progress
+//! into the same object, which moves its resourceVersion too; so a version is a digest of the cursor's own keys, and a
+//! write that met somebody's progress is tried again while the cursor is still the expected one.
 //!
-//! Guarantees, besides the trait's: no write reaches a ConfigMap with another uid than the one that was read first; a write whose answer was
-//! lost is recognised as our own when it is found in place. An API server that stops answering for less than [`Patience::outage`] is waited
-//! for. Not guaranteed: that [`CursorStore::changed`] tells of every state between two.
+//! Guarantees, besides the trait's: no write reaches a ConfigMap with another uid than the one that was read first; a
+//! write whose answer was lost is recognised as our own when it is found in place. An API server that stops answering
+//! for less than [`Patience::outage`] is waited for. Not guaranteed: that [`CursorStore::changed`] tells of every state
+//! between two.
 
 mod calls;
 pub mod content;
@@ -36,10 +37,12 @@ use crate::model::cursor::Cursor;
 /// Who we are in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "s3sync-worker";
 
-/// The longest watch: what the API server's own default allows at least, so that a watch that died silently is noticed within it.
+/// The longest watch: what the API server's own default allows at least, so that a watch that died silently is noticed
+/// within it.
 const WATCH_MAX: Duration = Duration::from_secs(290);
 
-/// How old [`CursorStore::recent`] may be: an idle worker asks several times a second, and there may be a thousand of them.
+/// How old [`CursorStore::recent`] may be: an idle worker asks several times a second, and there may be a thousand of
+/// them.
 const RECENT: Duration = Duration::from_secs(5);
 
 /// Writes of progress that meet another write are tried this often: the next one comes in seconds anyway.
@@ -68,7 +71,8 @@ impl ConfigMapCursor {
     pub fn new(client: Client, namespace: &str, name: &str, patience: Patience) -> Self {
         let api = Api::namespaced(client, namespace);
         let place = format!("ConfigMap {namespace}/{name}");
-        let shared = Shared { api, name: name.to_owned(), place, patience, uid: OnceLock::new(), last: Mutex::new(None) };
+        let shared =
+            Shared { api, name: name.to_owned(), place, patience, uid: OnceLock::new(), last: Mutex::new(None) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -85,7 +89,8 @@ impl ConfigMapCursor {
         Ok(self.shared.uid.get().cloned())
     }
 
-    /// Writes a worker's progress, one line of JSON, beside the cursor. Meant to be left out when it fails: it is for people.
+    /// Writes a worker's progress, one line of JSON, beside the cursor. Meant to be left out when it fails: it is for
+    /// people.
     pub async fn put_progress(&self, index: u32, text: &str) -> Result<(), StateError> {
         let key = format!("{PROGRESS_PREFIX}{index}");
         self.edit(|data| data.insert(key.clone(), text.to_owned()).as_deref() != Some(text)).await
@@ -101,8 +106,8 @@ impl ConfigMapCursor {
         .await
     }
 
-    /// Puts `cursor` in place of one that makes no sense, which is kept under [`content::ASIDE_KEY`]. [`StateError::Conflict`] when it does
-    /// make sense by now.
+    /// Puts `cursor` in place of one that makes no sense, which is kept under [`content::ASIDE_KEY`].
+    /// [`StateError::Conflict`] when it does make sense by now.
     pub async fn replace_nonsense(&self, cursor: &Cursor) -> Result<(), StateError> {
         let found = self.read().await?.ok_or_else(|| gone(&self.shared.place, "was deleted"))?;
         let data = found.data.clone().unwrap_or_default();
@@ -116,7 +121,9 @@ impl ConfigMapCursor {
         match self.put(found, next).await {
             Ok(()) => Ok(()),
             Err(Failure::Moved) => Err(StateError::Conflict),
-            Err(failure) => Tries::new(&self.shared.patience, &self.shared.place).wait(failure).await.and(Err(StateError::Conflict)),
+            Err(failure) => {
+                Tries::new(&self.shared.patience, &self.shared.place).wait(failure).await.and(Err(StateError::Conflict))
+            }
         }
     }
 
@@ -217,7 +224,8 @@ impl ConfigMapCursor {
         }
     }
 
-    /// Waits until the cursor has another version than `known`, with a watch at a time, each from where the last reading left off.
+    /// Waits until the cursor has another version than `known`, with a watch at a time, each from where the last
+    /// reading left off.
     async fn until_changed(&self, known: Option<&Version>, deadline: Instant) -> Result<(), StateError> {
         let shared = &*self.shared;
         let mut seen = self.last().as_ref().map(|(map, _)| map.clone());
@@ -240,12 +248,14 @@ impl ConfigMapCursor {
         }
     }
 
-    /// Watches from a resourceVersion until the cursor has another version: true. False when the watch ends or the ConfigMap goes.
+    /// Watches from a resourceVersion until the cursor has another version: true. False when the watch ends or the
+    /// ConfigMap goes.
     async fn watch(&self, known: Option<&Version>, from: String, deadline: Instant) -> Result<bool, Failure> {
         let shared = &*self.shared;
         let left = deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_secs(1), WATCH_MAX);
         // The Role names one ConfigMap: the API server allows a watch only where the selector names it too.
-        let params = WatchParams::default().fields(&format!("metadata.name={}", shared.name)).timeout(left.as_secs() as u32);
+        let params =
+            WatchParams::default().fields(&format!("metadata.name={}", shared.name)).timeout(left.as_secs() as u32);
         let mut events = call(&shared.patience, shared.api.watch(&params, &from)).await?.boxed();
         while let Some(event) = events.next().await {
             match event? {
@@ -269,7 +279,8 @@ impl ConfigMapCursor {
     fn parse(&self, map: &ConfigMap) -> Result<Option<(Cursor, Version)>, StateError> {
         let none = Data::new();
         let data = map.data.as_ref().unwrap_or(&none);
-        let cursor = content::cursor(data).map_err(|reason| StateError::Nonsense { place: self.shared.place.clone(), reason })?;
+        let cursor = content::cursor(data)
+            .map_err(|reason| StateError::Nonsense { place: self.shared.place.clone(), reason })?;
         Ok(cursor.zip(content::version(data)))
     }
 }

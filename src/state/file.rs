@@ -1,4 +1,5 @@
-//! A cursor in a file, for runs without a cluster: replaced as a whole, under a lock, so that two processes cannot both move it.
+//! A cursor in a file, for runs without a cluster: replaced as a whole, under a lock, so that two processes cannot both
+//! move it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -38,8 +39,8 @@ impl FileCursor {
         &self.path
     }
 
-    /// The key of the sync's state, in a file beside the cursor that only its owner can read: made when it is first asked for, and once, whoever asks
-    /// at the same time.
+    /// The key of the sync's state, in a file beside the cursor that only its owner can read: made when it is first
+    /// asked for, and once, whoever asks at the same time.
     pub fn state_key(&self) -> Result<StateKey, StateError> {
         let path = self.path.with_extension("state-key");
         let place = path.display().to_string();
@@ -54,7 +55,9 @@ impl FileCursor {
             fs::create_dir_all(folder).map_err(written)?;
             // Of mode 0600 from its first moment, and whole before it has its name.
             let mut fresh = tempfile::Builder::new().prefix(".state-key-").tempfile_in(folder).map_err(written)?;
-            writeln!(fresh, "{}", StateKey::generate().text()).and_then(|()| fresh.as_file().sync_all()).map_err(written)?;
+            writeln!(fresh, "{}", StateKey::generate().text())
+                .and_then(|()| fresh.as_file().sync_all())
+                .map_err(written)?;
             match fresh.persist_noclobber(&path) {
                 Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(written(error.error)),
                 _ => File::open(folder).and_then(|folder| folder.sync_all()).map_err(written)?,
@@ -63,7 +66,10 @@ impl FileCursor {
         let file = File::open(&path).map_err(|error| cannot("cannot be read", error))?;
         let mode = file.metadata().map_err(|error| cannot("cannot be read", error))?.permissions().mode();
         if mode & 0o077 != 0 {
-            tracing::warn!("others than its owner can read the state key {place} (mode {:o}): chmod 600 {place}", mode & 0o777);
+            tracing::warn!(
+                "others than its owner can read the state key {place} (mode {:o}): chmod 600 {place}",
+                mode & 0o777
+            );
         }
         let mut text = Vec::new();
         file.take(KEY_BYTES_MAX).read_to_end(&mut text).map_err(|error| cannot("cannot be read", error))?;
@@ -78,12 +84,15 @@ impl FileCursor {
             Err(error) => return Err(self.unavailable("cannot be read", error)),
         };
         let mut text = Vec::new();
-        file.take(CURSOR_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| self.unavailable("cannot be read", error))?;
+        file.take(CURSOR_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut text)
+            .map_err(|error| self.unavailable("cannot be read", error))?;
         Ok(Some(text))
     }
 
     fn parse(&self, text: &[u8]) -> Result<Cursor, StateError> {
-        cursor_from_json(text).map_err(|error| StateError::Nonsense { place: self.path.display().to_string(), reason: error.to_string() })
+        cursor_from_json(text)
+            .map_err(|error| StateError::Nonsense { place: self.path.display().to_string(), reason: error.to_string() })
     }
 
     /// Writes `cursor` if the stored content is `expected`.
@@ -208,7 +217,10 @@ mod tests {
         for text in ["", "00", "nonsense", &"0".repeat(200)] {
             fs::write(&path, text).unwrap();
             let error = store.state_key().unwrap_err().to_string();
-            assert!(error.contains("orders.cursor.state-key makes no sense") && error.contains("delete it and run again"), "{error}");
+            assert!(
+                error.contains("orders.cursor.state-key makes no sense") && error.contains("delete it and run again"),
+                "{error}"
+            );
         }
         fs::remove_file(&path).unwrap();
         assert_ne!(store.state_key().unwrap(), keys[0]);

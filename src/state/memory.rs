@@ -78,8 +78,8 @@ impl CursorStore for MemoryCursor {
         }
         let stored = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((text, version)) = stored else { return Ok(None) };
-        let cursor =
-            wire::cursor_from_json(&text).map_err(|error| StateError::Nonsense { place: "in memory".into(), reason: error.to_string() })?;
+        let cursor = wire::cursor_from_json(&text)
+            .map_err(|error| StateError::Nonsense { place: "in memory".into(), reason: error.to_string() })?;
         Ok(Some((cursor, Version(version.to_string()))))
     }
 
@@ -95,8 +95,13 @@ impl CursorStore for MemoryCursor {
         let changed = self.shared.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        let now =
-            self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, version)| Version(version.to_string()));
+        let now = self
+            .shared
+            .stored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(_, version)| Version(version.to_string()));
         if now.as_ref() == version {
             // The time out is the caller's to see: it looks again.
             let _ = tokio::time::timeout(wait, changed).await;

@@ -1,7 +1,9 @@
-//! Whether bytes under the state prefix are ours: the cursor is trusted, the bucket that everything else lies in is not.
+//! Whether bytes under the state prefix are ours: the cursor is trusted, the bucket that everything else lies in is
+//! not.
 //!
-//! What the cursor names, and what that names in turn, is content-addressed: its name holds its SHA-256. What is found by listing carries a MAC, see
-//! [`super::seal`], until a decision names it with its digest. Nothing is decompressed, parsed or acted on before it is proven.
+//! What the cursor names, and what that names in turn, is content-addressed: its name holds its SHA-256. What is found
+//! by listing carries a MAC, see [`super::seal`], until a decision names it with its digest. Nothing is decompressed,
+//! parsed or acted on before it is proven.
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -9,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::blobs::{BlobError, Blobs};
 use super::seal::{Seal, StateKey};
-use super::wire::Kind;
+use super::wire::BlobKind;
 use crate::model::object::Etag;
 use crate::model::plan::BlobKey;
 use crate::store::{Body, ErrorKind, StoreError};
 
-/// Blobs up to this size are held while they are proven; larger ones are read twice, since what is not proven is not used. A segment of the ledger
-/// has little more than 1 MiB, and a merge has one of each run open, some fifteen.
+/// Blobs up to this size are held while they are proven; larger ones are read twice, since what is not proven is not
+/// used. A segment of the ledger has little more than 1 MiB, and a merge has one of each run open, some fifteen.
 const HELD_BYTES_MAX: u64 = 2 << 20;
 
 /// Bytes of a blob.
@@ -27,7 +29,7 @@ pub(super) enum Proof {
     /// Those with this SHA-256, in hexadecimal digits.
     Digest(String),
     /// Those that were sealed under this key as an object of this kind, bound to this.
-    Sealed(StateKey, Kind, String),
+    Sealed(StateKey, BlobKind, String),
     /// Whatever is there.
     None,
 }
@@ -42,9 +44,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Blobs {
-    /// The digest in a blob's name, `<state prefix>/<state id>/<epoch>/<kind>-<sha256>.s3sync`. The state id may be another cursor's: one that
-    /// was adopted goes on from the blobs of the one before.
-    pub(super) fn named_digest(&self, key: &BlobKey, kind: Kind) -> Result<Proof, BlobError> {
+    /// The digest in a blob's name, `<state prefix>/<state id>/<epoch>/<kind>-<sha256>.s3sync`. The state id may be
+    /// another cursor's: one that was adopted goes on from the blobs of the one before.
+    pub(super) fn named_digest(&self, key: &BlobKey, kind: BlobKind) -> Result<Proof, BlobError> {
         let digest = || {
             let mut steps = key.0.strip_prefix(self.root())?.strip_prefix('/')?.split('/');
             let (state_id, epoch, name) = (steps.next()?, steps.next()?, steps.next()?);
@@ -64,7 +66,12 @@ impl Blobs {
     }
 
     /// A blob's bytes, once they are proven, and their SHA-256. One of more than `bytes_max` is none of ours.
-    pub(super) async fn open(&self, key: &BlobKey, proof: &Proof, bytes_max: u64) -> Result<(Chunks, String), BlobError> {
+    pub(super) async fn open(
+        &self,
+        key: &BlobKey,
+        proof: &Proof,
+        bytes_max: u64,
+    ) -> Result<(Chunks, String), BlobError> {
         let body = self.get(key, None).await?;
         if body.size > bytes_max {
             return Err(self.nonsense(key, format!("it has {} bytes, more than one of ours ever has", body.size)));
@@ -144,15 +151,15 @@ mod tests {
 
     /// A ledger of so many entries, which do not compress.
     fn blob(blobs: &Blobs, entries: u32) -> BlobKey {
-        let mut writer = BlobWriter::new(Kind::Objects);
+        let mut writer = BlobWriter::new(BlobKind::Objects);
         for number in 0..entries {
             writer.line(&digest(&number.to_be_bytes()));
         }
-        block_on(blobs.put(3, Kind::Objects, writer)).unwrap()
+        block_on(blobs.put(3, BlobKind::Objects, writer)).unwrap()
     }
 
     fn read(blobs: &Blobs, key: &str) -> (usize, Result<(), String>) {
-        let mut lines = blobs.lines(&BlobKey(key.to_owned()), Kind::Objects);
+        let mut lines = blobs.lines(&BlobKey(key.to_owned()), BlobKind::Objects);
         let mut count = 0;
         loop {
             match block_on(lines.next::<String>()) {
@@ -176,12 +183,15 @@ mod tests {
             let other = store.peek(&blob(&blobs, entries - 1).0).unwrap();
             let mut changed = good.to_vec();
             *changed.last_mut().unwrap() ^= 1;
-            for (what, bytes) in [("changed", changed), ("another", other.to_vec()), ("cut", good[..good.len() - 1].to_vec())] {
+            for (what, bytes) in
+                [("changed", changed), ("another", other.to_vec()), ("cut", good[..good.len() - 1].to_vec())]
+            {
                 store.insert(&key, bytes);
                 let (lines, error) = read(&blobs, &key);
                 assert_eq!(lines, 0, "{what}");
-                let expected =
-                    format!("memory://lake/{key}: its bytes are not those that its name was made of: somebody changed it; put it back");
+                let expected = format!(
+                    "memory://lake/{key}: its bytes are not those that its name was made of: somebody changed it; put it back"
+                );
                 assert!(error.unwrap_err().starts_with(&expected), "{what}");
             }
         }
@@ -207,7 +217,13 @@ mod tests {
             (format!("_s3sync/abc/3/{}", name.replace("objects", "ledger")), false),
             ("_s3sync/abc/3/objects-00.s3sync".to_owned(), false),
             ("_s3sync/abc/3/objects-.s3sync".to_owned(), false),
-            (format!("_s3sync/abc/3/{}", name.to_uppercase().replace("OBJECTS", "objects").replace("S3SYNC", "s3sync")), false),
+            (
+                format!(
+                    "_s3sync/abc/3/{}",
+                    name.to_uppercase().replace("OBJECTS", "objects").replace("S3SYNC", "s3sync")
+                ),
+                false,
+            ),
         ] {
             store.insert(&key, good.clone());
             let (lines, result) = read(&blobs, &key);

@@ -1,8 +1,9 @@
 //! The key that a sync's workers share, and that lies in no bucket; and what they seal with it.
 //!
-//! What workers leave is found by listing, and whoever can write the bucket can leave something too. So attempts and open logs carry a MAC (HMAC-SHA256,
-//! RFC 2104) by a key that lies beside the cursor: a file of mode 0600 in a state directory, a Secret in a cluster. It covers the object's whole key (state
-//! id, epoch, plan number, shard and attempt), what it is bound to, and the body: a copy in another place is no copy.
+//! What workers leave is found by listing, and whoever can write the bucket can leave something too. So attempts and
+//! open logs carry a MAC (HMAC-SHA256, RFC 2104) by a key that lies beside the cursor: a file of mode 0600 in a state
+//! directory, a Secret in a cluster. It covers the object's whole key (state id, epoch, plan number, shard and
+//! attempt), what it is bound to, and the body: a copy in another place is no copy.
 //!
 //! A sealed object is a line `s3sync <kind> 2 <64 hexadecimal digits>`, and the body.
 
@@ -88,7 +89,9 @@ pub enum NotOurs {
     #[error("it has no MAC: an earlier release wrote it, or somebody else")]
     Unsealed,
     /// Not the MAC of these bytes under this key.
-    #[error("its MAC is wrong: somebody else wrote it, or it was written for another place, or the sync's state key was made anew since")]
+    #[error(
+        "its MAC is wrong: somebody else wrote it, or it was written for another place, or the sync's state key was made anew since"
+    )]
     Wrong,
 }
 

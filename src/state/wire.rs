@@ -1,7 +1,8 @@
 //! Persisted formats. Each begins with what it is and its version, so that no build reads what it does not understand.
 //!
-//! A blob is a line `s3sync <kind> <version>` (of an attempt with its MAC, see [`super::seal`]), then one zstd frame (RFC 8878) of JSON lines and a last line `#<count>`, so that a blob that was cut
-//! is never taken for a shorter one. The cursor is one JSON document.
+//! A blob is a line `s3sync <kind> <version>` (of an attempt with its MAC, see [`super::seal`]), then one zstd frame
+//! (RFC 8878) of JSON lines and a last line `#<count>`, so that a blob that was cut is never taken for a shorter one.
+//! The cursor is one JSON document.
 
 use std::io::Write;
 
@@ -35,7 +36,7 @@ const WINDOW_LOG_MAX: u32 = 23;
 
 /// What a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum BlobKind {
     /// [`crate::model::plan::Plan`], one line.
     Plan,
     /// [`crate::model::plan::PlannedObject`] lines.
@@ -54,19 +55,20 @@ pub enum Kind {
     Garbage,
 }
 
-impl Kind {
-    /// The version that this build writes; it reads those before too. See [`crate::model::plan::Plan::VERSION`] and its kin for what changed.
+impl BlobKind {
+    /// The version that this build writes; it reads those before too. See [`crate::model::plan::Plan::VERSION`] and its
+    /// kin for what changed.
     pub fn version(self) -> u32 {
         match self {
-            Kind::Plan | Kind::Attempt | Kind::Decision | Kind::Garbage | Kind::Ledger => 2,
-            Kind::Shard | Kind::Objects | Kind::Manifest => 1,
+            BlobKind::Plan | BlobKind::Attempt | BlobKind::Decision | BlobKind::Garbage | BlobKind::Ledger => 2,
+            BlobKind::Shard | BlobKind::Objects | BlobKind::Manifest => 1,
         }
     }
 
     /// Bytes of one line: what a reader holds at the most, and so what a writer may write.
     pub fn line_bytes_max(self) -> usize {
         match self {
-            Kind::Attempt => ATTEMPT_LINE_BYTES_MAX,
+            BlobKind::Attempt => ATTEMPT_LINE_BYTES_MAX,
             _ => LINE_BYTES_MAX,
         }
     }
@@ -74,14 +76,14 @@ impl Kind {
     /// The word in keys and headers.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Plan => "plan",
-            Kind::Shard => "shard",
-            Kind::Objects => "objects",
-            Kind::Ledger => "ledger",
-            Kind::Attempt => "attempt",
-            Kind::Decision => "decision",
-            Kind::Manifest => "manifest",
-            Kind::Garbage => "garbage",
+            BlobKind::Plan => "plan",
+            BlobKind::Shard => "shard",
+            BlobKind::Objects => "objects",
+            BlobKind::Ledger => "ledger",
+            BlobKind::Attempt => "attempt",
+            BlobKind::Decision => "decision",
+            BlobKind::Manifest => "manifest",
+            BlobKind::Garbage => "garbage",
         }
     }
 }
@@ -101,12 +103,12 @@ pub struct BlobWriter {
 
 impl BlobWriter {
     /// An empty blob.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: BlobKind) -> Self {
         Self::of_version(kind, kind.version())
     }
 
     /// An empty blob of a version, which is one that its content has the form of.
-    pub fn of_version(kind: Kind, version: u32) -> Self {
+    pub fn of_version(kind: BlobKind, version: u32) -> Self {
         Self::behind(format!("s3sync {} {version}\n", kind.word()).into_bytes())
     }
 
@@ -116,7 +118,8 @@ impl BlobWriter {
     }
 
     fn behind(header: Vec<u8>) -> Self {
-        let encoder = zstd::stream::write::Encoder::new(header, LEVEL).expect("the level is a constant that zstd knows");
+        let encoder =
+            zstd::stream::write::Encoder::new(header, LEVEL).expect("the level is a constant that zstd knows");
         Self { encoder, lines: 0, longest: 0 }
     }
 
@@ -129,7 +132,7 @@ impl BlobWriter {
         self.lines += 1;
     }
 
-    /// Bytes of the longest line so far: more than [`Kind::line_bytes_max`] nobody reads back.
+    /// Bytes of the longest line so far: more than [`BlobKind::line_bytes_max`] nobody reads back.
     pub fn longest(&self) -> usize {
         self.longest
     }
@@ -174,10 +177,10 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Reads a blob as its bytes come. Text is made a step at a time and only while there is no whole line, so that a frame of a few bytes that
-/// stands for gigabytes costs a line's bound and no more.
+/// Reads a blob as its bytes come. Text is made a step at a time and only while there is no whole line, so that a frame
+/// of a few bytes that stands for gigabytes costs a line's bound and no more.
 pub struct BlobReader {
-    kind: Kind,
+    kind: BlobKind,
     line_bytes_max: usize,
     header: Vec<u8>,
     decoder: Option<Decoder<'static>>,
@@ -195,7 +198,7 @@ pub struct BlobReader {
 
 impl BlobReader {
     /// A reader that accepts only blobs of `kind`.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: BlobKind) -> Self {
         Self {
             kind,
             line_bytes_max: kind.line_bytes_max(),
@@ -259,7 +262,8 @@ impl BlobReader {
                 self.ended = Some(line[1..] == *self.lines.to_string().as_bytes());
                 continue;
             }
-            let value = serde_json::from_slice(line).map_err(|error| WireError(format!("a line of it does not parse: {error}")))?;
+            let value = serde_json::from_slice(line)
+                .map_err(|error| WireError(format!("a line of it does not parse: {error}")))?;
             self.lines += 1;
             return Ok(Some(value));
         }
@@ -306,7 +310,7 @@ impl BlobReader {
             Some(Ok(version)) if version > newest => {
                 Err(WireError(format!("it has version {version}, this build reads {newest}: a newer s3sync wrote it")))
             }
-            Some(Ok(version @ 1..)) if more == usize::from(self.kind == Kind::Attempt && version >= 2) => Ok(()),
+            Some(Ok(version @ 1..)) if more == usize::from(self.kind == BlobKind::Attempt && version >= 2) => Ok(()),
             _ => Err(WireError(format!("it begins with {header:?} instead of \"s3sync {kind} {newest}\""))),
         }
     }
@@ -342,13 +346,13 @@ mod tests {
 
     #[test]
     fn lines_come_back_however_the_bytes_arrive() {
-        let mut writer = BlobWriter::new(Kind::Shard);
+        let mut writer = BlobWriter::new(BlobKind::Shard);
         for number in 0..5000u32 {
             writer.line(&(number, "key".repeat(number as usize % 7)));
         }
         let blob = writer.finish();
         for step in [1, 7, 4096, blob.len()] {
-            let mut reader = BlobReader::new(Kind::Shard);
+            let mut reader = BlobReader::new(BlobKind::Shard);
             let mut seen = 0u32;
             for bytes in blob.chunks(step) {
                 reader.feed(Bytes::copy_from_slice(bytes)).unwrap();
@@ -365,12 +369,12 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_refused() {
         let read = |bytes: &[u8]| -> Result<(), WireError> {
-            let mut reader = BlobReader::new(Kind::Plan);
+            let mut reader = BlobReader::new(BlobKind::Plan);
             reader.feed(Bytes::copy_from_slice(bytes))?;
             while reader.line::<u32>()?.is_some() {}
             reader.end()
         };
-        let mut writer = BlobWriter::new(Kind::Plan);
+        let mut writer = BlobWriter::new(BlobKind::Plan);
         writer.line(&7);
         let good = writer.finish();
         assert_eq!(read(&good), Ok(()));
@@ -390,7 +394,8 @@ mod tests {
         assert!(read(b"s3sync plan 1\nno zstd frame").unwrap_err().to_string().starts_with("it does not decompress"));
     }
 
-    /// What is kept of a request makes the second version of a cursor; earlier releases refuse that, and read every other.
+    /// What is kept of a request makes the second version of a cursor; earlier releases refuse that, and read every
+    /// other.
     #[test]
     fn a_cursor_with_a_request_has_a_version_that_earlier_releases_refuse() {
         let plain = Cursor::empty("abc".into(), 7, "x-y".into());
@@ -419,7 +424,16 @@ mod tests {
     /// What earlier releases wrote: version 1 of each kind.
     #[test]
     fn earlier_versions_are_read() {
-        for kind in [Kind::Plan, Kind::Shard, Kind::Objects, Kind::Ledger, Kind::Attempt, Kind::Decision, Kind::Manifest, Kind::Garbage] {
+        for kind in [
+            BlobKind::Plan,
+            BlobKind::Shard,
+            BlobKind::Objects,
+            BlobKind::Ledger,
+            BlobKind::Attempt,
+            BlobKind::Decision,
+            BlobKind::Manifest,
+            BlobKind::Garbage,
+        ] {
             let mut writer = BlobWriter::of_version(kind, 1);
             writer.line(&7);
             let mut reader = BlobReader::new(kind);
@@ -439,7 +453,7 @@ mod tests {
         }
         let bomb = frame.finish().unwrap();
         assert!(bomb.len() < 64 << 10, "{}", bomb.len());
-        let mut reader = BlobReader::new(Kind::Ledger).with_line_bytes_max(4 << 20);
+        let mut reader = BlobReader::new(BlobKind::Ledger).with_line_bytes_max(4 << 20);
         reader.feed(Bytes::from(bomb)).unwrap();
         let refused = reader.line::<serde_json::Value>().unwrap_err();
         assert_eq!(refused.to_string(), "a line of it is too long");
@@ -452,7 +466,7 @@ mod tests {
         frame.window_log(27).unwrap();
         frame.include_contentsize(false).unwrap();
         frame.write_all(&vec![b'0'; 1 << 20]).unwrap();
-        let mut reader = BlobReader::new(Kind::Ledger);
+        let mut reader = BlobReader::new(BlobKind::Ledger);
         reader.feed(Bytes::from(frame.finish().unwrap())).unwrap();
         let refused = reader.line::<serde_json::Value>().unwrap_err().to_string();
         assert!(refused.starts_with("it does not decompress"), "{refused}");

@@ -1,5 +1,6 @@
-//! A store over a server that may do otherwise than S3: what the probe found is worked around here, so that nobody else asks which server
-//! it is. Where a condition is not honoured, a look stands in for it, which only advises: somebody may write between look and write.
+//! A store over a server that may do otherwise than S3: what the probe found is worked around here, so that nobody else
+//! asks which server it is. Where a condition is not honoured, a look stands in for it, which only advises: somebody
+//! may write between look and write.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -60,7 +61,11 @@ impl Store for Adapted {
         self.inner.place()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         self.inner.list(prefix, start_after)
     }
 
@@ -103,11 +108,13 @@ impl Store for Adapted {
         }
         match self.inner.delete(key, Some(pin)).await {
             // One that does not know it after all, or that answers 412 to the right etag too: a look tells.
-            Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::Unsupported) => match self.standing(key).await? {
-                Some(etag) if etag == *pin => self.inner.delete(key, None).await,
-                Some(_) => Err(error),
-                None => Ok(()),
-            },
+            Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::Unsupported) => {
+                match self.standing(key).await? {
+                    Some(etag) if etag == *pin => self.inner.delete(key, None).await,
+                    Some(_) => Err(error),
+                    None => Ok(()),
+                }
+            }
             other => other,
         }
     }
@@ -120,7 +127,13 @@ impl Store for Adapted {
         self.inner.upload_part(key, upload, number, body).await
     }
 
-    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         let etag = self.inner.complete_upload(key, upload, parts, if_none_match).await?;
         // What is recorded is compared with listings by whoever reads the manifest.
         if self.lacks(Lack::CompletionEtag) { Ok(self.inner.head(key).await?.etag) } else { Ok(etag) }
@@ -179,7 +192,11 @@ impl Store for Adapted {
         if self.lacks(Lack::LongSegments) { Some(SEGMENT_BYTES_MAX) } else { self.inner.segment_bytes_max() }
     }
 
-    async fn find_out(&self, prefix: &str, attributes: &ObjectAttributes) -> Result<Option<BTreeSet<Lack>>, StoreError> {
+    async fn find_out(
+        &self,
+        prefix: &str,
+        attributes: &ObjectAttributes,
+    ) -> Result<Option<BTreeSet<Lack>>, StoreError> {
         probe::probe(self.inner.as_ref(), prefix, attributes).await.map(Some)
     }
 

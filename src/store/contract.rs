@@ -1,7 +1,8 @@
-//! What every store must do: one suite, run against memory, a directory, a faulty store without faults, and a real S3 server.
+//! What every store must do: one suite, run against memory, a directory, a faulty store without faults, and a real S3
+//! server.
 //!
-//! For tests. Each case works under a prefix of its own, writes what it needs, and panics with the case's words where the store does
-//! otherwise; it removes nothing.
+//! For tests. Each case works under a prefix of its own, writes what it needs, and panics with the case's words where
+//! the store does otherwise; it removes nothing.
 
 mod reading;
 mod uploads;
@@ -24,7 +25,8 @@ pub struct Expected {
     pub metadata: bool,
     /// The etag of a staged file is known before it is complete.
     pub staged_etags: bool,
-    /// `list_parts` is answered as S3 does, and an upload that is not there is said to be so; elsewhere an error of any kind will do.
+    /// `list_parts` is answered as S3 does, and an upload that is not there is said to be so; elsewhere an error of any
+    /// kind will do.
     pub strict_uploads: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A store that fails on purpose: wraps any other, and asks a [`FaultPlan`] before every call what shall go wrong.
 //!
-//! One [`Faults`] belongs to one simulated process. All stores of that process (and whatever else of it makes calls, such as its cursor)
-//! share it, so that calls are counted over all of them and a crash ends them together. What a crash leaves behind is the state of the
-//! wrapped stores, on which a new process with a new `Faults` goes on.
+//! One [`Faults`] belongs to one simulated process. All stores of that process (and whatever else of it makes calls,
+//! such as its cursor) share it, so that calls are counted over all of them and a crash ends them together. What a
+//! crash leaves behind is the state of the wrapped stores, on which a new process with a new `Faults` goes on.
 
 mod plan;
 mod store;
@@ -22,9 +22,11 @@ pub enum Fault {
     None,
     /// The call is not done and fails.
     Before(ErrorKind),
-    /// The call is done, but its response is lost: it fails all the same. A call that reads fails as with [`Fault::Before`].
+    /// The call is done, but its response is lost: it fails all the same. A call that reads fails as with
+    /// [`Fault::Before`].
     After(ErrorKind),
-    /// The process ends before the call is done: this and every later call of it fails with an error that [`is_crash`] recognises.
+    /// The process ends before the call is done: this and every later call of it fails with an error that [`is_crash`]
+    /// recognises.
     CrashBefore,
     /// The process ends after the call is done, before it sees the response.
     CrashAfter,
@@ -77,8 +79,8 @@ impl Faults {
         Arc::new(Self { plan: Box::new(plan), calls: AtomicU64::new(0), crashed: AtomicBool::new(false) })
     }
 
-    /// Counts a call and decides about it; public so that simulated state (a cursor) can take part. After a crash it is always
-    /// [`Fault::CrashBefore`].
+    /// Counts a call and decides about it; public so that simulated state (a cursor) can take part. After a crash it is
+    /// always [`Fault::CrashBefore`].
     pub fn next(&self, op: &str, key: &str) -> Fault {
         if self.crashed() {
             return Fault::CrashBefore;
@@ -118,7 +120,10 @@ impl FaultyStore {
 
 impl std::fmt::Debug for FaultyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FaultyStore").field("inner", &self.inner).field("calls", &self.faults.calls()).finish_non_exhaustive()
+        f.debug_struct("FaultyStore")
+            .field("inner", &self.inner)
+            .field("calls", &self.faults.calls())
+            .finish_non_exhaustive()
     }
 }
 

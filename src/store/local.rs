@@ -1,12 +1,14 @@
 //! A directory as an endpoint: its sub-directories are buckets, files are objects.
 //!
-//! Guarantees: what is staged is invisible to listings until it is complete; a file appears whole, by a rename on one filesystem, after
-//! its bytes and before the call returns its directory entry are on disk; conditional writes are atomic among all processes that write
-//! through this store, and [`Condition::Absent`](super::Condition::Absent) also against anybody else. Not guaranteed: that other
-//! programs' writes in place are noticed within the granularity of the filesystem's times.
+//! Guarantees: what is staged is invisible to listings until it is complete; a file appears whole, by a rename on one
+//! filesystem, after its bytes and before the call returns its directory entry are on disk; conditional writes are
+//! atomic among all processes that write through this store, and [`Condition::Absent`](super::Condition::Absent) also
+//! against anybody else. Not guaranteed: that other programs' writes in place are noticed within the granularity of the
+//! filesystem's times.
 //!
-//! A file's etag is inode, size and modification time in nanoseconds: all three outlive a rename, so a staged file's etag is known before
-//! it is published. Attributes of objects (ACL, storage class, metadata) mean nothing here and are not kept.
+//! A file's etag is inode, size and modification time in nanoseconds: all three outlive a rename, so a staged file's
+//! etag is known before it is published. Attributes of objects (ACL, storage class, metadata) mean nothing here and are
+//! not kept.
 
 mod case;
 mod lock;
@@ -45,27 +47,32 @@ struct Bucket {
     /// Whether the directory may be created.
     creates: bool,
     folds_case: bool,
-    /// Uploads whose parts this process wrote itself. An upload that is not here was written by a process that may have ended with its
-    /// machine, so its bytes are verified before they are published. Entries go with their uploads.
+    /// Uploads whose parts this process wrote itself. An upload that is not here was written by a process that may have
+    /// ended with its machine, so its bytes are verified before they are published. Entries go with their uploads.
     written: Mutex<HashMap<String, Arc<Mutex<Parts>>>>,
     /// What the staging directory held when it was last looked through for uploads.
     listed: Mutex<Option<Listed>>,
 }
 
 impl LocalStore {
-    /// The bucket `bucket` of the endpoint `directory`. A source must exist ([`ErrorKind::NoSuchBucket`]); a destination is created by the
-    /// first write to it. Blocks on a few filesystem calls.
+    /// The bucket `bucket` of the endpoint `directory`. A source must exist ([`ErrorKind::NoSuchBucket`]); a
+    /// destination is created by the first write to it. Blocks on a few filesystem calls.
     pub fn open(directory: &Path, bucket: &str, side: Side) -> Result<Self, StoreError> {
         const OP: &str = "HeadBucket";
         let root = directory.join(bucket);
         let place = root.display().to_string();
         let refused = |kind, message: String| Err(StoreError::new(kind, OP, &place, "", message));
         if path::check_segment(bucket).is_err() || bucket == STAGING {
-            return refused(ErrorKind::NoSuchBucket, format!("bucket {bucket:?} does not name a sub-directory of {}", directory.display()));
+            return refused(
+                ErrorKind::NoSuchBucket,
+                format!("bucket {bucket:?} does not name a sub-directory of {}", directory.display()),
+            );
         }
         match std::fs::metadata(&root) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return refused(ErrorKind::NoSuchBucket, "the bucket must be a directory, and is a file".to_owned()),
+            Ok(_) => {
+                return refused(ErrorKind::NoSuchBucket, "the bucket must be a directory, and is a file".to_owned());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && side == Side::Destination => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return refused(ErrorKind::NoSuchBucket, "no such directory: check endpoint and bucket".to_owned());
@@ -73,8 +80,14 @@ impl LocalStore {
             Err(error) => return Err(io_error(OP, &place, "", error)),
         }
         let folds_case = case::folds(&root);
-        let bucket =
-            Bucket { place, root, creates: side == Side::Destination, folds_case, written: Mutex::default(), listed: Mutex::default() };
+        let bucket = Bucket {
+            place,
+            root,
+            creates: side == Side::Destination,
+            folds_case,
+            written: Mutex::default(),
+            listed: Mutex::default(),
+        };
         Ok(Self { bucket: Arc::new(bucket) })
     }
 
@@ -136,18 +149,27 @@ impl Failure {
 fn io_error(op: &'static str, place: &str, key: &str, error: io::Error) -> StoreError {
     let (kind, message) = match error.kind() {
         io::ErrorKind::NotFound => (ErrorKind::NotFound, "no such file".to_owned()),
-        io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "permission denied: check the owner and mode of the path".to_owned()),
+        io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Denied, "permission denied: check the owner and mode of the path".to_owned())
+        }
         io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Denied, "the filesystem is read-only".to_owned()),
-        io::ErrorKind::StorageFull => (ErrorKind::Full, "the filesystem is full: free some space and run again".to_owned()),
-        io::ErrorKind::QuotaExceeded => (ErrorKind::Full, "the disk quota is used up: free some space and run again".to_owned()),
+        io::ErrorKind::StorageFull => {
+            (ErrorKind::Full, "the filesystem is full: free some space and run again".to_owned())
+        }
+        io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::Full, "the disk quota is used up: free some space and run again".to_owned())
+        }
         io::ErrorKind::InvalidFilename => (ErrorKind::Other, "the path is too long for this filesystem".to_owned()),
-        io::ErrorKind::NotADirectory => (ErrorKind::Other, "a part of the key is a file, so nothing can lie under it".to_owned()),
+        io::ErrorKind::NotADirectory => {
+            (ErrorKind::Other, "a part of the key is a file, so nothing can lie under it".to_owned())
+        }
         io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty => {
             (ErrorKind::Other, "a directory stands there, so no file can have this key".to_owned())
         }
-        io::ErrorKind::CrossesDevices => {
-            (ErrorKind::Other, "the path leads to another filesystem, where a staged file cannot be renamed to".to_owned())
-        }
+        io::ErrorKind::CrossesDevices => (
+            ErrorKind::Other,
+            "the path leads to another filesystem, where a staged file cannot be renamed to".to_owned(),
+        ),
         _ => (ErrorKind::Other, error.to_string()),
     };
     StoreError::new(kind, op, place, key, message).caused_by(error)

@@ -1,7 +1,8 @@
 //! A bucket in memory: deterministic and cheap, for model tests and for whatever needs a bucket without a server.
 //!
-//! Clones share the bucket, so several "processes" of one test see the same objects. Nothing depends on real time, on randomness or on
-//! addresses: the same calls give the same etags, upload ids and times. [`Behaviour`] imitates what real servers do differently.
+//! Clones share the bucket, so several "processes" of one test see the same objects. Nothing depends on real time, on
+//! randomness or on addresses: the same calls give the same etags, upload ids and times. [`Behaviour`] imitates what
+//! real servers do differently.
 
 mod store;
 mod watch;
@@ -30,11 +31,11 @@ struct Shared {
     place: String,
     behaviour: Behaviour,
     clock: Arc<ManualClock>,
-    state: Mutex<State>,
+    state: Mutex<Contents>,
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     objects: BTreeMap<String, Stored>,
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
@@ -180,7 +181,7 @@ impl MemoryStore {
     }
 
     /// The state, also after a test's thread panicked while it held the lock: each call leaves it whole.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Contents> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,7 +197,8 @@ impl std::fmt::Debug for MemoryStore {
     }
 }
 
-/// A content's etag: hexadecimal, 16 digits. `DefaultHasher::new` is keyless, so it is the same in every process of one build.
+/// A content's etag: hexadecimal, 16 digits. `DefaultHasher::new` is keyless, so it is the same in every process of one
+/// build.
 fn content_etag(bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);

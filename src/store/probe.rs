@@ -1,5 +1,5 @@
-//! What a server does otherwise than S3, found out by doing it: small objects and uploads under a prefix of their own, which is empty again
-//! at the end. Made once in a sync's life: some two dozen requests, in three chains side by side.
+//! What a server does otherwise than S3, found out by doing it: small objects and uploads under a prefix of their own,
+//! which is empty again at the end. Made once in a sync's life: some two dozen requests, in three chains side by side.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,18 +25,24 @@ const NO_ETAG: &str = "00000000000000000000000000000000";
 /// Longer than a name in any file system that servers keep objects in.
 const LONG_SEGMENT_BYTES: usize = 256;
 
-/// How often a probe that another process disturbs begins again: the other takes some dozen round trips, and is done after a few pauses.
+/// How often a probe that another process disturbs begins again: the other takes some dozen round trips, and is done
+/// after a few pauses.
 const DISTURBED: Schedule = Schedule { attempts_max: 8, base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 
-/// How often one begins again that was refused a write of its own: versitygw refuses what meets the removal of its directory, also by the probe's
-/// other chains.
+/// How often one begins again that was refused a write of its own: versitygw refuses what meets the removal of its
+/// directory, also by the probe's other chains.
 const REFUSED: Schedule = Schedule { attempts_max: 4, base: Duration::from_millis(20), cap: Duration::from_millis(50) };
 
-/// Looks for every [`Lack`]. `prefix` ends in `/` and is this sync's alone; what a probe that was killed left there is removed.
+/// Looks for every [`Lack`]. `prefix` ends in `/` and is this sync's alone; what a probe that was killed left there is
+/// removed.
 ///
 /// # Errors
 /// What keeps a run from working at all: rights that are missing, and a server that does not answer.
-pub async fn probe(store: &dyn Store, prefix: &str, attributes: &ObjectAttributes) -> Result<BTreeSet<Lack>, StoreError> {
+pub async fn probe(
+    store: &dyn Store,
+    prefix: &str,
+    attributes: &ObjectAttributes,
+) -> Result<BTreeSet<Lack>, StoreError> {
     for tried in 1.. {
         let probed = once(store, prefix, attributes).await;
         let Err(error) = &probed else { return probed };
@@ -72,7 +78,12 @@ struct Probe<'a> {
 fn answered<T>(result: Result<T, StoreError>) -> Result<Result<T, ErrorKind>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Full | ErrorKind::Unavailable) => {
+        Err(error)
+            if matches!(
+                error.kind,
+                ErrorKind::Denied | ErrorKind::NoSuchBucket | ErrorKind::Full | ErrorKind::Unavailable
+            ) =>
+        {
             Err(error)
         }
         Err(error) => Ok(Err(error.kind)),
@@ -159,7 +170,8 @@ impl Probe<'_> {
         if !matches!((at(&beside), at(&key)), (Some(first), Some(second)) if first < second) {
             lacks.insert(Lack::ListingOrder);
         }
-        // One that another attempt has overtaken: it is refused, given up, and leaves what stands there alone. So does one that is done.
+        // One that another attempt has overtaken: it is refused, given up, and leaves what stands there alone. So does
+        // one that is done.
         let (mut losing, parts) = self.upload(&key).await?;
         if answered(self.store.complete_upload(&key, &losing, &parts, true).await)?.is_ok() {
             lacks.insert(Lack::CompletionIfNoneMatchIgnored);

@@ -1,12 +1,12 @@
 //! S3 and what speaks its protocol, through the AWS SDK.
 //!
-//! Every call is retried by one loop, at most [`Options::retries`] times with exponential waits: throttling, timeouts, broken
-//! connections, 5xx, and the same errors inside the body of a 200. Keys that have expired are fetched anew once in a call. A body that
-//! breaks is read on from where it broke, under If-Match.
+//! Every call is retried by one loop, at most [`Options::retries`] times with exponential waits: throttling, timeouts,
+//! broken connections, 5xx, and the same errors inside the body of a 200. Keys that have expired are fetched anew once
+//! in a call. A body that breaks is read on from where it broke, under If-Match.
 //!
-//! Not guaranteed: that a conditional write failed because of somebody else. An answer that was lost makes the store try again, and then
-//! its own first try may stand in the way; `put` looks and compares, `complete_upload` says [`ErrorKind::NoSuchUpload`] and leaves the
-//! look to its caller.
+//! Not guaranteed: that a conditional write failed because of somebody else. An answer that was lost makes the store
+//! try again, and then its own first try may stand in the way; `put` looks and compares, `complete_upload` says
+//! [`ErrorKind::NoSuchUpload`] and leaves the look to its caller.
 
 mod client;
 mod failure;
@@ -67,8 +67,8 @@ struct Inner {
 }
 
 impl S3Store {
-    /// A store for `bucket`. Reads configuration (environment, profile, certificates) but sends nothing: whether the bucket is there and
-    /// the credentials are good shows in the first call. Errors are about the connection itself.
+    /// A store for `bucket`. Reads configuration (environment, profile, certificates) but sends nothing: whether the
+    /// bucket is there and the credentials are good shows in the first call. Errors are about the connection itself.
     pub async fn connect(connection: &Connection, bucket: &str) -> Result<Self, StoreError> {
         Self::connect_with(connection, bucket, Options::default()).await
     }
@@ -102,7 +102,12 @@ impl S3Store {
     }
 
     /// Makes a call until it succeeds, or fails in a way that another try does not change, or the tries are used up.
-    async fn attempt<T, E, F>(&self, op: &'static str, key: &str, call: impl Fn(Arc<Current>) -> F) -> Result<T, StoreError>
+    async fn attempt<T, E, F>(
+        &self,
+        op: &'static str,
+        key: &str,
+        call: impl Fn(Arc<Current>) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
@@ -123,7 +128,8 @@ impl S3Store {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let clients = &self.inner.clients;
-        // Once each: keys that were fetched a moment ago and are refused again, or regions that send us on and on, stay an error.
+        // Once each: keys that were fetched a moment ago and are refused again, or regions that send us on and on, stay
+        // an error.
         let mut may_renew = clients.plan.renewable();
         let mut may_follow = clients.plan.follows_region();
         loop {
@@ -144,7 +150,9 @@ impl S3Store {
                 Remedy::Change(Change::Identity) if std::mem::take(&mut may_renew) => {
                     clients.change(&current, Change::Identity).await;
                 }
-                Remedy::Change(Change::Region(ref region)) if *region != current.region && std::mem::take(&mut may_follow) => {
+                Remedy::Change(Change::Region(ref region))
+                    if *region != current.region && std::mem::take(&mut may_follow) =>
+                {
                     clients.change(&current, Change::Region(region.clone())).await;
                 }
                 Remedy::Nothing | Remedy::Change(_) => return Err(self.error(op, key, failure)),
@@ -153,7 +161,13 @@ impl S3Store {
     }
 
     async fn pause(&self, op: &str, key: &str, message: &str, wait: Duration) {
-        tracing::debug!(op, place = self.inner.place, key, wait_ms = wait.as_millis() as u64, "{message}, trying again");
+        tracing::debug!(
+            op,
+            place = self.inner.place,
+            key,
+            wait_ms = wait.as_millis() as u64,
+            "{message}, trying again"
+        );
         tokio::time::sleep(wait).await;
     }
 

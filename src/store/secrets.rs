@@ -1,5 +1,5 @@
-//! The credentials in use in this process, so that no text shows one: what a server says (it was sent some of them), the SDK's own lines in
-//! the log, an error of any kind. One list for all stores, because a log is one, too.
+//! The credentials in use in this process, so that no text shows one: what a server says (it was sent some of them),
+//! the SDK's own lines in the log, an error of any kind. One list for all stores, because a log is one, too.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
@@ -8,8 +8,8 @@ use crate::model::shown::{Secrets, shown};
 
 static IN_USE: RwLock<Secrets> = RwLock::new(Secrets::new());
 
-/// The least bytes of an access key id that is hidden: those of services are at least this long. A shorter one is a name, such as minio, which
-/// hosts and buckets bear too.
+/// The least bytes of an access key id that is hidden: those of services are at least this long. A shorter one is a
+/// name, such as minio, which hosts and buckets bear too.
 const ID_BYTES_MIN: usize = 16;
 
 /// How much of a server's own words a message keeps: a sentence or two, with room left for what to do.
@@ -27,9 +27,11 @@ pub fn add_id(id: &str) {
     }
 }
 
-/// What the environment may give to a worker, to the SDK and to proxies, and the SDK to a service that it asks for credentials.
+/// What the environment may give to a worker, to the SDK and to proxies, and the SDK to a service that it asks for
+/// credentials.
 pub fn add_environment(env: &dyn Fn(&str) -> Option<String>) {
-    for name in ["S3SYNC_STATE_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"] {
+    for name in ["S3SYNC_STATE_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    {
         env(name).iter().for_each(|value| add(value));
     }
     env("AWS_ACCESS_KEY_ID").iter().for_each(|id| add_id(id));
@@ -74,7 +76,8 @@ mod tests {
             ("HTTPS_PROXY", "http://me:pass-of-a-proxy@proxy:3128".to_owned()),
         ];
         add_environment(&|name| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()));
-        let said = "an-admin: secret-of-the-environment, projected-token-of-a-pod, http://me:pass-of-a-proxy@proxy:3128";
+        let said =
+            "an-admin: secret-of-the-environment, projected-token-of-a-pod, http://me:pass-of-a-proxy@proxy:3128";
         assert_eq!(hide(said), "an-admin: ***, ***, http://me:***@proxy:3128");
         add_id("AKIAIOSFODNN7EXAMPLE");
         assert_eq!(words("no AKIAIOSFODNN7EXAMPLE"), "no ***");

@@ -1,5 +1,5 @@
-//! Advice is code: each sentence that tells a way out is produced, its advice is followed, and the run must then succeed. And whatever a
-//! message names (a command, a field of the resource) must be there.
+//! Advice is code: each sentence that tells a way out is produced, its advice is followed, and the run must then
+//! succeed. And whatever a message names (a command, a field of the resource) must be there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -301,11 +301,19 @@ fn what_the_doctor_advises_works_when_it_is_followed() {
     let ways: [Way; 7] = [
         (other_prefix, "Identity", 2, "accept it with `s3sync run --accept-spec-change`", accept),
         (other_prefix, "Identity", 2, "go back", |site| with(site, json!({"source": {"prefix": "t/"}}))),
-        (other_prefix, "Identity", 2, "start over with `s3sync state reset --yes`", |site| state(site, &["reset", "--yes"])),
+        (other_prefix, "Identity", 2, "start over with `s3sync state reset --yes`", |site| {
+            state(site, &["reset", "--yes"])
+        }),
         (lost_blob, "State", 1, "start over with `s3sync state reset --yes`", |site| state(site, &["reset", "--yes"])),
         (lost_state, "Claim", 1, "go on from what was published with `s3sync state adopt`", adopt),
         (torn_claim, "Claim", 1, "take it over with `s3sync state adopt`", adopt),
-        (|site| with(site, json!({"source": {"prefix": "u/"}})), "SourceList", 0, "look at source.prefix", |site| site.put("u/1.csv", ONE)),
+        (
+            |site| with(site, json!({"source": {"prefix": "u/"}})),
+            "SourceList",
+            0,
+            "look at source.prefix",
+            |site| site.put("u/1.csv", ONE),
+        ),
     ];
     for (before, check, code, advice, follow) in ways {
         let site = Site::directory();
@@ -313,13 +321,21 @@ fn what_the_doctor_advises_works_when_it_is_followed() {
         let look = || site.start(&["doctor"], &["-o", "json"]).wait();
         let of = |report: &Value| {
             let checks = report["checks"].as_array().expect("checks");
-            checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("no {check} in {report:#}")).clone()
+            checks
+                .iter()
+                .find(|found| found["check"] == check)
+                .unwrap_or_else(|| panic!("no {check} in {report:#}"))
+                .clone()
         };
         let found = of(&look().expect(code).json());
         assert!(found["fix"].as_str().is_some_and(|fix| fix.contains(advice)), "{check}: {found:#}");
         follow(&site);
         let after = look().expect(0).json();
-        assert_eq!((&of(&after)["result"], &after["result"]), (&json!("Ok"), &json!("Ok")), "{check}, {advice}: {after:#}");
+        assert_eq!(
+            (&of(&after)["result"], &after["result"]),
+            (&json!("Ok"), &json!("Ok")),
+            "{check}, {advice}: {after:#}"
+        );
     }
 }
 
@@ -376,13 +392,14 @@ fn every_command_that_a_message_names_is_there() {
     assert!(commands.len() > 5, "{commands:?}");
     for (verb, flags) in commands {
         let verb: Vec<&str> = verb.split(' ').filter(|word| !word.is_empty()).collect();
-        let help = Running::start(Path::new("."), &[verb.as_slice(), &["--help"]].concat(), &[]).wait().expect(0).stdout;
+        let help =
+            Running::start(Path::new("."), &[verb.as_slice(), &["--help"]].concat(), &[]).wait().expect(0).stdout;
         assert!(flags.split(' ').all(|flag| help.contains(flag)), "{verb:?} {flags}");
     }
 }
 
-/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds remarks; and an
-/// object larger than a shard that turns out to be compressed once it was cut.
+/// Fields that messages say to set and no case does: how a server is reached, which needs one; what a run that succeeds
+/// remarks; and an object larger than a shard that turns out to be compressed once it was cut.
 const NOT_FOLLOWED: [&str; 5] = ["caSecretRef", "destination.writeMode", "region", "secretRef", "source.compression"];
 
 /// A new advice comes with its case.
@@ -390,12 +407,18 @@ const NOT_FOLLOWED: [&str; 5] = ["caSecretRef", "destination.writeMode", "region
 fn every_field_that_a_message_says_to_set_is_set_by_a_case() {
     let advised = Regex::new(r"\b[sS]et ([a-z][A-Za-z]*(?:\.[a-zA-Z]+)*)").expect("an expression");
     let cases = cases();
-    let is_followed = |field: &str| cases.iter().flat_map(|case| case.says).any(|said| said.contains(&format!("set {field}")));
+    let is_followed =
+        |field: &str| cases.iter().flat_map(|case| case.says).any(|said| said.contains(&format!("set {field}")));
     let fields = fields();
     let is_field = |name: &str| fields.iter().any(|field| field == name || field.ends_with(&format!(".{name}")));
     let mut missing = BTreeSet::new();
     for line in messages() {
-        missing.extend(advised.captures_iter(&line).map(|found| found[1].to_owned()).filter(|name| is_field(name) && !is_followed(name)));
+        missing.extend(
+            advised
+                .captures_iter(&line)
+                .map(|found| found[1].to_owned())
+                .filter(|name| is_field(name) && !is_followed(name)),
+        );
     }
     assert_eq!(missing.into_iter().collect::<Vec<_>>(), NOT_FOLLOWED);
 }
@@ -417,7 +440,9 @@ fn every_field_that_a_message_names_is_there() {
         for text in quoted.find_iter(&line) {
             for found in named.find_iter(text.as_str()) {
                 let name = found.as_str();
-                if !OTHER.contains(&name) && !fields.iter().any(|field| field == name || field.ends_with(&format!(".{name}"))) {
+                if !OTHER.contains(&name)
+                    && !fields.iter().any(|field| field == name || field.ends_with(&format!(".{name}")))
+                {
                     unknown.insert(format!("{name} in {}", text.as_str()));
                 }
             }
@@ -428,7 +453,8 @@ fn every_field_that_a_message_names_is_there() {
 
 /// The paths of all fields of a spec.
 fn fields() -> BTreeSet<String> {
-    let crd = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/s3syncs.s3sync.dev.yaml")).expect("generated");
+    let crd = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/s3syncs.s3sync.dev.yaml"))
+        .expect("generated");
     let crd: Value = serde_yaml::from_str(&crd).expect("YAML");
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut fields = BTreeSet::new();

@@ -1,5 +1,5 @@
-//! What bad input gets: a sentence that names the object, where in it, and what to do; the exit code; nothing visible; a cursor that
-//! did not move. And after the cause is gone, a run that publishes everything once.
+//! What bad input gets: a sentence that names the object, where in it, and what to do; the exit code; nothing visible;
+//! a cursor that did not move. And after the cause is gone, a run that publishes everything once.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,8 @@ use crate::support::{Site, python};
 
 const GOOD: &str = "id,name\n1,a\n2,b\n";
 
-/// A good object and a bad one beside it; the run must fail and say `parts`. Then the bad object is mended and the run repeated.
+/// A good object and a bad one beside it; the run must fail and say `parts`. Then the bad object is mended and the run
+/// repeated.
 #[track_caller]
 fn refused(key: &str, body: &[u8], parts: &[&str]) {
     for site in [Site::directory(), Site::minio()] {
@@ -64,14 +65,20 @@ fn corrupt_gzip_checksum() {
 
 #[test]
 fn corrupt_zstd() {
-    let whole =
-        bytes(python("result = list(zstandard.ZstdCompressor(write_checksum=True).compress(b'id\\n' + b'1\\n' * 9999))", json!({})));
+    let whole = bytes(python(
+        "result = list(zstandard.ZstdCompressor(write_checksum=True).compress(b'id\\n' + b'1\\n' * 9999))",
+        json!({}),
+    ));
     refused("bad/x.csv.zst", &whole[..whole.len() - 3], &["zst"]);
 }
 
 #[test]
 fn corrupt_parquet_footer() {
-    refused("bad/x.parquet", &parquet("data[-20] ^= 0xff; data[-40] ^= 0xff; data[-60] ^= 0xff; data[-30:-10] = bytes(20)"), &["parquet"]);
+    refused(
+        "bad/x.parquet",
+        &parquet("data[-20] ^= 0xff; data[-40] ^= 0xff; data[-60] ^= 0xff; data[-30:-10] = bytes(20)"),
+        &["parquet"],
+    );
     refused("bad/x.parquet", &parquet("data = data[:-3]"), &["parquet"]);
     refused("bad/x.parquet", &parquet("data[-8:-4] = (2**31 - 1).to_bytes(4, 'little')"), &["parquet"]);
     refused("bad/x.parquet", b"PAR1", &["parquet"]);
@@ -79,7 +86,11 @@ fn corrupt_parquet_footer() {
 
 #[test]
 fn corrupt_parquet_page() {
-    refused("bad/x.parquet", &parquet("at = meta.row_group(0).column(0).data_page_offset\ndata[at + 40 : at + 400] = bytes(360)"), &[]);
+    refused(
+        "bad/x.parquet",
+        &parquet("at = meta.row_group(0).column(0).data_page_offset\ndata[at + 40 : at + 400] = bytes(360)"),
+        &[],
+    );
 }
 
 #[test]
@@ -155,11 +166,13 @@ fn an_empty_parquet_object_is_refused() {
 
 #[test]
 fn an_object_that_vanishes_or_changes_is_published_in_the_form_it_has() {
-    // Many objects are replaced and removed while the run reads: whatever it saw, a repeat ends with what a reader of the bucket sees now.
+    // Many objects are replaced and removed while the run reads: whatever it saw, a repeat ends with what a reader of
+    // the bucket sees now.
     let site = Site::minio();
     site.only(json!({"destination": {"format": "parquet"}, "worker": {"concurrency": 1}}));
-    let body =
-        |version: u32, n: u32| (0..2000).fold("id,version\n".to_owned(), |text, row| format!("{text}{},{version}\n", n * 2000 + row));
+    let body = |version: u32, n: u32| {
+        (0..2000).fold("id,version\n".to_owned(), |text, row| format!("{text}{},{version}\n", n * 2000 + row))
+    };
     for n in 0..12 {
         site.put(&format!("t/{n:02}.csv"), body(1, n));
     }
@@ -169,7 +182,10 @@ fn an_object_that_vanishes_or_changes_is_published_in_the_form_it_has() {
     let outcome = running.wait();
     assert!(outcome.code == Some(0) || outcome.code == Some(4), "{outcome:?}");
     site.run_ok();
-    let seen = site.sql("", "select version, count(*), count(distinct id) from read_parquet(FILES) where id < 22000 group by 1 order by 1");
+    let seen = site.sql(
+        "",
+        "select version, count(*), count(distinct id) from read_parquet(FILES) where id < 22000 group by 1 order by 1",
+    );
     // The first eleven objects, each version that was read once, and of the eleventh the new version in any case.
     let versions = seen.as_array().expect("rows");
     assert!(versions.iter().all(|row| row[1] == row[2]), "a row twice: {seen}");
@@ -208,7 +224,10 @@ fn a_key_that_is_denied() {
         {"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": [format!("arn:aws:s3:::{}", site.raw())]},
         {"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:GetObject"], "Resource": [format!("arn:aws:s3:::{}/t/a.csv", site.raw())]},
     ]});
-    python("client().put_bucket_policy(Bucket=bucket, Policy=policy)", json!({"bucket": site.raw(), "policy": policy.to_string()}));
+    python(
+        "client().put_bucket_policy(Bucket=bucket, Policy=policy)",
+        json!({"bucket": site.raw(), "policy": policy.to_string()}),
+    );
     site.only(json!({"source": {"anonymous": true, "secretRef": null}, "destination": {"format": "parquet"}}));
     site.run_fails(3).says(&["t/secret.csv"]);
     site.only(json!({"source": {"anonymous": true, "secretRef": null, "exclude": ["t/secret.csv"]}, "destination": {"format": "parquet"}}));
@@ -276,8 +295,10 @@ fn bad_records_are_set_aside_up_to_a_number() {
     let report = site.run_ok();
     assert_eq!(report["badRecords"], 2, "{report}");
     assert_eq!(site.sql("t/", "select id from read_parquet(FILES) order by 1"), json!([[1], [3], [5]]));
-    let letters =
-        python("result = '\\n'.join(text(os.path.join(dir, key)) for key in files(dir, 'rejects/'))", json!({"dir": site.output()}));
+    let letters = python(
+        "result = '\\n'.join(text(os.path.join(dir, key)) for key in files(dir, 'rejects/'))",
+        json!({"dir": site.output()}),
+    );
     let letters = letters.as_str().expect("text");
     for part in ["t/a.csv", "2,b,too many", "3", "5"] {
         assert!(letters.contains(part), "{part:?} is not in {letters}");
@@ -317,7 +338,8 @@ fn a_csv_that_is_no_lines_of_text() {
     refused("bad/x.csv", &[0; 64], &["0x00", "no text"]);
 }
 
-/// Replace never turns what is published into nothing, unless it is told to: whether nothing is listed or nothing can be read.
+/// Replace never turns what is published into nothing, unless it is told to: whether nothing is listed or nothing can
+/// be read.
 #[test]
 fn what_cannot_be_read_replaces_nothing() {
     let spec = |more: Value| {

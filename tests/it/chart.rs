@@ -1,4 +1,5 @@
-//! The chart: its copy of the definition, the plain manifests that are rendered from it, and what its values turn on and off.
+//! The chart: its copy of the definition, the plain manifests that are rendered from it, and what its values turn on
+//! and off.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The chart rendered by the real helm; its error where it refuses.
 pub fn render(args: &[&str]) -> Result<String, String> {
-    let helm = std::env::var("S3SYNC_TEST_HELM").expect("S3SYNC_TEST_HELM is not set: run tests/run, which prepares what the tests need");
+    let helm = std::env::var("S3SYNC_TEST_HELM")
+        .expect("S3SYNC_TEST_HELM is not set: run tests/run, which prepares what the tests need");
     let output = Command::new(helm)
         .args(["template", "s3sync", "charts/s3sync", "--namespace", "s3sync-system"])
         .args(args)
@@ -53,9 +55,11 @@ fn generated(file: &str, text: &str) {
 #[test]
 fn the_doctor_knows_the_rights_of_the_chart() {
     let objects = objects(&[]);
-    let role =
-        objects.iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "s3sync").expect("a ClusterRole");
-    let file = "src/command/doctor/rights.json";
+    let role = objects
+        .iter()
+        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "s3sync")
+        .expect("a ClusterRole");
+    let file = "src/command/plugin/doctor/rights.json";
     if std::env::var_os("UPDATE").is_some() {
         generated(file, &format!("{}\n", serde_json::to_string_pretty(&role["rules"]).expect("JSON")));
     }
@@ -64,13 +68,17 @@ fn the_doctor_knows_the_rights_of_the_chart() {
         let mut rights = Vec::new();
         for rule in rules.as_array().expect("rules") {
             for resource in list(rule, "resources") {
-                rights.extend(list(rule, "verbs").iter().map(|verb| format!("{verb} {resource} of {}", rule["apiGroups"])));
+                rights.extend(
+                    list(rule, "verbs").iter().map(|verb| format!("{verb} {resource} of {}", rule["apiGroups"])),
+                );
             }
         }
         rights
     };
     let (asked, granted) = (each(&serde_json::from_str(&read(file)).expect("JSON")), each(&role["rules"]));
-    let beyond = |these: &[String], those: &[String]| these.iter().filter(|right| !those.contains(right)).cloned().collect::<Vec<_>>();
+    let beyond = |these: &[String], those: &[String]| {
+        these.iter().filter(|right| !those.contains(right)).cloned().collect::<Vec<_>>()
+    };
     let (strange, missing) = (beyond(&asked, &granted), beyond(&granted, &asked));
     assert!(
         asked.len() > 20 && strange.is_empty() && missing.is_empty(),
@@ -82,7 +90,8 @@ fn the_doctor_knows_the_rights_of_the_chart() {
 fn the_chart_has_the_definitions_that_the_types_make() {
     let files = |dir: &str| -> Vec<String> {
         let entries = std::fs::read_dir(Path::new(ROOT).join(dir)).expect("readable");
-        let mut names: Vec<String> = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
         names.retain(|name| name.ends_with(".s3sync.dev.yaml"));
         names.sort();
         names
@@ -94,13 +103,19 @@ fn the_chart_has_the_definitions_that_the_types_make() {
     }
     assert_eq!(files("charts/s3sync/files"), defined);
     // Each is installed, stays when the release goes, and is told to whoever looks for charts.
-    let installed: Vec<Value> = objects(&[]).into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect();
+    let installed: Vec<Value> =
+        objects(&[]).into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect();
     let kept = |object: &&Value| object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
     assert_eq!((installed.len(), installed.iter().filter(kept).count()), (defined.len(), defined.len()));
     let chart: Value = serde_yaml::from_str(&read("charts/s3sync/Chart.yaml")).expect("YAML");
-    let told: Value = serde_yaml::from_str(chart["annotations"]["artifacthub.io/crds"].as_str().expect("a text")).expect("YAML");
-    let mut told: Vec<String> =
-        told.as_array().expect("a list").iter().filter_map(|crd| Some(format!("{}.yaml", crd["name"].as_str()?))).collect();
+    let told: Value =
+        serde_yaml::from_str(chart["annotations"]["artifacthub.io/crds"].as_str().expect("a text")).expect("YAML");
+    let mut told: Vec<String> = told
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|crd| Some(format!("{}.yaml", crd["name"].as_str()?)))
+        .collect();
     told.sort();
     assert_eq!(told, defined);
 }
@@ -121,7 +136,8 @@ fn deploy_is_the_chart_rendered_with_its_defaults() {
         .map(|document| document.trim_start_matches("---\n"))
         .partition(|d| d.contains("kind: CustomResourceDefinition"));
     let head = "# The chart rendered with its defaults; do not edit.\n";
-    let join = |documents: Vec<&str>| head.to_owned() + &documents.into_iter().map(plain).collect::<Vec<_>>().join("---\n");
+    let join =
+        |documents: Vec<&str>| head.to_owned() + &documents.into_iter().map(plain).collect::<Vec<_>>().join("---\n");
     generated("deploy/crd.yaml", &join(definition));
     generated("deploy/controller.yaml", &join(others));
 }
@@ -152,30 +168,41 @@ fn what_is_off_by_default_can_be_turned_on() {
         assert!(kinds(&all).contains(&kind) && !kinds(&default).contains(&kind), "{kind}");
     }
     let dashboard = all.iter().find(|object| object["kind"] == "ConfigMap").expect("a dashboard");
-    let _: Value = serde_json::from_str(dashboard["data"]["s3sync.json"].as_str().expect("a text")).expect("the dashboard is JSON");
+    let _: Value = serde_json::from_str(dashboard["data"]["s3sync.json"].as_str().expect("a text"))
+        .expect("the dashboard is JSON");
 }
 
 #[test]
 fn one_namespace_needs_no_right_in_another() {
     let objects = objects(&["--set", "watchNamespace=data,crds.enabled=false"]);
-    assert_eq!(kinds(&objects), ["Deployment", "Role", "Role", "RoleBinding", "RoleBinding", "Service", "ServiceAccount"]);
+    assert_eq!(
+        kinds(&objects),
+        ["Deployment", "Role", "Role", "RoleBinding", "RoleBinding", "Service", "ServiceAccount"]
+    );
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
     let args = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
     assert!(args.as_array().expect("args").iter().any(|arg| arg == "--namespace=data"), "{args}");
-    let places: Vec<&Value> = objects.iter().filter(|o| o["kind"] == "Role").map(|role| &role["metadata"]["namespace"]).collect();
+    let places: Vec<&Value> =
+        objects.iter().filter(|o| o["kind"] == "Role").map(|role| &role["metadata"]["namespace"]).collect();
     assert_eq!(places, ["data", "s3sync-system"]);
 }
 
 #[test]
 fn several_namespaces_have_a_role_each() {
-    let objects = objects(&["--set", "watchNamespaces={shop,data},watchNamespace=data,crds.enabled=false,maxConcurrentRunsPerNamespace=3"]);
+    let objects = objects(&[
+        "--set",
+        "watchNamespaces={shop,data},watchNamespace=data,crds.enabled=false,maxConcurrentRunsPerNamespace=3",
+    ]);
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
     let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("args");
     let args: Vec<&str> = args.iter().filter_map(Value::as_str).filter(|arg| arg.contains("namespace")).collect();
     assert_eq!(args, ["--namespace=data", "--namespace=shop", "--max-concurrent-runs-per-namespace=3"]);
     for kind in ["Role", "RoleBinding"] {
-        let places: Vec<&Value> =
-            objects.iter().filter(|object| object["kind"] == kind).map(|object| &object["metadata"]["namespace"]).collect();
+        let places: Vec<&Value> = objects
+            .iter()
+            .filter(|object| object["kind"] == kind)
+            .map(|object| &object["metadata"]["namespace"])
+            .collect();
         assert_eq!(places, ["data", "shop", "s3sync-system"], "{kind}");
     }
     assert!(!kinds(&objects).iter().any(|kind| kind.starts_with("Cluster")));
@@ -184,7 +211,9 @@ fn several_namespaces_have_a_role_each() {
 #[test]
 fn no_right_goes_beyond_what_the_operator_does() {
     let mut rights = Vec::new();
-    for object in objects(&[]).iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))) {
+    for object in
+        objects(&[]).iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")))
+    {
         for rule in object["rules"].as_array().expect("rules") {
             rights.push(rule.to_string());
         }
@@ -203,7 +232,9 @@ fn no_right_goes_beyond_what_the_operator_does() {
     ];
     assert_eq!(rights[..controller.len()], controller);
     // A Secret is made, and none is ever read: what was made is the kubelet's to give to pods.
-    for right in rights.iter().filter(|right| **right != r#"{"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}"#) {
+    for right in
+        rights.iter().filter(|right| **right != r#"{"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}"#)
+    {
         for word in ["\"secrets\"", "\"*\"", "\"escalate\"", "\"bind\"", "\"impersonate\"", "pods/exec", "nodes"] {
             assert!(!right.contains(word), "{right}");
         }
@@ -222,10 +253,18 @@ fn the_webhook_has_a_right_to_its_own_secret_and_configuration_alone() {
     let all = objects(&["--set", "webhook.enabled=true,networkPolicy.enabled=true,watchNamespaces={b,a}"]);
     let name = "s3sync-webhook";
     let rules = |kind: &str| object(&all, kind, name)["rules"].to_string();
-    assert_eq!(rules("Role"), r#"[{"apiGroups":[""],"resources":["secrets"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]}]"#);
-    let configurations = r#""resources":["validatingwebhookconfigurations"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]"#;
+    assert_eq!(
+        rules("Role"),
+        r#"[{"apiGroups":[""],"resources":["secrets"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]}]"#
+    );
+    let configurations =
+        r#""resources":["validatingwebhookconfigurations"],"resourceNames":["s3sync-webhook"],"verbs":["get","patch"]"#;
     assert_eq!(rules("ClusterRole"), format!(r#"[{{"apiGroups":["admissionregistration.k8s.io"],{configurations}}}]"#));
-    assert_eq!(object(&all, "Secret", name)["data"], Value::Null, "it is filled by the controller, and an upgrade leaves it alone");
+    assert_eq!(
+        object(&all, "Secret", name)["data"],
+        Value::Null,
+        "it is filled by the controller, and an upgrade leaves it alone"
+    );
     let webhook = &object(&all, "ValidatingWebhookConfiguration", name)["webhooks"][0];
     let of = |field: &str| webhook[field].clone();
     assert_eq!(
@@ -238,7 +277,10 @@ fn the_webhook_has_a_right_to_its_own_secret_and_configuration_alone() {
     assert_eq!(object(&all, "NetworkPolicy", "s3sync")["spec"]["ingress"][1]["ports"][0]["port"], "webhook");
     let container = &object(&all, "Deployment", "s3sync")["spec"]["template"]["spec"]["containers"][0];
     let args: Vec<&str> = container["args"].as_array().expect("args").iter().filter_map(Value::as_str).collect();
-    assert!(args.contains(&"--webhook-listen=0.0.0.0:9443") && args.contains(&"--webhook-name=s3sync-webhook"), "{args:?}");
+    assert!(
+        args.contains(&"--webhook-listen=0.0.0.0:9443") && args.contains(&"--webhook-name=s3sync-webhook"),
+        "{args:?}"
+    );
     assert_eq!(container["ports"][1], serde_json::json!({"name": "webhook", "containerPort": 9443}));
 }
 
@@ -249,7 +291,10 @@ fn with_cert_manager_the_controller_needs_no_further_right() {
     assert!(!kinds(&all).iter().any(|kind| ["Secret", "ClusterRole"].contains(kind)), "{:?}", kinds(&all));
     let name = "s3sync-webhook";
     let configuration = object(&all, "ValidatingWebhookConfiguration", name);
-    assert_eq!(configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"], "s3sync-system/s3sync-webhook");
+    assert_eq!(
+        configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"],
+        "s3sync-system/s3sync-webhook"
+    );
     let certificate = &object(&all, "Certificate", name)["spec"];
     assert_eq!(certificate["dnsNames"][0], "s3sync-webhook.s3sync-system.svc");
     assert_eq!(certificate["issuerRef"]["name"], object(&all, "Issuer", name)["metadata"]["name"]);
@@ -258,9 +303,14 @@ fn with_cert_manager_the_controller_needs_no_further_right() {
     let directory = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str().expect("a directory");
     let flag = format!("--webhook-cert-dir={directory}");
     assert!(pod["containers"][0]["args"].as_array().expect("args").iter().any(|arg| *arg == flag.as_str()));
-    let theirs =
-        objects(&["--set", &format!("{on},webhook.certManager.issuerRef.name=ours,webhook.certManager.issuerRef.kind=ClusterIssuer")]);
-    assert_eq!(object(&theirs, "Certificate", name)["spec"]["issuerRef"], serde_json::json!({"kind": "ClusterIssuer", "name": "ours"}));
+    let theirs = objects(&[
+        "--set",
+        &format!("{on},webhook.certManager.issuerRef.name=ours,webhook.certManager.issuerRef.kind=ClusterIssuer"),
+    ]);
+    assert_eq!(
+        object(&theirs, "Certificate", name)["spec"]["issuerRef"],
+        serde_json::json!({"kind": "ClusterIssuer", "name": "ours"})
+    );
     assert!(!kinds(&theirs).contains(&"Issuer"));
 }
 
@@ -269,8 +319,13 @@ fn the_url_that_is_told_stands_in_a_file_and_nowhere_else() {
     let all = objects(&["--set", "notify.urlSecretRef.name=chat,notify.urlSecretRef.key=address"]);
     let pod = &object(&all, "Deployment", "s3sync")["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
-    assert!(container["args"].as_array().expect("args").iter().any(|arg| arg == "--notify-url-file=/etc/s3sync/notify/url"));
-    assert_eq!(container["volumeMounts"], serde_json::json!([{"name": "notify", "mountPath": "/etc/s3sync/notify", "readOnly": true}]));
+    assert!(
+        container["args"].as_array().expect("args").iter().any(|arg| arg == "--notify-url-file=/etc/s3sync/notify/url")
+    );
+    assert_eq!(
+        container["volumeMounts"],
+        serde_json::json!([{"name": "notify", "mountPath": "/etc/s3sync/notify", "readOnly": true}])
+    );
     let secret = serde_json::json!({"secretName": "chat", "items": [{"key": "address", "path": "url"}]});
     assert_eq!(pod["volumes"], serde_json::json!([{"name": "notify", "secret": secret}]));
     assert!(!render(&[]).expect("renders").contains("volumes:"));
@@ -281,7 +336,10 @@ fn an_image_from_elsewhere_is_the_workers_image_too() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let cases = [
         ("image.registry=registry.example,image.tag=v9", "registry.example/s3sync-dev/s3sync:v9".to_owned()),
-        ("image.registry=,image.repository=localhost/s3sync", format!("localhost/s3sync:{}", env!("CARGO_PKG_VERSION"))),
+        (
+            "image.registry=,image.repository=localhost/s3sync",
+            format!("localhost/s3sync:{}", env!("CARGO_PKG_VERSION")),
+        ),
         (&format!("image.digest={digest}"), format!("ghcr.io/s3sync-dev/s3sync@{digest}")),
     ];
     for (values, image) in cases {
@@ -290,8 +348,12 @@ fn an_image_from_elsewhere_is_the_workers_image_too() {
         let pod = &deployment["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(container["image"], image);
-        let workers =
-            container["env"].as_array().expect("env").iter().find(|variable| variable["name"] == "S3SYNC_IMAGE").expect("S3SYNC_IMAGE");
+        let workers = container["env"]
+            .as_array()
+            .expect("env")
+            .iter()
+            .find(|variable| variable["name"] == "S3SYNC_IMAGE")
+            .expect("S3SYNC_IMAGE");
         assert_eq!(workers["value"], image);
         assert_eq!(pod["imagePullSecrets"][0]["name"], "pull");
         assert!(container["args"].as_array().expect("args").iter().any(|arg| arg == "--image-pull-secret=pull"));

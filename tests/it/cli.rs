@@ -1,4 +1,5 @@
-//! The command line as scripts see it: exit codes, documents on stdout, messages with places, and verbs that write nothing.
+//! The command line as scripts see it: exit codes, documents on stdout, messages with places, and verbs that write
+//! nothing.
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,8 @@ fn plain() -> Value {
 fn the_report_of_a_run() {
     let site = Site::directory();
     let one = site.sync("one", json!({"source": {"prefix": "a/"}, "destination": {"format": "parquet"}}));
-    let two = site.sync("two", json!({"source": {"prefix": "b/"}, "destination": {"format": "csv", "path": "two/{{TABLE}}/"}}));
+    let two = site
+        .sync("two", json!({"source": {"prefix": "b/"}, "destination": {"format": "csv", "path": "two/{{TABLE}}/"}}));
     site.manifest(&[one, two]);
     site.put("a/x.csv", "id\n1\n2\n");
     site.put("b/y.csv", "id\n3\n");
@@ -24,7 +26,10 @@ fn the_report_of_a_run() {
         assert!(syncs[0].get(field).is_some(), "{field} is missing: {report}");
     }
     let table = &syncs[0]["tables"][0];
-    assert_eq!((&table["name"], &table["objects"], &table["rows"], &table["files"]), (&json!("a"), &json!(1), &json!(2), &json!(1)));
+    assert_eq!(
+        (&table["name"], &table["objects"], &table["rows"], &table["files"]),
+        (&json!("a"), &json!(1), &json!(2), &json!(1))
+    );
     let written = std::fs::metadata(site.output().join(&site.keys()[0])).expect("there").len();
     assert_eq!(table["bytes"], written, "bytes are those of the files");
     assert_eq!(syncs[0]["badRecords"], 0);
@@ -51,7 +56,9 @@ fn verbs_that_look_write_nothing() {
     site.only(plain());
     site.put("t/a.csv", "id\n1\n");
     site.put("t/b.csv", "id\n2\n");
-    for (verb, more) in [(vec!["plan"], vec![]), (vec!["tables"], vec![]), (vec!["run"], vec!["--dry-run"]), (vec!["validate"], vec![])] {
+    for (verb, more) in
+        [(vec!["plan"], vec![]), (vec!["tables"], vec![]), (vec!["run"], vec!["--dry-run"]), (vec!["validate"], vec![])]
+    {
         for output in ["table", "json", "yaml"] {
             let outcome = site.start(&verb, &[more.clone(), vec!["-o", output]].concat()).wait().expect(0);
             if output == "json" {
@@ -85,10 +92,15 @@ fn mistakes_in_a_manifest_have_a_place_and_a_suggestion() {
         &["sync.yaml:9", "fromat", "format"],
     );
     check(
-        &format!("{head}  source:\n    bucket: raw\n    csv: {{header: sometimes}}\n  destination: {{bucket: lake, format: csv}}\n"),
+        &format!(
+            "{head}  source:\n    bucket: raw\n    csv: {{header: sometimes}}\n  destination: {{bucket: lake, format: csv}}\n"
+        ),
         &["sync.yaml:7", "header"],
     );
-    check(&format!("{head}  source: {{bucket: raw}}\n  destination: {{bucket: lake, format: parket}}\n"), &["sync.yaml:6", "parquet"]);
+    check(
+        &format!("{head}  source: {{bucket: raw}}\n  destination: {{bucket: lake, format: parket}}\n"),
+        &["sync.yaml:6", "parquet"],
+    );
     check(
         &format!("{head}  source: {{bucket: raw, uri: \"s3://raw/\"}}\n  destination: {{bucket: lake, format: csv}}\n"),
         &["uri", "bucket"],
@@ -131,7 +143,10 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn every_example_is_valid() {
     let env = [("AWS_KEY", "k"), ("AWS_SECRET", "s"), ("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
-    let verdict = Running::start(env!("CARGO_MANIFEST_DIR").as_ref(), &["validate", "-f", "examples"], &env).wait().expect(0).stdout;
+    let verdict = Running::start(env!("CARGO_MANIFEST_DIR").as_ref(), &["validate", "-f", "examples"], &env)
+        .wait()
+        .expect(0)
+        .stdout;
     let valid = verdict.lines().filter(|line| line.ends_with(" is valid")).count();
     assert!(valid >= 11, "{verdict}");
 }
@@ -149,7 +164,11 @@ fn the_cursor_can_be_shown_reset_and_exported() {
     site.start(&["state", "reset"], &[]).wait().expect(2).says(&["--yes"]);
     site.start(&["state", "reset"], &["--yes"]).wait().expect(0);
     site.run_ok();
-    assert_eq!(site.sql("", "select count(*) from read_parquet(FILES)"), json!([[4]]), "after a reset everything is read again");
+    assert_eq!(
+        site.sql("", "select count(*) from read_parquet(FILES)"),
+        json!([[4]]),
+        "after a reset everything is read again"
+    );
     assert_eq!(site.epoch(), 2, "epochs go on counting");
 }
 

@@ -1,7 +1,7 @@
 //! `kill -9` of a real process over a real MinIO, then a repeat: the rows are the input's, once each.
 //!
-//! The process dies at every request it makes: before the server sees it, and after the server has done it. Kills by time meet what lies
-//! between requests: writes of the cursor's file, and work on rows.
+//! The process dies at every request it makes: before the server sees it, and after the server has done it. Kills by
+//! time meet what lies between requests: writes of the cursor's file, and work on rows.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use crate::support::{Moment, Proxy, Site, merge};
 /// Three tables, one with partitions' worth of values, two epochs a run.
 fn fill(site: &Site, from: u32) {
     for n in 0..3 {
-        let body = (0..300).fold("id,part\n".to_owned(), |text, row| format!("{text}{},{}\n", (from + n) * 1000 + row, row % 3));
+        let body = (0..300)
+            .fold("id,part\n".to_owned(), |text, row| format!("{text}{},{}\n", (from + n) * 1000 + row, row % 3));
         site.put(&format!("t{n}/{from}.csv"), body);
     }
 }
@@ -39,7 +40,10 @@ fn replace() -> Value {
 /// One life: the first generation is published, new objects come, the process dies at `at`, and is repeated.
 fn one_life(site: &Site, spec: &Value, at: Option<(usize, Moment)>) -> Vec<String> {
     let proxy = Proxy::new(site.endpoint(), at);
-    site.only(merge(spec.clone(), json!({"source": {"endpoint": proxy.endpoint}, "destination": {"endpoint": proxy.endpoint}})));
+    site.only(merge(
+        spec.clone(),
+        json!({"source": {"endpoint": proxy.endpoint}, "destination": {"endpoint": proxy.endpoint}}),
+    ));
     fill(site, 0);
     let running = site.start(&["run"], &["-o", "json"]);
     let killed = kill_when_triggered(running, &proxy, at);
@@ -47,7 +51,10 @@ fn one_life(site: &Site, spec: &Value, at: Option<(usize, Moment)>) -> Vec<Strin
     proxy.open();
     let visible = site.keys();
     if site.phase() == "Running" {
-        assert!(spec["limits"].is_object() || visible.is_empty(), "visible before the decision, at {at:?}: {visible:?}");
+        assert!(
+            spec["limits"].is_object() || visible.is_empty(),
+            "visible before the decision, at {at:?}: {visible:?}"
+        );
     }
     let repeat = site.run();
     assert_eq!(repeat.code, Some(0), "after a kill at {at:?} ({killed}): {repeat:?}\nrequests: {died:#?}");
@@ -59,7 +66,11 @@ fn one_life(site: &Site, spec: &Value, at: Option<(usize, Moment)>) -> Vec<Strin
     died
 }
 
-fn kill_when_triggered(mut running: crate::support::Running, proxy: &Proxy, at: Option<(usize, Moment)>) -> &'static str {
+fn kill_when_triggered(
+    mut running: crate::support::Running,
+    proxy: &Proxy,
+    at: Option<(usize, Moment)>,
+) -> &'static str {
     loop {
         if proxy.triggered.recv_timeout(Duration::from_millis(2)).is_ok() {
             running.signal("KILL");
@@ -78,7 +89,8 @@ fn at_every_request(spec: Value) {
     let whole = one_life(&Site::minio(), &spec, None);
     assert!(whole.len() > 10, "a run of {} requests: {whole:#?}", whole.len());
     for number in 1..=whole.len() {
-        // What is found out about the server comes first and is the same in every mode: its own test kills it at every call.
+        // What is found out about the server comes first and is the same in every mode: its own test kills it at every
+        // call.
         if whole[number - 1].contains("/probe/") {
             continue;
         }
@@ -150,7 +162,9 @@ fn kill_9_over_directories() {
 #[test]
 fn interrupted_by_ctrl_c_it_says_so_and_is_safe_to_repeat() {
     let site = Site::minio();
-    site.only(json!({"destination": {"format": "parquet"}, "limits": {"objectsPerCommit": 1}, "worker": {"concurrency": 1}}));
+    site.only(
+        json!({"destination": {"format": "parquet"}, "limits": {"objectsPerCommit": 1}, "worker": {"concurrency": 1}}),
+    );
     for n in 0..40 {
         let body = (0..2000).fold("id\n".to_owned(), |text, row| format!("{text}{}\n", n * 2000 + row));
         site.put(&format!("t/{n:02}.csv"), body);

@@ -1,5 +1,5 @@
-//! What a destination that changes, or that others change, does to a sync: another path, another layout, files that were removed, a second
-//! sync on the same keys.
+//! What a destination that changes, or that others change, does to a sync: another path, another layout, files that
+//! were removed, a second sync on the same keys.
 
 use std::path::Path;
 
@@ -56,17 +56,27 @@ fn another_path_begins_an_empty_ledger_once_it_is_accepted() {
     let site = site(jsonl("a/{{UUID}}.{{FORMAT}}"));
     site.run_ok();
     site.only(jsonl("b/{{UUID}}.{{FORMAT}}"));
-    let said = ["the destination.path changed since the last run", "run --accept-spec-change", "files under the old path stay"];
+    let said = [
+        "the destination.path changed since the last run",
+        "run --accept-spec-change",
+        "files under the old path stay",
+    ];
     look(&site, "plan").expect(2).says(&said);
     site.run_fails(2).says(&said);
-    site.start(&["run"], &["--accept-spec-change", "--dry-run"]).wait().expect(0).says(&["t/1.csv", "lake/b/{{UUID}}.jsonl"]);
+    site.start(&["run"], &["--accept-spec-change", "--dry-run"])
+        .wait()
+        .expect(0)
+        .says(&["t/1.csv", "lake/b/{{UUID}}.jsonl"]);
     site.run_fails(2);
     let accepted = site.start(&["run"], &["--accept-spec-change"]).wait().expect(0);
     accepted.says(&["the destination.path changed: starting with an empty ledger", "1 row of 1 object in 1 file"]);
     site.put("t/2.csv", "id\n2\n");
     site.run_ok();
     site.run_ok();
-    assert_eq!((lines(&site, "a").len(), lines(&site, "b")), (1, vec!["{\"id\":1}".to_owned(), "{\"id\":2}".to_owned()]));
+    assert_eq!(
+        (lines(&site, "a").len(), lines(&site, "b")),
+        (1, vec!["{\"id\":1}".to_owned(), "{\"id\":2}".to_owned()])
+    );
     // The snapshot is that of the new path, and the old one's place is free.
     let exported = site.start(&["state", "export"], &["-o", "json"]).wait().expect(0).stdout;
     assert!(exported.contains("\"b/") && !exported.contains("\"a/"), "{exported}");
@@ -101,7 +111,11 @@ fn a_changed_layout_is_said_and_shows_before_the_run() {
     site.run_ok();
     for (number, destination, said) in [
         (2, json!({"format": "csv", "path": "t/"}), "the layout changed (the format from jsonl to csv)"),
-        (3, json!({"format": "csv", "compression": "gzip", "path": "t/"}), "the layout changed (the format from csv to csv.gz)"),
+        (
+            3,
+            json!({"format": "csv", "compression": "gzip", "path": "t/"}),
+            "the layout changed (the format from csv to csv.gz)",
+        ),
         (
             4,
             json!({"format": "csv", "compression": "gzip", "path": "t/", "partitionBy": [{"column": "id"}]}),
@@ -134,9 +148,11 @@ fn append_without_a_ledger_says_that_rows_repeat() {
 fn two_syncs_that_replace_one_key_are_refused() {
     let site = site(json!({}));
     site.put("u/1.csv", "id\n2\n");
-    let one =
-        |name: &str, prefix: &str, destination: Value| site.sync(name, json!({"source": {"prefix": prefix}, "destination": destination}));
-    let to = |destination: Value| crate::support::merge(json!({"writeMode": "Replace", "format": "jsonl"}), destination);
+    let one = |name: &str, prefix: &str, destination: Value| {
+        site.sync(name, json!({"source": {"prefix": prefix}, "destination": destination}))
+    };
+    let to =
+        |destination: Value| crate::support::merge(json!({"writeMode": "Replace", "format": "jsonl"}), destination);
     // As manifests.
     for (first, second, valid) in [
         (to(json!({"path": "all.jsonl"})), to(json!({"path": "all.{{FORMAT}}"})), false),
@@ -151,7 +167,11 @@ fn two_syncs_that_replace_one_key_are_refused() {
             look(&site, "validate").expect(0);
             continue;
         }
-        look(&site, "validate").expect(2).says(&["default/two: spec.destination.", "default/one at sync.yaml:", "another path"]);
+        look(&site, "validate").expect(2).says(&[
+            "default/two: spec.destination.",
+            "default/one at sync.yaml:",
+            "another path",
+        ]);
         site.run().expect(2);
     }
     assert_eq!(site.keys(), Vec::<String>::new());
@@ -216,7 +236,8 @@ fn what_was_removed_of_a_replace_is_written_again() {
             } else {
                 std::fs::remove_file(&file).expect("there");
             }
-            let said = [if spoil { "is another object now" } else { "is not there any more" }, "everything is written again"];
+            let said =
+                [if spoil { "is another object now" } else { "is not there any more" }, "everything is written again"];
             look(&site, "plan").expect(0).says(&said).says(&["t/1.csv"]);
             look(&site, "run").expect(0).says(&said).says(&["1 row of 1 object in 1 file"]);
             assert!(site.keys().len() <= 2, "what somebody else put there may stay");
@@ -277,7 +298,8 @@ fn credentials_in_a_uri_are_refused_and_said_nowhere() {
         end("source", bucket("region", "AKIAX:hunter2@eu")),
     ] {
         let site = Site::directory();
-        let document = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "sync"}, "spec": spec});
+        let document =
+            json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": "sync"}, "spec": spec});
         site.manifest(&[document]);
         for verb in ["validate", "run", "plan"] {
             let outcome = call(&site, &[verb, "-f", "sync.yaml", "-v"]);

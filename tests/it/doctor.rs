@@ -1,4 +1,5 @@
-//! `s3sync doctor`: each thing that is wrong is told with its reason and what to do, nothing is left behind, and the exit code is for scripts.
+//! `s3sync doctor`: each thing that is wrong is told with its reason and what to do, nothing is left behind, and the
+//! exit code is for scripts.
 
 use serde_json::{Value, json};
 
@@ -50,7 +51,16 @@ fn what_is_well_is_well_and_nothing_is_left() {
         let before = everything(&site);
         let found = report(&site, 0);
         assert_eq!(found["result"], "Ok", "{found:#}");
-        for name in ["SourceConnection", "SourceList", "SourceRead", "DestinationWrite", "DestinationPath", "Cursor", "State", "Claim"] {
+        for name in [
+            "SourceConnection",
+            "SourceList",
+            "SourceRead",
+            "DestinationWrite",
+            "DestinationPath",
+            "Cursor",
+            "State",
+            "Claim",
+        ] {
             assert_eq!(check(&found, name)["result"], "Ok", "{found:#}");
         }
         assert_eq!(everything(&site), before);
@@ -64,9 +74,21 @@ fn what_is_wrong_is_told_with_what_to_do_and_a_code() {
     let minio = |spec: Value| over(Site::minio(), spec);
     let nobody = json!({"secretRef": null, "anonymous": true});
     for (spec, name, code, why, fix) in [
-        (json!({"source": {"bucket": "nowhere-at-all"}}), "SourceList", 3, "no such bucket", "check bucket and endpoint"),
+        (
+            json!({"source": {"bucket": "nowhere-at-all"}}),
+            "SourceList",
+            3,
+            "no such bucket",
+            "check bucket and endpoint",
+        ),
         (json!({"source": nobody}), "SourceList", 3, "access denied", "allow s3:ListBucket to the credentials in use"),
-        (json!({"destination": nobody}), "DestinationList", 3, "access denied", "allow s3:ListBucket to the credentials in use"),
+        (
+            json!({"destination": nobody}),
+            "DestinationList",
+            3,
+            "access denied",
+            "allow s3:ListBucket to the credentials in use",
+        ),
         (
             json!({"source": {"endpoint": "http://127.0.0.1:1"}}),
             "SourceConnection",
@@ -146,6 +168,9 @@ fn buckets_of_a_cluster_are_looked_at_where_the_workers_are() {
     world.set(json!({"conditions": [ready("SpecChanged", "False")]}));
     let all = world.start(&["doctor", "-o", "json"]).wait().expect(2).json();
     let line = check(&all, "Sync");
-    assert_eq!((&line["about"], &line["why"], &line["fix"]), (&json!("data/orders"), &json!("SpecChanged: why"), &json!("do this")));
+    assert_eq!(
+        (&line["about"], &line["why"], &line["fix"]),
+        (&json!("data/orders"), &json!("SpecChanged: why"), &json!("do this"))
+    );
     Running::start(std::path::Path::new("."), &["doctor", "--help"], &[]).wait().expect(0).says(&["--local", "-f"]);
 }

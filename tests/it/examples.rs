@@ -31,7 +31,10 @@ fn every_manifest_is_valid() {
         let names = text.split("${").skip(1).filter_map(|rest| rest.split('}').next());
         let variables: Vec<(&str, &str)> = names.map(|name| (name, "value")).collect();
         let file = path.to_str().expect("text");
-        Running::start(path.parent().expect("a directory"), &["validate", "-f", file], &variables).wait().expect(0).says(&["is valid"]);
+        Running::start(path.parent().expect("a directory"), &["validate", "-f", file], &variables)
+            .wait()
+            .expect(0)
+            .says(&["is valid"]);
         checked += 1;
     }
     assert!(checked >= 9, "only {checked} manifests were found");

@@ -1,10 +1,11 @@
-//! Somebody can write the bucket: what they change is named, what they add is not used, and the key that tells lies elsewhere.
+//! Somebody can write the bucket: what they change is named, what they add is not used, and the key that tells lies
+//! elsewhere.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use s3sync::model::manifest::AttemptManifest;
-use s3sync::state::wire::{BlobWriter, Kind};
+use s3sync::state::wire::{BlobKind, BlobWriter};
 use serde_json::{Value, json};
 
 use crate::state::{count, csv, died_at};
@@ -35,7 +36,9 @@ fn state_objects(site: &Site, name: &str) -> Vec<PathBuf> {
 
 #[test]
 fn a_blob_that_somebody_changed_stops_the_run_by_name_and_a_reset_leads_out() {
-    for (kind, verb) in [("ledger-", &["run"][..]), ("objects-", &["run"]), ("ledger-", &["plan"]), ("manifest-", &["state", "export"])] {
+    for (kind, verb) in
+        [("ledger-", &["run"][..]), ("objects-", &["run"]), ("ledger-", &["plan"]), ("manifest-", &["state", "export"])]
+    {
         let site = site();
         let [blob] = &state_objects(&site, kind)[..] else { panic!("one {kind}") };
         let good = std::fs::read(blob).expect("readable");
@@ -44,7 +47,11 @@ fn a_blob_that_somebody_changed_stops_the_run_by_name_and_a_reset_leads_out() {
         std::fs::write(blob, &changed).expect("writable");
         site.put("orders/b.csv", csv(5..10));
         let outcome = site.start(verb, &["-o", "json"]).wait();
-        outcome.expect(1).says(&[&blob.file_name().expect("a name").to_string_lossy(), "somebody changed it", "state reset --yes"]);
+        outcome.expect(1).says(&[
+            &blob.file_name().expect("a name").to_string_lossy(),
+            "somebody changed it",
+            "state reset --yes",
+        ]);
         assert_eq!(count(&site), json!([[5, 5]]), "{kind}");
         // Put back, as the message says; or started over, as it says too.
         std::fs::write(blob, &good).expect("writable");
@@ -92,7 +99,7 @@ fn an_attempt_that_somebody_left_is_named_and_not_used() {
     let cursor = std::fs::read_to_string(site.path(".s3sync/default/sync.cursor.json")).expect("a cursor");
     let cursor: Value = serde_json::from_str(&cursor).expect("JSON");
     let empty = AttemptManifest::empty(0, 0, "0", "2026-01-01T00:00:00Z".parse().expect("a time"));
-    let mut forged = BlobWriter::of_version(Kind::Attempt, 1);
+    let mut forged = BlobWriter::of_version(BlobKind::Attempt, 1);
     forged.line(&empty);
     let key = format!("_s3sync/{}/1/0/0-0.s3sync", cursor["stateId"].as_str().expect("an id"));
     site.put_in(site.lake(), &key, forged.finish());

@@ -1,13 +1,14 @@
-//! `kubectl s3sync state … --in-cluster`, against an API server and a kubelet that the test plays, where only pods reach S3.
+//! `kubectl s3sync state … --in-cluster`, against an API server and a kubelet that the test plays, where only pods
+//! reach S3.
 
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use s3sync::api::S3Sync;
 use s3sync::controller::build::{PodDefaults, job};
-use s3sync::controller::check::check;
+use s3sync::controller::decide::check::check;
+use s3sync::controller::decide::run::Marks;
 use s3sync::controller::decide::{Start, Why};
-use s3sync::controller::run::Marks;
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Gateway, Outcome, Running, Site};
@@ -33,7 +34,8 @@ impl World {
             "spec": {"source": source, "destination": destination},
             "status": {"observedGeneration": 1},
         });
-        let keys = ["S3SYNC_TEST_ACCESS_KEY", "S3SYNC_TEST_SECRET_KEY"].map(|name| std::env::var(name).expect("set by tests/run"));
+        let keys = ["S3SYNC_TEST_ACCESS_KEY", "S3SYNC_TEST_SECRET_KEY"]
+            .map(|name| std::env::var(name).expect("set by tests/run"));
         let world = World { cluster, site, sync };
         world.secret(&keys[0], &keys[1]);
         world.cluster.put("secrets/orders-state-key", json!({"stringData": {"state-key": "5".repeat(64)}}));
@@ -93,7 +95,8 @@ impl World {
     /// Jobs that the plugin made, each of which must be gone.
     pub fn jobs(&self) -> usize {
         let history = self.cluster.history();
-        let (made, gone): (Vec<&str>, Vec<&str>) = history.iter().map(String::as_str).partition(|what| what.starts_with("POST"));
+        let (made, gone): (Vec<&str>, Vec<&str>) =
+            history.iter().map(String::as_str).partition(|what| what.starts_with("POST"));
         assert_eq!(
             made.iter().map(|what| what.trim_start_matches("POST ")).collect::<Vec<_>>(),
             gone.iter().map(|what| what.trim_start_matches("DELETE ")).collect::<Vec<_>>()
@@ -102,15 +105,17 @@ impl World {
     }
 }
 
-/// Where S3 does not answer, that is said in seconds, and the way out that it names works: the same comes as where S3 is near, byte by byte,
-/// also when connections to the log break.
+/// Where S3 does not answer, that is said in seconds, and the way out that it names works: the same comes as where S3
+/// is near, byte by byte, also when connections to the log break.
 #[test]
 fn where_s3_is_out_of_reach_the_advice_leads_into_the_cluster() {
     let world = World::new();
     let started = Instant::now();
-    let said = world.state(&["export", "orders"]).expect(1).says(&["data/orders: S3 cannot be reached from here"]).stderr;
+    let said =
+        world.state(&["export", "orders"]).expect(1).says(&["data/orders: S3 cannot be reached from here"]).stderr;
     assert!(started.elapsed() < Duration::from_secs(60), "after {:?}", started.elapsed());
-    let advice = said.split('`').nth(1).expect("a command").strip_prefix("kubectl s3sync ").expect("of the plugin").to_owned();
+    let advice =
+        said.split('`').nth(1).expect("a command").strip_prefix("kubectl s3sync ").expect("of the plugin").to_owned();
     let advice: Vec<&str> = advice.split(' ').collect();
     for output in ["table", "json", "yaml"] {
         world.cluster.gateway().set(true);
@@ -119,7 +124,11 @@ fn where_s3_is_out_of_reach_the_advice_leads_into_the_cluster() {
         world.cluster.cut(&[0, 30, 31, 300]);
         let far = world.start(&[advice.as_slice(), &["-o", output]].concat()).wait().expect(0);
         assert_eq!(far.stdout, near.stdout, "{}", far.stderr);
-        assert!(near.stdout.contains("t/") && far.stderr.contains("with the image registry.example/s3sync:7"), "{}", far.stderr);
+        assert!(
+            near.stdout.contains("t/") && far.stderr.contains("with the image registry.example/s3sync:7"),
+            "{}",
+            far.stderr
+        );
     }
     assert_eq!(world.jobs(), 3);
 }
@@ -128,9 +137,19 @@ fn where_s3_is_out_of_reach_the_advice_leads_into_the_cluster() {
 fn every_verb_works_in_a_job() {
     let world = World::new();
     let epoch = || world.state(&["show", "orders", "-o", "json"]).expect(0).json()["syncs"][0]["epoch"].take();
-    world.state(&["show", "orders", "--in-cluster"]).expect(0).says(&["data/orders", "Idle", "ConfigMap data/orders-cursor"]);
-    world.state(&["adopt", "orders", "--in-cluster"]).expect(0).says(&["data/orders: this cursor holds the sync already"]);
-    world.state(&["abandon", "orders", "--in-cluster"]).expect(0).says(&["data/orders: no epoch is decided and unpublished"]);
+    world.state(&["show", "orders", "--in-cluster"]).expect(0).says(&[
+        "data/orders",
+        "Idle",
+        "ConfigMap data/orders-cursor",
+    ]);
+    world
+        .state(&["adopt", "orders", "--in-cluster"])
+        .expect(0)
+        .says(&["data/orders: this cursor holds the sync already"]);
+    world
+        .state(&["abandon", "orders", "--in-cluster"])
+        .expect(0)
+        .says(&["data/orders: no epoch is decided and unpublished"]);
     assert_eq!(epoch(), 1);
     world.state(&["reset", "orders", "--in-cluster"]).expect(2).says(&["say that you mean it with --yes"]);
     world.state(&["reset", "orders", "--in-cluster", "--yes"]).expect(0).says(&["data/orders: reset at epoch 1"]);
@@ -145,13 +164,22 @@ fn a_job_takes_the_precautions_that_a_terminal_takes() {
     world.set(json!({"active": [{"job": "orders-202611211600"}]}));
     for verb in ["adopt", "abandon", "reset"] {
         let yes: &[&str] = if verb == "reset" { &["--yes"] } else { &[] };
-        world.state(&[&[verb, "orders", "--in-cluster"], yes].concat()).expect(5).says(&["the run orders-202611211600 is in progress"]);
+        world
+            .state(&[&[verb, "orders", "--in-cluster"], yes].concat())
+            .expect(5)
+            .says(&["the run orders-202611211600 is in progress"]);
     }
     let refused = json!({"type": "Ready", "status": "False", "reason": "NotAllowed", "message": "spec.worker.replicas is 9", "observedGeneration": 1, "lastTransitionTime": "2026-11-21T12:00:10Z"});
     world.set(json!({"conditions": [refused]}));
-    world.state(&["export", "orders", "--in-cluster"]).expect(2).says(&["data/orders: NotAllowed: spec.worker.replicas is 9"]);
+    world
+        .state(&["export", "orders", "--in-cluster"])
+        .expect(2)
+        .says(&["data/orders: NotAllowed: spec.worker.replicas is 9"]);
     world.set(json!({}));
-    world.state(&["export", "orders", "--in-cluster"]).expect(2).says(&["the image is not known: name it with --image"]);
+    world
+        .state(&["export", "orders", "--in-cluster"])
+        .expect(2)
+        .says(&["the image is not known: name it with --image"]);
     assert_eq!(world.jobs(), 0, "nothing was made");
     world.state(&["export", "orders", "--in-cluster", "--image", "mine:1"]).expect(0).says(&["with the image mine:1"]);
     // What fails in the pod is said once, and ends as it does there.

@@ -59,7 +59,10 @@ fn json_goes_by_way_of_parquet() {
     }
     let query = "select typeof(v), typeof(s.\"in\"), l->>'$[1]', g->>'$[0]' from read_parquet(FILES) where id = 1";
     assert_eq!(site.sql("t/", query), json!([["JSON", "JSON", "a", "102.0"]]));
-    assert_eq!(site.sql("t/", "select v::varchar from read_parquet(FILES) where id = 3"), json!([["{\"a\":[1.50,{\"b\":null}]}"]]));
+    assert_eq!(
+        site.sql("t/", "select v::varchar from read_parquet(FILES) where id = 3"),
+        json!([["{\"a\":[1.50,{\"b\":null}]}"]])
+    );
 
     let back = Site::directory();
     back.only(json!({"destination": {"format": "jsonl"}}));
@@ -115,8 +118,7 @@ fn json_is_text_where_there_are_no_kinds() {
         "{\"id\":1,\"p\":1,\"v\":\"a,b\"}\n{\"id\":2,\"p\":\"x\",\"v\":{\"a\":\"b\"}}\n{\"id\":3,\"p\":\"1\",\"v\":2.50}\n",
     );
     site.run_ok();
-    let expected =
-        json!([{"id": "1", "p": "1", "v": "a,b"}, {"id": "2", "p": "x", "v": "{\"a\":\"b\"}"}, {"id": "3", "p": "1", "v": "2.50"}]);
+    let expected = json!([{"id": "1", "p": "1", "v": "a,b"}, {"id": "2", "p": "x", "v": "{\"a\":\"b\"}"}, {"id": "3", "p": "1", "v": "2.50"}]);
     assert_eq!(site.rows("t/"), expected);
 }
 
@@ -138,7 +140,8 @@ fn text_meets_json_in_one_column() {
 #[test]
 fn a_column_of_nulls_gets_its_type_later() {
     const FIRST: &str = "{\"id\":1,\"n\":null,\"t\":null,\"s\":{\"a\":1,\"b\":null},\"l\":[],\"o\":null}\n";
-    const NEXT: &str = "{\"id\":2,\"n\":7,\"t\":\"x\",\"s\":{\"a\":2,\"b\":true},\"l\":[{\"k\":1.5}],\"o\":{\"k\":[1]}}\n";
+    const NEXT: &str =
+        "{\"id\":2,\"n\":7,\"t\":\"x\",\"s\":{\"a\":2,\"b\":true},\"l\":[{\"k\":1.5}],\"o\":{\"k\":[1]}}\n";
     for mode in ["Append", "Replace"] {
         for to in ["parquet", "jsonl", "csv"] {
             let site = Site::directory();
@@ -198,7 +201,8 @@ fn a_type_that_begins_is_a_change_under_fail() {
     site.put("t/a.csv", "id,late\n1,\n");
     site.run_ok();
     site.put("t/b.csv", "id,late\n2,7\n");
-    site.run_fails(4).says(&["column late is null in earlier epochs and int64 now; cast it to int64 in schema.columns"]);
+    site.run_fails(4)
+        .says(&["column late is null in earlier epochs and int64 now; cast it to int64 in schema.columns"]);
     site.only(spec(json!([{"name": "late", "type": "int64"}])));
     site.run_ok();
     assert_eq!(site.types("t/")["late"], "int64");

@@ -38,7 +38,10 @@ fn every_placeholder() {
 #[test]
 fn dlt_names() {
     let path = "{table_name}/{schema_name}/{file_id}.{ext}";
-    let found = keys(json!({"destination": {"format": "csv", "compression": "gzip", "path": path}}), &[("in/some-table/a.csv", "id\n1\n")]);
+    let found = keys(
+        json!({"destination": {"format": "csv", "compression": "gzip", "path": path}}),
+        &[("in/some-table/a.csv", "id\n1\n")],
+    );
     let named = regex::Regex::new("^in_some_table/sync/[0-9a-zA-Z_-]+\\.csv\\.gz$").expect("a pattern");
     assert!(found.len() == 1 && named.is_match(&found[0]), "{found:?}");
 }
@@ -83,7 +86,8 @@ fn hive_partitions() {
             {"column": "country"}, {"column": "at", "transform": "Year"}, {"column": "at", "transform": "Month", "name": "month"}, {"column": "at", "transform": "Date", "name": "day"}]}}));
         site.put("t/a.csv", "id,country,at\n1,DE,2024-01-31T23:30:00Z\n2,a/b c=ü,2024-11-02T00:00:00+02:00\n3,,\n");
         site.run_ok();
-        let dirs: Vec<String> = site.keys().iter().map(|key| key.rsplit_once('/').expect("a directory").0.to_owned()).collect();
+        let dirs: Vec<String> =
+            site.keys().iter().map(|key| key.rsplit_once('/').expect("a directory").0.to_owned()).collect();
         let null = "__HIVE_DEFAULT_PARTITION__";
         assert_eq!(
             dirs,
@@ -122,13 +126,17 @@ fn partitions_that_cannot_be() {
 
 #[test]
 fn files_close_at_rows_and_at_bytes() {
-    let body: String = (0..100_000).map(|n| format!("{n},{:08x}\n", n as u32 ^ 0x5bd1_e995_u32.wrapping_mul(n as u32))).collect();
+    let body: String =
+        (0..100_000).map(|n| format!("{n},{:08x}\n", n as u32 ^ 0x5bd1_e995_u32.wrapping_mul(n as u32))).collect();
     let files = |batch: Value| {
         let site = Site::directory();
         site.only(json!({"destination": {"format": "csv", "batch": batch}}));
         site.put("t/a.csv", format!("id,x\n{body}"));
         site.run_ok();
-        assert_eq!(site.sql("", "select count(*), count(distinct id) from read_csv(FILES)"), json!([[100_000, 100_000]]));
+        assert_eq!(
+            site.sql("", "select count(*), count(distinct id) from read_csv(FILES)"),
+            json!([[100_000, 100_000]])
+        );
         let dir = site.output();
         site.keys().iter().map(|key| std::fs::metadata(dir.join(key)).expect("there").len()).collect::<Vec<u64>>()
     };
@@ -165,18 +173,24 @@ fn many_partitions_do_not_become_tiny_row_groups() {
     let site = Site::directory();
     site.only(json!({"destination": {"format": "parquet", "partitionBy": [{"column": "p"}]}}));
     for object in 0..5u32 {
-        let body: String =
-            (0..40_000u32).map(|n| format!("{},{},{:x}\n", object * 40_000 + n, n % 200, n.wrapping_mul(2_654_435_761))).collect();
+        let body: String = (0..40_000u32)
+            .map(|n| format!("{},{},{:x}\n", object * 40_000 + n, n % 200, n.wrapping_mul(2_654_435_761)))
+            .collect();
         site.put(&format!("t/{object}.csv"), format!("id,p,x\n{body}"));
     }
     site.start(&["run"], &["--memory", "192Mi"]).wait().expect(0);
     assert_eq!(
-        site.sql("", "select count(*), count(distinct id), count(distinct p) from read_parquet(FILES, hive_partitioning = true)"),
+        site.sql(
+            "",
+            "select count(*), count(distinct id), count(distinct p) from read_parquet(FILES, hive_partitioning = true)"
+        ),
         json!([[200_000, 200_000, 200]])
     );
     assert_eq!(site.keys().len(), 200, "one file a partition");
-    let groups =
-        python("result = max(pq.ParquetFile(os.path.join(dir, key)).num_row_groups for key in files(dir))", json!({"dir": site.output()}));
+    let groups = python(
+        "result = max(pq.ParquetFile(os.path.join(dir, key)).num_row_groups for key in files(dir))",
+        json!({"dir": site.output()}),
+    );
     assert!(groups.as_u64() <= Some(2), "{groups} row groups of 1,000 rows");
 }
 
@@ -191,7 +205,10 @@ fn lineage_says_where_each_row_came_from() {
         site.sql("", "select id, _s3sync_key, _s3sync_row, _s3sync_last_modified > '2020-01-01' from read_parquet(FILES) order by id");
     assert_eq!(read, json!([[1, "t/a.csv", 1, true], [2, "t/a.csv", 2, true], [3, "t/b.jsonl", 1, true]]));
     let types = site.types("");
-    assert_eq!((&types["_s3sync_row"], &types["_s3sync_last_modified"]), (&json!("int64"), &json!("timestamp[us, tz=UTC]")));
+    assert_eq!(
+        (&types["_s3sync_row"], &types["_s3sync_last_modified"]),
+        (&json!("int64"), &json!("timestamp[us, tz=UTC]"))
+    );
 }
 
 /// Also where the second table comes with a later run.
@@ -225,7 +242,8 @@ fn tables_by_prefix_fixed_and_pattern() {
         }
         site.put("file-0.csv", "id\n3\n");
         site.run_ok();
-        let mut found: Vec<String> = site.keys().iter().map(|key| key.split('/').next().expect("a table").to_owned()).collect();
+        let mut found: Vec<String> =
+            site.keys().iter().map(|key| key.split('/').next().expect("a table").to_owned()).collect();
         found.dedup();
         assert_eq!(found, expected, "{tables}");
     };

@@ -1,6 +1,7 @@
 //! I6: the memory of a run stays under its bound, whatever the input.
 //!
-//! The budget is 192 MiB; what is not counted in it (code, stacks, the allocator's slack) must fit beside it into 300 MiB.
+//! The budget is 192 MiB; what is not counted in it (code, stacks, the allocator's slack) must fit beside it into 300
+//! MiB.
 
 use std::io::{BufWriter, Write};
 use std::time::Duration;
@@ -42,8 +43,13 @@ fn bounded(site: &Site, spec: Value, rows: u64) {
         std::thread::sleep(Duration::from_millis(5));
     }
     running.wait().expect(0);
-    assert!(peak_bytes > 0 && peak_bytes < PEAK_BYTES_MAX, "peak of {} MiB with a budget of {BUDGET}", peak_bytes >> 20);
-    let counted = site.sql("", "select count(*), count(distinct id) from read_parquet(FILES, hive_partitioning = true)");
+    assert!(
+        peak_bytes > 0 && peak_bytes < PEAK_BYTES_MAX,
+        "peak of {} MiB with a budget of {BUDGET}",
+        peak_bytes >> 20
+    );
+    let counted =
+        site.sql("", "select count(*), count(distinct id) from read_parquet(FILES, hive_partitioning = true)");
     assert_eq!(counted, json!([[rows, rows]]));
 }
 
@@ -63,7 +69,8 @@ fn one_large_csv_object() {
 fn one_large_jsonl_object() {
     let site = Site::directory();
     let bytes = generate(&site, "t/a.jsonl", "", 2_000_000, |n, out| {
-        writeln!(out, "{{\"id\":{n},\"p\":{},\"nested\":{{\"text\":\"{}\",\"list\":[{n},{n}]}}}}", n % 200, words(n)).expect("writable");
+        writeln!(out, "{{\"id\":{n},\"p\":{},\"nested\":{{\"text\":\"{}\",\"list\":[{n},{n}]}}}}", n % 200, words(n))
+            .expect("writable");
     });
     assert!(bytes > 250 << 20, "{bytes}");
     bounded(&site, json!({"destination": {"format": "parquet"}}), 2_000_000);
@@ -87,7 +94,8 @@ fn one_partition_with_nearly_all_rows() {
     bounded(&site, json!({"destination": {"format": "parquet", "partitionBy": [{"column": "p"}]}}), 2_000_000);
 }
 
-/// Each column's writer holds a compression context of its own from its first full page on, so narrow columns must not have pages early.
+/// Each column's writer holds a compression context of its own from its first full page on, so narrow columns must not
+/// have pages early.
 #[test]
 fn two_hundred_and_fifty_columns() {
     let site = Site::directory();
@@ -130,9 +138,15 @@ fn one_parquet_object_with_one_page_a_column() {
 fn twenty_thousand_small_objects() {
     let site = Site::directory();
     for object in 0..20_000u64 {
-        generate(&site, &format!("t/{:03}/{object}.csv", object % 100), "id,p,x,text\n", 20, |n, out| row_csv(object * 20 + n, out));
+        generate(&site, &format!("t/{:03}/{object}.csv", object % 100), "id,p,x,text\n", 20, |n, out| {
+            row_csv(object * 20 + n, out)
+        });
     }
-    bounded(&site, json!({"source": {"tables": {"from": "Fixed", "name": "t"}}, "destination": {"format": "parquet"}}), 400_000);
+    bounded(
+        &site,
+        json!({"source": {"tables": {"from": "Fixed", "name": "t"}}, "destination": {"format": "parquet"}}),
+        400_000,
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What a person is told: which sync, which object, why nothing happened, and what a run would stop at, before it is run.
+//! What a person is told: which sync, which object, why nothing happened, and what a run would stop at, before it is
+//! run.
 
 use serde_json::{Value, json};
 
@@ -51,7 +52,11 @@ fn a_lost_blob_comes_with_advice() {
     site.put("t/a.csv", "id\n1\n");
     site.run().expect(0);
     let state = site.path("data/lake/_s3sync");
-    let ledgers = std::process::Command::new("find").arg(&state).args(["-name", "ledger-*", "-delete"]).status().expect("find runs");
+    let ledgers = std::process::Command::new("find")
+        .arg(&state)
+        .args(["-name", "ledger-*", "-delete"])
+        .status()
+        .expect("find runs");
     assert!(ledgers.success());
     stops(&site, 1, &["default/sync: ", "ledger-", "s3sync state reset --yes"]);
 }
@@ -80,8 +85,8 @@ fn ended(site: &Site) -> (Value, String) {
     (sync["reason"].clone(), sync["message"].as_str().expect("a sentence").to_owned())
 }
 
-/// That nothing is selected is another thing than that nothing is new; whether it fails the run is the spec's choice, in each mode and with
-/// each cause.
+/// That nothing is selected is another thing than that nothing is new; whether it fails the run is the spec's choice,
+/// in each mode and with each cause.
 #[test]
 fn nothing_found_is_told_from_nothing_new() {
     let to = |mode: &str| json!({"format": "jsonl", "writeMode": mode, "allowEmpty": mode == "Replace"});
@@ -98,7 +103,11 @@ fn nothing_found_is_told_from_nothing_new() {
             site.only(spec(&source, "Fail"));
             stops(&site, 3, &["no object is selected", "raw/", "errors.onNothingFound is Fail"]);
             site.only(spec(&json!({}), "Fail"));
-            assert_eq!((ended(&site).0, ended(&site).1.as_str()), (json!("Succeeded"), "nothing new, nothing written"), "{mode}");
+            assert_eq!(
+                (ended(&site).0, ended(&site).1.as_str()),
+                (json!("Succeeded"), "nothing new, nothing written"),
+                "{mode}"
+            );
             // All is gone: Fail comes before anything is removed.
             let published = site.keys();
             site.remove("orders/a.csv");
@@ -106,7 +115,11 @@ fn nothing_found_is_told_from_nothing_new() {
             assert_eq!(site.keys(), published);
             site.only(spec(&json!({}), "Succeed"));
             let (reason, message) = ended(&site);
-            assert_eq!((reason, message.contains("were removed")), (json!("NothingFound"), mode == "Replace"), "{message}");
+            assert_eq!(
+                (reason, message.contains("were removed")),
+                (json!("NothingFound"), mode == "Replace"),
+                "{message}"
+            );
         }
     }
 }
@@ -126,7 +139,11 @@ fn an_object_that_is_named_and_is_not_there_is_missed() {
     site.remove("orders/b.csv");
     look(&site, "plan").expect(0);
     let (reason, message) = ended(&site);
-    assert_eq!((reason, message.contains("orders/b.csv is not there any more")), (json!("NothingFound"), true), "{message}");
+    assert_eq!(
+        (reason, message.contains("orders/b.csv is not there any more")),
+        (json!("NothingFound"), true),
+        "{message}"
+    );
     site.only(merge(uri("s3://raw/orders/b.csv"), json!({"errors": {"onNothingFound": "Fail"}})));
     stops(&site, 3, &["orders/b.csv is not there any more"]);
 }
@@ -181,8 +198,15 @@ fn quarantined_objects_stay_in_view() {
     site.put("t/a.csv", "id\n1\n");
     site.put("t/bad.csv", "id\n1,2\n");
     let run = look(&site, "run").expect(0).stdout;
-    for (verb, said) in [("run", run), ("plan", look(&site, "plan").expect(0).stdout), ("tables", look(&site, "tables").expect(0).stdout)] {
-        let line = said.lines().find(|line| line.contains("quarantined until it changes")).unwrap_or_else(|| panic!("{verb}: {said}"));
+    for (verb, said) in [
+        ("run", run),
+        ("plan", look(&site, "plan").expect(0).stdout),
+        ("tables", look(&site, "tables").expect(0).stdout),
+    ] {
+        let line = said
+            .lines()
+            .find(|line| line.contains("quarantined until it changes"))
+            .unwrap_or_else(|| panic!("{verb}: {said}"));
         assert_eq!(line.matches("t/bad.csv").count(), 1, "{verb}: {line}");
     }
     let tables = site.start(&["tables"], &["-o", "json"]).wait().expect(0).json();
@@ -242,7 +266,9 @@ fn data_beside_manifests_is_no_manifest() {
 /// A prefix of which little or nothing is read must not look like success without a word.
 #[test]
 fn what_is_passed_over_is_counted_by_reason() {
-    let site = over(json!({"source": {"exclude": ["**/old/**"], "tables": {"include": ["t"]}}, "destination": {"format": "jsonl"}}));
+    let site = over(
+        json!({"source": {"exclude": ["**/old/**"], "tables": {"include": ["t"]}}, "destination": {"format": "jsonl"}}),
+    );
     for key in ["t/README.md", "t/notes.txt", "t/x.txt", "t/_SUCCESS", "t/old/a.csv", "u/a.csv"] {
         site.put(key, "id\n1\n");
     }
@@ -274,7 +300,11 @@ fn what_is_passed_over_is_counted_by_reason() {
 fn an_error_of_a_store_names_the_end_and_where_it_is_described() {
     for (spec, code, part) in [
         (json!({"source": {"bucket": "nowhere"}, "destination": {"format": "csv"}}), 3, "(spec.source at sync.yaml:"),
-        (json!({"destination": {"format": "csv", "endpoint": "file:./sync.yaml"}}), 1, "(spec.destination at sync.yaml:"),
+        (
+            json!({"destination": {"format": "csv", "endpoint": "file:./sync.yaml"}}),
+            1,
+            "(spec.destination at sync.yaml:",
+        ),
         (
             json!({"source": {"profile": "nosuch", "endpoint": "http://127.0.0.1:1"}, "destination": {"format": "csv"}}),
             3,

@@ -1,5 +1,5 @@
-//! The controller as a process, against an API server that a test plays: what somebody fills to the brim must not end it, and what comes late or not
-//! at all must not hold up the rest.
+//! The controller as a process, against an API server that a test plays: what somebody fills to the brim must not end
+//! it, and what comes late or not at all must not hold up the rest.
 
 mod connections;
 mod failover;
@@ -79,7 +79,8 @@ fn resource(namespace: &str, name: &str, version: &str, spec: Value, status: Val
     })
 }
 
-/// One in three is small in its spec and full of annotations; one in three holds one long text, and the last a hundred thousand short ones.
+/// One in three is small in its spec and full of annotations; one in three holds one long text, and the last a hundred
+/// thousand short ones.
 fn full_sync(n: usize) -> Option<Value> {
     if n == FULL {
         return None;
@@ -95,7 +96,8 @@ fn full_sync(n: usize) -> Option<Value> {
         }
         1 => suspended(json!({"env": [{"name": "A", "value": text.repeat(4)}]})),
         _ => {
-            let term = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": vec![""; BRIM_BYTES / 8]}]});
+            let term =
+                json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": vec![""; BRIM_BYTES / 8]}]});
             let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}});
             suspended(json!({"affinity": affinity}))
         }
@@ -113,8 +115,7 @@ fn full_cursor(n: usize) -> Option<Value> {
 fn full_connection(n: usize) -> Option<Value> {
     let metadata = json!({"name": format!("s3-{n:03}"), "namespace": "data", "uid": format!("connection-{n}"),
         "annotations": {"note": "x".repeat(BRIM_BYTES / 4)}, "managedFields": [{"manager": "x".repeat(BRIM_BYTES / 2)}]});
-    let connection =
-        json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"region": "us-east-1"}});
+    let connection = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"region": "us-east-1"}});
     (n < FULL).then_some(connection)
 }
 

@@ -1,4 +1,5 @@
-//! Files that others made: csv-spectrum's corner cases, the data sets of vega_datasets, Parquet that old pyarrow releases wrote.
+//! Files that others made: csv-spectrum's corner cases, the data sets of vega_datasets, Parquet that old pyarrow
+//! releases wrote.
 
 use std::path::PathBuf;
 
@@ -17,7 +18,9 @@ fn in_order(site: &Site) -> Value {
 
 #[test]
 fn csv_spectrum() {
-    let spectrum = PathBuf::from(std::env::var("S3SYNC_TEST_CSV_SPECTRUM").expect("S3SYNC_TEST_CSV_SPECTRUM is not set: run tests/run"));
+    let spectrum = PathBuf::from(
+        std::env::var("S3SYNC_TEST_CSV_SPECTRUM").expect("S3SYNC_TEST_CSV_SPECTRUM is not set: run tests/run"),
+    );
     let mut seen = 0;
     for entry in std::fs::read_dir(spectrum.join("csvs")).expect("readable") {
         let csv = entry.expect("readable").path();
@@ -26,8 +29,10 @@ fn csv_spectrum() {
             // Its answer is that of another row: the two files disagree upstream.
             continue;
         }
-        let expected: Value =
-            serde_json::from_slice(&std::fs::read(spectrum.join("json").join(format!("{name}.json"))).expect("an answer")).expect("JSON");
+        let expected: Value = serde_json::from_slice(
+            &std::fs::read(spectrum.join("json").join(format!("{name}.json"))).expect("an answer"),
+        )
+        .expect("JSON");
         let site = Site::directory();
         // Its answers are all text, and know no null.
         site.only(json!({"source": {"csv": {"nullValues": []}}, "schema": {"mode": "Strings"}, "destination": {"format": "jsonl", "lineage": true}}));
@@ -90,8 +95,7 @@ fn json_data_sets() {
 
 #[test]
 fn parquet_of_old_writers() {
-    let sets =
-        "root = pathlib.Path(pa.__file__).parent / 'tests' / 'data' / 'parquet'\nresult = sorted(str(p) for p in root.glob('*.parquet'))";
+    let sets = "root = pathlib.Path(pa.__file__).parent / 'tests' / 'data' / 'parquet'\nresult = sorted(str(p) for p in root.glob('*.parquet'))";
     let sets: Vec<PathBuf> = serde_json::from_value(python(sets, json!({}))).expect("paths");
     assert!(!sets.is_empty());
     for set in sets {

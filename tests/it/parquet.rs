@@ -27,19 +27,39 @@ fn a_cast_gives_the_same_from_every_format() {
             "timestamp(us)",
             None,
         ),
-        ("2019-06-15T00:00:12Z", "\"2019-06-15T00:00:12Z\"", "pa.array([1560556812], pa.timestamp('s', 'UTC'))", "date32", None),
-        ("1700000000123", "1700000000123", "pa.array([1700000000123])", "timestamp(ms)", Some(json!("2023-11-14T22:13:20.123000Z"))),
+        (
+            "2019-06-15T00:00:12Z",
+            "\"2019-06-15T00:00:12Z\"",
+            "pa.array([1560556812], pa.timestamp('s', 'UTC'))",
+            "date32",
+            None,
+        ),
+        (
+            "1700000000123",
+            "1700000000123",
+            "pa.array([1700000000123])",
+            "timestamp(ms)",
+            Some(json!("2023-11-14T22:13:20.123000Z")),
+        ),
         ("1700000000.5", "1700000000.5", "pa.array([1700000000.5])", "timestamp(us)", None),
         ("5.0", "5.0", "pa.array([5.0])", "int64", Some(json!(5))),
         ("true", "true", "pa.array([True])", "int64", None),
         ("1", "1", "pa.array([1])", "boolean", None),
         (" 5", "\" 5\"", "pa.array([' 5'])", "int64", None),
-        ("0.123456789012345678", "0.123456789012345678", "pa.array([D('0.123456789012345678')], pa.decimal128(38, 18))", "float64", None),
+        (
+            "0.123456789012345678",
+            "0.123456789012345678",
+            "pa.array([D('0.123456789012345678')], pa.decimal128(38, 18))",
+            "float64",
+            None,
+        ),
     ];
     for (csv, jsonl, parquet, target, expected) in cases {
         for format in ["csv", "jsonl", "parquet"] {
             let site = Site::directory();
-            site.only(json!({"schema": {"columns": [{"name": "v", "type": target}]}, "destination": {"format": "parquet"}}));
+            site.only(
+                json!({"schema": {"columns": [{"name": "v", "type": target}]}, "destination": {"format": "parquet"}}),
+            );
             match format {
                 "csv" => site.put("t/a.csv", format!("v\n{csv}\n")),
                 "jsonl" => site.put("t/a.jsonl", format!("{{\"v\":{jsonl}}}\n")),
@@ -72,7 +92,11 @@ fn rescue_cuts_nothing() {
             "pa.array([1560556812868214], pa.timestamp('us'))",
             "2019-06-15T00:00:12.868214",
         ),
-        ("pa.array([dt.date(2024, 1, 1)])", "pa.array([1560556812868214], pa.timestamp('us'))", "2019-06-15T00:00:12.868214"),
+        (
+            "pa.array([dt.date(2024, 1, 1)])",
+            "pa.array([1560556812868214], pa.timestamp('us'))",
+            "2019-06-15T00:00:12.868214",
+        ),
         ("pa.array([0.5])", "pa.array([D('123456789012345678.91')], pa.decimal128(20, 2))", "123456789012345678.91"),
         ("pa.array([1])", "pa.array(['007'])", "007"),
         ("pa.array([True])", "pa.array([1])", "1"),
@@ -94,10 +118,17 @@ fn rescue_cuts_nothing() {
         site.run_ok();
         write(&site, "t/b.parquet", &format!("{{'id': pa.array([2]), 'v': {second}}}"));
         site.run_ok();
-        let rows = site.sql("t/", "select id, v is null, _rescued_data from read_parquet(FILES, union_by_name = true) order by id");
+        let rows = site.sql(
+            "t/",
+            "select id, v is null, _rescued_data from read_parquet(FILES, union_by_name = true) order by id",
+        );
         let text = rows[1][2].as_str().unwrap_or_default();
         assert!(text.contains(rescued), "{first} then {second}: {rows}");
-        assert_eq!((&rows[0][1], &rows[0][2], &rows[1][1]), (&json!(false), &Value::Null, &json!(true)), "{first} then {second}");
+        assert_eq!(
+            (&rows[0][1], &rows[0][2], &rows[1][1]),
+            (&json!(false), &Value::Null, &json!(true)),
+            "{first} then {second}"
+        );
     }
 }
 
@@ -138,7 +169,11 @@ fn an_object_without_rows_constrains_nothing() {
             write(&site, "t/c.parquet", rows);
             site.run_ok();
             let rows = site.rows("t/");
-            assert_eq!((&rows[0]["id"], &rows[0]["amt"]), (&expected[0]["id"], &expected[0]["amt"]), "{name} {evolution}: {rows}");
+            assert_eq!(
+                (&rows[0]["id"], &rows[0]["amt"]),
+                (&expected[0]["id"], &expected[0]["amt"]),
+                "{name} {evolution}: {rows}"
+            );
         }
     }
 }
@@ -172,7 +207,12 @@ with pq.ParquetWriter(path, table.schema, encryption_properties=factory.file_enc
 #[test]
 fn every_type_is_written_as_readers_know_it() {
     let columns = [
-        ("ts_s", "pa.array([1704067200], pa.timestamp('s', 'UTC'))", "timestamp[ms, tz=UTC]", "TIMESTAMP WITH TIME ZONE"),
+        (
+            "ts_s",
+            "pa.array([1704067200], pa.timestamp('s', 'UTC'))",
+            "timestamp[ms, tz=UTC]",
+            "TIMESTAMP WITH TIME ZONE",
+        ),
         ("ts_s_local", "pa.array([1704067200], pa.timestamp('s'))", "timestamp[ms]", "TIMESTAMP"),
         ("ts_ns", "pa.array([1], pa.timestamp('ns', 'UTC'))", "timestamp[ns, tz=UTC]", "TIMESTAMP WITH TIME ZONE"),
         ("time_s", "pa.array([86399], pa.time32('s'))", "time32[ms]", "TIME"),
@@ -212,7 +252,9 @@ fn every_type_is_written_as_readers_know_it() {
 fn seconds_beyond_milliseconds_are_bad_data_in_parquet_alone() {
     for format in ["parquet", "jsonl"] {
         let site = Site::directory();
-        site.only(json!({"schema": {"columns": [{"name": "at", "type": "timestamp(s)"}]}, "destination": {"format": format}}));
+        site.only(
+            json!({"schema": {"columns": [{"name": "at", "type": "timestamp(s)"}]}, "destination": {"format": format}}),
+        );
         site.put("t/a.csv", "id,at\n1,9223372036854776\n");
         match format {
             "parquet" => {
@@ -234,14 +276,20 @@ fn bytes_that_meet_text_are_text_or_bad() {
     let fixed = "pa.array([b't\\xc3\\xa9x', b'abcd'], pa.binary(4))";
     let wrong = "pa.array([b'\\xff\\x00', b'x'], pa.large_binary())";
     let list = |array: &str| format!("pa.array([[item] for item in {array}.to_pylist()], pa.list_({array}.type))");
-    let structure = |array: &str| format!("pa.array([{{'f': item}} for item in {array}.to_pylist()], pa.struct([('f', {array}.type)]))");
+    let structure = |array: &str| {
+        format!("pa.array([{{'f': item}} for item in {array}.to_pylist()], pa.struct([('f', {array}.type)]))")
+    };
     // How it is written, where the value is then, and its JSON where it is wrong.
     type Shape<'a> = (&'a dyn Fn(&str) -> String, &'a str, &'a str);
-    let shapes: [Shape; 3] =
-        [(&|array| array.to_owned(), "v", "\"/wA=\""), (&list, "v[1]", "[\"/wA=\"]"), (&structure, "v.f", "{\"f\":\"/wA=\"}")];
+    let shapes: [Shape; 3] = [
+        (&|array| array.to_owned(), "v", "\"/wA=\""),
+        (&list, "v[1]", "[\"/wA=\"]"),
+        (&structure, "v.f", "{\"f\":\"/wA=\"}"),
+    ];
     let spec = |evolution: &str| json!({"schema": {"evolution": evolution}, "destination": {"format": "parquet"}});
     for (shape, value, json) in shapes {
-        let column = |first: i64, array: &str| format!("{{'id': pa.array([{first}, {}]), 'v': {}}}", first + 1, shape(array));
+        let column =
+            |first: i64, array: &str| format!("{{'id': pa.array([{first}, {}]), 'v': {}}}", first + 1, shape(array));
         let query = format!("select id, {value} from read_parquet(FILES, union_by_name=true) order by 1");
         let published = json!([[1, "AP8="], [2, null], [3, "téxt"], [4, "AP8="], [5, "téx"], [6, "abcd"]]);
         for order in [["a", "b", "c"], ["c", "a", "b"], ["b", "c", "a"]] {
@@ -270,7 +318,9 @@ fn bytes_that_meet_text_are_text_or_bad() {
                 continue;
             }
             site.run_ok();
-            let rescued = format!("select id, {value}, _rescued_data from read_parquet(FILES, union_by_name=true) where id > 6 order by 1");
+            let rescued = format!(
+                "select id, {value}, _rescued_data from read_parquet(FILES, union_by_name=true) where id > 6 order by 1"
+            );
             assert_eq!(site.sql("t/", &rescued), json!([[7, null, format!("{{\"v\":{json}}}")], [8, "x", null]]));
         }
     }
@@ -284,10 +334,12 @@ fn text_that_meets_bytes_is_no_base64() {
     write(&site, "t/a.parquet", "{'id': pa.array([1]), 'v': pa.array([b'\\xff'])}");
     site.run_ok();
     site.put("t/b.csv", "id,v\n2,test\n");
-    site.run_fails(4).says(&["t/b.csv", "column v is binary in earlier epochs and utf8 now; set schema.evolution to Rescue"]);
+    site.run_fails(4)
+        .says(&["t/b.csv", "column v is binary in earlier epochs and utf8 now; set schema.evolution to Rescue"]);
     site.only(json!({"schema": {"evolution": "Rescue"}, "destination": {"format": "parquet"}}));
     site.run_ok();
-    let rows = site.sql("t/", "select id, base64(v), _rescued_data from read_parquet(FILES, union_by_name=true) order by 1");
+    let rows =
+        site.sql("t/", "select id, base64(v), _rescued_data from read_parquet(FILES, union_by_name=true) order by 1");
     assert_eq!(rows, json!([[1, "/w==", null], [2, null, "{\"v\":\"test\"}"]]));
 }
 
@@ -297,7 +349,12 @@ fn decimals_are_united_up_to_38_digits() {
     let decimal = |text: &str, of: &str| format!("{{'v': pa.array([D('{text}')], pa.decimal{of})}}");
     for (a, b, kind, values) in [
         (decimal("1.50", "128(10, 2)"), decimal("0.0005", "128(10, 4)"), "DECIMAL(12,4)", ["0.0005", "1.5000"]),
-        (decimal("12", "128(38, 0)"), decimal("0.5", "128(38, 38)"), "VARCHAR", ["0.50000000000000000000000000000000000000", "12"]),
+        (
+            decimal("12", "128(38, 0)"),
+            decimal("0.5", "128(38, 38)"),
+            "VARCHAR",
+            ["0.50000000000000000000000000000000000000", "12"],
+        ),
         (decimal("12", "128(38, 20)"), "{'v': pa.array([7])}".to_owned(), "VARCHAR", ["12.00000000000000000000", "7"]),
         (decimal("12", "256(50, 2)"), "{'v': pa.array([7])}".to_owned(), "VARCHAR", ["12.00", "7"]),
     ] {
@@ -341,7 +398,11 @@ fn int96_cuts_no_digits() {
     let site = Site::directory();
     site.only(json!({"destination": {"format": "jsonl"}}));
     python(write, json!({"path": site.path("data/raw/t/a.parquet"), "at": [1560556812868214001_i64, null]}));
-    site.run_fails(4).says(&["t/a.parquet", "column at: 2019-06-15T00:00:12.868214001", "cast the column to timestamp(ns, no zone)"]);
+    site.run_fails(4).says(&[
+        "t/a.parquet",
+        "column at: 2019-06-15T00:00:12.868214001",
+        "cast the column to timestamp(ns, no zone)",
+    ]);
     site.only(json!({"schema": {"columns": [{"name": "at", "type": "timestamp(ns, no zone)"}]}, "destination": {"format": "jsonl"}}));
     site.run_ok();
     assert_eq!(site.rows("t/"), json!([{"at": "2019-06-15T00:00:12.868214001"}, {"at": null}]));

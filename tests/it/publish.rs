@@ -161,11 +161,14 @@ fn three_workers_publish_the_same_rows_as_one() {
 fn the_same_plan_gives_the_same_bytes() {
     let outcome = |memory: &str, replicas: &str| {
         let site = Site::directory();
-        site.only(json!({"destination": {"format": "parquet", "path": "{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}",
-                                         "partitionBy": [{"column": "part"}]}}));
+        site.only(
+            json!({"destination": {"format": "parquet", "path": "{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}",
+                                         "partitionBy": [{"column": "part"}]}}),
+        );
         for n in 0..6u32 {
-            let body =
-                (0..3000u32).fold("id,part,text\n".to_owned(), |t, i| format!("{t}{},{},some text {}\n", n * 3000 + i, i % 7, i % 113));
+            let body = (0..3000u32).fold("id,part,text\n".to_owned(), |t, i| {
+                format!("{t}{},{},some text {}\n", n * 3000 + i, i % 7, i % 113)
+            });
             site.put(&format!("orders/{n}.csv"), body);
         }
         site.start(&["run"], &["--memory", memory, "--replicas", replicas]).wait().expect(0);
@@ -251,7 +254,8 @@ fn a_first_run_that_failed_needs_no_consent() {
     });
 }
 
-/// Objects of one second, and an upload that began before the run and ended after it, whose time lies behind any watermark.
+/// Objects of one second, and an upload that began before the run and ended after it, whose time lies behind any
+/// watermark.
 #[test]
 fn what_finishes_late_is_not_lost() {
     let site = Site::minio();

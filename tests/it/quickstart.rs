@@ -11,9 +11,14 @@ fn quickstart_publishes_then_finds_nothing_then_picks_up_a_new_object_alone() {
     let dir = tempfile::TempDir::new().expect("a temporary directory");
     let home = dir.path().join("examples/quickstart");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart"), &home);
-    let run = || Running::start(dir.path(), &["run", "-f", "examples/quickstart", "-o", "json"], &[]).wait().expect(0).json();
+    let run =
+        || Running::start(dir.path(), &["run", "-f", "examples/quickstart", "-o", "json"], &[]).wait().expect(0).json();
     let totals = |report: &serde_json::Value, table: &str| {
-        let tables = report["syncs"].as_array().expect("syncs").iter().flat_map(|sync| sync["tables"].as_array().expect("tables"));
+        let tables = report["syncs"]
+            .as_array()
+            .expect("syncs")
+            .iter()
+            .flat_map(|sync| sync["tables"].as_array().expect("tables"));
         let found: Vec<(u64, u64)> = tables
             .filter(|t| t["name"] == table)
             .map(|t| (t["objects"].as_u64().expect("objects"), t["rows"].as_u64().expect("rows")))

@@ -54,7 +54,10 @@ fn a_run_lists_once_and_asks_for_each_object_once() {
     let (pages, gets) = counted.run();
     assert_eq!((pages, gets.len()), (1, 40), "one pass over the listing");
     let twice = gets.values().filter(|count| **count > 1).count();
-    assert!(twice <= SAMPLED_MAX && gets.values().all(|count| *count <= 2), "only what was sampled is read again: {gets:?}");
+    assert!(
+        twice <= SAMPLED_MAX && gets.values().all(|count| *count <= 2),
+        "only what was sampled is read again: {gets:?}"
+    );
 
     let (pages, gets) = counted.run();
     assert_eq!((pages, gets.len()), (1, 0), "nothing new: one listing and no object");

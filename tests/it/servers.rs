@@ -1,4 +1,5 @@
-//! What servers do that a directory does not: archives, names that are too long for their files, and whole histories on each of them.
+//! What servers do that a directory does not: archives, names that are too long for their files, and whole histories on
+//! each of them.
 
 use serde_json::{Value, json};
 

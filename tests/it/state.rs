@@ -1,4 +1,5 @@
-//! `s3sync state reset`, `adopt` and `abandon`, over a cursor in a state directory: what each does, and what it refuses.
+//! `s3sync state reset`, `adopt` and `abandon`, over a cursor in a state directory: what each does, and what it
+//! refuses.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +37,10 @@ fn a_reset_reads_everything_again_and_keeps_what_is_published() {
         site.put("orders/a.csv", csv(0..5));
         site.run_ok();
         let before = site.keys();
-        let said = ["published files stay, and the next run writes the rows", "reset at epoch 1; the next run reads everything"];
+        let said = [
+            "published files stay, and the next run writes the rows",
+            "reset at epoch 1; the next run reads everything",
+        ];
         state(&site, "reset", &["--yes", "-o", "json"]).expect(0).says(&said);
         site.run_ok();
         assert_eq!((count(&site), site.epoch()), (json!([[10, 5]]), 2));
@@ -83,7 +87,10 @@ pub fn died_at(method: &str, part: &str) -> (Site, Vec<String>) {
         let proxy = Proxy::new(&upstream, at);
         site.put("orders/a.csv", csv(0..5));
         site.put("orders/b.csv", csv(5..10));
-        site.only(merge(append(), json!({"source": {"endpoint": proxy.endpoint}, "destination": {"endpoint": proxy.endpoint}})));
+        site.only(merge(
+            append(),
+            json!({"source": {"endpoint": proxy.endpoint}, "destination": {"endpoint": proxy.endpoint}}),
+        ));
         let mut running = site.start(&["run"], &["-o", "json"]);
         while running.is_running() {
             if proxy.triggered.recv_timeout(Duration::from_millis(2)).is_ok() {
@@ -96,7 +103,8 @@ pub fn died_at(method: &str, part: &str) -> (Site, Vec<String>) {
         (site, proxy.requests())
     };
     let (_, whole) = life(None);
-    let matches = |request: &String| request.starts_with(method) && request.contains(part) && !request.contains("/probe/");
+    let matches =
+        |request: &String| request.starts_with(method) && request.contains(part) && !request.contains("/probe/");
     let number = whole.iter().position(matches).unwrap_or_else(|| panic!("no {method} with {part:?} in {whole:#?}"));
     let (site, requests) = life(Some((number + 1, Moment::Before)));
     assert!(requests.iter().any(matches), "the run goes its way again: {requests:#?}");
@@ -160,8 +168,9 @@ fn what_is_lost_for_good_is_given_up_by_name() {
     let (site, requests) = died_at("POST /lake", "uploadId=");
     assert_eq!(site.phase(), "Committing");
     // The upload goes, and then one of its sources.
-    let complete =
-        requests.iter().find(|request| request.starts_with("POST /lake") && request.contains("uploadId=") && !request.contains("/probe/"));
+    let complete = requests.iter().find(|request| {
+        request.starts_with("POST /lake") && request.contains("uploadId=") && !request.contains("/probe/")
+    });
     let complete = complete.expect("it died there");
     let (path, query) = complete.trim_start_matches("POST /").split_once('?').expect("a query");
     let (bucket, key) = path.split_once('/').expect("path style");
@@ -175,7 +184,12 @@ fn what_is_lost_for_good_is_given_up_by_name() {
     site.run().expect(1).says(&["orders/a.csv", "state abandon"]);
     assert_eq!((site.phase(), site.keys()), ("Committing".to_owned(), Vec::new()));
 
-    state(&site, "abandon", &[]).expect(0).says(&["given up: ", "(10 rows)", "gone: orders/a.csv", "run the sync to publish the rest"]);
+    state(&site, "abandon", &[]).expect(0).says(&[
+        "given up: ",
+        "(10 rows)",
+        "gone: orders/a.csv",
+        "run the sync to publish the rest",
+    ]);
     // What was given up is not counted as published.
     assert_eq!(site.run_ok()["tables"][0]["rows"], 0);
     assert_eq!((site.phase(), site.epoch(), site.keys()), ("Idle".to_owned(), 1, Vec::new()));
@@ -197,7 +211,9 @@ fn a_sync_is_taken_over_with_its_ledger() {
         // Another machine, or a lost disk.
         let elsewhere = ["--state-dir", "elsewhere"];
         site.start(&["run"], &elsewhere).wait().expect(1).says(&["state adopt"]);
-        state(&site, "adopt", &elsewhere).expect(0).says(&["taken over from ", ".s3sync/default/sync.cursor.json at epoch 1"]);
+        state(&site, "adopt", &elsewhere)
+            .expect(0)
+            .says(&["taken over from ", ".s3sync/default/sync.cursor.json at epoch 1"]);
         site.start(&["run"], &elsewhere).wait().expect(0);
         assert_eq!(count(&site), json!([[5, 5]]), "the ledger came along");
         site.put("orders/b.csv", csv(5..7));

@@ -6,9 +6,13 @@ use std::process::Command;
 use serde_json::Value;
 
 fn bill() -> String {
-    let python =
-        std::env::var("S3SYNC_TEST_PYTHON").expect("S3SYNC_TEST_PYTHON is not set: run tests/run, which prepares what the tests need");
-    let output = Command::new(python).arg("release/sbom").current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("python starts");
+    let python = std::env::var("S3SYNC_TEST_PYTHON")
+        .expect("S3SYNC_TEST_PYTHON is not set: run tests/run, which prepares what the tests need");
+    let output = Command::new(python)
+        .arg("release/sbom")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }

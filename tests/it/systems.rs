@@ -44,7 +44,11 @@ fn sqlflow_s3_2_0() {
     site.put("sales/b.csv", SALES);
     site.run_ok();
     assert_eq!(site.keys().len(), 2);
-    assert!(site.keys().iter().all(|key| key.starts_with("appended/") && key.ends_with(".csv.gz")), "{:?}", site.keys());
+    assert!(
+        site.keys().iter().all(|key| key.starts_with("appended/") && key.ends_with(".csv.gz")),
+        "{:?}",
+        site.keys()
+    );
     let rows = call("rows", json!({"dir": site.output(), "csv": {"delim": ";"}}));
     assert_eq!(rows.as_array().map(Vec::len), Some(6));
 }
@@ -52,7 +56,8 @@ fn sqlflow_s3_2_0() {
 #[test]
 fn sqlflow_s3_1_0() {
     for format in ["csv", "parquet", "json", "jsonl"] {
-        // bucket + key that ends in /, partition_cols, keys as ${AWS_KEY} (the site's Secret is such a one), endpoint_url, region.
+        // bucket + key that ends in /, partition_cols, keys as ${AWS_KEY} (the site's Secret is such a one),
+        // endpoint_url, region.
         let site = Site::minio();
         site.put("in/sales.csv", SALES);
         let spec = |partitions: Value| {
@@ -88,13 +93,15 @@ fn cloudquery_s3_destination() {
     let body: String = (0..2500).map(|n| format!("{n},{n}\n")).collect();
     site.put("aws/ec2/instances.csv", format!("id,n\n{body}"));
     site.put("aws/s3/buckets.jsonl", "{\"id\":1,\"tags\":{\"a\":\"b\"}}\n");
-    let spec = |more: Value| crate::support::merge(json!({"destination": {"path": "cq/{{TABLE}}/{{UUID}}.{{FORMAT}}"}}), more);
+    let spec =
+        |more: Value| crate::support::merge(json!({"destination": {"path": "cq/{{TABLE}}/{{UUID}}.{{FORMAT}}"}}), more);
     // batch_size; json there is jsonl here; encryption and acl do not disturb.
     site.only(spec(
         json!({"destination": {"format": "jsonl", "batch": {"rows": 1000, "bytes": 0}, "pathStyle": true, "object": {"acl": "private"}}}),
     ));
     site.run_ok();
-    let (instances, buckets): (Vec<String>, Vec<String>) = site.keys().into_iter().partition(|key| key.starts_with("cq/aws_ec2/"));
+    let (instances, buckets): (Vec<String>, Vec<String>) =
+        site.keys().into_iter().partition(|key| key.starts_with("cq/aws_ec2/"));
     assert_eq!((instances.len(), buckets.len()), (3, 1));
     assert_eq!(site.rows("cq/aws_s3/"), json!([{"id": 1, "tags": {"a": "b"}}]));
     assert_eq!(site.rows("cq/aws_ec2/").as_array().map(Vec::len), Some(2500));

@@ -1,4 +1,5 @@
-//! The chart's ValidatingAdmissionPolicy and the controller's own rules, made from the same values, say the same of the same resources.
+//! The chart's ValidatingAdmissionPolicy and the controller's own rules, made from the same values, say the same of the
+//! same resources.
 
 use clap::Parser;
 use kube::core::cel::{AdmissionRequest, VapEvaluator, VapExpression};
@@ -34,11 +35,14 @@ fn rules(values: &Value) -> Rules {
     let own = ("s3sync-system".to_owned(), "s3sync".to_owned());
     let of_kind = |plural: &str| -> Vec<&Value> {
         let policies = objects.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
-        let policies = policies.filter(|policy| policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"] == json!([plural]));
+        let policies = policies
+            .filter(|policy| policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"] == json!([plural]));
         policies.flat_map(|policy| policy["spec"]["validations"].as_array().expect("validations")).collect()
     };
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
-    let listed = |text: String| KEYED.iter().fold(text, |text, map| text.replace(&format!("{map}.all("), &format!("{map}Keys.all(")));
+    let listed = |text: String| {
+        KEYED.iter().fold(text, |text, map| text.replace(&format!("{map}.all("), &format!("{map}Keys.all(")))
+    };
     let expressions = |plural: &str| -> Vec<VapExpression> {
         let expression = |rule: &Value| VapExpression {
             expression: listed(text(&rule["expression"])),
@@ -49,14 +53,19 @@ fn rules(values: &Value) -> Rules {
     };
     let validations = expressions("s3syncs");
     assert!(!validations.is_empty());
-    Rules { policy: policy(args.tenancy, Some(own)).expect("rules"), validations, of_connections: expressions("s3connections") }
+    Rules {
+        policy: policy(args.tenancy, Some(own)).expect("rules"),
+        validations,
+        of_connections: expressions("s3connections"),
+    }
 }
 
 /// Messages of the rules that a resource breaks, by the admission policy for its kind.
 fn broken(rules: &[VapExpression], resource: &Value) -> Vec<String> {
     let namespace = resource["metadata"]["namespace"].as_str().expect("a namespace").to_owned();
     let request = AdmissionRequest { operation: "CREATE".into(), namespace, ..AdmissionRequest::default() };
-    // Without a schema this evaluator takes keys of maps for names of fields, and escapes them. An API server does not; so they are a list here.
+    // Without a schema this evaluator takes keys of maps for names of fields, and escapes them. An API server does not;
+    // so they are a list here.
     let mut object = resource.clone();
     for map in KEYED {
         let keys = resource["spec"]["worker"][map].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
@@ -97,19 +106,35 @@ const ENDPOINTS: [&str; 17] = [
 
 fn specs() -> Vec<Value> {
     let source = |endpoint: &str| json!({"source": {"bucket": "raw", "endpoint": endpoint}});
-    let destination = |endpoint: &str| json!({"destination": {"bucket": "lake", "format": "csv", "endpoint": endpoint}});
+    let destination =
+        |endpoint: &str| json!({"destination": {"bucket": "lake", "format": "csv", "endpoint": endpoint}});
     let worker = |field: &str, value: Value| json!({"worker": {field: value}});
     let variable = |name: &str, value: &str| json!({"worker": {"env": [{"name": "TZ", "value": "UTC"}, {"name": name, "value": value}]}});
-    let mut specs =
-        vec![json!({}), json!({"worker": {}}), worker("env", json!([])), worker("podLabels", json!({})), worker("replicas", json!(1))];
+    let mut specs = vec![
+        json!({}),
+        json!({"worker": {}}),
+        worker("env", json!([])),
+        worker("podLabels", json!({})),
+        worker("replicas", json!(1)),
+    ];
     for endpoint in ENDPOINTS {
         specs.extend([source(endpoint), destination(endpoint)]);
     }
     for name in ["s3sync", "irsa-orders", "IRSA-x", "irsa", "default", "team"] {
         specs.extend([worker("serviceAccountName", json!(name)), worker("priorityClassName", json!(name))]);
     }
-    for key in ["team", "teams", "example.com/cost", "example.com/a/b", "vault.hashicorp.com/agent-inject", "azure.workload.identity/use"] {
-        specs.extend([worker("podLabels", json!({"team": "x", key: "true"})), worker("podAnnotations", json!({key: "true"}))]);
+    for key in [
+        "team",
+        "teams",
+        "example.com/cost",
+        "example.com/a/b",
+        "vault.hashicorp.com/agent-inject",
+        "azure.workload.identity/use",
+    ] {
+        specs.extend([
+            worker("podLabels", json!({"team": "x", key: "true"})),
+            worker("podAnnotations", json!({key: "true"})),
+        ]);
     }
     for replicas in [2, 4, 5, 10, 11, 1000] {
         specs.push(worker("replicas", json!(replicas)));
@@ -139,7 +164,10 @@ fn specs() -> Vec<Value> {
         specs.push(variable("PLAIN", value));
     }
     specs.push(worker("env", json!([{"name": "PLAIN"}])));
-    specs.push(worker("env", json!([{"name": "PLAIN", "valueFrom": {"secretKeyRef": {"name": "other", "key": "password"}}}])));
+    specs.push(worker(
+        "env",
+        json!([{"name": "PLAIN", "valueFrom": {"secretKeyRef": {"name": "other", "key": "password"}}}]),
+    ));
     specs
 }
 
@@ -169,7 +197,11 @@ fn the_admission_policy_and_the_controller_agree() {
                 let resource = resource(namespace, &spec);
                 let sync: S3Sync = serde_json::from_value(resource.clone()).expect("a resource");
                 let (admission, controller) = (broken(&rules.validations, &resource), rules.policy.check(&sync));
-                assert_eq!(admission.is_empty(), controller.is_ok(), "{values} on {spec}: {admission:?}, {controller:?}");
+                assert_eq!(
+                    admission.is_empty(),
+                    controller.is_ok(),
+                    "{values} on {spec}: {admission:?}, {controller:?}"
+                );
                 match controller {
                     Ok(()) => allowed += 1,
                     Err(refusal) => {
@@ -179,7 +211,9 @@ fn the_admission_policy_and_the_controller_agree() {
                         for message in admission {
                             let words = message.split_whitespace().map(|word| word.trim_end_matches(';'));
                             let mut flags = words.filter(|word| word.starts_with("--") || *word == "own,");
-                            let said = |flag: &str| refusal.message.contains(flag) || own && flag == "--allowed-service-account";
+                            let said = |flag: &str| {
+                                refusal.message.contains(flag) || own && flag == "--allowed-service-account"
+                            };
                             assert!(flags.all(said), "{spec}: {message} and {}", refusal.message);
                         }
                     }
@@ -198,18 +232,25 @@ fn a_connection_is_judged_as_the_fields_that_it_stands_for() {
         let rules = rules(&values);
         for endpoint in ENDPOINTS.map(Some).into_iter().chain([None]) {
             let metadata = json!({"name": "s3", "namespace": "data"});
-            let connection =
-                json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"endpoint": endpoint}});
+            let connection = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Connection", "metadata": metadata, "spec": {"endpoint": endpoint}});
             let connection: S3Connection = serde_json::from_value(connection).expect("a connection");
             let admission = broken(&rules.of_connections, &serde_json::to_value(&connection).expect("JSON"));
             let by = json!({"name": "s3"});
             let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
             let named = resource("data", &named);
-            assert_eq!(broken(&rules.validations, &named), Vec::<String>::new(), "the name alone says nothing of an endpoint");
+            assert_eq!(
+                broken(&rules.validations, &named),
+                Vec::<String>::new(),
+                "the name alone says nothing of an endpoint"
+            );
             let mut sync: S3Sync = serde_json::from_value(named).expect("a resource");
             connect(&mut sync, &|_| Ok(connection.spec.connection.clone())).expect("connected");
             let controller = rules.policy.check(&sync);
-            assert_eq!(admission.is_empty(), controller.is_ok(), "{values} on {endpoint:?}: {admission:?}, {controller:?}");
+            assert_eq!(
+                admission.is_empty(),
+                controller.is_ok(),
+                "{values} on {endpoint:?}: {admission:?}, {controller:?}"
+            );
             *if controller.is_ok() { &mut allowed } else { &mut refused } += 1;
         }
     }
@@ -220,7 +261,10 @@ fn a_connection_is_judged_as_the_fields_that_it_stands_for() {
 fn what_would_only_seem_to_be_limited_is_refused() {
     for values in ["tenancy.allowedEndpoints={aws}", "tenancy.lockdown=true,tenancy.workerEnv=All"] {
         let refusal = render(&["--set", values]).expect_err(values);
-        assert!(refusal.contains("tenancy.allowedEndpoints needs tenancy.workerEnv Plain or None"), "{values}: {refusal}");
+        assert!(
+            refusal.contains("tenancy.allowedEndpoints needs tenancy.workerEnv Plain or None"),
+            "{values}: {refusal}"
+        );
     }
     for values in [
         r#"tenancy.allowedEndpoints=["a'b"]"#,

@@ -14,7 +14,8 @@ fn long_numbers_keep_every_digit() {
         ("wide", &["9007199254740993", "0.5", "1", "2"]),
     ];
     let row = |n: usize| columns.iter().map(move |(_, values)| values[n]);
-    let csv = "amount,id,ratio,wide\n".to_owned() + &(0..4).map(|n| row(n).collect::<Vec<_>>().join(",") + "\n").collect::<String>();
+    let csv = "amount,id,ratio,wide\n".to_owned()
+        + &(0..4).map(|n| row(n).collect::<Vec<_>>().join(",") + "\n").collect::<String>();
     let object = |n: usize| {
         let members = columns.iter().zip(row(n)).map(|((name, _), value)| format!("\"{name}\":{value}"));
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
@@ -58,7 +59,13 @@ fn a_late_long_number_loses_nothing_that_came_before_it() {
     let seen = "select count(*), max(n)::varchar, min(n)::varchar, sum(n)::varchar, typeof(any_value(n)) from read_parquet(FILES)";
     assert_eq!(
         site.sql("t/", seen),
-        json!([[200_002, "123456789012.000000000000000000", "0.123456789012345678", "143456739012.123456789012345678", "DECIMAL(30,18)"]])
+        json!([[
+            200_002,
+            "123456789012.000000000000000000",
+            "0.123456789012345678",
+            "143456739012.123456789012345678",
+            "DECIMAL(30,18)"
+        ]])
     );
 }
 
@@ -72,7 +79,12 @@ fn a_published_float_is_no_decimal_later() {
         site.put("t/a.csv", "id,v\n1,1.5\n");
         site.run_ok();
         site.put("t/b.csv", "id,v\n2,0.123456789012345678\n3,2.5\n");
-        site.run_fails(4).says(&["t/b.csv", "column v is float64 in earlier epochs", "cast it to float64", "schema.evolution to Rescue"]);
+        site.run_fails(4).says(&[
+            "t/b.csv",
+            "column v is float64 in earlier epochs",
+            "cast it to float64",
+            "schema.evolution to Rescue",
+        ]);
         site
     };
     let rows = |site: &Site| site.sql("t/", "select id, v from read_parquet(FILES, union_by_name=true) order by 1");
@@ -100,8 +112,8 @@ fn whole_numbers_are_cast_to_timestamps_by_their_unit() {
         ("t/a.json", json!([{"s": s.to_string(), "ms": ms.to_string(), "date": "2023-11-14T22:13:20Z"}]).to_string()),
     ] {
         let site = Site::directory();
-        let columns =
-            [("s", "timestamp(s)"), ("ms", "timestamp(ms)"), ("date", "timestamp(us)")].map(|(name, of)| json!({"name": name, "type": of}));
+        let columns = [("s", "timestamp(s)"), ("ms", "timestamp(ms)"), ("date", "timestamp(us)")]
+            .map(|(name, of)| json!({"name": name, "type": of}));
         site.only(json!({"schema": {"columns": columns}, "destination": {"format": "jsonl"}}));
         site.put(key, &text);
         site.run_ok();
@@ -152,8 +164,7 @@ fn a_large_object_with_carriage_returns_is_shared_out() {
         site.only(json!({"source": {"csv": {"header": header, "quote": "", "comment": "#"}}, "destination": {"format": "parquet"}}));
         site.put("t/a.csv", text);
         site.start(&["run"], &["--replicas", "4"]).wait().expect(0);
-        let seen =
-            "select count(*), count(distinct column_1), sum(column_1)::bigint, sum(length(column_2))::bigint from read_parquet(FILES)";
+        let seen = "select count(*), count(distinct column_1), sum(column_1)::bigint, sum(length(column_2))::bigint from read_parquet(FILES)";
         assert_eq!(site.sql("t/", seen), json!([[1_500_000, 1_500_000, 1_124_999_250_000_i64, 36_750_000]]));
         assert!(site.keys().len() > 1, "{:?}", site.keys());
     }
@@ -172,7 +183,8 @@ fn records_that_cannot_be_split_are_bad_also_where_they_come_first() {
         site
     };
     let first = "1|\"p\"x\n2|\"q\"\n";
-    let declared = json!({"schema": {"mode": "Declared", "columns": [{"name": "v", "from": "column_1", "type": "int64"}]}});
+    let declared =
+        json!({"schema": {"mode": "Declared", "columns": [{"name": "v", "from": "column_1", "type": "int64"}]}});
     for more in [json!({}), json!({"schema": {"mode": "Strings"}}), declared] {
         for text in [first, "1|\"p\"x\n", "1|\"p\"x"] {
             let site = begun(more.clone(), text);
@@ -199,7 +211,8 @@ fn another_encoding_is_named_and_helps() {
     let site = Site::directory();
     site.only(spec(json!({})));
     site.put("t/a.csv", b"id,note\n1,caf\xe9\n");
-    site.run_fails(4).says(&["t/a.csv line 2", "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding"]);
+    site.run_fails(4)
+        .says(&["t/a.csv line 2", "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding"]);
     site.only(spec(json!({"encoding": "latin-1"})));
     site.run_ok();
     assert_eq!(site.rows("t/"), json!([{"id": 1, "note": "café"}]));
@@ -224,7 +237,8 @@ fn an_object_without_rows_is_one_that_says_nothing() {
         crate::support::merge(base, more)
     };
     let gzip = |text: &str| -> Vec<u8> {
-        serde_json::from_value(python("result = list(gzip.compress(text.encode()))", json!({"text": text}))).expect("bytes")
+        serde_json::from_value(python("result = list(gzip.compress(text.encode()))", json!({"text": text})))
+            .expect("bytes")
     };
     let site = Site::directory();
     for header in [true, false] {
@@ -260,7 +274,7 @@ fn an_object_without_rows_is_one_that_says_nothing() {
         site.run_fails(4).says(&[key]);
         site.remove(key);
     }
-    // Longer than a sample, each: a record, a header, a comment, and what comes before a surprise.
+    // Longer than a sample, each: a record, a header, a comment, and what comes before a mismatch.
     let long = "x".repeat(3 << 19);
     let names: Vec<String> = (0..200).map(|n| format!("{n}_{}", &long[..8 << 10])).collect();
     for (header, key, body, rows) in [
@@ -301,7 +315,11 @@ fn a_null_alone_in_its_row_is_no_blank_line() {
         let site = Site::directory();
         site.only(spec(json!({})));
         site.put("t/a.jsonl", "{\"v\":1}\n{\"v\":null}\n{\"v\":3}\n");
-        site.run_fails(4).says(&["t/a.jsonl", "column v, the only one, is null in a row", "set destination.csv.nullValue"]);
+        site.run_fails(4).says(&[
+            "t/a.jsonl",
+            "column v, the only one, is null in a row",
+            "set destination.csv.nullValue",
+        ]);
         site.only(spec(json!({"nullValue": "NULL"})));
         site.run_ok();
         assert_eq!(site.rows("t/"), json!([{"v": "1"}, {"v": "3"}, {"v": "NULL"}]));
@@ -314,12 +332,16 @@ fn a_null_alone_in_its_row_is_no_blank_line() {
     }
 }
 
-/// An object with none of the declared columns is another kind of object, and no table of nulls; one without rows says nothing.
+/// An object with none of the declared columns is another kind of object, and no table of nulls; one without rows says
+/// nothing.
 #[test]
 fn an_object_without_any_declared_column_is_bad() {
     let spec = |more: Value| {
         let columns = json!([{"name": "id", "type": "int64"}, {"name": "at", "type": "date32", "from": "when"}]);
-        crate::support::merge(json!({"schema": {"mode": "Declared", "columns": columns}, "destination": {"format": "jsonl"}}), more)
+        crate::support::merge(
+            json!({"schema": {"mode": "Declared", "columns": columns}, "destination": {"format": "jsonl"}}),
+            more,
+        )
     };
     let write = "pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\npq.write_table(pa.table({'x': [1], 'at': [2]}), path)";
     for key in ["t/a.csv", "t/a.tsv", "t/a.parquet"] {
@@ -350,7 +372,10 @@ fn years_beyond_four_digits_are_read_back() {
     python(write, json!({"path": site.path("data/raw/t/a.parquet")}));
     site.run_ok();
     let text = std::fs::read_to_string(site.output().join(&site.keys()[0])).expect("text");
-    assert_eq!(text, "d,t\n+010000-01-01,+010000-01-01T00:00:00.000001Z\n-000001-12-31,-000001-12-31T23:59:59.999999Z\n");
+    assert_eq!(
+        text,
+        "d,t\n+010000-01-01,+010000-01-01T00:00:00.000001Z\n-000001-12-31,-000001-12-31T23:59:59.999999Z\n"
+    );
     let back = Site::directory();
     back.only(json!({"destination": {"format": "parquet"}}));
     back.put("t/a.csv", text);
@@ -364,7 +389,10 @@ fn years_beyond_four_digits_are_read_back() {
 #[test]
 fn replace_takes_the_type_that_its_values_need() {
     let spec = |more: Value| {
-        crate::support::merge(json!({"destination": {"format": "parquet", "writeMode": "Replace", "path": "t.parquet"}}), more)
+        crate::support::merge(
+            json!({"destination": {"format": "parquet", "writeMode": "Replace", "path": "t.parquet"}}),
+            more,
+        )
     };
     let query = "select v::varchar, typeof(v) from read_parquet(FILES) order by v";
     let site = Site::directory();
@@ -381,7 +409,10 @@ fn replace_takes_the_type_that_its_values_need() {
     }
     site.only(spec(json!({"schema": {"drop": ["_rescued_data"]}})));
     site.run_ok();
-    assert_eq!(site.sql("", query), json!([["0.123456789012345678", "DECIMAL(19,18)"], ["1.500000000000000000", "DECIMAL(19,18)"]]));
+    assert_eq!(
+        site.sql("", query),
+        json!([["0.123456789012345678", "DECIMAL(19,18)"], ["1.500000000000000000", "DECIMAL(19,18)"]])
+    );
     site.only(spec(json!({"schema": {"columns": [{"name": "v", "type": "utf8"}]}})));
     site.run_ok();
     assert_eq!(site.sql("", query), json!([["0.123456789012345678", "VARCHAR"], ["1.5", "VARCHAR"]]));

@@ -1,4 +1,5 @@
-//! The house rules that a compiler does not know: short files, dependencies in one direction, a pure core, links that lead somewhere.
+//! The house rules that a compiler does not know: short files, dependencies in one direction, a pure core, links that
+//! lead somewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,8 @@ fn dependencies_point_inward() {
     let mut wrong = Vec::new();
     for (path, text) in files("src", "rs") {
         let inner = path.strip_prefix("src").expect("below src");
-        let first = inner.components().next().and_then(|c| c.as_os_str().to_str()).unwrap_or_default().trim_end_matches(".rs");
+        let first =
+            inner.components().next().and_then(|c| c.as_os_str().to_str()).unwrap_or_default().trim_end_matches(".rs");
         let Some((room, allowed)) = ROOMS.iter().find(|(name, _)| *name == first) else { continue };
         for (number, line) in code(&text) {
             for other in names.iter().filter(|name| *name != room && !allowed.contains(name)) {
@@ -76,7 +78,8 @@ fn every_room_is_known() {
     let mut unknown = Vec::new();
     for entry in std::fs::read_dir(Path::new(ROOT).join("src")).expect("readable") {
         let name = entry.expect("readable").file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
-        if !ROOMS.iter().any(|(room, _)| *room == name) && !["main", "lib", "cli", "telemetry"].contains(&name.as_str()) {
+        if !ROOMS.iter().any(|(room, _)| *room == name) && !["main", "lib", "cli", "telemetry"].contains(&name.as_str())
+        {
             unknown.push(name);
         }
     }
@@ -128,7 +131,9 @@ fn links_lead_somewhere() {
             let target = if file.is_empty() { base.clone() } else { base.parent().expect("a file").join(file) };
             if !target.exists() {
                 broken.push(format!("{}: {link}", path.display()));
-            } else if !anchor.is_empty() && !anchors(&std::fs::read_to_string(&target).expect("text")).any(|known| known == anchor) {
+            } else if !anchor.is_empty()
+                && !anchors(&std::fs::read_to_string(&target).expect("text")).any(|known| known == anchor)
+            {
                 broken.push(format!("{}: {link} (no such heading)", path.display()));
             }
         }
@@ -140,8 +145,13 @@ fn links_lead_somewhere() {
 fn no_path_of_one_machine() {
     let mut wrong = Vec::new();
     let parts = ["root", "home", "work"].map(|top| format!("/{top}/"));
-    let texts =
-        [files("src", "rs"), files("docs", "md"), files("examples", "yaml"), vec![("README.md".into(), read("README.md"))]].concat();
+    let texts = [
+        files("src", "rs"),
+        files("docs", "md"),
+        files("examples", "yaml"),
+        vec![("README.md".into(), read("README.md"))],
+    ]
+    .concat();
     for (path, text) in texts {
         // Tests may make such paths up.
         for (number, line) in code(&text).filter(|(_, line)| parts.iter().any(|part| line.contains(part.as_str()))) {
@@ -154,7 +164,8 @@ fn no_path_of_one_machine() {
 #[test]
 fn no_test_is_ignored() {
     let mark = concat!("#[", "ignore");
-    let ignored = [files("src", "rs"), files("tests", "rs")].concat().into_iter().filter(|(_, text)| text.contains(mark));
+    let ignored =
+        [files("src", "rs"), files("tests", "rs")].concat().into_iter().filter(|(_, text)| text.contains(mark));
     none(ignored.map(|(path, _)| path.display().to_string()).collect(), "a test that does not run proves nothing");
 }
 
@@ -172,7 +183,9 @@ fn anchors(text: &str) -> impl Iterator<Item = String> + '_ {
         let heading = line.trim_start_matches('#').trim().to_lowercase();
         heading
             .chars()
-            .filter_map(|c| if c == ' ' { Some('-') } else { (c.is_alphanumeric() || c == '-' || c == '_').then_some(c) })
+            .filter_map(
+                |c| if c == ' ' { Some('-') } else { (c.is_alphanumeric() || c == '-' || c == '_').then_some(c) },
+            )
             .collect()
     })
 }

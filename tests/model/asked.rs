@@ -62,7 +62,9 @@ fn counted(rows: &[(&str, u32)]) -> Vec<(String, u32)> {
 
 #[test]
 fn a_reread_that_is_killed_anywhere_reads_its_window_once_more_and_no_more() {
-    for (after, between, objects_per_commit) in [(false, false, 1), (true, false, 1), (true, true, 1), (false, true, 100)] {
+    for (after, between, objects_per_commit) in
+        [(false, false, 1), (true, false, 1), (true, true, 1), (false, true, 100)]
+    {
         for number in 0.. {
             let crashed = block_on(async {
                 let mut world = world(objects_per_commit);
@@ -80,7 +82,11 @@ fn a_reread_that_is_killed_anywhere_reads_its_window_once_more_and_no_more() {
                 // A Job's controller may begin a pod once more whose end it did not see.
                 let again = ends(&world).await;
                 assert_eq!((rows(&world), again.epochs), (expected.clone(), 0), "after a crash at {number}");
-                assert!(again.remarks.notes.iter().any(|note| note.contains("is complete since an earlier try")), "{:?}", again.remarks);
+                assert!(
+                    again.remarks.notes.iter().any(|note| note.contains("is complete since an earlier try")),
+                    "{:?}",
+                    again.remarks
+                );
                 world.request = None;
                 ends(&world).await;
                 assert_eq!(rows(&world), expected);
@@ -97,17 +103,20 @@ fn a_reread_that_is_killed_anywhere_reads_its_window_once_more_and_no_more() {
     }
 }
 
-/// An epoch that an ordinary run had decided is finished first, and so was read before; one that it had only planned was not.
+/// An epoch that an ordinary run had decided is finished first, and so was read before; one that it had only planned
+/// was not.
 #[test]
 fn what_an_ordinary_run_left_is_finished_or_given_up_first() {
     for number in 0.. {
         let crashed = block_on(async {
             let mut world = world(100);
             let crashed = dies(&world, number, true).await;
-            let read_before = world.cursor().await.is_some_and(|cursor| cursor.epoch > 0 || cursor.phase == Phase::Committing);
+            let read_before =
+                world.cursor().await.is_some_and(|cursor| cursor.epoch > 0 || cursor.phase == Phase::Committing);
             world.request = from_b(1);
             ends(&world).await;
-            let expected = if read_before { counted(&[("a", 1), ("b", 2), ("c", 2)]) } else { counted(&[("b", 1), ("c", 1)]) };
+            let expected =
+                if read_before { counted(&[("a", 1), ("b", 2), ("c", 2)]) } else { counted(&[("b", 1), ("c", 1)]) };
             assert_eq!(rows(&world), expected, "after a crash at {number}");
             world.request = None;
             ends(&world).await;
@@ -134,7 +143,11 @@ fn replace_writes_everything_anew_once() {
             let crashed = dies(&world, number, true).await;
             ends(&world).await;
             let epoch = world.cursor().await.expect("a cursor").epoch;
-            assert_eq!((rows(&world), epoch), (counted(&[("a", 1), ("b", 1), ("c", 1)]), 2), "after a crash at {number}");
+            assert_eq!(
+                (rows(&world), epoch),
+                (counted(&[("a", 1), ("b", 1), ("c", 1)]), 2),
+                "after a crash at {number}"
+            );
             assert!(visible_keys(&world).is_disjoint(&before));
             world.request = from_b(2);
             let refused = run(&world, &Faults::new(|_: &Call<'_>| Fault::None)).await.expect_err("a window");
@@ -148,7 +161,8 @@ fn replace_writes_everything_anew_once() {
     }
 }
 
-/// With `incremental.enabled: false` every run reads everything; one that is asked for reads its window, and goes on where it was.
+/// With `incremental.enabled: false` every run reads everything; one that is asked for reads its window, and goes on
+/// where it was.
 #[test]
 fn without_a_ledger_a_window_is_read_once_however_often_it_is_begun() {
     for number in 0.. {

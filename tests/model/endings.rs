@@ -60,7 +60,10 @@ async fn a_run_looks_once_more_behind_the_cut_and_then_ends() {
         run(&world, |_| Fault::None).await.expect("nothing is in its way");
         assert!(visible_rows(&world).len() > before, "the next run reads what this one left");
     }
-    assert_eq!(visible_rows(&world), once((0..written).map(|row| format!("n{row}")).chain(["x".to_owned(), "y".to_owned()])));
+    assert_eq!(
+        visible_rows(&world),
+        once((0..written).map(|row| format!("n{row}")).chain(["x".to_owned(), "y".to_owned()]))
+    );
 }
 
 /// Somebody overwrites each attempt before it is decided on.
@@ -83,7 +86,10 @@ async fn what_is_set_aside_again_and_again_ends_the_run() {
     .expect_err("nothing that it prepares holds");
     assert_eq!((ended.kind, forged.load(Ordering::SeqCst)), (RunErrorKind::Failed, 17), "{ended}");
     assert!(ended.message.starts_with("default/model: what was prepared was set aside 16 times"), "{ended}");
-    assert!(ended.message.contains("see who else writes or deletes under memory://lake/_s3sync and ends uploads there"), "{ended}");
+    assert!(
+        ended.message.contains("see who else writes or deletes under memory://lake/_s3sync and ends uploads there"),
+        "{ended}"
+    );
     // As it says: alone, the next run ends well.
     run(&world, |_| Fault::None).await.expect("nobody is in its way");
     assert_eq!(visible_rows(&world), once(["a"]));
@@ -117,7 +123,10 @@ async fn replace_removes_all_that_append_published_but_what_a_changed_manifest_l
         assert_eq!(rows, expected.into_iter().map(|(row, count)| (row.to_owned(), count)).collect(), "{changed}");
         let left: Vec<_> = visible_keys(&world).intersection(&appended[2]).cloned().collect();
         let stays: Vec<_> = if changed { appended[1].iter().cloned().collect() } else { vec![] };
-        assert_eq!(left, stays, "the files of the last epoch are gone, and those of before stay where their list is changed");
+        assert_eq!(
+            left, stays,
+            "the files of the last epoch are gone, and those of before stay where their list is changed"
+        );
         assert_eq!(world.cursor().await.expect("a cursor").garbage, None);
     }
 }
@@ -136,12 +145,14 @@ async fn a_sync_whose_keys_another_one_writes_leaves_nothing_of_its_plan() {
     let refused = run(&world, |_| Fault::None).await.expect_err("the other one writes there");
     assert_eq!(refused.kind, RunErrorKind::Claimed, "{refused}");
     let state_id = world.cursor().await.expect("a cursor").state_id;
-    let left: Vec<String> = world.destination.keys().into_iter().filter(|key| key.contains(&format!("/{state_id}/"))).collect();
+    let left: Vec<String> =
+        world.destination.keys().into_iter().filter(|key| key.contains(&format!("/{state_id}/"))).collect();
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(visible_rows(&world), once(["a"]));
 }
 
-/// An object that a lifecycle rule has moved into an archive is left out by name, and keeps no run busy until somebody restores it.
+/// An object that a lifecycle rule has moved into an archive is left out by name, and keeps no run busy until somebody
+/// restores it.
 #[tokio::test]
 async fn a_run_beside_archived_objects_is_quiet_until_one_is_restored() {
     for (mode, lists_archived) in
@@ -170,7 +181,10 @@ async fn a_run_beside_archived_objects_is_quiet_until_one_is_restored() {
             lead(&world.worker(&faults, 0, 1, &CancellationToken::new()), &mut summary).await.expect(what);
             assert_eq!(visible_rows(&world), once(expected), "{mode:?}, {lists_archived}, {what}");
             assert_eq!(world.cursor().await.expect("a cursor").epoch, epoch, "{mode:?}, {lists_archived}, {what}");
-            (asked.load(Ordering::SeqCst), summary.quarantined_objects.iter().map(|object| object.key.clone()).collect::<Vec<_>>())
+            (
+                asked.load(Ordering::SeqCst),
+                summary.quarantined_objects.iter().map(|object| object.key.clone()).collect::<Vec<_>>(),
+            )
         };
         let (gets, named) = step(&["a"], 1, "two are archived").await;
         assert_eq!(named, ["in/t/b.csv", "in/t/c.csv"]);

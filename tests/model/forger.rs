@@ -1,5 +1,5 @@
-//! Somebody who can write the bucket, and not the cursor: they write, change and repeat state objects as the dice say, between runs and while they
-//! are under way.
+//! Somebody who can write the bucket, and not the cursor: they write, change and repeat state objects as the dice say,
+//! between runs and while they are under way.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use s3sync::model::manifest::{AttemptManifest, FileKind, StagedFile};
 use s3sync::pipeline::claim::Claim;
 use s3sync::pipeline::open_log::{OPEN_SUFFIX, OpenUpload};
 use s3sync::state::seal::StateKey;
-use s3sync::state::wire::{BlobWriter, Kind};
+use s3sync::state::wire::{BlobKind, BlobWriter};
 use s3sync::store::Store;
 use s3sync::store::memory::MemoryStore;
 
@@ -100,12 +100,16 @@ impl Forger {
             4 | 5 => {
                 let key = self.ahead(dice, &keys, false);
                 let manifest = self.manifest(dice, &key);
-                self.put(&key, self.sealed(dice, Kind::Attempt.word(), &key, |writer| writer.line(&manifest)));
+                self.put(&key, self.sealed(dice, BlobKind::Attempt.word(), &key, |writer| writer.line(&manifest)));
             }
             6 => {
                 let key = self.ahead(dice, &keys, true);
-                let mut uploads: Vec<OpenUpload> =
-                    self.store.uploads().into_iter().map(|upload| OpenUpload { key: upload.key, upload: upload.upload }).collect();
+                let mut uploads: Vec<OpenUpload> = self
+                    .store
+                    .uploads()
+                    .into_iter()
+                    .map(|upload| OpenUpload { key: upload.key, upload: upload.upload })
+                    .collect();
                 uploads.push(self.victim.clone());
                 let body = serde_json::to_vec(&uploads).expect("plain strings serialise");
                 let body = if dice.one_in(2) { Bytes::from(body) } else { wrong_key().seal("open", &key, "", &body) };
@@ -117,7 +121,8 @@ impl Forger {
                     0 => Bytes::from_static(b"no claim"),
                     1 => kept,
                     _ => {
-                        let claim = Claim { state_id: "5".repeat(32), owner: "somebody else".into(), epoch: dice.roll(9) };
+                        let claim =
+                            Claim { state_id: "5".repeat(32), owner: "somebody else".into(), epoch: dice.roll(9) };
                         Bytes::from(serde_json::to_vec(&claim).expect("plain strings serialise"))
                     }
                 };
@@ -128,7 +133,8 @@ impl Forger {
         }
     }
 
-    /// Somebody puts back what was changed, as the messages say. What was added stays, but for a claim where there was none.
+    /// Somebody puts back what was changed, as the messages say. What was added stays, but for a claim where there was
+    /// none.
     pub fn put_back(&mut self) {
         for (key, (before, forged)) in std::mem::take(&mut self.changed) {
             let stands = self.store.peek(&key).is_some_and(|now| now == forged);
@@ -142,9 +148,17 @@ impl Forger {
 
     /// Their file and their upload are as they were.
     pub fn check_victim(&self) {
-        assert_eq!(self.store.peek(&format!("{VICTIM}file")).as_deref(), Some(&b"theirs"[..]), "somebody else's file was touched");
+        assert_eq!(
+            self.store.peek(&format!("{VICTIM}file")).as_deref(),
+            Some(&b"theirs"[..]),
+            "somebody else's file was touched"
+        );
         let theirs = self.store.uploads().into_iter().find(|upload| upload.upload == self.victim.upload);
-        assert_eq!(theirs.map(|upload| upload.bytes).as_deref(), Some(&b"theirs"[..]), "somebody else's upload was ended");
+        assert_eq!(
+            theirs.map(|upload| upload.bytes).as_deref(),
+            Some(&b"theirs"[..]),
+            "somebody else's upload was ended"
+        );
     }
 
     fn put(&mut self, key: &str, bytes: Bytes) {
@@ -154,13 +168,15 @@ impl Forger {
         self.changed.insert(key.to_owned(), (first, bytes));
     }
 
-    /// A name of an attempt, or of a log of one, that comes before all others of its shard, in a directory where attempts may be.
+    /// A name of an attempt, or of a log of one, that comes before all others of its shard, in a directory where
+    /// attempts may be.
     fn ahead(&mut self, dice: &mut Dice, keys: &[String], log: bool) -> String {
         self.number += 1;
         let key = &keys[dice.pick(keys.len())];
         // `_s3sync/<state id>/<epoch>/…`
         let mut steps = key.split('/').skip(1);
-        let (state_id, epoch) = (steps.next().unwrap_or("claims"), steps.next().and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(1));
+        let (state_id, epoch) =
+            (steps.next().unwrap_or("claims"), steps.next().and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(1));
         let (epoch, plan, shard) = (epoch + dice.roll(2), dice.roll(2), dice.roll(3));
         let suffix = if log { OPEN_SUFFIX } else { ".s3sync" };
         format!("{}{state_id}/{epoch}/{plan}/{shard}-{:016x}{suffix}", self.state, self.number)
@@ -199,7 +215,7 @@ impl Forger {
             tables: vec![],
             excluded: vec![],
             bad_records: 0,
-            surprises: vec![],
+            mismatches: vec![],
             prepared_at: self.store.clock().now(),
         }
     }
@@ -210,7 +226,7 @@ impl Forger {
             writer.finish()
         };
         match dice.roll(2) {
-            0 => Bytes::from(write(BlobWriter::of_version(Kind::Attempt, 1))),
+            0 => Bytes::from(write(BlobWriter::of_version(BlobKind::Attempt, 1))),
             _ => wrong_key().seal(kind, key, "", &write(BlobWriter::headless())),
         }
     }
@@ -219,7 +235,8 @@ impl Forger {
 fn begin_upload(store: &MemoryStore) -> (OpenUpload, String) {
     let key = format!("{VICTIM}upload");
     let upload = block_on(store.create_upload(&key, "theirs", &Default::default())).expect("memory does not fail");
-    let part = block_on(store.upload_part(&key, &upload, 1, vec![Bytes::from_static(b"theirs")])).expect("memory does not fail");
+    let part = block_on(store.upload_part(&key, &upload, 1, vec![Bytes::from_static(b"theirs")]))
+        .expect("memory does not fail");
     (OpenUpload { key, upload }, part)
 }
 

@@ -42,7 +42,8 @@ impl Dice {
     }
 }
 
-/// The source's people: they write, overwrite and remove objects, also while a run reads. Shared with the fault plans of processes.
+/// The source's people: they write, overwrite and remove objects, also while a run reads. Shared with the fault plans
+/// of processes.
 struct Source {
     store: MemoryStore,
     versions: u64,
@@ -104,17 +105,32 @@ impl History {
         settings.destination.batch_rows = [0, 1, 2][dice.roll(3) as usize];
         settings.worker.replicas = 1 + dice.roll(3) as u32;
         let behaviour = Behaviour {
-            conditions: [Conditions::Honoured, Conditions::Honoured, Conditions::Ignored, Conditions::Refused][dice.roll(4) as usize],
+            conditions: [Conditions::Honoured, Conditions::Honoured, Conditions::Ignored, Conditions::Refused]
+                [dice.roll(4) as usize],
             keeps_metadata: !dice.one_in(4),
             staged_etags: true,
             lacks: Lack::ALL.into_iter().filter(|lack| dice.one_in(8) && *lack != Lack::Metadata).collect(),
             ..Behaviour::default()
         };
         let world = World::new(seed, settings, behaviour);
-        let source =
-            Source { store: world.source.clone(), versions: 0, rows: BTreeMap::new(), ever: BTreeMap::new(), touched: BTreeSet::new() };
-        let forger = dice.one_in(2).then(|| Arc::new(Mutex::new(Forger::new(&world.destination, &world.settings.state_prefix))));
-        Self { dice, world, source: Arc::new(Mutex::new(source)), forger, last_epoch: 0, asked: Vec::new(), completed: 0 }
+        let source = Source {
+            store: world.source.clone(),
+            versions: 0,
+            rows: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        };
+        let forger =
+            dice.one_in(2).then(|| Arc::new(Mutex::new(Forger::new(&world.destination, &world.settings.state_prefix))));
+        Self {
+            dice,
+            world,
+            source: Arc::new(Mutex::new(source)),
+            forger,
+            last_epoch: 0,
+            asked: Vec::new(),
+            completed: 0,
+        }
     }
 
     /// How many requests of this history were completed and looked at.
@@ -177,14 +193,17 @@ impl History {
         }
     }
 
-    /// A run is asked for, and asked for again until it is complete; others run between. What it is about and nobody changed meanwhile is
-    /// there once more than before, everything else as often as before.
+    /// A run is asked for, and asked for again until it is complete; others run between. What it is about and nobody
+    /// changed meanwhile is there once more than before, everything else as often as before.
     async fn request(&mut self) {
         let key = |dice: &mut Dice| format!("in/t{}/o{}.csv", dice.roll(2), dice.roll(5));
         let window = Window {
             from_key: self.dice.one_in(2).then(|| key(&mut self.dice)),
             to_key: self.dice.one_in(3).then(|| key(&mut self.dice)),
-            modified_from: self.dice.one_in(6).then(|| self.world.clock.now() - SignedDuration::from_mins(self.dice.roll(600) as i64)),
+            modified_from: self
+                .dice
+                .one_in(6)
+                .then(|| self.world.clock.now() - SignedDuration::from_mins(self.dice.roll(600) as i64)),
             modified_to: None,
         };
         let asked = Asked { window, reread: !self.dice.one_in(4) };
@@ -247,7 +266,11 @@ impl History {
                     false if others => after == before || after == before.max(1),
                     false => after == before,
                 };
-                assert!(right, "I1: row {row} of {} was there {before} times, and is {after} times after {asked:?}", object.key);
+                assert!(
+                    right,
+                    "I1: row {row} of {} was there {before} times, and is {after} times after {asked:?}",
+                    object.key
+                );
             }
         }
         drop(source);
@@ -317,10 +340,12 @@ impl History {
                     | RunErrorKind::Claimed
             );
             // What the first run finds out about the server is read from objects that somebody may change meanwhile.
-            let misled =
-                self.forger.is_some() && error.kind == RunErrorKind::InvalidSpec && error.message.contains("the server of memory://lake");
+            let misled = self.forger.is_some()
+                && error.kind == RunErrorKind::InvalidSpec
+                && error.message.contains("the server of memory://lake");
             assert!(expected || misled, "an unexpected end: {error:?}");
-            let names = error.kind != RunErrorKind::CursorInvalid || error.message.contains(&self.world.settings.state_prefix);
+            let names =
+                error.kind != RunErrorKind::CursorInvalid || error.message.contains(&self.world.settings.state_prefix);
             assert!(names, "a run stops with the object named: {error:?}");
             if std::env::var_os("S3SYNC_MODEL_SEED").is_some() {
                 eprintln!("a process ended: {error:?}");
@@ -331,13 +356,15 @@ impl History {
 
     /// Nothing goes wrong any more: runs end well.
     async fn end(&mut self) {
-        // The first run may go on where a crashed one stopped, behind what has changed since; the second sees the whole listing.
+        // The first run may go on where a crashed one stopped, behind what has changed since; the second sees the whole
+        // listing.
         let mut succeeded = 0;
         for _ in 0..5 {
             match self.process(&never()).await {
                 None if succeeded == 1 => break,
                 None => succeeded += 1,
-                // The sources of a decided file are gone together with its upload: the protocol stops loudly, and rightly.
+                // The sources of a decided file are gone together with its upload: the protocol stops loudly, and
+                // rightly.
                 Some(RunErrorKind::DecisionUnpublishable) => return,
                 Some(kind) => assert_eq!(kind, RunErrorKind::Superseded, "a run without faults failed"),
             }
@@ -357,7 +384,8 @@ fn never() -> Arc<Faults> {
     Faults::new(|_: &Call<'_>| Fault::None)
 }
 
-/// How often a row may be visible: once, and once more for each request that may be about its object, of whatever version.
+/// How often a row may be visible: once, and once more for each request that may be about its object, of whatever
+/// version.
 fn allowed(source: &Mutex<Source>, asked: &[Window], row: &str) -> u32 {
     let source = source.lock().expect("whole");
     let Some(key) = source.ever.get(row) else { return 1 };

@@ -1,7 +1,9 @@
-//! The run protocol against a simple reference: random histories of a source that changes, of processes that crash at any call, of several
-//! workers and of two leaders at once; and in some of a forger who can write the bucket. After every step, and at the end, the invariants are asserted.
+//! The run protocol against a simple reference: random histories of a source that changes, of processes that crash at
+//! any call, of several workers and of two leaders at once; and in some of a forger who can write the bucket. After
+//! every step, and at the end, the invariants are asserted.
 //!
-//! A history follows from its seed alone. A failure prints the seed; `S3SYNC_MODEL_SEED=<seed> cargo test --test model` runs it again.
+//! A history follows from its seed alone. A failure prints the seed; `S3SYNC_MODEL_SEED=<seed> cargo test --test model`
+//! runs it again.
 
 mod asked;
 mod endings;

@@ -1,4 +1,5 @@
-//! What must be true, told simply: a map from every row that was ever put into the source to whether it may, or must, be published.
+//! What must be true, told simply: a map from every row that was ever put into the source to whether it may, or must,
+//! be published.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub fn visible_keys(world: &World) -> BTreeSet<String> {
     world.destination.keys().into_iter().filter(|key| !key.starts_with(&state) && !key.starts_with(VICTIM)).collect()
 }
 
-/// Invariants that hold at any moment, whoever has just crashed. `last_epoch` is the epoch seen before; `allowed` says how often a row
-/// may be visible: once, and once more for each request that is about its object.
+/// Invariants that hold at any moment, whoever has just crashed. `last_epoch` is the epoch seen before; `allowed` says
+/// how often a row may be visible: once, and once more for each request that is about its object.
 pub async fn check_always(world: &World, last_epoch: &mut u64, allowed: &dyn Fn(&str) -> u32) {
     let Some(cursor) = world.cursor().await else {
         assert_eq!(visible_keys(world), BTreeSet::new(), "I2: files are visible before there is a cursor");
@@ -43,7 +44,11 @@ pub async fn check_always(world: &World, last_epoch: &mut u64, allowed: &dyn Fn(
     };
     assert!(cursor.epoch >= *last_epoch, "I3: the cursor moved back from {last_epoch} to {}", cursor.epoch);
     *last_epoch = cursor.epoch;
-    let blobs = Blobs::new(Arc::new(world.destination.clone()) as Arc<dyn Store>, &world.settings.state_prefix, &cursor.state_id);
+    let blobs = Blobs::new(
+        Arc::new(world.destination.clone()) as Arc<dyn Store>,
+        &world.settings.state_prefix,
+        &cursor.state_id,
+    );
     let committed = committed_keys(&blobs, cursor.manifest.clone()).await;
     let visible = visible_keys(world);
     let missing: Vec<_> = committed.difference(&visible).collect();
@@ -82,13 +87,22 @@ async fn decided_keys(blobs: &Blobs, cursor: &Cursor) -> BTreeSet<String> {
     keys
 }
 
-/// The end, after a run that succeeded: every row that stands in the source now was published once, every other row at most once, and
-/// nothing is left under way, unless somebody has `forged` the logs that say what is.
-pub fn check_end(world: &World, current: &BTreeSet<String>, ever: &BTreeSet<String>, forged: bool, allowed: &dyn Fn(&str) -> u32) {
+/// The end, after a run that succeeded: every row that stands in the source now was published once, every other row at
+/// most once, and nothing is left under way, unless somebody has `forged` the logs that say what is.
+pub fn check_end(
+    world: &World,
+    current: &BTreeSet<String>,
+    ever: &BTreeSet<String>,
+    forged: bool,
+    allowed: &dyn Fn(&str) -> u32,
+) {
     let visible = visible_rows(world);
     for row in current {
         let count = visible.get(row).copied().unwrap_or(0);
-        assert!((1..=allowed(row)).contains(&count), "I1: row {row} stands in the source and is published {count} times");
+        assert!(
+            (1..=allowed(row)).contains(&count),
+            "I1: row {row} stands in the source and is published {count} times"
+        );
     }
     for row in visible.keys() {
         assert!(ever.contains(row), "I1: row {row} was never in the source");
@@ -96,7 +110,8 @@ pub fn check_end(world: &World, current: &BTreeSet<String>, ever: &BTreeSet<Stri
     if forged {
         return;
     }
-    // A worker that was taken for dead may write after its epoch was recorded: a later sweep finds its uploads by their open log.
+    // A worker that was taken for dead may write after its epoch was recorded: a later sweep finds its uploads by their
+    // open log.
     let logged: BTreeSet<String> = world
         .destination
         .keys()
@@ -112,6 +127,11 @@ pub fn check_end(world: &World, current: &BTreeSet<String>, ever: &BTreeSet<Stri
         return;
     }
     for left in world.destination.uploads() {
-        assert!(logged.contains(&left.key), "upload {} of {} is left behind and no log names it", left.upload, left.key);
+        assert!(
+            logged.contains(&left.key),
+            "upload {} of {} is left behind and no log names it",
+            left.upload,
+            left.key
+        );
     }
 }

@@ -70,9 +70,13 @@ fn whatever_a_server_lacks_a_killed_replace_ends_with_each_row_once() {
                 world.source.insert("in/t/a.csv", "id\nr1\n");
                 run(&world, &never()).await.expect("a run without faults");
                 world.source.insert("in/t/b.csv", "id\nr2\n");
-                let dying = Faults::new(move |call: &Call<'_>| if call.number == number { Fault::CrashAfter } else { Fault::None });
+                let dying = Faults::new(
+                    move |call: &Call<'_>| if call.number == number { Fault::CrashAfter } else { Fault::None },
+                );
                 let _ = run(&world, &dying).await;
-                run(&world, &never()).await.unwrap_or_else(|error| panic!("{lack}, after a crash at {number}: {error}"));
+                run(&world, &never())
+                    .await
+                    .unwrap_or_else(|error| panic!("{lack}, after a crash at {number}: {error}"));
                 assert_eq!(visible_rows(&world), once(&["r1", "r2"]), "{lack}, after a crash at {number}");
                 if !dying.crashed() {
                     assert!(number > 20, "a run of {number} calls");
@@ -112,7 +116,11 @@ fn of_two_first_runs_on_a_server_without_conditions_one_publishes() {
             let (one, two) = tokio::join!(lead(&one, &mut left), lead(&two, &mut right));
             assert_eq!(visible_rows(&world), once(&["r1"]), "{conditions:?}");
             let lost: Vec<_> = [one, two].into_iter().filter_map(Result::err).collect();
-            assert_eq!(lost.iter().map(|error| error.kind).collect::<Vec<_>>(), [RunErrorKind::Claimed], "{conditions:?}");
+            assert_eq!(
+                lost.iter().map(|error| error.kind).collect::<Vec<_>>(),
+                [RunErrorKind::Claimed],
+                "{conditions:?}"
+            );
         });
     }
 }
@@ -145,7 +153,8 @@ fn a_run_that_was_killed_anywhere_leaves_no_upload_behind_a_quiet_one() {
                     world.source.insert(&format!("in/{key}.csv"), format!("id\nr{row}\n"));
                 }
                 let fault = if after { Fault::CrashAfter } else { Fault::CrashBefore };
-                let dying = Faults::new(move |call: &Call<'_>| if call.number == number { fault.clone() } else { Fault::None });
+                let dying =
+                    Faults::new(move |call: &Call<'_>| if call.number == number { fault.clone() } else { Fault::None });
                 let _ = run(&world, &dying).await;
                 for _ in 0..2 {
                     run(&world, &never()).await.expect("a run without faults");
@@ -161,7 +170,8 @@ fn a_run_that_was_killed_anywhere_leaves_no_upload_behind_a_quiet_one() {
     });
 }
 
-/// An epoch's own uploads were completed: two epochs later they are not asked for again, nor are those of attempts that need no look.
+/// An epoch's own uploads were completed: two epochs later they are not asked for again, nor are those of attempts that
+/// need no look.
 #[test]
 fn a_sweep_leaves_out_what_a_decision_completed() {
     block_on(async {

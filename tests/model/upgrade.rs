@@ -11,7 +11,7 @@ use s3sync::pipeline::run::{RunSummary, lead};
 use s3sync::state::CursorStore;
 use s3sync::state::blobs::Blobs;
 use s3sync::state::seal::StateKey;
-use s3sync::state::wire::{BlobWriter, Kind};
+use s3sync::state::wire::{BlobKind, BlobWriter};
 use s3sync::store::Store;
 use s3sync::store::faulty::{Call, Fault, Faults};
 use s3sync::store::memory::Behaviour;
@@ -31,7 +31,9 @@ fn world() -> World {
 /// Runs a process to its end, or until `crash` says so of a call.
 async fn run(world: &World, crash: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static) -> Result<(), RunErrorKind> {
     let faults = Faults::new(move |call: &Call<'_>| if crash(call) { Fault::CrashBefore } else { Fault::None });
-    lead(&world.worker(&faults, 0, 1, &CancellationToken::new()), &mut RunSummary::default()).await.map_err(|error| error.kind)
+    lead(&world.worker(&faults, 0, 1, &CancellationToken::new()), &mut RunSummary::default())
+        .await
+        .map_err(|error| error.kind)
 }
 
 /// Dies once everything is prepared: before the decision is written.
@@ -63,7 +65,11 @@ async fn unseal(world: &World) {
         let sealed = world.destination.peek(&key).expect("it was just listed");
         let end = sealed.iter().position(|byte| *byte == b'\n').expect("a first line");
         let body = sealed.slice(end + 1..);
-        let before = if key.ends_with(".open.s3sync") { body } else { [b"s3sync attempt 1\n".as_slice(), &body].concat().into() };
+        let before = if key.ends_with(".open.s3sync") {
+            body
+        } else {
+            [b"s3sync attempt 1\n".as_slice(), &body].concat().into()
+        };
         world.destination.insert(&key, before);
     }
     let (found, version) = world.cursor.load().await.expect("memory does not fail").expect("a cursor");
@@ -107,14 +113,15 @@ async fn an_attempt_without_a_seal_does_not_count_under_a_plan_that_asks_for_one
     let (cursor, plan) = prepared(&world).await;
     let empty = AttemptManifest::empty(0, 0, "0", world.clock.now());
     let key = format!("{}0-0.s3sync", blobs(&world, &cursor).attempts_prefix(plan.epoch, 0));
-    let mut unsealed = BlobWriter::of_version(Kind::Attempt, 1);
+    let mut unsealed = BlobWriter::of_version(BlobKind::Attempt, 1);
     unsealed.line(&empty);
     world.destination.insert(&key, unsealed.finish());
     run(&world, |_| false).await.expect("it goes on");
     assert_eq!(rows(&world), once(&["a", "b", "c"]));
 }
 
-/// An attempt of a plan that was given up stands at the same key as one of the plan in its place; the seed tells them apart.
+/// An attempt of a plan that was given up stands at the same key as one of the plan in its place; the seed tells them
+/// apart.
 #[tokio::test]
 async fn an_attempt_of_a_plan_that_was_given_up_does_not_count_under_the_next() {
     let mut world = world();
@@ -146,7 +153,9 @@ async fn a_key_that_was_lost_costs_work_and_nothing_else() {
         match after_decision {
             false => drop(prepared(&world).await),
             true => {
-                run(&world, |call| call.op == "complete_upload" && call.key.starts_with("out/")).await.expect_err("it crashed");
+                run(&world, |call| call.op == "complete_upload" && call.key.starts_with("out/"))
+                    .await
+                    .expect_err("it crashed");
                 assert_eq!(world.cursor().await.expect("a cursor").phase, Phase::Committing);
             }
         }
@@ -162,7 +171,11 @@ async fn logs_without_a_seal_end_uploads_of_our_own_keys_alone() {
     let mut world = world();
     unseal(&world).await;
     let cursor = world.cursor().await.expect("a cursor");
-    let theirs = world.destination.create_upload("victim/upload", "theirs", &Default::default()).await.expect("memory does not fail");
+    let theirs = world
+        .destination
+        .create_upload("victim/upload", "theirs", &Default::default())
+        .await
+        .expect("memory does not fail");
     let log = serde_json::json!([{"key": "victim/upload", "upload": theirs}]).to_string();
     world.destination.insert(&format!("{}0-0.0.open.s3sync", blobs(&world, &cursor).attempts_prefix(1, 0)), log);
     // The spec changes, so the plan is given up, with what was prepared under it.

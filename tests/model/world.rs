@@ -49,7 +49,11 @@ impl World {
         let lacks = behaviour.lacks.clone();
         Self {
             lacks,
-            source: MemoryStore::with("raw", Behaviour { page_objects_max: 3, chunk_bytes: 7, ..Behaviour::default() }, Arc::clone(&clock)),
+            source: MemoryStore::with(
+                "raw",
+                Behaviour { page_objects_max: 3, chunk_bytes: 7, ..Behaviour::default() },
+                Arc::clone(&clock),
+            ),
             destination: MemoryStore::with("lake", behaviour, Arc::clone(&clock)),
             cursor: MemoryCursor::default(),
             clock,
@@ -64,7 +68,9 @@ impl World {
     /// A worker of a process with these faults.
     pub fn worker(&self, faults: &Arc<Faults>, index: u32, workers: u32, cancel: &CancellationToken) -> Context {
         let (clock, ids, seed) = (Arc::clone(&self.clock), Arc::clone(&self.ids), self.seed);
-        let faulty = |store: &MemoryStore| -> Arc<dyn Store> { Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults))) };
+        let faulty = |store: &MemoryStore| -> Arc<dyn Store> {
+            Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::clone(faults)))
+        };
         Context {
             source: faulty(&self.source),
             destination: Arc::new(Adapted::new(faulty(&self.destination))),

@@ -16,15 +16,25 @@ fn refused(error: &StoreError, server: &Server, words: &str) {
     assert!(sent < READ_BYTES_MAX, "{sent} bytes were read");
 }
 
-const ENTRY: &str = "<Contents><Key>k</Key><ETag>e</ETag><Size>3</Size><LastModified>2026-11-21T10:00:00Z</LastModified></Contents>";
+const ENTRY: &str =
+    "<Contents><Key>k</Key><ETag>e</ETag><Size>3</Size><LastModified>2026-11-21T10:00:00Z</LastModified></Contents>";
 
 #[tokio::test]
 async fn an_endless_answer_is_given_up_at_its_bound() {
     // Many elements, few and long ones, and none that is ever closed.
-    for again in [ENTRY.repeat(1000), "<Contents/>".repeat(1000), "x".repeat(64 << 10), format!("<Key>{}</Key>", "x".repeat(64 << 10))] {
+    for again in [
+        ENTRY.repeat(1000),
+        "<Contents/>".repeat(1000),
+        "x".repeat(64 << 10),
+        format!("<Key>{}</Key>", "x".repeat(64 << 10)),
+    ] {
         let server = Server::start(move |_, _| Answer::new(200, "<ListBucketResult>").endless(again.clone())).await;
         let store = store(&server).await;
-        refused(&store.list("", None).try_collect::<Vec<_>>().await.unwrap_err(), &server, "the answer has more than 8 MiB");
+        refused(
+            &store.list("", None).try_collect::<Vec<_>>().await.unwrap_err(),
+            &server,
+            "the answer has more than 8 MiB",
+        );
         assert_eq!(server.lines().len(), 1, "another try would bring the same");
     }
 }
@@ -36,7 +46,10 @@ async fn every_answer_but_an_objects_bytes_is_bounded() {
             if (status, call) == (200, "get") {
                 continue;
             }
-            let server = Server::start(move |_, _| Answer::new(status, "<Error>").with("etag", "e").endless("x".repeat(64 << 10))).await;
+            let server = Server::start(move |_, _| {
+                Answer::new(status, "<Error>").with("etag", "e").endless("x".repeat(64 << 10))
+            })
+            .await;
             let store = store(&server).await;
             let part = ["part".to_owned()];
             let error = match call {
@@ -118,7 +131,8 @@ async fn listings_of_uploads_and_parts_end_too() {
     .await;
     refused(&store(&server).await.list_uploads("key").await.unwrap_err(), &server, "again and again");
     let server = Server::start(|number, _| {
-        let more = format!("<IsTruncated>true</IsTruncated><NextPartNumberMarker>{}</NextPartNumberMarker>", number % 2);
+        let more =
+            format!("<IsTruncated>true</IsTruncated><NextPartNumberMarker>{}</NextPartNumberMarker>", number % 2);
         let parts = "<Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>".repeat(1000);
         Answer::new(200, format!("<ListPartsResult>{more}{parts}</ListPartsResult>"))
     })
@@ -132,7 +146,8 @@ async fn names_of_great_length_are_refused() {
         (ENTRY.replace("<Key>k</Key>", &format!("<Key>{}</Key>", "k".repeat(1025))), "a key of 1025 bytes"),
         (ENTRY.replace("<ETag>e</ETag>", &format!("<ETag>{}</ETag>", "e".repeat(2000))), "an etag of 2000 bytes"),
     ] {
-        let server = Server::start(move |_, _| Answer::new(200, format!("<ListBucketResult>{entry}</ListBucketResult>"))).await;
+        let server =
+            Server::start(move |_, _| Answer::new(200, format!("<ListBucketResult>{entry}</ListBucketResult>"))).await;
         refused(&store(&server).await.list("", None).try_collect::<Vec<_>>().await.unwrap_err(), &server, words);
     }
 }

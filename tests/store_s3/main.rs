@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests, also what is not marked as one")]
 
 mod endless;
+mod listings;
 mod minio;
 mod misbehaving;
 mod requests;

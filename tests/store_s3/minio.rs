@@ -1,5 +1,5 @@
-//! A real MinIO, whose address and root keys `tests/run` puts into the environment. A test fails where they are missing: what was not run
-//! has not passed.
+//! A real MinIO, whose address and root keys `tests/run` puts into the environment. A test fails where they are
+//! missing: what was not run has not passed.
 
 use std::sync::Arc;
 
@@ -82,7 +82,8 @@ async fn keeps_the_contract() {
 #[tokio::test]
 async fn sets_attributes_on_uploads() {
     let (bucket, store) = bucket("attributes").await;
-    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let attributes = ObjectAttributes {
         storage_class: Some("REDUCED_REDUNDANCY".to_owned()),
         tags: pairs(&[("cost center", "a+b=c/d@e"), ("team", "data")]),
@@ -108,7 +109,8 @@ async fn says_that_a_bucket_is_missing() {
     let store = connect(&root(), "no-such-bucket-anywhere", Side::Source).await.unwrap();
     let error = first_page(&*store).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NoSuchBucket);
-    let expected = "ListObjectsV2 s3://no-such-bucket-anywhere/: no such bucket: check bucket and endpoint (endpoint http://";
+    let expected =
+        "ListObjectsV2 s3://no-such-bucket-anywhere/: no such bucket: check bucket and endpoint (endpoint http://";
     assert!(error.to_string().starts_with(expected), "{error}");
     let error = store.create_upload("key", "id", &ObjectAttributes::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NoSuchBucket);

@@ -47,7 +47,11 @@ async fn a_connection_that_answered_with_an_error_of_the_server_is_not_used_agai
     for _ in 0..4 {
         store.head("key").await.unwrap();
     }
-    assert_eq!((server.lines().len(), server.connections()), (5, 2), "one connection for all that go well, another after the error");
+    assert_eq!(
+        (server.lines().len(), server.connections()),
+        (5, 2),
+        "one connection for all that go well, another after the error"
+    );
 }
 
 #[tokio::test]
@@ -79,7 +83,10 @@ async fn tries_are_bounded() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert_eq!(
         error.to_string(),
-        format!("HeadObject s3://bucket/key: the server answered 503, {PATIENT} times in a row: try again later (endpoint {})", server.url)
+        format!(
+            "HeadObject s3://bucket/key: the server answered 503, {PATIENT} times in a row: try again later (endpoint {})",
+            server.url
+        )
     );
     assert_eq!(server.lines().len(), PATIENT as usize);
 }
@@ -91,7 +98,10 @@ async fn a_server_that_is_not_there_is_named_as_such() {
     drop(listener);
     let error = open(&connection(&url)).await.head("key").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
-    assert!(error.to_string().contains("the endpoint does not answer") && error.to_string().contains("refused"), "{error}");
+    assert!(
+        error.to_string().contains("the endpoint does not answer") && error.to_string().contains("refused"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -99,22 +109,32 @@ async fn errors_hide_in_the_body_of_a_200() {
     let server = Server::start(|number, _| match number {
         0 => Answer::error(200, "InternalError"),
         1 => Answer::error(200, "SlowDown"),
-        _ => Answer::new(200, "<CompleteMultipartUploadResult><ETag>&quot;done-1&quot;</ETag></CompleteMultipartUploadResult>"),
+        _ => Answer::new(
+            200,
+            "<CompleteMultipartUploadResult><ETag>&quot;done-1&quot;</ETag></CompleteMultipartUploadResult>",
+        ),
     })
     .await;
     let etag = store(&server).await.complete_upload("key", "upload", &["part".to_owned()], true).await.unwrap();
     assert_eq!(etag.as_str(), "done-1");
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
-    assert!(requests.iter().all(|request| request.line() == "POST /bucket/key" && request.header("if-none-match") == Some("*")));
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.line() == "POST /bucket/key" && request.header("if-none-match") == Some("*"))
+    );
     let body = String::from_utf8(requests[2].body.clone()).unwrap();
     assert!(body.contains("<PartNumber>1</PartNumber>") && body.contains("part"), "{body}");
 
-    for (code, kind) in
-        [("AccessDenied", ErrorKind::Denied), ("NoSuchUpload", ErrorKind::NoSuchUpload), ("InvalidPart", ErrorKind::NoSuchUpload)]
-    {
+    for (code, kind) in [
+        ("AccessDenied", ErrorKind::Denied),
+        ("NoSuchUpload", ErrorKind::NoSuchUpload),
+        ("InvalidPart", ErrorKind::NoSuchUpload),
+    ] {
         let server = Server::start(move |_, _| Answer::error(200, code)).await;
-        let error = store(&server).await.complete_upload("key", "upload", &["part".to_owned()], false).await.unwrap_err();
+        let error =
+            store(&server).await.complete_upload("key", "upload", &["part".to_owned()], false).await.unwrap_err();
         assert_eq!((error.kind, server.lines().len()), (kind, 1), "{code}: {error}");
     }
 }
@@ -123,7 +143,9 @@ async fn errors_hide_in_the_body_of_a_200() {
 async fn a_server_without_conditional_completion_gets_an_unconditional_one() {
     let server = Server::start(|_, request| match request.header("if-none-match") {
         Some(_) => Answer::error(501, "NotImplemented"),
-        None => Answer::new(200, "<CompleteMultipartUploadResult><ETag>\"done\"</ETag></CompleteMultipartUploadResult>"),
+        None => {
+            Answer::new(200, "<CompleteMultipartUploadResult><ETag>\"done\"</ETag></CompleteMultipartUploadResult>")
+        }
     })
     .await;
     let store = store(&server).await;
@@ -139,7 +161,11 @@ async fn the_pin_holds_where_if_match_is_ignored() {
     let error = whole(store.get("key", None, Some(&Etag::new("pinned"))).await).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Changed);
     assert_eq!(error.to_string(), "GetObject s3://bucket/key: expected etag pinned, found other");
-    assert_eq!(whole(store.get("key", None, Some(&Etag::new("other"))).await).await.unwrap(), b"bytes", "a weak etag is compared bare");
+    assert_eq!(
+        whole(store.get("key", None, Some(&Etag::new("other"))).await).await.unwrap(),
+        b"bytes",
+        "a weak etag is compared bare"
+    );
     assert_eq!(server.requests()[0].header("if-match"), Some("\"pinned\""));
 }
 
@@ -158,7 +184,10 @@ async fn a_body_is_read_on_from_where_it_broke() {
     let requests = server.requests();
     assert_eq!(requests.len(), 4);
     assert_eq!(requests[0].header("range"), None);
-    assert!(requests[1..].iter().all(|request| request.header("if-match") == Some("\"v\"")), "only the same version goes on");
+    assert!(
+        requests[1..].iter().all(|request| request.header("if-match") == Some("\"v\"")),
+        "only the same version goes on"
+    );
     assert_eq!(offset(&requests[3]), 250_000);
 }
 
@@ -184,7 +213,12 @@ fn offset(request: &Request) -> usize {
 async fn a_body_that_broke_does_not_go_on_with_another_version() {
     for answer in [Answer::part("\"new\"", &data(), 100_000), Answer::error(412, "PreconditionFailed")] {
         let server =
-            Server::start(move |number, _| if number == 0 { Answer::object("\"v\"", data()).cut(100_000) } else { answer.clone() }).await;
+            Server::start(
+                move |number, _| {
+                    if number == 0 { Answer::object("\"v\"", data()).cut(100_000) } else { answer.clone() }
+                },
+            )
+            .await;
         let error = whole(store(&server).await.get("key", None, None).await).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Changed, "{error}");
     }
@@ -238,12 +272,17 @@ async fn a_server_without_ranges_is_refused() {
     let error = whole(store.get("key", Some(10..20), None).await).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.to_string().contains("it must serve ranges"), "{error}");
-    assert!(whole(store.get("key", Some(0..20), None).await).await.unwrap() == data()[..20], "its beginning can be had");
+    assert!(
+        whole(store.get("key", Some(0..20), None).await).await.unwrap() == data()[..20],
+        "its beginning can be had"
+    );
 }
 
 #[tokio::test]
 async fn a_put_whose_answer_was_lost_knows_its_own_bytes() {
-    for (standing, expected) in [("mine", Ok(())), ("else", Err(ErrorKind::Precondition)), ("longer", Err(ErrorKind::Precondition))] {
+    for (standing, expected) in
+        [("mine", Ok(())), ("else", Err(ErrorKind::Precondition)), ("longer", Err(ErrorKind::Precondition))]
+    {
         let server = Server::start(move |number, request| match (number, request.method.as_str()) {
             (0, _) => Answer::error(500, "InternalError"),
             (_, "PUT") => Answer::error(412, "PreconditionFailed"),
@@ -326,94 +365,6 @@ async fn conflicts_of_conditional_writes_are_failed_conditions() {
     assert_eq!((put.kind, complete.kind), (ErrorKind::Precondition, ErrorKind::Precondition));
 }
 
-#[tokio::test]
-async fn listings_are_decoded_and_followed() {
-    let page = |keys: &[&str], more: &str, encoding: &str| {
-        let contents: String = keys
-            .iter()
-            .map(|key| {
-                format!("<Contents><Key>{key}</Key><ETag>&quot;e&quot;</ETag><Size>3</Size><LastModified>2026-11-21T10:00:00.123Z</LastModified></Contents>")
-            })
-            .collect();
-        Answer::new(200, format!("<ListBucketResult>{contents}{more}{encoding}</ListBucketResult>"))
-    };
-    let url = "<EncodingType>url</EncodingType>";
-    let server = Server::start(move |number, _| match number {
-        0 => page(&["a%2Bb", "a+b"], "<IsTruncated>true</IsTruncated><NextContinuationToken>to+ken=</NextContinuationToken>", url),
-        1 => page(&[], "<IsTruncated>true</IsTruncated><NextContinuationToken>second</NextContinuationToken>", url),
-        2 => page(&["%C3%BC%0A"], "<IsTruncated>false</IsTruncated>", url),
-        _ => page(&["a%2Bb+c"], "", ""),
-    })
-    .await;
-    let store = store(&server).await;
-    let keys = async || {
-        let pages: Vec<_> = store.list("a/b c", Some("a/b")).try_collect().await.unwrap();
-        pages.concat().into_iter().map(|object| object.key).collect::<Vec<_>>()
-    };
-    assert_eq!(keys().await, ["a+b", "a b", "ü\n"]);
-    assert_eq!(keys().await, ["a%2Bb+c"], "a server that does not encode is taken at its word");
-    let requests = server.requests();
-    assert!(requests.iter().all(|request| request.asks("encoding-type=url") && request.asks("prefix=a%2Fb%20c")), "{requests:?}");
-    assert!(requests[0].asks("start-after=a%2Fb") && !requests[1].query.contains("start-after"));
-    assert!(requests[1].asks("continuation-token=to%2Bken%3D"), "{}", requests[1].query);
-}
-
-#[tokio::test]
-async fn a_listing_that_does_not_advance_ends_in_an_error() {
-    let server = Server::start(|_, _| {
-        Answer::new(
-            200,
-            "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken></ListBucketResult>",
-        )
-    })
-    .await;
-    let error = store(&server).await.list("", None).try_collect::<Vec<_>>().await.unwrap_err();
-    assert!(error.to_string().contains("again and again"), "{error}");
-    assert_eq!(server.lines().len(), 2);
-}
-
-#[tokio::test]
-async fn a_listing_is_one_page_ahead_of_its_reader() {
-    let server = Server::start(|number, _| {
-        Answer::new(
-            200,
-            format!(
-                "<ListBucketResult><Contents><Key>{number:03}</Key><ETag>e</ETag><Size>3</Size><LastModified>2026-11-21T10:00:00Z</LastModified></Contents>\
-                 <IsTruncated>true</IsTruncated><NextContinuationToken>t{number}</NextContinuationToken></ListBucketResult>"
-            ),
-        )
-    })
-    .await;
-    let store = store(&server).await;
-    let mut pages = store.list("", None);
-    assert_eq!(pages.try_next().await.unwrap().unwrap()[0].key, "000");
-    while server.lines().len() < 2 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    // The second page is there and nobody has taken it: no third request comes.
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert_eq!(server.lines().len(), 2);
-}
-
-#[tokio::test]
-async fn uploads_under_way_are_those_of_exactly_the_key() {
-    let server = Server::start(|number, _| {
-        let upload = |key: &str, id: &str| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>");
-        let next = |key: &str| {
-            format!("<IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>m</NextUploadIdMarker>")
-        };
-        let inner = match number {
-            0 => upload("a+b", "1") + &next("a+b"),
-            1 => upload("a+b", "2") + &upload("a+bc", "3") + &next("a+bc"),
-            _ => String::new(),
-        };
-        Answer::new(200, format!("<ListMultipartUploadsResult><EncodingType>url</EncodingType>{inner}</ListMultipartUploadsResult>"))
-    })
-    .await;
-    assert_eq!(store(&server).await.list_uploads("a b").await.unwrap(), ["1", "2"]);
-    assert_eq!(server.lines().len(), 2, "behind the key's uploads nothing is asked for");
-}
-
 /// What a server was sent it may send back, with a terminal's commands and at any length.
 #[tokio::test]
 async fn what_a_server_says_shows_no_credential_and_commands_no_terminal() {
@@ -430,9 +381,13 @@ async fn what_a_server_says_shows_no_credential_and_commands_no_terminal() {
     let chain = |error: &dyn std::error::Error| {
         std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>()
     };
-    for (status, code) in
-        [(400, "Hostile"), (501, "NotImplemented"), (400, "Host&#27;[2Jile"), (301, "PermanentRedirect"), (503, "SlowDown")]
-    {
+    for (status, code) in [
+        (400, "Hostile"),
+        (501, "NotImplemented"),
+        (400, "Host&#27;[2Jile"),
+        (301, "PermanentRedirect"),
+        (503, "SlowDown"),
+    ] {
         let server = Server::start(move |_, request| {
             let sent = |name: &str| request.header(name).unwrap_or_default().to_owned();
             let said = format!(
@@ -452,7 +407,10 @@ async fn what_a_server_says_shows_no_credential_and_commands_no_terminal() {
             }
             assert!(text.len() < 800 && !text.contains(char::is_control), "{code}: {text:?}");
         }
-        assert!(error.to_string().starts_with("PutObject s3://bucket/key: ") && error.to_string().contains("(endpoint") == (status != 501));
+        assert!(
+            error.to_string().starts_with("PutObject s3://bucket/key: ")
+                && error.to_string().contains("(endpoint") == (status != 501)
+        );
     }
 }
 

@@ -15,11 +15,16 @@ async fn obliging() -> Server {
     Server::start(|_, request| match (request.method.as_str(), request.query.as_str()) {
         ("GET", query) if query.contains("list-type=2") => Answer::new(200, "<ListBucketResult></ListBucketResult>"),
         ("GET", query) if query.contains("uploadId") => Answer::new(200, "<ListPartsResult></ListPartsResult>"),
-        ("GET", query) if query.contains("uploads") => Answer::new(200, "<ListMultipartUploadsResult></ListMultipartUploadsResult>"),
-        ("POST", query) if query.contains("uploads") => {
-            Answer::new(200, "<InitiateMultipartUploadResult><UploadId>upload</UploadId></InitiateMultipartUploadResult>")
+        ("GET", query) if query.contains("uploads") => {
+            Answer::new(200, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
         }
-        ("POST", _) => Answer::new(200, "<CompleteMultipartUploadResult><ETag>\"v\"</ETag></CompleteMultipartUploadResult>"),
+        ("POST", query) if query.contains("uploads") => Answer::new(
+            200,
+            "<InitiateMultipartUploadResult><UploadId>upload</UploadId></InitiateMultipartUploadResult>",
+        ),
+        ("POST", _) => {
+            Answer::new(200, "<CompleteMultipartUploadResult><ETag>\"v\"</ETag></CompleteMultipartUploadResult>")
+        }
         ("DELETE", _) => Answer::new(204, ""),
         _ => Answer::object("\"v\"", "bytes"),
     })
@@ -49,12 +54,22 @@ async fn every_request_is_signed_and_plain() {
     assert_eq!(requests.len(), 11, "a call is a request");
     for request in requests {
         let authorization = request.header("authorization").unwrap_or_default();
-        assert!(authorization.contains("Credential=AKIDEXAMPLE/") && authorization.contains("/us-east-1/s3/"), "{request:?}");
+        assert!(
+            authorization.contains("Credential=AKIDEXAMPLE/") && authorization.contains("/us-east-1/s3/"),
+            "{request:?}"
+        );
         assert!(request.path.starts_with("/bucket"), "path style: {request:?}");
-        let unwanted = |name: &str| name.contains("checksum") || name == "x-amz-trailer" || name == "x-amz-request-payer";
-        assert!(!request.headers.iter().any(|(name, _)| unwanted(name)), "third-party servers know no checksums: {request:?}");
+        let unwanted =
+            |name: &str| name.contains("checksum") || name == "x-amz-trailer" || name == "x-amz-request-payer";
+        assert!(
+            !request.headers.iter().any(|(name, _)| unwanted(name)),
+            "third-party servers know no checksums: {request:?}"
+        );
         let chatter = |name: &str| name.starts_with("amz-sdk-") || name == "x-amz-user-agent";
-        assert!(!request.headers.iter().any(|(name, _)| chatter(name)), "nobody has to read what nobody needs: {request:?}");
+        assert!(
+            !request.headers.iter().any(|(name, _)| chatter(name)),
+            "nobody has to read what nobody needs: {request:?}"
+        );
         assert!(request.header("user-agent").is_some_and(|agent| agent.contains("app/s3sync")), "{request:?}");
         assert_eq!(request.header("accept-encoding"), None, "nobody may compress what we store: {request:?}");
         assert_eq!(request.header("content-encoding"), None, "a body is sent as it is: {request:?}");
@@ -97,7 +112,8 @@ async fn the_bucket_is_part_of_the_host_name_where_asked() {
     let server = obliging().await;
     let url = server.url.replace("127.0.0.1", "localhost");
     let connection = Connection { path_style: false, ..connection(&url) };
-    // `bucket.localhost` resolves to this machine (RFC 6761, 6.3) where the resolver knows the rule; elsewhere the name is in the error.
+    // `bucket.localhost` resolves to this machine (RFC 6761, 6.3) where the resolver knows the rule; elsewhere the name
+    // is in the error.
     match open(&connection).await.head("key").await {
         Ok(_) => assert!(server.requests()[0].header("host").unwrap().starts_with("bucket.localhost")),
         Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable, "{error}"),
@@ -108,7 +124,8 @@ async fn the_bucket_is_part_of_the_host_name_where_asked() {
 #[tokio::test]
 async fn attributes_become_headers() {
     let server = obliging().await;
-    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let attributes = ObjectAttributes {
         acl: Some("bucket-owner-full-control".to_owned()),
         storage_class: Some("STANDARD_IA".to_owned()),
@@ -183,15 +200,20 @@ async fn a_region_that_was_asked_for_is_not_replaced() {
     let server = Server::start(elsewhere).await;
     let connection = Connection { region: Some("eu-central-1".to_owned()), ..connection(&server.url) };
     let error = open(&connection).await.head("key").await.unwrap_err();
-    let expected = format!("HeadObject s3://bucket/key: the bucket is in region eu-west-3: set region to it (endpoint {})", server.url);
+    let expected = format!(
+        "HeadObject s3://bucket/key: the bucket is in region eu-west-3: set region to it (endpoint {})",
+        server.url
+    );
     assert_eq!(error.to_string(), expected);
     assert_eq!(server.lines().len(), 1);
 }
 
 #[tokio::test]
 async fn a_server_that_sends_on_and_on_is_not_followed() {
-    let server =
-        Server::start(|number, _| Answer::error(301, "PermanentRedirect").with("x-amz-bucket-region", format!("region-{number}"))).await;
+    let server = Server::start(|number, _| {
+        Answer::error(301, "PermanentRedirect").with("x-amz-bucket-region", format!("region-{number}"))
+    })
+    .await;
     let error = store(&server).await.head("key").await.unwrap_err();
     assert!(error.to_string().contains("the bucket is in region region-1"), "{error}");
     assert_eq!(server.lines().len(), 2);
@@ -213,7 +235,11 @@ async fn a_role_is_assumed_again_when_its_keys_expire() {
         }
     })
     .await;
-    let role = Role { arn: "arn:aws:iam::1:role/r".to_owned(), session_name: "nightly".to_owned(), external_id: Some("e1".to_owned()) };
+    let role = Role {
+        arn: "arn:aws:iam::1:role/r".to_owned(),
+        session_name: "nightly".to_owned(),
+        external_id: Some("e1".to_owned()),
+    };
     let store = open(&Connection { role: Some(role), ..connection(&server.url) }).await;
     for _ in 0..3 {
         store.get("key", None, None).await.unwrap();
@@ -221,7 +247,9 @@ async fn a_role_is_assumed_again_when_its_keys_expire() {
     let key = "GET /bucket/key";
     assert_eq!(server.lines(), ["POST /", key, key, key, "POST /", key], "keys are kept while they are good");
     let asked = String::from_utf8(server.requests()[0].body.clone()).unwrap();
-    for pair in ["Action=AssumeRole", "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr", "RoleSessionName=nightly", "ExternalId=e1"] {
+    for pair in
+        ["Action=AssumeRole", "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr", "RoleSessionName=nightly", "ExternalId=e1"]
+    {
         assert!(asked.split('&').any(|found| found == pair), "{pair} in {asked}");
     }
     assert_eq!(server.requests()[5].header("x-amz-security-token"), Some("t4"));
@@ -268,7 +296,8 @@ async fn no_secret_is_ever_shown() {
 #[tokio::test]
 async fn the_servers_clock_is_read() {
     let there: jiff::Timestamp = "2031-02-03T04:05:06Z".parse().unwrap();
-    let server = Server::start(|_, _| Answer::object("\"v\"", "bytes").with("date", "Mon, 03 Feb 2031 04:05:06 GMT")).await;
+    let server =
+        Server::start(|_, _| Answer::object("\"v\"", "bytes").with("date", "Mon, 03 Feb 2031 04:05:06 GMT")).await;
     let store = store(&server).await;
     store.head("key").await.unwrap();
     let seconds = store.server_time().as_second() - there.as_second();

@@ -1,4 +1,5 @@
-//! A server that does what a test says: HTTP/1.1 over plain TCP or TLS, one answer a request, everything it was asked kept for the test.
+//! A server that does what a test says: HTTP/1.1 over plain TCP or TLS, one answer a request, everything it was asked
+//! kept for the test.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -63,7 +64,9 @@ impl Answer {
 
     /// S3's XML for an error.
     pub fn error(status: u16, code: &str) -> Self {
-        let body = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>The server's words.</Message></Error>");
+        let body = format!(
+            "<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>The server's words.</Message></Error>"
+        );
         Self::new(status, body).with("content-type", "application/xml")
     }
 
@@ -106,14 +109,18 @@ impl Server {
         Self::start_on(None, answer).await
     }
 
-    pub async fn start_on(tls: Option<TlsAcceptor>, answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub async fn start_on(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let requests = Arc::new(Mutex::new(Vec::new()));
         let sent_bytes = Arc::new(AtomicUsize::new(0));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (kept, answer, sent, accepted) = (requests.clone(), Arc::new(answer), sent_bytes.clone(), connections.clone());
+        let (kept, answer, sent, accepted) =
+            (requests.clone(), Arc::new(answer), sent_bytes.clone(), connections.clone());
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::SeqCst);
@@ -161,13 +168,18 @@ impl Server {
 }
 
 /// Serves one connection; `None` once it has ended.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answer: impl Fn(&Request) -> Answer, sent: &AtomicUsize) -> Option<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    answer: impl Fn(&Request) -> Answer,
+    sent: &AtomicUsize,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let request = read(&mut stream).await?;
         let answer = answer(&request);
         // Without a length a body ends with its connection (RFC 9112, 6.3).
-        let length = if answer.endless.is_some() { String::new() } else { format!("content-length: {}\r\n", answer.body.len()) };
+        let length =
+            if answer.endless.is_some() { String::new() } else { format!("content-length: {}\r\n", answer.body.len()) };
         let mut head = format!("HTTP/1.1 {} Words\r\n{length}", answer.status);
         for (name, value) in &answer.headers {
             head.push_str(&format!("{name}: {value}\r\n"));

@@ -1,5 +1,5 @@
-//! Servers beside MinIO, which `tests/run` starts too: what each does otherwise than S3 is what docs/operations.md says, and over what is found
-//! out the contract holds on all of them.
+//! Servers beside MinIO, which `tests/run` starts too: what each does otherwise than S3 is what docs/operations.md
+//! says, and over what is found out the contract holds on all of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ async fn known(variable: &str, lacks: impl Into<BTreeSet<Lack>>) -> Arc<dyn Stor
     let options = Options { retries, ..Options::default() };
     let store = S3Store::connect_with(&connection_to(&endpoint), &bucket, options).await.expect("connect");
     let store: Arc<dyn Store> = Arc::new(Adapted::new(Arc::new(store)));
-    let found = store.find_out("_s3sync/abc/probe/", &ObjectAttributes::default()).await.expect("a probe").expect("a server");
+    let found =
+        store.find_out("_s3sync/abc/probe/", &ObjectAttributes::default()).await.expect("a probe").expect("a server");
     assert_eq!(found, lacks.into(), "{variable}");
     let left = admin_of(&endpoint).list_multipart_uploads().bucket(&bucket).send().await.expect("a listing");
     assert!(left.uploads().is_empty(), "{left:?}");
@@ -33,7 +34,8 @@ async fn known(variable: &str, lacks: impl Into<BTreeSet<Lack>>) -> Arc<dyn Stor
     store
 }
 
-const EXPECTED: Expected = Expected { conditional_writes: true, metadata: true, staged_etags: false, strict_uploads: true };
+const EXPECTED: Expected =
+    Expected { conditional_writes: true, metadata: true, staged_etags: false, strict_uploads: true };
 
 #[tokio::test]
 async fn minio_is_found_out() {

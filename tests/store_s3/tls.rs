@@ -66,8 +66,10 @@ async fn verification_can_be_skipped() {
 
 #[tokio::test]
 async fn a_ca_that_is_none_is_refused() {
-    for (pem, words) in [("", "holds no certificate"), ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used")]
-    {
+    for (pem, words) in [
+        ("", "holds no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used"),
+    ] {
         let connection = Connection { ca_pem: Some(pem.into()), ..connection("https://localhost:1") };
         let error = S3Store::connect(&connection, "bucket").await.unwrap_err();
         assert!(error.to_string().contains(words) && error.to_string().contains("check caSecretRef"), "{error}");
@@ -90,8 +92,9 @@ async fn proxy() -> (String, Arc<Mutex<Vec<(String, Option<String>)>>>) {
                 }
                 let head = String::from_utf8(head).unwrap();
                 let line = head.lines().next().unwrap().to_owned();
-                let credentials =
-                    head.lines().find_map(|line| line.to_lowercase().strip_prefix("proxy-authorization: ").map(str::to_owned));
+                let credentials = head
+                    .lines()
+                    .find_map(|line| line.to_lowercase().strip_prefix("proxy-authorization: ").map(str::to_owned));
                 let target = line.split(' ').nth(1).unwrap().to_owned();
                 seen.lock().unwrap().push((line, credentials));
                 let mut server = TcpStream::connect(target).await.unwrap();
@@ -112,9 +115,14 @@ async fn https_goes_through_the_proxy_of_the_environment() {
     let through = |proxies| async { open_through(&connection, proxies).await.head("key").await.unwrap().size };
     assert_eq!(through(Proxies::new(&format!("http://me:secret@{address}"), "")).await, 5);
     let expected = (format!("CONNECT {target} HTTP/1.1"), Some("basic bwu6c2vjcmv0".to_owned()));
-    assert_eq!(asked.lock().unwrap().as_slice(), std::slice::from_ref(&expected), "the tunnel, and me:secret in lower-cased base64");
+    assert_eq!(
+        asked.lock().unwrap().as_slice(),
+        std::slice::from_ref(&expected),
+        "the tunnel, and me:secret in lower-cased base64"
+    );
     assert_eq!(through(Proxies::new(&format!("http://{address}"), "localhost")).await, 5);
     assert_eq!(asked.lock().unwrap().len(), 1, "NO_PROXY goes straight");
-    let error = open_through(&connection, Proxies::new("socks5://127.0.0.1:1", "")).await.head("key").await.unwrap_err();
+    let error =
+        open_through(&connection, Proxies::new("socks5://127.0.0.1:1", "")).await.head("key").await.unwrap_err();
     assert!(error.to_string().contains("not reached by http://"), "{error}");
 }

@@ -33,12 +33,14 @@ fn checked_in_files_are_in_sync() {
 #[test]
 fn the_definitions_are_printed_as_documents() {
     let text = yaml();
-    let documents: Vec<Value> =
-        serde_yaml::Deserializer::from_str(&text).map(|document| serde::Deserialize::deserialize(document).unwrap()).collect();
+    let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect();
     assert_eq!(documents.iter().collect::<Vec<_>>(), definitions().iter().map(Definition::value).collect::<Vec<_>>());
 }
 
-/// `kubectl apply` without `--server-side` keeps the whole object in an annotation of at most 256 KiB; half of it leaves room to grow.
+/// `kubectl apply` without `--server-side` keeps the whole object in an annotation of at most 256 KiB; half of it
+/// leaves room to grow.
 #[test]
 fn definitions_stay_small() {
     for definition in definitions() {
@@ -56,8 +58,12 @@ fn definitions_survive_their_typed_form() {
     assert_eq!(typed.metadata.name.as_deref(), Some("s3syncs.s3sync.dev"));
     let version = &typed.spec.versions[0];
     assert!(version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()));
-    let columns: Vec<&str> = version.additional_printer_columns.iter().flatten().map(|column| column.name.as_str()).collect();
-    assert_eq!(columns, ["Schedule", "Suspend", "Ready", "Run", "Progress", "Objects", "Last-Success", "Next", "Age", "Message"]);
+    let columns: Vec<&str> =
+        version.additional_printer_columns.iter().flatten().map(|column| column.name.as_str()).collect();
+    assert_eq!(
+        columns,
+        ["Schedule", "Suspend", "Ready", "Run", "Progress", "Objects", "Last-Success", "Next", "Age", "Message"]
+    );
 }
 
 fn walk(path: &str, schema: &Value, visit: &mut dyn FnMut(&str, &Value)) {
@@ -76,7 +82,8 @@ fn is_pod_field(path: &str) -> bool {
     POD_FIELDS.iter().any(|field| path.starts_with(&format!("spec.worker.{field}")))
 }
 
-/// The API server estimates a rule's cost from the bounds of what it reads, and refuses a definition that could cost too much.
+/// The API server estimates a rule's cost from the bounds of what it reads, and refuses a definition that could cost
+/// too much.
 #[test]
 fn everything_that_users_write_is_bounded_and_described() {
     definitions().iter().for_each(is_bounded_and_described);
@@ -106,7 +113,8 @@ fn is_bounded_and_described(definition: &Definition) {
                 wrong.push(format!("{path} has {key}"));
             }
         }
-        // Where rules are, the API server wants the parts' defaults in the parent's: it evaluates the rules on the default as it is written.
+        // Where rules are, the API server wants the parts' defaults in the parent's: it evaluates the rules on the
+        // default as it is written.
         let ruled = schema.get("x-kubernetes-validations").is_some();
         let parts = schema["properties"]
             .as_object()
@@ -138,18 +146,27 @@ fn rules_point_at_fields_and_have_messages() {
     assert!(rules > 20, "{rules}");
 }
 
-/// kubectl takes a word for a category before it takes it for a kind, so that `kubectl patch s3sync NAME` must mean one kind.
+/// kubectl takes a word for a category before it takes it for a kind, so that `kubectl patch s3sync NAME` must mean one
+/// kind.
 #[test]
 fn a_category_that_is_a_kinds_name_holds_that_kind_alone() {
     let names: Vec<&Value> = definitions().iter().map(|definition| &definition.value()["spec"]["names"]).collect();
     let words = |of: &Value| -> Vec<String> {
         let short = of["shortNames"].as_array().into_iter().flatten();
-        [&of["singular"], &of["plural"]].into_iter().chain(short).filter_map(|word| word.as_str().map(str::to_owned)).collect()
+        [&of["singular"], &of["plural"]]
+            .into_iter()
+            .chain(short)
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect()
     };
     for holder in &names {
         for category in holder["categories"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let namesake = names.iter().find(|of| words(of).iter().any(|word| word == category));
-            assert!(namesake.is_none_or(|namesake| namesake == holder), "{category} is the name of another kind than {}", holder["kind"]);
+            assert!(
+                namesake.is_none_or(|namesake| namesake == holder),
+                "{category} is the name of another kind than {}",
+                holder["kind"]
+            );
         }
     }
 }

@@ -57,12 +57,18 @@ impl Connections {
     /// What the S3Connection of a name says to the syncs of a namespace.
     pub fn find(&self, namespace: &str, name: &str) -> Result<ConnectionSpec, NoConnection> {
         if let Some(known) = self.0.get(&(namespace.to_owned(), name.to_owned())) {
-            return known.says.clone().ok_or_else(|| NoConnection::Unusable(format!("which is not valid ({})", known.place)));
+            return known
+                .says
+                .clone()
+                .ok_or_else(|| NoConnection::Unusable(format!("which is not valid ({})", known.place)));
         }
         let elsewhere = self.0.iter().find(|((_, other), _)| other == name);
         Err(NoConnection::Missing(match elsewhere {
             Some(((other, _), known)) => {
-                format!("which is in the namespace {other} ({}) and not in {namespace}; give both the same namespace", known.place)
+                format!(
+                    "which is in the namespace {other} ({}) and not in {namespace}; give both the same namespace",
+                    known.place
+                )
             }
             None => "which is in none of the files; add its document, or write endpoint and secretRef here".to_owned(),
         }))
@@ -92,7 +98,8 @@ fn checked(text: &Text, document: &Node) -> Result<ConnectionSpec, Vec<ManifestE
     match connection {
         Some(connection) if errors.is_empty() => Ok(connection.spec.connection),
         _ => {
-            let located = |wrong: FieldError| error(text, document, document.place_of(&wrong.path).line, &wrong.to_string());
+            let located =
+                |wrong: FieldError| error(text, document, document.place_of(&wrong.path).line, &wrong.to_string());
             let mut errors: Vec<ManifestError> = errors.into_iter().map(located).collect();
             errors.sort_by_key(|error| error.line);
             errors.dedup();

@@ -1,6 +1,7 @@
 //! YAML (and so JSON) as a tree in which every node knows its line: what error messages point at.
 //!
-//! Plain scalars mean what they mean to `kubectl`, which reads YAML 1.1 there: `yes`, `no`, `on` and `off` are booleans.
+//! Plain scalars mean what they mean to `kubectl`, which reads YAML 1.1 there: `yes`, `no`, `on` and `off` are
+//! booleans.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,12 +12,13 @@ use serde_json::Number;
 const DEPTH_MAX: usize = 100;
 /// Nodes of one file, aliases expanded: bounds what aliases of aliases can blow up to.
 const NODES_MAX: usize = 1_000_000;
-/// Bytes of all its texts, aliases expanded: twice what a file may have, since a value that bears an anchor is kept twice.
+/// Bytes of all its texts, aliases expanded: twice what a file may have, since a value that bears an anchor is kept
+/// twice.
 const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// The line.
     pub line: usize,
     /// The column, in characters.
@@ -27,7 +29,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Where it begins; for the value of a mapping, where its key begins.
-    pub at: Place,
+    pub at: Location,
     /// The value.
     pub value: Value,
 }
@@ -54,7 +56,7 @@ pub enum Value {
 #[error("{message}")]
 pub struct SyntaxError {
     /// Where.
-    pub at: Place,
+    pub at: Location,
     /// What is wrong, as part of a sentence.
     pub message: String,
 }
@@ -87,7 +89,7 @@ impl Node {
     }
 
     /// Where a path such as `spec.source.columns[0].name` stands, or the nearest of its ancestors that is there.
-    pub fn place_of(&self, path: &str) -> Place {
+    pub fn place_of(&self, path: &str) -> Location {
         let mut node = self;
         for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
             let next = match (&node.value, step.strip_suffix(']')) {
@@ -106,8 +108,11 @@ impl Node {
 /// The documents of a text. A text without any document gives none.
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     // A byte order mark is no content (YAML 1.2, 5.2).
-    let mut reader =
-        Reader { parser: Parser::new_from_str(text.trim_start_matches('\u{feff}')), anchors: HashMap::new(), size: Size::default() };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text.trim_start_matches('\u{feff}')),
+        anchors: HashMap::new(),
+        size: Size::default(),
+    };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -145,28 +150,31 @@ impl Size {
 }
 
 impl<'a> Reader<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Place), SyntaxError> {
+    fn next(&mut self) -> Result<(Event<'a>, Location), SyntaxError> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, place(&span.start))),
-            Some(Err(error)) => Err(SyntaxError { at: place(error.marker()), message: format!("this is no YAML: {}", error.info()) }),
-            None => Ok((Event::StreamEnd, Place { line: 1, column: 1 })),
+            Some(Err(error)) => {
+                Err(SyntaxError { at: place(error.marker()), message: format!("this is no YAML: {}", error.info()) })
+            }
+            None => Ok((Event::StreamEnd, Location { line: 1, column: 1 })),
         }
     }
 
-    fn count(&mut self, more: Size, at: Place) -> Result<(), SyntaxError> {
+    fn count(&mut self, more: Size, at: Location) -> Result<(), SyntaxError> {
         self.size.nodes = self.size.nodes.saturating_add(more.nodes);
         self.size.text_bytes = self.size.text_bytes.saturating_add(more.text_bytes);
         if self.size.nodes > NODES_MAX {
             return Err(SyntaxError { at, message: format!("the file holds more than {NODES_MAX} values") });
         }
         if self.size.text_bytes > TEXT_BYTES_MAX {
-            let message = format!("the file holds more than {} MiB of text once its aliases are expanded", TEXT_BYTES_MAX >> 20);
+            let message =
+                format!("the file holds more than {} MiB of text once its aliases are expanded", TEXT_BYTES_MAX >> 20);
             return Err(SyntaxError { at, message });
         }
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'a>, at: Place, depth: usize) -> Result<Node, SyntaxError> {
+    fn node(&mut self, event: Event<'a>, at: Location, depth: usize) -> Result<Node, SyntaxError> {
         check_depth(depth, at)?;
         let before = self.size;
         let text_bytes = if let Event::Scalar(text, ..) = &event { text.len() } else { 0 };
@@ -177,7 +185,10 @@ impl<'a> Reader<'a> {
             Event::MappingStart(anchor, _) => (anchor, self.map(depth)?),
             Event::Alias(anchor) => {
                 let Some((size, height)) = self.anchors.get(&anchor).map(|(_, size, height)| (*size, *height)) else {
-                    return Err(SyntaxError { at, message: "an alias stands inside the value that it names".to_owned() });
+                    return Err(SyntaxError {
+                        at,
+                        message: "an alias stands inside the value that it names".to_owned(),
+                    });
                 };
                 check_depth(depth + height, at)?;
                 self.count(size, at)?;
@@ -243,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn check_depth(depth: usize, at: Place) -> Result<(), SyntaxError> {
+fn check_depth(depth: usize, at: Location) -> Result<(), SyntaxError> {
     if depth > DEPTH_MAX {
         return Err(SyntaxError { at, message: format!("values are nested more than {DEPTH_MAX} deep") });
     }
@@ -255,13 +266,15 @@ fn merge(node: Node) -> Result<Vec<(String, Node)>, SyntaxError> {
     let at = node.at;
     match node.value {
         Value::Map(entries) => Ok(entries),
-        Value::List(items) => items.into_iter().map(merge).collect::<Result<Vec<_>, _>>().map(|all| all.into_iter().flatten().collect()),
+        Value::List(items) => {
+            items.into_iter().map(merge).collect::<Result<Vec<_>, _>>().map(|all| all.into_iter().flatten().collect())
+        }
         _ => Err(SyntaxError { at, message: "<< merges mappings only".to_owned() }),
     }
 }
 
-fn place(marker: &Marker) -> Place {
-    Place { line: marker.line().max(1), column: marker.col() + 1 }
+fn place(marker: &Marker) -> Location {
+    Location { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
@@ -274,7 +287,9 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => return Value::Bool(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => return Value::Bool(false),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => {
+            return Value::Bool(false);
+        }
         _ => {}
     }
     number(text).map_or_else(|| Value::Text(text.to_owned()), Value::Number)
@@ -287,8 +302,10 @@ fn number(text: &str) -> Option<Number> {
         return None;
     }
     let digits = unsigned.replace('_', "");
-    let radix = |prefix: &str, radix| digits.strip_prefix(prefix).and_then(|rest| i64::from_str_radix(rest, radix).ok());
-    let octal = || (digits.len() > 1 && digits.starts_with('0')).then(|| i64::from_str_radix(&digits[1..], 8).ok()).flatten();
+    let radix =
+        |prefix: &str, radix| digits.strip_prefix(prefix).and_then(|rest| i64::from_str_radix(rest, radix).ok());
+    let octal =
+        || (digits.len() > 1 && digits.starts_with('0')).then(|| i64::from_str_radix(&digits[1..], 8).ok()).flatten();
     let negative = text.starts_with('-');
     if let Some(value) = radix("0x", 16).or_else(|| radix("0b", 2)).or_else(|| radix("0o", 8)).or_else(octal) {
         return Some(Number::from(if negative { -value } else { value }));
@@ -386,7 +403,12 @@ mod tests {
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 12_000].join(", "));
         assert!(parse(&long).expect_err("long").message.contains("32 MiB of text"));
         // Anchors around anchors: each keeps a copy of all that is inside.
-        let nested = format!("{}{}{}", (0..90).map(|i| format!("&n{i} [")).collect::<String>(), "x, ".repeat(50_000), "]".repeat(90));
+        let nested = format!(
+            "{}{}{}",
+            (0..90).map(|i| format!("&n{i} [")).collect::<String>(),
+            "x, ".repeat(50_000),
+            "]".repeat(90)
+        );
         assert!(parse(&nested).expect_err("nested").message.contains("more than 1000000 values"));
         // A million keys are compared with each other once, not each with all before it.
         let wide: String = (0..300_000).map(|i| format!("k{i}: 1\n")).collect();

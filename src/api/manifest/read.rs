@@ -10,14 +10,17 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Directories within directories: a deployment repository has a few, a link that leads back to itself has no end.
 const DEPTH_MAX: usize = 32;
 
-/// The texts of all files in the order given, directories sorted by name, and the errors of those that could not be read.
+/// The texts of all files in the order given, directories sorted by name, and the errors of those that could not be
+/// read.
 pub(super) fn texts(files: &[PathBuf]) -> (Vec<Text>, Vec<ManifestError>) {
     let mut texts = Vec::new();
     let mut errors = Vec::new();
     for file in files {
         if file == Path::new("-") {
             match read(std::io::stdin().lock()) {
-                Ok(text) => texts.push(Text { file: "-".to_owned(), folder: current_directory(), text, maybe_data: false }),
+                Ok(text) => {
+                    texts.push(Text { file: "-".to_owned(), folder: current_directory(), text, maybe_data: false })
+                }
                 Err(message) => errors.push(error(file, message)),
             }
             continue;
@@ -37,7 +40,9 @@ pub(super) fn texts(files: &[PathBuf]) -> (Vec<Text>, Vec<ManifestError>) {
                 }
             };
             match read(source) {
-                Ok(text) => texts.push(Text { file: path.display().to_string(), folder: folder(&path), text, maybe_data }),
+                Ok(text) => {
+                    texts.push(Text { file: path.display().to_string(), folder: folder(&path), text, maybe_data })
+                }
                 // Too large for a manifest, or no text.
                 Err(_) if maybe_data => {}
                 Err(message) => errors.push(error(&path, message)),
@@ -49,10 +54,17 @@ pub(super) fn texts(files: &[PathBuf]) -> (Vec<Text>, Vec<ManifestError>) {
 
 fn error(path: &Path, message: String) -> ManifestError {
     let message = format!("the manifest cannot be read: {message}");
-    ManifestError { kind: ManifestErrorKind::Invalid, file: path.display().to_string(), line: None, sync: None, message }
+    ManifestError {
+        kind: ManifestErrorKind::Invalid,
+        file: path.display().to_string(),
+        line: None,
+        sync: None,
+        message,
+    }
 }
 
-/// The file itself, or the manifests below a directory. Hidden files and directories are not manifests, `.s3sync` among them.
+/// The file itself, or the manifests below a directory. Hidden files and directories are not manifests, `.s3sync` among
+/// them.
 fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, String)> {
     let failed = |message: String| (path.to_owned(), message);
     let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
@@ -64,7 +76,8 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), (P
         return Err(failed(format!("directories are nested more than {DEPTH_MAX} deep")));
     }
     let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let mut entries: Vec<PathBuf> = entries.map_err(|error| failed(error.to_string()))?.into_iter().map(|entry| entry.path()).collect();
+    let mut entries: Vec<PathBuf> =
+        entries.map_err(|error| failed(error.to_string()))?.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
     for entry in entries {
         let hidden = entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -93,5 +106,6 @@ fn current_directory() -> PathBuf {
 /// The file's folder, absolute, so that what starts there stays where it is.
 fn folder(path: &Path) -> PathBuf {
     let parent = path.parent().unwrap_or(Path::new(""));
-    std::path::absolute(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).unwrap_or_else(|_| parent.to_owned())
+    std::path::absolute(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+        .unwrap_or_else(|_| parent.to_owned())
 }

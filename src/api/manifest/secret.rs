@@ -30,7 +30,9 @@ impl Secret {
     /// Reads `data` and `stringData`; the latter wins, as it does in a cluster.
     pub fn new(document: &Node, place: String) -> Secret {
         let mut values = BTreeMap::new();
-        for (field, make) in [("data", SecretValue::Base64 as fn(String) -> SecretValue), ("stringData", SecretValue::Text)] {
+        for (field, make) in
+            [("data", SecretValue::Base64 as fn(String) -> SecretValue), ("stringData", SecretValue::Text)]
+        {
             let Some(Value::Map(entries)) = document.get(field).map(|node| &node.value) else { continue };
             for (key, node) in entries {
                 let value = match &node.value {
@@ -44,19 +46,21 @@ impl Secret {
         Secret { place, values }
     }
 
-    /// The value of a key, or why it has none: a message, and whether it is about usage (a variable that is not set) rather than the Secret.
+    /// The value of a key, or why it has none: a message, and whether it is about usage (a variable that is not set)
+    /// rather than the Secret.
     pub fn value(&self, key: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, (String, bool)> {
         let wrong = |what: String| (format!("whose {key} ({}) {what}", self.place), true);
         match self.values.get(key) {
             None => Ok(None),
             Some(SecretValue::Wrong(what)) => Err(wrong((*what).to_owned())),
-            Some(SecretValue::Text(text)) => expand(text, env)
-                .map(Some)
-                .map_err(|variable| wrong(format!("needs the environment variable {variable}, which is not set; set it and run again"))),
+            Some(SecretValue::Text(text)) => expand(text, env).map(Some).map_err(|variable| {
+                wrong(format!("needs the environment variable {variable}, which is not set; set it and run again"))
+            }),
             Some(SecretValue::Base64(text)) => {
                 let bytes: String = text.split_whitespace().collect();
-                let bytes =
-                    BASE64_STANDARD.decode(bytes).map_err(|_| wrong("is no base64; plain text belongs under stringData".to_owned()))?;
+                let bytes = BASE64_STANDARD
+                    .decode(bytes)
+                    .map_err(|_| wrong("is no base64; plain text belongs under stringData".to_owned()))?;
                 // A trailing newline comes from `echo` without -n; it is never part of a key.
                 let text = String::from_utf8(bytes).map_err(|_| wrong("is no UTF-8 text".to_owned()))?;
                 Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
@@ -67,7 +71,10 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("place", &self.place).field("keys", &self.values.keys().collect::<Vec<_>>()).finish()
+        f.debug_struct("Secret")
+            .field("place", &self.place)
+            .field("keys", &self.values.keys().collect::<Vec<_>>())
+            .finish()
     }
 }
 
@@ -77,8 +84,10 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, St
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let name = rest[start + 2..].split('}').next().unwrap_or_default();
-        let is_name =
-            name.bytes().enumerate().all(|(i, byte)| byte == b'_' || byte.is_ascii_alphabetic() || (i > 0 && byte.is_ascii_digit()));
+        let is_name = name
+            .bytes()
+            .enumerate()
+            .all(|(i, byte)| byte == b'_' || byte.is_ascii_alphabetic() || (i > 0 && byte.is_ascii_digit()));
         let end = start + 2 + name.len();
         expanded.push_str(&rest[..start]);
         if name.is_empty() || !is_name || rest.as_bytes().get(end) != Some(&b'}') {

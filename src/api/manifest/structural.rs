@@ -1,5 +1,5 @@
-//! A document against the CRD's schema, as the API server does it: types, bounds, patterns, required fields, unknown fields (which
-//! `kubectl` rejects too), nulls dropped, defaults filled in. Every error is found, not only the first.
+//! A document against the CRD's schema, as the API server does it: types, bounds, patterns, required fields, unknown
+//! fields (which `kubectl` rejects too), nulls dropped, defaults filled in. Every error is found, not only the first.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,7 +12,8 @@ use crate::api::error::{FieldError, shown};
 use crate::api::scalar::{DURATION_PATTERN, SIZE_PATTERN};
 use crate::api::spec::URL_PATTERN;
 
-/// The value of a document of a kind, complete with defaults, and what is wrong with it. With errors the value lacks what was wrong.
+/// The value of a document of a kind, complete with defaults, and what is wrong with it. With errors the value lacks
+/// what was wrong.
 pub fn check(kind: &'static str, schema: &Json, node: &Node, path: &str) -> (Json, Vec<FieldError>) {
     let mut checker = Checker { kind, errors: Vec::new() };
     let value = checker.value(schema, node, path).unwrap_or(Json::Null);
@@ -43,14 +44,18 @@ impl Checker {
             (Some("array"), Value::List(items)) => self.array(schema, items, path),
             (Some("string"), Value::Text(text)) => self.text(schema, text, path),
             (Some("boolean"), Value::Bool(value)) => Some(Json::Bool(*value)),
-            (Some("integer"), Value::Number(number)) if number.is_i64() => self.number(schema, &Json::Number(number.clone()), path),
+            (Some("integer"), Value::Number(number)) if number.is_i64() => {
+                self.number(schema, &Json::Number(number.clone()), path)
+            }
             (Some("number"), Value::Number(number)) => self.number(schema, &Json::Number(number.clone()), path),
             (Some(wanted), other) => {
                 let error = FieldError::new(path, format!("must be {}, not {}", article(wanted), kind(other)));
                 self.errors.push(match (wanted, other) {
                     ("string", Value::Bool(_) | Value::Number(_)) => error.suggest("put quotes around it"),
                     ("boolean", Value::Text(_)) => error.suggest("write true or false"),
-                    ("integer" | "number", Value::Text(_)) => error.suggest("take the quotes away, and write digits only"),
+                    ("integer" | "number", Value::Text(_)) => {
+                        error.suggest("take the quotes away, and write digits only")
+                    }
                     ("array", Value::Map(_) | Value::Text(_)) => {
                         error.suggest("write each item on its own line after -, or all of them in [ ]")
                     }
@@ -116,13 +121,20 @@ impl Checker {
             values.extend(self.value(item_schema, item, &format!("{path}[{i}]")));
         }
         if schema.get("x-kubernetes-list-type").and_then(Json::as_str) == Some("map") && values.len() == items.len() {
-            let keys: Vec<&str> =
-                schema.get("x-kubernetes-list-map-keys").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+            let keys: Vec<&str> = schema
+                .get("x-kubernetes-list-map-keys")
+                .and_then(Json::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Json::as_str)
+                .collect();
             let mut seen = HashMap::new();
             for (i, value) in values.iter().enumerate() {
-                let key: Vec<String> = keys.iter().map(|key| value.get(*key).map(Json::to_string).unwrap_or_default()).collect();
+                let key: Vec<String> =
+                    keys.iter().map(|key| value.get(*key).map(Json::to_string).unwrap_or_default()).collect();
                 if let Some(first) = seen.insert(key.clone(), i) {
-                    let message = format!("has the {} {}, which {path}[{first}] has", keys.join(" and "), key.join(" and "));
+                    let message =
+                        format!("has the {} {}, which {path}[{first}] has", keys.join(" and "), key.join(" and "));
                     self.errors.push(FieldError::new(format!("{path}[{i}]"), message));
                 }
             }
@@ -145,7 +157,9 @@ impl Checker {
                 path,
                 format!("holds {variable}, and variables of the environment work in the stringData of a Secret only"),
             );
-            self.errors.push(error.suggest("write the value, or fill the file in before: envsubst < sync.yaml | s3sync run -f -"));
+            self.errors.push(
+                error.suggest("write the value, or fill the file in before: envsubst < sync.yaml | s3sync run -f -"),
+            );
             return None;
         }
         let before = self.errors.len();
@@ -158,13 +172,19 @@ impl Checker {
                 SIZE_PATTERN => format!(
                     "is {shown}, which is no size; write a number of bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T such as 128Mi"
                 ),
-                DURATION_PATTERN => format!("is {shown}, which is no duration; write numbers with s, m or h such as 90s or 1h30m"),
+                DURATION_PATTERN => {
+                    format!("is {shown}, which is no duration; write numbers with s, m or h such as 90s or 1h30m")
+                }
                 URL_PATTERN if text.starts_with("file:") => {
-                    format!("is {shown}, and a directory is an endpoint of a sync itself, on the command line only; write it there")
+                    format!(
+                        "is {shown}, and a directory is an endpoint of a sync itself, on the command line only; write it there"
+                    )
                 }
                 URL_PATTERN => format!("is {shown}, which is not like http://minio.minio:9000"),
                 _ if path.ends_with(".uri") => format!("is {shown}, which is not like s3://bucket/key"),
-                _ if path.ends_with(".endpoint") => format!("is {shown}, which is neither like http://minio.minio:9000 nor like file:DIR"),
+                _ if path.ends_with(".endpoint") => {
+                    format!("is {shown}, which is neither like http://minio.minio:9000 nor like file:DIR")
+                }
                 _ if path.contains(".csv.") => format!("is {shown}, which is not one ASCII character"),
                 _ => format!("is {shown}, which does not match {pattern}"),
             };
@@ -188,7 +208,11 @@ impl Checker {
     fn bound(&mut self, schema: &Json, [least, most]: [&str; 2], count: usize, what: &str, path: &str) {
         let limit = |name: &str| schema.get(name).and_then(Json::as_u64).and_then(|limit| usize::try_from(limit).ok());
         if limit(least).is_some_and(|least| count < least) {
-            let message = if count == 0 { "is empty".to_owned() } else { format!("has {count} {what}, fewer than {}", schema[least]) };
+            let message = if count == 0 {
+                "is empty".to_owned()
+            } else {
+                format!("has {count} {what}, fewer than {}", schema[least])
+            };
             self.wrong(path, message);
         }
         if limit(most).is_some_and(|most| count > most) {
@@ -205,8 +229,8 @@ fn variable(text: &str) -> Option<&str> {
     is_name.then(|| &text[start..start + name.len() + 3])
 }
 
-/// Whether a field says where something is, so that `${NAME}` in it is a variable that nobody puts in. Other texts (expressions, what stands
-/// for null, metadata) may hold one for its own sake.
+/// Whether a field says where something is, so that `${NAME}` in it is a variable that nobody puts in. Other texts
+/// (expressions, what stands for null, metadata) may hold one for its own sake.
 fn names_a_place(path: &str) -> bool {
     const FIELDS: [&str; 10] =
         ["uri", "bucket", "endpoint", "region", "prefix", "path", "profile", "roleArn", "deadLetterPath", "externalId"];
@@ -279,7 +303,9 @@ fn from_json(json: &Json, parent: &Node) -> Node {
         Json::Number(value) => Value::Number(value.clone()),
         Json::String(value) => Value::Text(value.clone()),
         Json::Array(items) => Value::List(items.iter().map(|item| from_json(item, parent)).collect()),
-        Json::Object(entries) => Value::Map(entries.iter().map(|(name, value)| (name.clone(), from_json(value, parent))).collect()),
+        Json::Object(entries) => {
+            Value::Map(entries.iter().map(|(name, value)| (name.clone(), from_json(value, parent))).collect())
+        }
     };
     Node { at: parent.at, value }
 }

@@ -65,10 +65,17 @@ fn all_errors_of_all_files_are_shown() {
 fn other_kinds_are_skipped_and_nothing_is_an_error() {
     let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\n# empty\n---\nresources: [a.yaml]\n";
     let errors = check_all(&[text("m.yaml", other)]).unwrap_err();
-    assert_eq!(errors[0].to_string(), "no S3Sync in m.yaml; a manifest begins with apiVersion: s3sync.dev/v1alpha1 and kind: S3Sync");
+    assert_eq!(
+        errors[0].to_string(),
+        "no S3Sync in m.yaml; a manifest begins with apiVersion: s3sync.dev/v1alpha1 and kind: S3Sync"
+    );
     let list = format!(
         "apiVersion: v1\nkind: List\nitems:\n{}",
-        manifest(MINIMAL).lines().enumerate().map(|(i, line)| format!("{}{line}\n", if i == 0 { "- " } else { "  " })).collect::<String>()
+        manifest(MINIMAL)
+            .lines()
+            .enumerate()
+            .map(|(i, line)| format!("{}{line}\n", if i == 0 { "- " } else { "  " }))
+            .collect::<String>()
     );
     let manifests = check_all(&[text("m.yaml", other), text("n.yaml", &list)]).unwrap();
     assert_eq!((manifests.syncs[0].file.as_str(), manifests.syncs[0].line), ("n.yaml", 4));
@@ -78,16 +85,24 @@ fn other_kinds_are_skipped_and_nothing_is_an_error() {
 fn a_name_stands_once_in_a_folder() {
     let one = text("m.yaml", &manifest(MINIMAL));
     let errors = check_all(&[one.clone(), one.clone()]).unwrap_err();
-    assert_eq!(errors[0].to_string(), "m.yaml:1: data/orders: is defined already at m.yaml:1; give one of them another name");
+    assert_eq!(
+        errors[0].to_string(),
+        "m.yaml:1: data/orders: is defined already at m.yaml:1; give one of them another name"
+    );
     let elsewhere = Text { folder: "/other".into(), ..one.clone() };
-    assert_eq!(check_all(&[one, elsewhere]).map(|manifests| manifests.syncs.len()), Ok(2).map_err(|_: ()| Vec::<ManifestError>::new()));
+    assert_eq!(
+        check_all(&[one, elsewhere]).map(|manifests| manifests.syncs.len()),
+        Ok(2).map_err(|_: ()| Vec::<ManifestError>::new())
+    );
 }
 
 #[test]
 fn the_resource_keeps_names_in_bounds() {
-    for (name, part) in
-        [("x".repeat(53), "has 53 characters, more than 52"), ("Orders".to_owned(), "does not match"), (String::new(), "is empty")]
-    {
+    for (name, part) in [
+        ("x".repeat(53), "has 53 characters, more than 52"),
+        ("Orders".to_owned(), "does not match"),
+        (String::new(), "is empty"),
+    ] {
         let text_of = manifest(MINIMAL).replace("name: orders", &format!("name: \"{name}\""));
         let errors = check_all(&[text("m.yaml", &text_of)]).unwrap_err();
         assert!(errors[0].message.contains(part), "{errors:?}");
@@ -99,10 +114,16 @@ fn derived_defaults() {
     let settings = settings_of(MINIMAL);
     assert_eq!(settings.id.to_string(), "data/orders");
     assert_eq!(settings.destination.template.as_str(), "{{TABLE}}/{{UUID}}.{{FORMAT}}");
-    assert_eq!((settings.destination.parquet.codec, settings.destination.compression), (ParquetCodec::Zstd, Compression::None));
+    assert_eq!(
+        (settings.destination.parquet.codec, settings.destination.compression),
+        (ParquetCodec::Zstd, Compression::None)
+    );
     assert_eq!((settings.destination.batch_bytes, settings.destination.batch_rows), (128 << 20, 0));
     assert_eq!((settings.limits.objects_per_commit, settings.limits.bytes_per_commit), (100_000, 64 << 30));
-    assert_eq!((settings.state_prefix.as_str(), settings.worker.concurrency, settings.worker.scratch_bytes), ("_s3sync", None, 10 << 30));
+    assert_eq!(
+        (settings.state_prefix.as_str(), settings.worker.concurrency, settings.worker.scratch_bytes),
+        ("_s3sync", None, 10 << 30)
+    );
     assert_eq!(
         (settings.source.tables, settings.source.table_include.len(), settings.source.csv.quote),
         (TableRule::Prefix, 0, Some(b'"'))
@@ -112,7 +133,8 @@ fn derived_defaults() {
     );
     assert_eq!(explicit_null, settings_of(MINIMAL));
 
-    let to = |destination: &str| settings_of(&format!("source: {{bucket: raw}}\ndestination: {destination}")).destination;
+    let to =
+        |destination: &str| settings_of(&format!("source: {{bucket: raw}}\ndestination: {destination}")).destination;
     for (destination, template, format, compression) in [
         ("{uri: 's3://lake/orders.csv.gz', writeMode: Replace}", "orders.csv.gz", Format::Csv, Compression::Gzip),
         ("{uri: 's3://lake/orders.parquet', writeMode: Replace}", "orders.parquet", Format::Parquet, Compression::None),
@@ -131,10 +153,14 @@ fn derived_defaults() {
     let partitions = to(
         "{bucket: lake, format: csv, partitionBy: [{column: country}, {column: ts, transform: Month}, {column: ts, transform: Date, name: day}]}",
     );
-    assert_eq!(partitions.partition_by.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["country", "ts_month", "day"]);
+    assert_eq!(
+        partitions.partition_by.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(),
+        ["country", "ts_month", "day"]
+    );
     assert_eq!(to("{bucket: lake, format: csv, csv: {delimiter: '\\t', quote: ''}}").csv.delimiter, Some(b'\t'));
 
-    let from = |source: &str| settings_of(&format!("source: {source}\ndestination: {{bucket: lake, format: parquet}}")).source;
+    let from =
+        |source: &str| settings_of(&format!("source: {source}\ndestination: {{bucket: lake, format: parquet}}")).source;
     for (source, bucket, prefix, include) in [
         ("{uri: 's3://raw/events/'}", "raw", "events/", vec![]),
         ("{uri: 's3://raw'}", "raw", "", vec![]),
@@ -147,7 +173,10 @@ fn derived_defaults() {
         let globs: Vec<&str> = from.include.iter().map(|glob| glob.as_str()).collect();
         assert_eq!((from.bucket.as_str(), from.prefix.as_str(), globs), (bucket, prefix, include), "{source}");
     }
-    assert_eq!(from("{bucket: raw, tables: {from: Fixed, name: my-orders}}").tables, TableRule::Fixed { name: "my_orders".into() });
+    assert_eq!(
+        from("{bucket: raw, tables: {from: Fixed, name: my-orders}}").tables,
+        TableRule::Fixed { name: "my_orders".into() }
+    );
 }
 
 #[test]
@@ -181,8 +210,7 @@ kind: Secret
 metadata: {name: raw-ro, namespace: data}
 stringData: {AWS_ACCESS_KEY_ID: \"${KEY}\", AWS_SECRET_ACCESS_KEY: s3cr3t-value}
 ";
-const WITH_SECRET: &str =
-    "source:\n  bucket: raw\n  endpoint: file:./buckets\n  secretRef: {name: raw-ro}\ndestination: {bucket: lake, format: parquet}";
+const WITH_SECRET: &str = "source:\n  bucket: raw\n  endpoint: file:./buckets\n  secretRef: {name: raw-ro}\ndestination: {bucket: lake, format: parquet}";
 
 #[test]
 fn secrets_connect_and_stay_secret() {
@@ -206,10 +234,14 @@ fn secrets_connect_and_stay_secret() {
     );
     for (secrets, part) in [
         ("", "which is in none of the files"),
-        (&SECRETS.replace("namespace: data", "namespace: other"), "which is in the namespace other (m.yaml:12) and not in data"),
+        (
+            &SECRETS.replace("namespace: data", "namespace: other"),
+            "which is in the namespace other (m.yaml:12) and not in data",
+        ),
         (&SECRETS.replace("AWS_SECRET_ACCESS_KEY", "SECRET"), "which has no value for AWS_SECRET_ACCESS_KEY"),
     ] {
-        let errors = check_all(&[text("m.yaml", &(manifest(WITH_SECRET) + secrets))]).unwrap().connect(&env).unwrap_err();
+        let errors =
+            check_all(&[text("m.yaml", &(manifest(WITH_SECRET) + secrets))]).unwrap().connect(&env).unwrap_err();
         assert_eq!(errors[0].kind, ManifestErrorKind::Secret);
         assert!(errors[0].message.contains(part) && !errors[0].message.contains("s3cr3t"), "{errors:?}");
     }
@@ -229,7 +261,10 @@ fn every_rule_can_fail() {
             "a",
             "source: {bucket: a, connectionRef: {name: a}, region: b}\ndestination: {bucket: a, format: csv, connectionRef: {name: a}, secretRef: {name: b}}",
         ),
-        ("a", "source: {uri: 's3://a', bucket: raw, prefix: a}\ndestination: {uri: 's3://a', bucket: raw, path: a, format: csv}"),
+        (
+            "a",
+            "source: {uri: 's3://a', bucket: raw, prefix: a}\ndestination: {uri: 's3://a', bucket: raw, path: a, format: csv}",
+        ),
         (
             "a",
             "source: {bucket: a, secretRef: {name: a}, profile: p, anonymous: true, externalId: abc}\ndestination: {bucket: a, format: csv, secretRef: {name: a}, profile: p, anonymous: true, roleSessionName: abc}",
@@ -242,11 +277,17 @@ fn every_rule_can_fail() {
             "a",
             "source: {bucket: a}\ndestination: {bucket: a, format: csv}\nschema: {mode: Declared}\nerrors: {maxBadRecords: 1}\nworker: {concurrency: 0}",
         ),
-        ("a", "source: {bucket: a}\ndestination: {bucket: a, format: csv}\nschema: {mode: Declared, columns: [{name: a}]}"),
+        (
+            "a",
+            "source: {bucket: a}\ndestination: {bucket: a, format: csv}\nschema: {mode: Declared, columns: [{name: a}]}",
+        ),
     ] {
         let document = &document::parse(&manifest(spec).replace("name: orders", &format!("name: {name}"))).unwrap()[0];
-        let failed: Vec<String> =
-            crd::definition(KIND).check_rules(&structural::json(document)).into_iter().map(|error| error.message).collect();
+        let failed: Vec<String> = crd::definition(KIND)
+            .check_rules(&structural::json(document))
+            .into_iter()
+            .map(|error| error.message)
+            .collect();
         assert!(!failed.is_empty(), "{spec}");
         unseen.retain(|message| !failed.iter().any(|failed| failed.ends_with(message.as_str())));
     }

@@ -1,4 +1,5 @@
-//! How one side is reached: the same fields under `source` and `destination`, and once for many syncs in an S3Connection.
+//! How one side is reached: the same fields under `source` and `destination`, and once for many syncs in an
+//! S3Connection.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -19,8 +20,8 @@ pub const CONNECTION_REF_MESSAGE: &str = "connectionRef excludes endpoint, regio
 /// An S3 service.
 pub const URL_PATTERN: &str = r"^https?://[^\s?#@]+$";
 
-/// How S3 is reached, and with whose credentials. In no category: kubectl looks for a category before it looks for a kind's singular, so that with
-/// two kinds in `s3sync` a `kubectl patch s3sync NAME` would mean both, and is refused.
+/// How S3 is reached, and with whose credentials. In no category: kubectl looks for a category before it looks for a
+/// kind's singular, so that with two kinds in `s3sync` a `kubectl patch s3sync NAME` would mean both, and is refused.
 #[allow(clippy::duplicated_attributes, reason = "each column has a type")]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -50,11 +51,12 @@ pub struct S3ConnectionSpec {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionSpec {
-    /// The S3Connection, in the resource's namespace, that says how this side is reached. No other field that says so may stand beside it.
+    /// The S3Connection, in the resource's namespace, that says how this side is reached. No other field that says so
+    /// may stand beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_ref: Option<ConnectionRef>,
-    /// URL of an S3 compatible service such as http://minio.minio:9000. file:DIR serves the sub-directories of DIR as buckets (command line
-    /// only; a relative DIR starts at the manifest's folder). Absent: AWS.
+    /// URL of an S3 compatible service such as http://minio.minio:9000. file:DIR serves the sub-directories of DIR as
+    /// buckets (command line only; a relative DIR starts at the manifest's folder). Absent: AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^(https?://[^\s?#@]+|file:.+)$"))]
     pub endpoint: Option<String>,
@@ -65,8 +67,8 @@ pub struct ConnectionSpec {
     /// Puts the bucket into the path instead of the host name. Absent: true with an endpoint, false without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
-    /// A Secret in the resource's namespace with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary credentials,
-    /// AWS_SESSION_TOKEN. Absent: the default chain (environment, profile, workload identity, instance).
+    /// A Secret in the resource's namespace with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary
+    /// credentials, AWS_SESSION_TOKEN. Absent: the default chain (environment, profile, workload identity, instance).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
     /// A named profile of the shared AWS configuration files (command line only).
@@ -97,7 +99,8 @@ pub struct ConnectionSpec {
     /// Accepts any server certificate. For experiments only.
     #[serde(default)]
     pub insecure_skip_verify: bool,
-    /// The S3Connection that these fields were taken from, for messages alone. Nobody writes it, and it is written nowhere.
+    /// The S3Connection that these fields were taken from, for messages alone. Nobody writes it, and it is written
+    /// nowhere.
     #[serde(skip)]
     pub via: Option<String>,
 }

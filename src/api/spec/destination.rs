@@ -78,8 +78,8 @@ wire_enum! {
 #[x_kube(validation = Rule::new("!self.anonymous || (!has(self.secretRef) && !has(self.profile) && !has(self.roleArn))").message("anonymous excludes secretRef, profile and roleArn").field_path(".anonymous"))]
 #[x_kube(validation = Rule::new("has(self.roleArn) || (!has(self.roleSessionName) && !has(self.externalId))").message("roleSessionName and externalId need roleArn"))]
 pub struct DestinationSpec {
-    /// Bucket and key in one: s3://bucket/orders/ writes under the prefix, s3://bucket/orders.csv writes that key (with writeMode Replace).
-    /// Placeholders are allowed as in path. Instead of bucket and path.
+    /// Bucket and key in one: s3://bucket/orders/ writes under the prefix, s3://bucket/orders.csv writes that key (with
+    /// writeMode Replace). Placeholders are allowed as in path. Instead of bucket and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1280), regex(pattern = "^s3://[^/]+"))]
     pub uri: Option<String>,
@@ -87,19 +87,21 @@ pub struct DestinationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub bucket: Option<String>,
-    /// The template of output keys, with placeholders such as {{TABLE}}, {{UUID}}, {{FORMAT}}, {{YEAR}} or {table_name}, {file_id}, {ext}.
-    /// One that ends in / is completed by {{UUID}}.{{FORMAT}}. Absent: {{TABLE}}/{{UUID}}.{{FORMAT}}.
+    /// The template of output keys, with placeholders such as {{TABLE}}, {{UUID}}, {{FORMAT}}, {{YEAR}} or
+    /// {table_name}, {file_id}, {ext}. One that ends in / is completed by {{UUID}}.{{FORMAT}}. Absent:
+    /// {{TABLE}}/{{UUID}}.{{FORMAT}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub path: Option<String>,
     /// What is written. Absent: by the uri's extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// parquet: zstd, snappy, gzip or none, inside the file; text: none, gzip or zstd, around it. Absent: zstd for parquet, and for text
-    /// what the uri's extension says, else none.
+    /// parquet: zstd, snappy, gzip or none, inside the file; text: none, gzip or zstd, around it. Absent: zstd for
+    /// parquet, and for text what the uri's extension says, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<OutputCompression>,
-    /// Append: new objects become new files. Replace: every run reads everything and replaces what the sync wrote before.
+    /// Append: new objects become new files. Replace: every run reads everything and replaces what the sync wrote
+    /// before.
     #[serde(default = "write_mode")]
     pub write_mode: WriteMode,
     /// Lets Replace publish nothing at all when the source is empty.
@@ -121,7 +123,8 @@ pub struct DestinationSpec {
     /// What is set on every output object.
     #[serde(default)]
     pub object: ObjectSpec,
-    /// Adds the columns _s3sync_key, _s3sync_last_modified and _s3sync_row: which object each row came from, and its ordinal there from 1.
+    /// Adds the columns _s3sync_key, _s3sync_last_modified and _s3sync_row: which object each row came from, and its
+    /// ordinal there from 1.
     #[serde(default)]
     pub lineage: bool,
     /// How the destination is reached.
@@ -140,8 +143,8 @@ pub struct PartitionSpec {
     /// The output column. Without transform its value becomes the partition, and the column leaves the file.
     #[schemars(length(min = 1, max = 255))]
     pub column: String,
-    /// A calendar part of a date or timestamp column, in UTC: Year, Month, Day and Hour are numbers without leading zeros, Date is
-    /// 2024-01-31. The column stays in the file.
+    /// A calendar part of a date or timestamp column, in UTC: Year, Month, Day and Hour are numbers without leading
+    /// zeros, Date is 2024-01-31. The column stays in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<PartitionTransform>,
     /// The name before the =. Absent: the column's, with _year and so on where there is a transform.
@@ -185,7 +188,8 @@ pub struct CsvWriteSpec {
     /// Whether each file begins with the columns' names.
     #[serde(default = "yes")]
     pub header: bool,
-    /// The character around fields that hold delimiters or newlines. Empty: nothing is quoted, and a value that would need it is an error.
+    /// The character around fields that hold delimiters or newlines. Empty: nothing is quoted, and a value that would
+    /// need it is an error.
     #[serde(default = "quote")]
     #[schemars(length(max = 1), regex(pattern = r"^[\x01-\x09\x0B\x0C\x0E-\x7F]?$"))]
     pub quote: String,
@@ -266,7 +270,8 @@ pub struct ObjectSpec {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// S3 allows 10 tags of 256 characters (the key 128): <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
+/// S3 allows 10 tags of 256 characters (the key 128):
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
 fn tags(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 10, "additionalProperties": { "type": "string", "maxLength": 256 } })
 }

@@ -77,8 +77,8 @@ wire_enum! {
 #[x_kube(validation = Rule::new("!self.anonymous || (!has(self.secretRef) && !has(self.profile) && !has(self.roleArn))").message("anonymous excludes secretRef, profile and roleArn").field_path(".anonymous"))]
 #[x_kube(validation = Rule::new("has(self.roleArn) || (!has(self.roleSessionName) && !has(self.externalId))").message("roleSessionName and externalId need roleArn"))]
 pub struct SourceSpec {
-    /// Bucket and keys in one: s3://bucket/prefix/ reads everything under the prefix, s3://bucket/key.csv exactly one object,
-    /// s3://bucket/logs/**/*.csv.gz what the glob matches. Instead of bucket and prefix.
+    /// Bucket and keys in one: s3://bucket/prefix/ reads everything under the prefix, s3://bucket/key.csv exactly one
+    /// object, s3://bucket/logs/**/*.csv.gz what the glob matches. Instead of bucket and prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1280), regex(pattern = "^s3://[^/]+"))]
     pub uri: Option<String>,
@@ -90,8 +90,8 @@ pub struct SourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub prefix: Option<String>,
-    /// Globs over the whole key; an object is read when one matches. * and ? stop at /, **/ matches any number of segments, [a-z] and
-    /// {a,b} are alternatives. Absent: every object of a known format.
+    /// Globs over the whole key; an object is read when one matches. * and ? stop at /, **/ matches any number of
+    /// segments, [a-z] and {a,b} are alternatives. Absent: every object of a known format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 1024)))]
     pub include: Option<Vec<String>>,
@@ -99,7 +99,8 @@ pub struct SourceSpec {
     #[serde(default)]
     #[schemars(length(max = 100), inner(length(min = 1, max = 1024)))]
     pub exclude: Vec<String>,
-    /// The objects' format. Absent: by each key's extension (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, each also with .gz or .zst).
+    /// The objects' format. Absent: by each key's extension (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, each also
+    /// with .gz or .zst).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// How the objects are compressed. auto goes by the extension, and checks the first bytes.
@@ -133,7 +134,8 @@ pub struct CsvReadSpec {
     /// Whether the first record names the columns. Without, they are column_1, column_2 and so on.
     #[serde(default = "yes")]
     pub header: bool,
-    /// The character around fields that hold delimiters or newlines. Empty: no quoting, so a newline always ends a record.
+    /// The character around fields that hold delimiters or newlines. Empty: no quoting, so a newline always ends a
+    /// record.
     #[serde(default = "quote")]
     #[schemars(length(max = 1), regex(pattern = r"^[\x01-\x09\x0B\x0C\x0E-\x7F]?$"))]
     pub quote: String,
@@ -191,16 +193,16 @@ impl Default for CsvReadSpec {
 #[x_kube(validation = Rule::new("(self.from == 'Fixed') == has(self.name)").message("name and from: Fixed need each other").field_path(".from"))]
 #[x_kube(validation = Rule::new("(self.from == 'Pattern') == has(self.pattern)").message("pattern and from: Pattern need each other").field_path(".from"))]
 pub struct TablesSpec {
-    /// Prefix: by the key's directories, joined by _ (events/2024/x.csv is events_2024), an object at the root by its stem. Fixed: all
-    /// objects are one table, name. Pattern: by the group table of pattern.
+    /// Prefix: by the key's directories, joined by _ (events/2024/x.csv is events_2024), an object at the root by its
+    /// stem. Fixed: all objects are one table, name. Pattern: by the group table of pattern.
     #[serde(default = "from")]
     pub from: TableSource,
     /// The one table, with from: Fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub name: Option<String>,
-    /// With from: Pattern, a regular expression over the whole key with a group named table, such as ^events/(?<table>[^/]+)/. A key that
-    /// does not match is an error.
+    /// With from: Pattern, a regular expression over the whole key with a group named table, such as
+    /// ^events/(?<table>[^/]+)/. A key that does not match is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,

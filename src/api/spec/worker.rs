@@ -101,7 +101,8 @@ fn scratch() -> Size {
     Size::new("10Gi")
 }
 
-/// A label's value has at most 63 characters: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+/// A label's value has at most 63 characters:
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
 fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "maxProperties": 64, "additionalProperties": { "type": "string", "maxLength": 63 } })
 }
@@ -143,8 +144,8 @@ impl Default for WorkerSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodResources {
-    /// What the pod may use at most, such as cpu and memory. A worker's memory budget is half of its memory limit, between 128 and 256 MiB; a
-    /// limit below 128Mi is refused.
+    /// What the pod may use at most, such as cpu and memory. A worker's memory budget is half of its memory limit,
+    /// between 128 and 256 MiB; a limit below 128Mi is refused.
     #[serde(default)]
     #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, PodQuantity>,

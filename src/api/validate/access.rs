@@ -11,7 +11,8 @@ use crate::model::connection::{Connection, Credentials, Endpoint, Protection, Ro
 /// A validated connection whose Secrets are still names.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// Endpoint as identity text (part of the spec's hash): the URL, `file:DIR` with a relative DIR as it was written, or empty for AWS.
+    /// Endpoint as identity text (part of the spec's hash): the URL, `file:DIR` with a relative DIR as it was written,
+    /// or empty for AWS.
     pub identity: String,
     /// Where the service answers; a directory is absolute.
     pub endpoint: Endpoint,
@@ -70,8 +71,8 @@ pub struct SecretError {
 pub type SecretLookup<'a> = dyn Fn(&str, &str) -> Result<Option<String>, (String, bool)> + 'a;
 
 impl Access {
-    /// The connection, with what its Secrets hold. `secret` gives the value of a key of a Secret: `Ok(None)` when the Secret has no such
-    /// key, and a message with whether it is about usage when there is no such Secret.
+    /// The connection, with what its Secrets hold. `secret` gives the value of a key of a Secret: `Ok(None)` when the
+    /// Secret has no such key, and a message with whether it is about usage when there is no such Secret.
     pub fn connect(&self, secret: &SecretLookup<'_>) -> Result<Connection, SecretError> {
         let read = |field: &str, name: &str, key: &str, required: bool| {
             let wrong = |message: String, usage| {
@@ -111,7 +112,8 @@ impl Access {
         })
     }
 
-    /// The field that only the command line understands, where there is one: pods have no profiles and no directories of the user.
+    /// The field that only the command line understands, where there is one: pods have no profiles and no directories
+    /// of the user.
     pub fn command_line_only(&self) -> Option<String> {
         let field = match (&self.endpoint, &self.credentials) {
             (Endpoint::File(_), _) => "endpoint",
@@ -131,7 +133,8 @@ impl Access {
     }
 }
 
-/// Where a field of a side stands in the sync, and what comes between that and a sentence about the field: nothing, or which S3Connection has it.
+/// Where a field of a side stands in the sync, and what comes between that and a sentence about the field: nothing, or
+/// which S3Connection has it.
 fn place(side: &str, via: Option<&str>, field: &str) -> (String, String) {
     match via {
         None => (format!("{side}.{field}"), String::new()),
@@ -140,7 +143,8 @@ fn place(side: &str, via: Option<&str>, field: &str) -> (String, String) {
 }
 
 impl ConnectionSpec {
-    /// What is wrong with a field of this side, said of where it stands: in the sync, or in the S3Connection that it names.
+    /// What is wrong with a field of this side, said of where it stands: in the sync, or in the S3Connection that it
+    /// names.
     pub fn wrong(&self, side: &str, field: &str, message: impl Display) -> FieldError {
         let (path, lead) = place(side, self.via.as_deref(), field);
         FieldError::new(path, format!("{lead}{message}"))
@@ -156,11 +160,15 @@ fn normal_url(url: &str) -> String {
 
 pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, problems: &mut Problems) -> Access {
     if let Some(unconnected) = &spec.connection_ref {
-        // Whoever validates looks connections up first. Its place is no other's, so that nothing is said to collide with it.
+        // Whoever validates looks connections up first. Its place is no other's, so that nothing is said to collide
+        // with it.
         let message = format!("names the S3Connection {:?}, which is not known here", unconnected.name);
         problems.add(FieldError::new(format!("{path}.connectionRef"), message));
         let nowhere = format!("{path} by {}", unconnected.name);
-        return Access { endpoint: Endpoint::Url(nowhere), ..access(&ConnectionSpec::default(), path, folder, problems) };
+        return Access {
+            endpoint: Endpoint::Url(nowhere),
+            ..access(&ConnectionSpec::default(), path, folder, problems)
+        };
     }
     let (identity, endpoint) = match spec.endpoint.as_deref() {
         None => (String::new(), Endpoint::Aws),
@@ -174,12 +182,15 @@ pub(super) fn access(spec: &ConnectionSpec, path: &'static str, folder: &Path, p
                 if url.contains(['@', '?', '#']) {
                     problems.add(
                         spec.wrong(path, "endpoint", "has a user, parameters or a fragment, which no endpoint takes")
-                            .suggest("write scheme, host and port alone, and credentials into a Secret that secretRef names"),
+                            .suggest(
+                                "write scheme, host and port alone, and credentials into a Secret that secretRef names",
+                            ),
                     );
                 }
                 if !(url.starts_with("http://") || url.starts_with("https://")) {
                     let message = format!("is {}, which is no http:// or https:// URL and no file:DIR", shown(text));
-                    problems.add(spec.wrong(path, "endpoint", message).suggest("write it like http://minio.minio:9000"));
+                    problems
+                        .add(spec.wrong(path, "endpoint", message).suggest("write it like http://minio.minio:9000"));
                 }
                 (url.to_owned(), Endpoint::Url(url.to_owned()))
             }
@@ -262,7 +273,11 @@ mod tests {
             ("file:/srv//buckets/", "file:/srv/buckets", Endpoint::File("/srv/buckets".into())),
         ] {
             let access = at(text);
-            assert_eq!((access.identity.as_str(), access.endpoint, access.path_style), (identity, endpoint, true), "{text}");
+            assert_eq!(
+                (access.identity.as_str(), access.endpoint, access.path_style),
+                (identity, endpoint, true),
+                "{text}"
+            );
         }
         assert!(!of(ConnectionSpec::default()).path_style);
     }
@@ -286,7 +301,8 @@ mod tests {
             let mut problems = Problems::default();
             let access = access(spec, "spec.source", Path::new("/"), &mut problems);
             let secret = access.connect(&|_, _| Ok(None)).unwrap_err();
-            let mut said: Vec<(String, String)> = problems.0.iter().map(|error| (error.path.clone(), error.to_string())).collect();
+            let mut said: Vec<(String, String)> =
+                problems.0.iter().map(|error| (error.path.clone(), error.to_string())).collect();
             said.push((secret.path.clone(), secret.to_string()));
             said
         };
@@ -296,7 +312,10 @@ mod tests {
             ("profile", &errors(&spec(None))[1], &errors(&spec(Some("minio")))[1]),
             ("secretRef", &errors(&spec(None))[2], &errors(&spec(Some("minio")))[2]),
         ] {
-            assert_eq!((path.as_str(), named_path.as_str()), (format!("spec.source.{field}").as_str(), "spec.source.connectionRef"));
+            assert_eq!(
+                (path.as_str(), named_path.as_str()),
+                (format!("spec.source.{field}").as_str(), "spec.source.connectionRef")
+            );
             assert_eq!(*named, own.replace(&format!("spec.source.{field}"), &format!("{minio} {field}")));
         }
     }
@@ -305,7 +324,8 @@ mod tests {
     fn secrets_are_read_by_name_and_never_shown() {
         let spec = serde_json::json!({"secretRef": {"name": "raw-ro"}, "caSecretRef": {"name": "ca"}});
         let access = of(serde_json::from_value(spec).unwrap());
-        let connection = access.connect(&|name, key| Ok((key != "AWS_SESSION_TOKEN").then(|| format!("{name}/{key}")))).unwrap();
+        let connection =
+            access.connect(&|name, key| Ok((key != "AWS_SESSION_TOKEN").then(|| format!("{name}/{key}")))).unwrap();
         assert_eq!(format!("{:?}", connection.credentials), "Static(..)");
         assert_eq!(connection.ca_pem.as_deref(), Some("ca/ca.crt".as_bytes()));
         let Credentials::Static { secret_access_key, session_token, .. } = connection.credentials else { panic!() };

@@ -1,7 +1,7 @@
 //! A sync must not read what it writes: every key that the template can give is held against the source's selection.
 //!
-//! Both are regular languages, so the question has an exact answer: a walk over the product of their automata looks for one key that the
-//! template gives, the source's prefix and globs choose, and no exclude leaves out.
+//! Both are regular languages, so the question has an exact answer: a walk over the product of their automata looks for
+//! one key that the template gives, the source's prefix and globs choose, and no exclude leaves out.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,9 +14,11 @@ use super::{FieldError, Problems};
 use crate::model::settings::{Settings, SourceSettings};
 use crate::model::template::{self, ShapeToken};
 
-/// Product states that are looked at: a few globs and a template have some hundreds. Beyond the bound only prefixes are compared.
+/// Product states that are looked at: a few globs and a template have some hundreds. Beyond the bound only prefixes are
+/// compared.
 const STATES_MAX: usize = 50_000;
-/// Memory of one lazy automaton in bytes: far more than a few globs need, and never exceeded, so that its state ids stay valid.
+/// Memory of one lazy automaton in bytes: far more than a few globs need, and never exceeded, so that its state ids
+/// stay valid.
 const CACHE_BYTES_MAX: usize = 16 << 20;
 /// Keys of a known format, see [`crate::model::format::Format::of_key`].
 const KNOWN_FORMAT: &str = r"(?s:.*)[^/](?i:\.(csv|tsv|tab|json|jsonl|ndjson|parquet|pq)(\.(gz|gzip|zst|zstd))?)";
@@ -32,7 +34,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     if let Some(path) = &settings.errors.dead_letter_path {
         let tokens = [ShapeToken::Literal(format!("{path}/")), ShapeToken::Any];
         if let Some(key) = common_key(&tokens, &settings.source, &settings.state_prefix) {
-            problems.add(own_source("spec.errors.deadLetterPath", "dead letters", &format!("{path}/**"), &key, settings));
+            problems.add(own_source(
+                "spec.errors.deadLetterPath",
+                "dead letters",
+                &format!("{path}/**"),
+                &key,
+                settings,
+            ));
         }
     }
     if shape.literal_prefix().starts_with(&format!("{}/", settings.state_prefix)) {
@@ -61,7 +69,11 @@ fn common_key(tokens: &[ShapeToken], source: &SourceSettings, state_prefix: &str
         let expressions = [
             shape_expression(tokens, segment),
             format!("{}(?s:.*)", regex::escape(&source.prefix)),
-            if source.include.is_empty() { KNOWN_FORMAT.to_owned() } else { any_of(source.include.iter().map(|glob| glob.expression())) },
+            if source.include.is_empty() {
+                KNOWN_FORMAT.to_owned()
+            } else {
+                any_of(source.include.iter().map(|glob| glob.expression()))
+            },
         ];
         let blobs = format!("{}/(?s:.*)", regex::escape(state_prefix));
         let excluded = any_of(source.exclude.iter().map(|glob| glob.expression()).chain([blobs.as_str()]));
@@ -107,7 +119,8 @@ struct Automaton {
 
 impl Automaton {
     fn new(expression: &str) -> Result<Automaton, TooLarge> {
-        let config = Config::new().match_kind(MatchKind::All).cache_capacity(CACHE_BYTES_MAX).minimum_cache_clear_count(Some(0));
+        let config =
+            Config::new().match_kind(MatchKind::All).cache_capacity(CACHE_BYTES_MAX).minimum_cache_clear_count(Some(0));
         let dfa = DFA::builder().configure(config).build(&format!(r"(?:{expression})\z")).map_err(|_| TooLarge)?;
         let cache = dfa.create_cache();
         Ok(Automaton { dfa, cache })
@@ -167,7 +180,11 @@ fn search(wanted: &[String; 3], excluded: &str) -> Result<Option<String>, TooLar
     Ok(None)
 }
 
-fn spell(mut at: usize, order: &[Vec<LazyStateID>], came_from: &HashMap<Vec<LazyStateID>, Option<(usize, u8)>>) -> String {
+fn spell(
+    mut at: usize,
+    order: &[Vec<LazyStateID>],
+    came_from: &HashMap<Vec<LazyStateID>, Option<(usize, u8)>>,
+) -> String {
     let mut bytes = Vec::new();
     while let Some(Some((before, byte))) = came_from.get(&order[at]) {
         bytes.push(*byte);
@@ -221,7 +238,11 @@ mod tests {
             ("orders.{{FORMAT}}", "ord", &[], &[], "orders.parquet"),
             ("lake/{{UUID}}.{{FORMAT}}", "", &[], &["lake/a*"], "lake/b.parquet"),
         ] {
-            assert_eq!(collides(path, prefix, include, exclude).as_deref(), Some(key), "{path} {prefix} {include:?} {exclude:?}");
+            assert_eq!(
+                collides(path, prefix, include, exclude).as_deref(),
+                Some(key),
+                "{path} {prefix} {include:?} {exclude:?}"
+            );
         }
     }
 

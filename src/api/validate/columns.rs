@@ -20,12 +20,21 @@ pub fn data_type(name: &str) -> Result<DataType, (String, Option<String>)> {
         }
         TypeError::NoUnit(unit) => (
             format!("is {name:?}, and {unit:?} is no unit"),
-            Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)".to_owned()),
+            Some(
+                "write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)"
+                    .to_owned(),
+            ),
         ),
-        TypeError::NoScale if name == "decimal" => ("is \"decimal\", which needs precision and scale".to_owned(), write("decimal(18,2)")),
+        TypeError::NoScale if name == "decimal" => {
+            ("is \"decimal\", which needs precision and scale".to_owned(), write("decimal(18,2)"))
+        }
         TypeError::NoScale => (format!("is {name:?}, which needs precision and scale"), write("decimal(18,2)")),
-        TypeError::NoNumbers => (format!("is {name:?}, whose precision and scale are no small whole numbers"), write("decimal(18,2)")),
-        TypeError::Precision => (format!("is {name:?}, and a decimal has 1 to {DECIMAL256_MAX_PRECISION} digits"), None),
+        TypeError::NoNumbers => {
+            (format!("is {name:?}, whose precision and scale are no small whole numbers"), write("decimal(18,2)"))
+        }
+        TypeError::Precision => {
+            (format!("is {name:?}, and a decimal has 1 to {DECIMAL256_MAX_PRECISION} digits"), None)
+        }
         TypeError::Scale => (format!("is {name:?}, and the scale is between 0 and the precision"), None),
         TypeError::Unknown => unknown(name),
     })
@@ -65,12 +74,17 @@ pub(super) fn schema(spec: &SchemaSpec, problems: &mut Problems) -> SchemaSettin
             problems.add(FieldError::new(path("name"), format!("is {:?}, which an earlier column has", column.name)));
         }
         if column.name == RESCUED_COLUMN || column.name.starts_with("_s3sync_") {
-            problems.add(FieldError::new(path("name"), format!("is {:?}, a name that s3sync keeps for its own columns", column.name)));
+            problems.add(FieldError::new(
+                path("name"),
+                format!("is {:?}, a name that s3sync keeps for its own columns", column.name),
+            ));
         }
         if dropped.contains(input) {
             let field = if column.from.is_some() { "from" } else { "name" };
-            problems
-                .add(FieldError::new(path(field), format!("is {input:?}, which drop leaves out")).suggest("take it out of one of the two"));
+            problems.add(
+                FieldError::new(path(field), format!("is {input:?}, which drop leaves out"))
+                    .suggest("take it out of one of the two"),
+            );
         }
         let data_type = column.data_type.as_deref().and_then(|name| match data_type(name) {
             Ok(data_type) => Some(data_type),
@@ -86,7 +100,10 @@ pub(super) fn schema(spec: &SchemaSpec, problems: &mut Problems) -> SchemaSettin
     }
     for (i, name) in spec.drop.iter().enumerate() {
         if spec.drop[..i].contains(name) {
-            problems.add(FieldError::new(format!("spec.schema.drop[{i}]"), format!("is {name:?}, which stands there already")));
+            problems.add(FieldError::new(
+                format!("spec.schema.drop[{i}]"),
+                format!("is {name:?}, which stands there already"),
+            ));
         }
     }
     SchemaSettings { mode: spec.mode.into(), columns, drop: spec.drop.clone(), evolution: spec.evolution.into() }
@@ -129,11 +146,15 @@ mod tests {
             ("timestamp", Some("write timestamp(us)")),
             (
                 "timestamp(µs)",
-                Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)"),
+                Some(
+                    "write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)",
+                ),
             ),
             (
                 "timestamp(us, zone)",
-                Some("write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)"),
+                Some(
+                    "write timestamp(s), timestamp(ms), timestamp(us) or timestamp(ns), or one like timestamp(us, no zone)",
+                ),
             ),
             ("timestamp_ntz", Some("did you mean timestamp(us, no zone)?")),
             ("decimal", Some("write it like decimal(18,2)")),

@@ -25,8 +25,10 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
     let batch_bytes = problems.check("spec.destination.batch.bytes", to.batch.bytes.bytes());
     let row_group_bytes = problems.check("spec.destination.parquet.rowGroupBytes", to.parquet.row_group_bytes.bytes());
     if row_group_bytes == Some(0) {
-        problems
-            .add(FieldError::new("spec.destination.parquet.rowGroupBytes", "is 0, and a row group holds something").suggest("write 128Mi"));
+        problems.add(
+            FieldError::new("spec.destination.parquet.rowGroupBytes", "is 0, and a row group holds something")
+                .suggest("write 128Mi"),
+        );
     }
     let (format, compression) = format?;
     let codec = match compression {
@@ -36,7 +38,10 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
         OutputCompression::None => ParquetCodec::None,
     };
     if format == Format::Parquet && codec == ParquetCodec::Gzip && to.parquet.level > 9 {
-        problems.add(FieldError::new("spec.destination.parquet.level", format!("is {}, and gzip has the levels 1 to 9", to.parquet.level)));
+        problems.add(FieldError::new(
+            "spec.destination.parquet.level",
+            format!("is {}, and gzip has the levels 1 to 9", to.parquet.level),
+        ));
     }
     let target = target?;
     if to.write_mode == WriteMode::Append && !target.template.is_unique() {
@@ -115,8 +120,10 @@ fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
         }
     };
     if path.starts_with('/') {
-        problems
-            .add(FieldError::new(field, "begins with /, and a key does not").suggest(format!("write {}", path.trim_start_matches('/'))));
+        problems.add(
+            FieldError::new(field, "begins with /, and a key does not")
+                .suggest(format!("write {}", path.trim_start_matches('/'))),
+        );
         return None;
     }
     problems.check(field, uri::no_parameters(&path).and_then(|()| uri::no_credentials(&path)))?;
@@ -128,13 +135,20 @@ fn completed(path: &str) -> String {
     if path.is_empty() || path.ends_with('/') { format!("{path}{DEFAULT_NAME}") } else { path.to_owned() }
 }
 
-fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Problems) -> Option<(Format, OutputCompression)> {
+fn format(
+    spec: &DestinationSpec,
+    target: Option<&Target>,
+    problems: &mut Problems,
+) -> Option<(Format, OutputCompression)> {
     let named = target.and_then(|target| target.named);
     let format = match (spec.format, named) {
         (Some(format), Some((by_name, _))) if Format::from(format) != by_name => {
             problems.add(
-                FieldError::new("spec.destination.format", format!("is {}, and the uri's extension says {by_name}", format.name()))
-                    .suggest("leave format out, or change the uri's extension"),
+                FieldError::new(
+                    "spec.destination.format",
+                    format!("is {}, and the uri's extension says {by_name}", format.name()),
+                )
+                .suggest("leave format out, or change the uri's extension"),
             );
             return None;
         }
@@ -179,8 +193,11 @@ fn format(spec: &DestinationSpec, target: Option<&Target>, problems: &mut Proble
         }
         (Some(written), Some(by_name)) if written != by_name => {
             problems.add(
-                FieldError::new(path, format!("is {}, and the uri's extension says {}", written.name(), by_name.name()))
-                    .suggest("leave compression out, or change the uri's extension"),
+                FieldError::new(
+                    path,
+                    format!("is {}, and the uri's extension says {}", written.name(), by_name.name()),
+                )
+                .suggest("leave compression out, or change the uri's extension"),
             );
             None
         }
@@ -196,12 +213,18 @@ fn same_reader(format: Format, by_name: Format) -> bool {
 fn csv(spec: &CsvWriteSpec, format: Option<Format>, problems: &mut Problems) -> CsvWriteSettings {
     let path = "spec.destination.csv";
     let delimiter = spec.delimiter.as_deref().and_then(|text| byte(text, &format!("{path}.delimiter"), problems));
-    let quote = Some(spec.quote.as_str()).filter(|text| !text.is_empty()).and_then(|text| byte(text, &format!("{path}.quote"), problems));
+    let quote = Some(spec.quote.as_str())
+        .filter(|text| !text.is_empty())
+        .and_then(|text| byte(text, &format!("{path}.quote"), problems));
     let implied = if format == Some(Format::Tsv) { b'\t' } else { b',' };
     let delimiter_in_force = delimiter.unwrap_or(implied);
     must_differ(&[("delimiter", Some(delimiter_in_force)), ("quote", quote)], path, problems);
-    let breaks =
-        |c: char| c == '\n' || c == '\r' || c == char::from(delimiter_in_force) || quote.is_some_and(|quote| c == char::from(quote));
+    let breaks = |c: char| {
+        c == '\n'
+            || c == '\r'
+            || c == char::from(delimiter_in_force)
+            || quote.is_some_and(|quote| c == char::from(quote))
+    };
     if spec.null_value.contains(breaks) {
         problems.add(FieldError::new(
             format!("{path}.nullValue"),
@@ -218,13 +241,17 @@ fn object(spec: &ObjectSpec, problems: &mut Problems) -> ObjectAttributes {
     }
     for name in spec.tags.keys() {
         if name.is_empty() || name.chars().count() > 128 {
-            problems
-                .add(FieldError::new(format!("{path}.tags"), format!("has the name {name:?}, and a tag's name has 1 to 128 characters")));
+            problems.add(FieldError::new(
+                format!("{path}.tags"),
+                format!("has the name {name:?}, and a tag's name has 1 to 128 characters"),
+            ));
         }
     }
     for name in spec.metadata.keys() {
         let token = !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.'));
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.'));
         if !token {
             problems.add(FieldError::new(
                 format!("{path}.metadata"),
@@ -244,7 +271,9 @@ fn object(spec: &ObjectSpec, problems: &mut Problems) -> ObjectAttributes {
             format!("has {bytes} bytes of names and values, and S3 takes {METADATA_BYTES_MAX}"),
         ));
     }
-    if let Some((name, _)) = spec.metadata.iter().find(|(_, value)| value.chars().any(|c| c.is_ascii_control() || !c.is_ascii())) {
+    if let Some((name, _)) =
+        spec.metadata.iter().find(|(_, value)| value.chars().any(|c| c.is_ascii_control() || !c.is_ascii()))
+    {
         problems.add(FieldError::new(
             format!("{path}.metadata"),
             format!("has a value for {name:?} with characters that an HTTP header cannot carry"),

@@ -1,13 +1,16 @@
-//! Two syncs that would write one key. With a path that names the same keys in every run, each run of one replaces the files of the other.
+//! Two syncs that would write one key. With a path that names the same keys in every run, each run of one replaces the
+//! files of the other.
 
 use super::Resolved;
 use crate::model::settings::TableRule;
 use crate::model::template::{KeyShape, Template, extension};
 
-/// The keys that both syncs would write, as text, where that follows from the manifests alone. Which tables and objects there are shows
-/// only in the bucket: a run that meets another sync's files there is refused by a claim.
+/// The keys that both syncs would write, as text, where that follows from the manifests alone. Which tables and objects
+/// there are shows only in the bucket: a run that meets another sync's files there is refused by a claim.
 pub fn common_output(one: &Resolved, other: &Resolved) -> Option<String> {
-    if !one.destination.same_place(&other.destination) || one.settings.destination.bucket != other.settings.destination.bucket {
+    if !one.destination.same_place(&other.destination)
+        || one.settings.destination.bucket != other.settings.destination.bucket
+    {
         return None;
     }
     let (one, other) = (fixed_keys(one)?, fixed_keys(other)?);

@@ -1,5 +1,5 @@
-//! `spec.destination.partitionBy`: names, and what the schema already says about the columns. What inferred columns are is known only
-//! at the plan, which checks the same for them.
+//! `spec.destination.partitionBy`: names, and what the schema already says about the columns. What inferred columns are
+//! is known only at the plan, which checks the same for them.
 
 use arrow_schema::DataType;
 
@@ -32,10 +32,14 @@ pub(super) fn rules(specs: &[PartitionSpec], schema: &SchemaSpec, problems: &mut
     for (i, rule) in rules.iter().enumerate() {
         // A reader would see the partition and the column as two columns of one name.
         let stays = |column: &str| rules.iter().all(|other| other.column != column || other.transform.is_some());
-        let column = known_columns(schema, &rules).find(|column| column.eq_ignore_ascii_case(&rule.name) && stays(column));
+        let column =
+            known_columns(schema, &rules).find(|column| column.eq_ignore_ascii_case(&rule.name) && stays(column));
         if let Some(column) = column {
             let message = format!("has the name {:?}, and the column {column:?} stays in the file", rule.name);
-            problems.add(FieldError::new(format!("spec.destination.partitionBy[{i}]"), message).suggest("give the partition another name"));
+            problems.add(
+                FieldError::new(format!("spec.destination.partitionBy[{i}]"), message)
+                    .suggest("give the partition another name"),
+            );
         }
     }
     rules
@@ -49,10 +53,16 @@ fn known_columns<'a>(schema: &'a SchemaSpec, rules: &'a [PartitionRule]) -> impl
 fn against_schema(rule: &PartitionRule, schema: &SchemaSpec, path: &str, problems: &mut Problems) {
     let declared = schema.columns.iter().find(|column| column.name == rule.column);
     if declared.is_none() && schema.drop.contains(&rule.column) {
-        problems.add(FieldError::new(format!("{path}.column"), format!("is {:?}, which schema.drop leaves out", rule.column)));
+        problems.add(FieldError::new(
+            format!("{path}.column"),
+            format!("is {:?}, which schema.drop leaves out", rule.column),
+        ));
     }
     if declared.is_none() && schema.mode == SchemaMode::Declared {
-        let error = FieldError::new(format!("{path}.column"), format!("is {:?}, which schema.columns does not declare", rule.column));
+        let error = FieldError::new(
+            format!("{path}.column"),
+            format!("is {:?}, which schema.columns does not declare", rule.column),
+        );
         problems.add(error.nearest(&rule.column, schema.columns.iter().map(|column| column.name.as_str())));
     }
     let named_type = declared.and_then(|column| column.data_type.as_deref());

@@ -11,7 +11,8 @@ pub(super) fn check(spec: &S3SyncSpec, id: &SyncId, problems: &mut Problems) {
     if let Some(schedule) = &spec.schedule
         && let Err(error) = Cron::parse(schedule, None, id)
     {
-        problems.add(FieldError::new("spec.schedule", error.to_string()).suggest("write five fields like */15 * * * *"));
+        problems
+            .add(FieldError::new("spec.schedule", error.to_string()).suggest("write five fields like */15 * * * *"));
     }
     if zone.is_some() && spec.schedule.is_none() {
         problems.add(FieldError::new("spec.timeZone", "needs schedule"));

@@ -23,7 +23,8 @@ pub(super) fn source(spec: &SourceSpec, access: &Access, problems: &mut Problems
     let tables = table_rule(&spec.tables, problems);
     // A name holds no `/`, so `*` is every table: the rule that needs no matching.
     let every_table = spec.tables.include.iter().any(|glob| glob == "*");
-    let table_include = if every_table { Vec::new() } else { globs(&spec.tables.include, "spec.source.tables.include", problems) };
+    let table_include =
+        if every_table { Vec::new() } else { globs(&spec.tables.include, "spec.source.tables.include", problems) };
     let format = spec.format.map(Format::from);
     let csv = csv(&spec.csv, format, problems);
     let compression = match spec.compression {
@@ -75,19 +76,26 @@ fn selection(spec: &SourceSpec, problems: &mut Problems) -> Option<Selection> {
             }
             let glob = if uri::is_glob(uri.key) { uri.key.to_owned() } else { uri::literal_glob(uri.key) };
             include.push(problems.check("spec.source.uri", Glob::new(&glob))?);
-            Some(Selection { bucket: uri.bucket.to_owned(), prefix: uri::literal_directory(uri.key).to_owned(), include })
+            Some(Selection {
+                bucket: uri.bucket.to_owned(),
+                prefix: uri::literal_directory(uri.key).to_owned(),
+                include,
+            })
         }
         (None, Some(bucket)) => {
             if let Err(message) = uri::bucket_name(bucket) {
                 problems.add(FieldError::new("spec.source.bucket", message));
             }
             let prefix = spec.prefix.clone().unwrap_or_default();
-            problems.check("spec.source.prefix", uri::no_parameters(&prefix).and_then(|()| uri::no_credentials(&prefix)));
+            problems
+                .check("spec.source.prefix", uri::no_parameters(&prefix).and_then(|()| uri::no_credentials(&prefix)));
             if prefix.starts_with('/') {
-                problems.add(FieldError::new("spec.source.prefix", "begins with /, which few keys do").suggest(format!(
-                    "write {}, or uri: s3://{bucket}/{prefix} where the keys really begin so",
-                    prefix.trim_start_matches('/')
-                )));
+                problems.add(FieldError::new("spec.source.prefix", "begins with /, which few keys do").suggest(
+                    format!(
+                        "write {}, or uri: s3://{bucket}/{prefix} where the keys really begin so",
+                        prefix.trim_start_matches('/')
+                    ),
+                ));
             }
             Some(Selection { bucket: bucket.clone(), prefix, include })
         }
@@ -106,7 +114,8 @@ fn globs(texts: &[String], path: &str, problems: &mut Problems) -> Vec<Glob> {
     let glob = |(i, text): (usize, &String)| {
         if let Some(bare) = text.strip_prefix('/') {
             problems.add(
-                FieldError::new(format!("{path}[{i}]"), format!("is {text:?}, and nothing begins with /")).suggest(format!("write {bare}")),
+                FieldError::new(format!("{path}[{i}]"), format!("is {text:?}, and nothing begins with /"))
+                    .suggest(format!("write {bare}")),
             );
             return None;
         }
@@ -156,8 +165,11 @@ fn table_rule(spec: &TablesSpec, problems: &mut Problems) -> Option<TableRule> {
                 }
                 Ok(_) => {
                     problems.add(
-                        FieldError::new("spec.source.tables.pattern", format!("is {pattern:?}, which has no group named table"))
-                            .suggest("write it like ^events/(?<table>[^/]+)/"),
+                        FieldError::new(
+                            "spec.source.tables.pattern",
+                            format!("is {pattern:?}, which has no group named table"),
+                        )
+                        .suggest("write it like ^events/(?<table>[^/]+)/"),
                     );
                     None
                 }
@@ -165,7 +177,10 @@ fn table_rule(spec: &TablesSpec, problems: &mut Problems) -> Option<TableRule> {
                     // The error draws the expression over several lines; its last one says what is wrong.
                     let text = error.to_string();
                     let reason = text.lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned();
-                    problems.add(FieldError::new("spec.source.tables.pattern", format!("is no regular expression: {reason}")));
+                    problems.add(FieldError::new(
+                        "spec.source.tables.pattern",
+                        format!("is no regular expression: {reason}"),
+                    ));
                     None
                 }
             }
@@ -193,7 +208,10 @@ pub(super) fn must_differ(marks: &[(&str, Option<u8>)], path: &str, problems: &m
     for (i, (name, mark)) in marks.iter().enumerate() {
         let earlier = marks[..i].iter().find(|(_, other)| mark.is_some() && other == mark);
         if let (Some((other, _)), Some(mark)) = (earlier, mark) {
-            problems.add(FieldError::new(format!("{path}.{name}"), format!("is {:?}, as {other} is; they must differ", char::from(*mark))));
+            problems.add(FieldError::new(
+                format!("{path}.{name}"),
+                format!("is {:?}, as {other} is; they must differ", char::from(*mark)),
+            ));
         }
     }
 }
@@ -201,19 +219,29 @@ pub(super) fn must_differ(marks: &[(&str, Option<u8>)], path: &str, problems: &m
 fn csv(spec: &CsvReadSpec, format: Option<Format>, problems: &mut Problems) -> CsvReadSettings {
     let path = "spec.source.csv";
     let mut mark = |text: &Option<String>, field: &str| {
-        text.as_deref().filter(|text| !text.is_empty()).and_then(|text| byte(text, &format!("{path}.{field}"), problems))
+        text.as_deref()
+            .filter(|text| !text.is_empty())
+            .and_then(|text| byte(text, &format!("{path}.{field}"), problems))
     };
     let delimiter = mark(&spec.delimiter, "delimiter");
     let quote = mark(&Some(spec.quote.clone()), "quote");
     let escape = mark(&spec.escape, "escape");
     let comment = mark(&spec.comment, "comment");
     let implied = if format == Some(Format::Tsv) { b'\t' } else { b',' };
-    must_differ(&[("delimiter", Some(delimiter.unwrap_or(implied))), ("quote", quote), ("comment", comment)], path, problems);
+    must_differ(
+        &[("delimiter", Some(delimiter.unwrap_or(implied))), ("quote", quote), ("comment", comment)],
+        path,
+        problems,
+    );
     if escape.is_some() && quote.is_none() {
         problems.add(FieldError::new(format!("{path}.escape"), "needs quote: it works inside quoted fields"));
     }
-    let null_values =
-        spec.null_values.iter().enumerate().filter(|(i, text)| !spec.null_values[..*i].contains(text)).map(|(_, text)| text.clone());
+    let null_values = spec
+        .null_values
+        .iter()
+        .enumerate()
+        .filter(|(i, text)| !spec.null_values[..*i].contains(text))
+        .map(|(_, text)| text.clone());
     CsvReadSettings {
         delimiter,
         header: spec.header,

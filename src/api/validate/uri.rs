@@ -11,14 +11,17 @@ pub struct Uri<'a> {
     pub key: &'a str,
 }
 
-/// Splits a uri. Nothing is decoded: a key may hold `%`, `?` and `#`. What other tools put there that is no key (parameters, a user, the
-/// name of a format) is refused, and no value of it is said: it would become a part of every key, credentials too.
+/// Splits a uri. Nothing is decoded: a key may hold `%`, `?` and `#`. What other tools put there that is no key
+/// (parameters, a user, the name of a format) is refused, and no value of it is said: it would become a part of every
+/// key, credentials too.
 pub fn parse(text: &str) -> Result<Uri<'_>, String> {
     let Some(rest) = text.strip_prefix("s3://") else {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         return Err(match scheme {
             Some(scheme) => {
-                format!("begins with {scheme}://, and only s3:// is known; other services are reached by s3:// with an endpoint")
+                format!(
+                    "begins with {scheme}://, and only s3:// is known; other services are reached by s3:// with an endpoint"
+                )
             }
             None => "does not begin with s3://".to_owned(),
         });
@@ -55,18 +58,22 @@ pub fn no_parameters(key: &str) -> Result<(), String> {
 }
 
 /// Names of parameters that hold credentials. As a part of a key they are a mistake, whatever stands before them.
-const CREDENTIALS: [&str; 5] = ["access_key_id=", "secret_access_key=", "session_token=", "x-amz-signature=", "x-amz-credential="];
+const CREDENTIALS: [&str; 5] =
+    ["access_key_id=", "secret_access_key=", "session_token=", "x-amz-signature=", "x-amz-credential="];
 
 /// Refuses what would put credentials into keys, or asks for keys that hold some. No value is said.
 pub fn no_credentials(text: &str) -> Result<(), String> {
     let lower = text.to_ascii_lowercase();
     match CREDENTIALS.iter().find(|name| lower.contains(**name)) {
-        Some(name) => Err(format!("holds {name}, and keys are no place for credentials: write them into a Secret that secretRef names")),
+        Some(name) => Err(format!(
+            "holds {name}, and keys are no place for credentials: write them into a Secret that secretRef names"
+        )),
         None => Ok(()),
     }
 }
 
-/// Checks what every S3 service demands of a bucket's name; the service itself says the rest. An access point's ARN is a name too.
+/// Checks what every S3 service demands of a bucket's name; the service itself says the rest. An access point's ARN is
+/// a name too.
 pub fn bucket_name(name: &str) -> Result<(), String> {
     if name.starts_with("arn:") {
         return Ok(());
@@ -149,7 +156,9 @@ mod tests {
 
     #[test]
     fn literal_parts() {
-        for (key, directory) in [("a/b.csv", "a/"), ("logs/2*/x.csv", "logs/"), ("**/*.csv", ""), ("a.csv", ""), ("a/b{c/d,e}", "a/")] {
+        for (key, directory) in
+            [("a/b.csv", "a/"), ("logs/2*/x.csv", "logs/"), ("**/*.csv", ""), ("a.csv", ""), ("a/b{c/d,e}", "a/")]
+        {
             assert_eq!(literal_directory(key), directory, "{key}");
         }
         assert_eq!(literal_glob("a[1]/{x}*?.csv"), r"a\[1\]/\{x\}\*\?.csv");

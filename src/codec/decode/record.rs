@@ -10,8 +10,8 @@ use crate::model::schema::{TableSchema, merge};
 use crate::model::settings::CsvReadSettings;
 use arrow::datatypes::DataType;
 
-/// Decodes blocks of one object under its table's schema. Blocks may be decoded on several threads and in any order; what comes out
-/// depends on the block alone.
+/// Decodes blocks of one object under its table's schema. Blocks may be decoded on several threads and in any order;
+/// what comes out depends on the block alone.
 pub struct RecordDecoder {
     format: Format,
     csv: CsvReadSettings,
@@ -26,8 +26,9 @@ enum Decoder {
 }
 
 impl RecordDecoder {
-    /// A decoder for one object. `header` is [`super::text::TextReader::header`]'s (csv and tsv; `None` otherwise); `drop` are input columns that
-    /// are no surprise although the table does not have them; batches have at most `rows_per_batch` rows (at least 1) of one block.
+    /// A decoder for one object. `header` is [`super::text::TextReader::header`]'s (csv and tsv; `None` otherwise);
+    /// `drop` are input columns that are no mismatch although the table does not have them; batches have at most
+    /// `rows_per_batch` rows (at least 1) of one block.
     ///
     /// # Errors
     /// Options that no text can be read by.
@@ -50,14 +51,16 @@ impl RecordDecoder {
                 let dialect = csv::dialect(format, csv)?;
                 Decoder::Csv(CsvDecoder::new(dialect, csv, &header, table.clone(), drop, rows_per_batch))
             }
-            Format::Json | Format::Jsonl => Decoder::Json(JsonDecoder::new(format, table.clone(), drop, rows_per_batch)),
+            Format::Json | Format::Jsonl => {
+                Decoder::Json(JsonDecoder::new(format, table.clone(), drop, rows_per_batch))
+            }
             Format::Parquet => return Err(not_text(format)),
         };
         Ok(RecordDecoder { format, csv: csv.clone(), header, table, decoder })
     }
 
-    /// Decodes one block. Every row is verified: a value or column that the schema cannot hold, and that may widen it, makes the block's
-    /// own schema the result ([`Decoded::surprise`]), without batches.
+    /// Decodes one block. Every row is verified: a value or column that the schema cannot hold, and that may widen it,
+    /// makes the block's own schema the result ([`Decoded::mismatch`]), without batches.
     ///
     /// # Errors
     /// What makes the whole object unreadable. Records that are no rows are no error: they are [`Decoded::bad`].
@@ -70,8 +73,8 @@ impl RecordDecoder {
             Ok(decoded) => Ok(decoded),
             Err(misfits) => {
                 let inferred = infer(self.format, &self.csv, Some(&self.header), block)?;
-                let surprise = widening(&self.table, inferred, &misfits);
-                Ok(Decoded { surprise: Some(surprise), ..Decoded::default() })
+                let mismatch = widening(&self.table, inferred, &misfits);
+                Ok(Decoded { mismatch: Some(mismatch), ..Decoded::default() })
             }
         }
     }
@@ -81,7 +84,12 @@ impl RecordDecoder {
 ///
 /// # Errors
 /// As [`RecordDecoder::new`] and [`RecordDecoder::decode`].
-pub fn infer(format: Format, csv: &CsvReadSettings, header: Option<&[String]>, block: &Block) -> Result<TableSchema, DecodeError> {
+pub fn infer(
+    format: Format,
+    csv: &CsvReadSettings,
+    header: Option<&[String]>,
+    block: &Block,
+) -> Result<TableSchema, DecodeError> {
     match format {
         Format::Csv | Format::Tsv => {
             let dialect = csv::dialect(format, csv)?;
@@ -92,8 +100,9 @@ pub fn infer(format: Format, csv: &CsvReadSettings, header: Option<&[String]>, b
     }
 }
 
-/// Makes sure that a surprise widens every column that misfitted. A column's own type may be below the table's although a value does
-/// not fit (a timestamp beyond the range of nanoseconds): only text holds such a column, and planning again ends.
+/// Makes sure that a mismatch widens every column that misfitted. A column's own type may be below the table's although
+/// a value does not fit (a timestamp beyond the range of nanoseconds): only text holds such a column, and planning
+/// again ends.
 fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -> TableSchema {
     let merged = merge(table, &inferred);
     for &i in misfits {

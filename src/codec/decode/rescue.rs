@@ -44,7 +44,8 @@ impl Rescued {
                 continue;
             }
             builder.append_nulls(row - next);
-            let members: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
             builder.append_value(format!("{{{}}}", members.join(",")));
             next = row + 1;
         }

@@ -1,4 +1,5 @@
-//! What csv and json do alike: numbers keep their values, on the whole way from the first sample to the text that is written again.
+//! What csv and json do alike: numbers keep their values, on the whole way from the first sample to the text that is
+//! written again.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::model::format::Format;
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::settings::{CsvReadSettings, Evolution, SchemaMode, SchemaSettings};
 
-/// More plans than any column of numbers needs: at most two for each kind of type that it climbs through (integer, float, decimal, text).
+/// More plans than any column of numbers needs: at most two for each kind of type that it climbs through (integer,
+/// float, decimal, text).
 const PLANS_MAX: usize = 8;
 
 fn block(format: Format, numbers: &[String]) -> Block {
@@ -22,22 +24,27 @@ fn block(format: Format, numbers: &[String]) -> Block {
     Block { bytes: numbers.iter().map(line).collect::<String>().into(), offset: 0, line: 1, line_end: LineEnd::Newline }
 }
 
-/// The rows of blocks whose schema was chosen by the first of them and widened by surprises, as a run does it: the schema and the text of each row.
+/// The rows of blocks whose schema was chosen by the first of them and widened by mismatches, as a run does it: the
+/// schema and the text of each row.
 fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
     let header = (format == Format::Csv).then(|| vec!["a".to_owned(), "b".to_owned()]);
     let csv = CsvReadSettings::default();
-    let rules = SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns };
+    let rules =
+        SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns };
     let freeze = |schema: &TableSchema| frozen(&rules, false, schema, None).expect("no rules");
     let mut schema = freeze(&infer(format, &csv, header.as_deref(), &blocks[0]).expect("infers"));
     for _ in 0..PLANS_MAX {
-        let decoder = RecordDecoder::new(format, &csv, header.as_deref(), Arc::new(schema.clone()), &[], 5).expect("options");
+        let decoder =
+            RecordDecoder::new(format, &csv, header.as_deref(), Arc::new(schema.clone()), &[], 5).expect("options");
         let decoded: Vec<Decoded> = blocks.iter().map(|block| decoder.decode(block).expect("decodes")).collect();
         assert!(decoded.iter().all(|decoded| decoded.bad.is_empty()));
-        let surprises = decoded
-            .iter()
-            .filter_map(|decoded| decoded.surprise.as_ref())
-            .fold(None, |merged: Option<TableSchema>, schema| Some(merged.map_or_else(|| schema.clone(), |merged| merge(&merged, schema))));
-        let Some(surprise) = surprises else {
+        let mismatches = decoded.iter().filter_map(|decoded| decoded.mismatch.as_ref()).fold(
+            None,
+            |merged: Option<TableSchema>, schema| {
+                Some(merged.map_or_else(|| schema.clone(), |merged| merge(&merged, schema)))
+            },
+        );
+        let Some(mismatch) = mismatches else {
             let mut rows = Vec::new();
             for batch in decoded.iter().flat_map(|decoded| &decoded.batches) {
                 let write = writer(batch.column(0).as_ref(), &RAW);
@@ -49,8 +56,8 @@ fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
             }
             return (schema, rows);
         };
-        let wider = freeze(&merge(&schema, &surprise));
-        assert_ne!(wider, schema, "a surprise that changes nothing");
+        let wider = freeze(&merge(&schema, &mismatch));
+        assert_ne!(wider, schema, "a mismatch that changes nothing");
         schema = wider;
     }
     panic!("no schema after {PLANS_MAX} plans: {schema:?}");
@@ -59,10 +66,12 @@ fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
 /// Sign, digits and power of ten: equal for texts of one value.
 fn value(text: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let (whole, fraction) =
+        mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
     let digits = format!("{whole}{fraction}");
     let kept = digits.trim_end_matches('0');
-    let power = exponent.parse::<i64>().expect("an exponent") - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
+    let power =
+        exponent.parse::<i64>().expect("an exponent") - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
     let kept = kept.trim_start_matches('0');
     (text.starts_with('-'), kept.to_owned(), if kept.is_empty() { 0 } else { power })
 }
@@ -83,8 +92,8 @@ fn any_number() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Whatever numbers come in which order, the loop of plans ends, and no digit is lost on the way. Only what a float wrote for itself,
-    /// with an exponent, comes back as the float's own shortest text.
+    /// Whatever numbers come in which order, the loop of plans ends, and no digit is lost on the way. Only what a float
+    /// wrote for itself, with an exponent, comes back as the float's own shortest text.
     #[test]
     fn numbers_come_back_whatever_is_seen_first(
         blocks in proptest::collection::vec(proptest::collection::vec(any_number(), 1..4), 1..6), json: bool,
@@ -107,7 +116,8 @@ proptest! {
 fn a_late_long_number_makes_a_decimal_of_its_column() {
     for format in [Format::Csv, Format::Jsonl] {
         let blocks = [&["1.5", "2"][..], &["123456789012.5"], &["0.123456789012345678"], &["99999999999999999999"]];
-        let blocks = blocks.map(|numbers| block(format, &numbers.iter().map(|&number| number.to_owned()).collect::<Vec<_>>()));
+        let blocks =
+            blocks.map(|numbers| block(format, &numbers.iter().map(|&number| number.to_owned()).collect::<Vec<_>>()));
         let (schema, rows) = read(format, &blocks);
         assert_eq!(schema.columns[0].data_type, arrow::datatypes::DataType::Decimal128(38, 18));
         assert_eq!(rows[2], "123456789012.500000000000000000");

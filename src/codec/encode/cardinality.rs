@@ -1,23 +1,27 @@
 //! Whether a dictionary would serve a column, from its first rows.
 //!
-//! Parquet's writer begins every column with a dictionary and gives it up when it outgrows its page: until then each value is hashed, and
-//! some of them are written twice. A column whose dictionary is bound to be given up had better not begin one.
+//! Parquet's writer begins every column with a dictionary and gives it up when it outgrows its page: until then each
+//! value is hashed, and some of them are written twice. A column whose dictionary is bound to be given up had better
+//! not begin one.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow_schema::DataType;
 use twox_hash::XxHash3_64;
 
-/// Values looked at: enough to tell 50,000 distinct values from twice as many, and some milliseconds for a hundred columns.
+/// Values looked at: enough to tell 50,000 distinct values from twice as many, and some milliseconds for a hundred
+/// columns.
 const VALUES_MAX: usize = 16 << 10;
 
-/// Bits of the sketch that values are counted in: eight for each value, so that few share one, and a sketch that stays in the first cache.
+/// Bits of the sketch that values are counted in: eight for each value, so that few share one, and a sketch that stays
+/// in the first cache.
 const SKETCH_BITS: usize = VALUES_MAX * 8;
 
 /// Below so many values nothing is gained either way, and too little is known.
 const VALUES_MIN: usize = 1 << 10;
 
-/// Whether the distinct values of a column that begins with these chunks are expected to take more than `limit_bytes`. False for types
-/// that have no dictionary, and for what is too short to say. Depends on the values alone (invariant I5).
+/// Whether the distinct values of a column that begins with these chunks are expected to take more than `limit_bytes`.
+/// False for types that have no dictionary, and for what is too short to say. Depends on the values alone (invariant
+/// I5).
 pub(super) fn outgrows<'a>(chunks: impl Iterator<Item = &'a ArrayRef>, limit_bytes: usize) -> bool {
     let mut seen = Seen::new();
     for chunk in chunks {
@@ -29,7 +33,8 @@ pub(super) fn outgrows<'a>(chunks: impl Iterator<Item = &'a ArrayRef>, limit_byt
     seen.outgrows(limit_bytes)
 }
 
-/// Values seen, as a bit for each hash: "A Linear-Time Probabilistic Counting Algorithm for Database Applications", Whang et al., 1990.
+/// Values seen, as a bit for each hash: "A Linear-Time Probabilistic Counting Algorithm for Database Applications",
+/// Whang et al., 1990.
 struct Seen {
     sketch: Vec<u64>,
     bits_set: usize,
@@ -52,7 +57,8 @@ impl Seen {
                 let Some(width) = other.primitive_width() else { return };
                 let data = array.to_data();
                 let bytes = &data.buffers()[0].as_slice()[data.offset() * width..];
-                let valid = bytes.chunks_exact(width).take(data.len()).enumerate().filter(|(row, _)| data.is_valid(*row));
+                let valid =
+                    bytes.chunks_exact(width).take(data.len()).enumerate().filter(|(row, _)| data.is_valid(*row));
                 self.add_all(valid.map(|(_, value)| value), 0);
             }
         }
@@ -86,7 +92,8 @@ impl Seen {
     }
 }
 
-/// Of how many equally likely values `draws` draws show `distinct` on average: the inverse of `d = n (1 - e^(-draws / n))`.
+/// Of how many equally likely values `draws` draws show `distinct` on average: the inverse of `d = n (1 - e^(-draws /
+/// n))`.
 fn expected_distinct(distinct: usize, draws: usize) -> f64 {
     let (distinct, draws) = (distinct as f64, draws as f64);
     // Beyond, the difference to "all are distinct" is less than one draw.
@@ -127,14 +134,18 @@ mod tests {
         let array: ArrayRef = Arc::new(array);
         assert_eq!(outgrows([&array].into_iter(), LIMIT), expected, "{name}");
         // However it is cut.
-        let chunks: Vec<ArrayRef> = (0..array.len()).step_by(777).map(|at| array.slice(at, 777.min(array.len() - at))).collect();
+        let chunks: Vec<ArrayRef> =
+            (0..array.len()).step_by(777).map(|at| array.slice(at, 777.min(array.len() - at))).collect();
         assert_eq!(outgrows(chunks.iter(), LIMIT), expected, "{name} in pieces");
     }
 
     #[test]
     fn dictionaries_that_would_be_given_up_are_told() {
-        let numbers = |distinct: u64| Int64Array::from_iter_values((0..20_000).map(|row| scattered(row, distinct) as i64));
-        let texts = |distinct: u64| StringArray::from_iter_values((0..20_000).map(|row| format!("user-{:06}", scattered(row, distinct))));
+        let numbers =
+            |distinct: u64| Int64Array::from_iter_values((0..20_000).map(|row| scattered(row, distinct) as i64));
+        let texts = |distinct: u64| {
+            StringArray::from_iter_values((0..20_000).map(|row| format!("user-{:06}", scattered(row, distinct))))
+        };
         check("ordinals", Int64Array::from_iter_values(0..20_000), true);
         check("few numbers", numbers(50), false);
         check("numbers that fit", numbers(80_000), false);
@@ -142,7 +153,11 @@ mod tests {
         check("texts that fit", texts(40_000), false);
         check("texts that do not", texts(150_000), true);
         check("nulls", Int64Array::from(vec![None; 20_000]), false);
-        check("few values among nulls", Int64Array::from_iter((0..20_000).map(|row| (row % 40 == 0).then_some(row))), false);
+        check(
+            "few values among nulls",
+            Int64Array::from_iter((0..20_000).map(|row| (row % 40 == 0).then_some(row))),
+            false,
+        );
         check("too short", Int64Array::from_iter_values(0..1000), false);
         check("no dictionary", BooleanArray::from(vec![true; 20_000]), false);
     }

@@ -1,4 +1,5 @@
-//! Blocks of text to gzip members and zstd frames. A file is any number of them one after the other (RFC 1952, 2.2; RFC 8878, 3.1).
+//! Blocks of text to gzip members and zstd frames. A file is any number of them one after the other (RFC 1952, 2.2; RFC
+//! 8878, 3.1).
 
 use std::io::{self, Write};
 
@@ -12,7 +13,8 @@ const ZSTD_LEVEL: i32 = 3;
 /// gzip's own default.
 const GZIP_LEVEL: u32 = 6;
 
-/// Compresses pieces of text as one member or frame. The same pieces give the same bytes: no time and no name is written.
+/// Compresses pieces of text as one member or frame. The same pieces give the same bytes: no time and no name is
+/// written.
 pub(super) fn compress(codec: Compression, texts: &[Vec<u8>]) -> io::Result<Vec<u8>> {
     let bytes: usize = texts.iter().map(Vec::len).sum();
     let out = Vec::with_capacity(bytes / 3);

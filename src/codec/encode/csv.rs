@@ -1,6 +1,6 @@
-//! csv and tsv (RFC 4180, lines end in `\n`). What is not null can always be told from null: a value that looks like `nullValue` is
-//! quoted, which readers of ours and of most others take as text. No line is blank, because readers skip blank ones: a null alone in its row has to
-//! have a text.
+//! csv and tsv (RFC 4180, lines end in `\n`). What is not null can always be told from null: a value that looks like
+//! `nullValue` is quoted, which readers of ours and of most others take as text. No line is blank, because readers skip
+//! blank ones: a null alone in its row has to have a text.
 
 use arrow::array::RecordBatch;
 use arrow::buffer::NullBuffer;
@@ -69,7 +69,8 @@ impl CsvText {
         if self.quote.is_none() {
             return self.encode_unquoted(batch, out);
         }
-        let columns: Vec<Write<'_>> = batch.columns().iter().map(|column| writer(column.as_ref(), &self.dialect)).collect();
+        let columns: Vec<Write<'_>> =
+            batch.columns().iter().map(|column| writer(column.as_ref(), &self.dialect)).collect();
         for row in 0..batch.num_rows() {
             for (at, write) in columns.iter().enumerate() {
                 if at > 0 {
@@ -82,7 +83,8 @@ impl CsvText {
         Ok(())
     }
 
-    /// Without quotes, each value is looked at once it is written: one that would need them cannot be told from its neighbours.
+    /// Without quotes, each value is looked at once it is written: one that would need them cannot be told from its
+    /// neighbours.
     fn encode_unquoted(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let columns: Vec<Write<'_>> = batch.columns().iter().map(|column| writer(column.as_ref(), &RAW)).collect();
         let nulls: Vec<Option<NullBuffer>> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
@@ -99,7 +101,8 @@ impl CsvText {
                 let start = out.len();
                 write(row, out);
                 let value = &out[start..];
-                if value.iter().any(reserved) || value == self.dialect.null || (value.is_empty() && self.dialect.alone) {
+                if value.iter().any(reserved) || value == self.dialect.null || (value.is_empty() && self.dialect.alone)
+                {
                     return Err(EncodeError::Quote {
                         column: batch.schema_ref().field(at).name().clone(),
                         value: String::from_utf8_lossy(value).chars().take(40).collect(),
@@ -119,7 +122,9 @@ impl Dialect {
         let (delimiter, quote) = (self.delimiter, self.quote);
         let special = |byte: u8| (byte == delimiter) | (byte == quote) | (byte == b'\n') | (byte == b'\r');
         // Looking at every byte without leaving early is what compilers turn into SIMD; most values need nothing.
-        value.iter().fold(false, |any, byte| any | special(*byte)) || value == self.null || (self.alone && value.is_empty())
+        value.iter().fold(false, |any, byte| any | special(*byte))
+            || value == self.null
+            || (self.alone && value.is_empty())
     }
 
     /// The value in quotes, its own quotes doubled.
@@ -156,7 +161,11 @@ impl<'a> Writers<'a> for Dialect {
         if self.odd { self.checked(write) } else { Box::new(write) }
     }
 
-    fn float(&self, _: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+    fn float(
+        &self,
+        _: impl Fn(usize) -> f64 + Send + Sync + 'a,
+        write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a,
+    ) -> Write<'a> {
         self.literal(write)
     }
 

@@ -1,7 +1,8 @@
 //! jsonl, one object a line, and json, one array with an object a line (RFC 8259).
 //!
-//! Every column stands in every object, null where it has no value, so that a reader sees the same columns whichever rows it samples.
-//! NaN and infinities, which JSON has no text for, are null. 64-bit integers and decimals are numbers with every digit.
+//! Every column stands in every object, null where it has no value, so that a reader sees the same columns whichever
+//! rows it samples. NaN and infinities, which JSON has no text for, are null. 64-bit integers and decimals are numbers
+//! with every digit.
 
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;

@@ -1,4 +1,5 @@
-//! Parquet. The columns of a row group are encoded side by side, each by its own writer, so the bytes do not depend on who was faster.
+//! Parquet. The columns of a row group are encoded side by side, each by its own writer, so the bytes do not depend on
+//! who was faster.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 
 use super::cardinality::outgrows;
 use super::parquet_schema::FileSchema;
-use super::take_over::{self, TakenOver};
+use super::passthrough::{self, PassedThrough};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
 use crate::codec::source_group::SourceGroup;
@@ -42,7 +43,7 @@ pub(super) struct ParquetEncoder {
     /// The open row group: the leaf writers of each column, none of those that are taken over.
     columns: Vec<Vec<ArrowColumnWriter>>,
     /// What the open row group takes over.
-    taken: Option<TakenOver>,
+    taken: Option<PassedThrough>,
     /// Rows that the open row group's writers have taken.
     group_rows: usize,
     /// Rows that wait to be encoded together, see [`EncodeOptions::gather_bytes`].
@@ -89,8 +90,8 @@ struct Limits {
 impl ParquetEncoder {
     pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         for field in schema.fields() {
-            // Alone, so that the error names the column. The converter panics at unions, and the writer would find the intervals only
-            // when rows come.
+            // Alone, so that the error names the column. The converter panics at unions, and the writer would find the
+            // intervals only when rows come.
             let alone = arrow_schema::Schema::new(vec![field.clone()]);
             if any_type(field.data_type(), &is_unknown) || ArrowSchemaConverter::new().convert(&alone).is_err() {
                 let (column, data_type) = (field.name().clone(), field.data_type().clone());
@@ -123,10 +124,10 @@ impl ParquetEncoder {
         })
     }
 
-    /// Closes the open row group and begins one of these stored rows, if anything of them can be taken over. The next batches are theirs, all of
-    /// them.
-    pub(super) fn take_over(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
-        if let Some(taken) = TakenOver::new(group, &self.columns_of, &self.descriptor, &self.options) {
+    /// Closes the open row group and begins one of these stored rows, if anything of them can be taken over. The next
+    /// batches are theirs, all of them.
+    pub(super) fn pass_through(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
+        if let Some(taken) = PassedThrough::new(group, &self.columns_of, &self.descriptor, &self.options) {
             self.encode_gathered()?;
             self.close_group()?;
             self.taken = Some(taken);
@@ -191,15 +192,21 @@ impl ParquetEncoder {
         Ok(())
     }
 
-    /// Copies closed row groups into the file, a chunk at a time: the pages of a chunk are freed before those of the next are copied.
-    pub(super) fn give_out<E: From<EncodeError>>(&mut self, mut take: impl FnMut(Bytes) -> Result<(), E>) -> Result<(), E> {
+    /// Copies closed row groups into the file, a chunk at a time: the pages of a chunk are freed before those of the
+    /// next are copied.
+    pub(super) fn give_out<E: From<EncodeError>>(
+        &mut self,
+        mut take: impl FnMut(Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
         let Some(file) = &mut self.file else { return Ok(()) };
         for chunks in self.closed.drain(..) {
             let mut group = file.writer.next_row_group().map_err(EncodeError::from)?;
             for (at, chunk) in chunks.into_iter().enumerate() {
                 match chunk {
                     Chunk::Encoded(chunk) => chunk.append_to_row_group(&mut group),
-                    Chunk::Stored(stored, leaf) => take_over::append(&mut group, stored, leaf, self.descriptor.column(at)),
+                    Chunk::Stored(stored, leaf) => {
+                        passthrough::append(&mut group, stored, leaf, self.descriptor.column(at))
+                    }
                 }
                 .map_err(EncodeError::from)?;
                 file.pieces.try_iter().try_for_each(&mut take)?;
@@ -242,11 +249,13 @@ impl ParquetEncoder {
             .into_par_iter()
             .map(|at| outgrows(gathered.iter().map(|batch| batch.column(at)), DEFAULT_DICTIONARY_PAGE_SIZE_LIMIT))
             .collect();
-        let mut properties = self.properties.clone().set_data_page_row_count_limit(page_rows(self.descriptor.num_columns()));
+        let mut properties =
+            self.properties.clone().set_data_page_row_count_limit(page_rows(self.descriptor.num_columns()));
         for (field, _) in self.schema.fields().iter().zip(outgrown).filter(|(_, outgrown)| *outgrown) {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
-            // What is near its neighbours, as ordinals and times are, takes a byte or two instead of eight, and zstd has less to do.
+            // What is near its neighbours, as ordinals and times are, takes a byte or two instead of eight, and zstd
+            // has less to do.
             if is_ordinal(field.data_type()) {
                 properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
@@ -254,7 +263,11 @@ impl ParquetEncoder {
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&self.columns_of.arrow(), &mut properties);
         let (done, pieces) = mpsc::channel();
-        let writer = SerializedFileWriter::new(Pieces { done, open: Vec::new() }, self.descriptor.root_schema_ptr(), Arc::new(properties))?;
+        let writer = SerializedFileWriter::new(
+            Pieces { done, open: Vec::new() },
+            self.descriptor.root_schema_ptr(),
+            Arc::new(properties),
+        )?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
         Ok(File { writer, pieces, factory, groups: 0 })
     }
@@ -282,7 +295,9 @@ impl ParquetEncoder {
         let (schema, gathered) = (&self.schema, &self.gathered);
         let mut columns: Vec<(usize, &mut Vec<ArrowColumnWriter>)> =
             self.columns.iter_mut().enumerate().filter(|(_, writers)| !writers.is_empty()).collect();
-        columns.sort_by_cached_key(|(at, _)| Reverse(gathered.iter().map(|batch| array_bytes(batch.column(*at))).sum::<usize>()));
+        columns.sort_by_cached_key(|(at, _)| {
+            Reverse(gathered.iter().map(|batch| array_bytes(batch.column(*at))).sum::<usize>())
+        });
         heaviest_first(columns, |(at, writers)| {
             let field = schema.field(at);
             gathered.iter().try_for_each(|batch| {
@@ -309,7 +324,8 @@ impl ParquetEncoder {
             return Ok(());
         }
         let writers: Vec<ArrowColumnWriter> = self.columns.iter_mut().flat_map(|writers| writers.drain(..)).collect();
-        let encoded = writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, ParquetError>>()?;
+        let encoded =
+            writers.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, ParquetError>>()?;
         let mut encoded = encoded.into_iter().map(|chunk| Chunk::Encoded(Box::new(chunk)));
         self.closed.push(match self.taken.take() {
             None => encoded.collect(),
@@ -344,9 +360,9 @@ impl File {
 
 /// Rows after which a page closes, whatever its bytes, in files of so many leaf columns.
 ///
-/// Until then a dictionary column holds eight bytes a row; from then to the end of the row group every column holds a zstd context, about as large
-/// as a page and in nobody's account. So few columns have pages of as many rows as fill one of plain numbers, more have smaller ones, and where
-/// there would be too many contexts the row group closes first.
+/// Until then a dictionary column holds eight bytes a row; from then to the end of the row group every column holds a
+/// zstd context, about as large as a page and in nobody's account. So few columns have pages of as many rows as fill
+/// one of plain numbers, more have smaller ones, and where there would be too many contexts the row group closes first.
 fn page_rows(leaves: usize) -> usize {
     const PAGE_ROWS_MAX: usize = 128 << 10;
     /// Of all columns together: 16 MiB of a dictionary's ordinals.
@@ -359,9 +375,12 @@ fn page_rows(leaves: usize) -> usize {
     1 << (OPEN_VALUES_MAX / leaves.max(1)).min(PAGE_ROWS_MAX).ilog2()
 }
 
-/// Works on items side by side, begun in their order: with the heaviest first, none is left alone at the end while other cores idle, as the
-/// widest text column would be behind those that stand before it.
-fn heaviest_first<T: Send>(items: Vec<T>, work: impl Fn(T) -> Result<(), ParquetError> + Sync) -> Result<(), ParquetError> {
+/// Works on items side by side, begun in their order: with the heaviest first, none is left alone at the end while
+/// other cores idle, as the widest text column would be behind those that stand before it.
+fn heaviest_first<T: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<(), ParquetError> + Sync,
+) -> Result<(), ParquetError> {
     let mut results: Vec<Result<(), ParquetError>> = items.iter().map(|_| Ok(())).collect();
     rayon::scope_fifo(|scope| {
         for (item, result) in items.into_iter().zip(&mut results) {
@@ -405,14 +424,16 @@ pub fn parquet_codec(settings: &ParquetSettings) -> Result<Compression, ParquetE
     })
 }
 
-/// Gives what the file writer writes on in pieces about as large as the pages that they were, so that the memory of one serves the other.
+/// Gives what the file writer writes on in pieces about as large as the pages that they were, so that the memory of one
+/// serves the other.
 struct Pieces {
     done: mpsc::Sender<Bytes>,
     open: Vec<u8>,
 }
 
 impl Pieces {
-    /// What a small file takes at first: the next step is a whole piece, because a buffer that grew by doubling would be copied each time.
+    /// What a small file takes at first: the next step is a whole piece, because a buffer that grew by doubling would
+    /// be copied each time.
     const SMALL_BYTES: usize = 64 << 10;
 
     const PIECE_BYTES: usize = 1 << 20;

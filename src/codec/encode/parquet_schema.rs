@@ -1,9 +1,10 @@
 //! What of a table's schema stands in a Parquet file.
 //!
-//! A column or field that has had only nulls has no type yet, and is left out: readers that unite files by name see nulls, as they do of
-//! every column that begins later. With Parquet's null type, which is an INT32 underneath, most of them refuse the files in which it has
-//! a type, Spark whatever it is told. Two places keep it, because leaving it out would lose more: items of lists and values of maps, so
-//! that an empty list is not a missing one, and a struct or file that would have nothing else.
+//! A column or field that has had only nulls has no type yet, and is left out: readers that unite files by name see
+//! nulls, as they do of every column that begins later. With Parquet's null type, which is an INT32 underneath, most of
+//! them refuse the files in which it has a type, Spark whatever it is told. Two places keep it, because leaving it out
+//! would lose more: items of lists and values of maps, so that an empty list is not a missing one, and a struct or file
+//! that would have nothing else.
 
 use std::sync::Arc;
 
@@ -39,10 +40,16 @@ impl FileSchema {
         let all = table.fields();
         let typed: Vec<usize> = (0..all.len()).filter(|at| !all[*at].data_type().is_null()).collect();
         let columns = if typed.is_empty() { (0..all.len()).collect() } else { typed };
-        let fields: Vec<Field> = columns.iter().map(|at| with_type(&all[*at], typed_part(all[*at].data_type()))).collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|at| with_type(&all[*at], typed_part(all[*at].data_type()))).collect();
         let schema = Schema::new(fields);
         let same = schema.fields == table.fields;
-        Self { schema: if same { Arc::clone(table) } else { Arc::new(schema) }, columns, table: Arc::clone(table), in_seconds }
+        Self {
+            schema: if same { Arc::clone(table) } else { Arc::new(schema) },
+            columns,
+            table: Arc::clone(table),
+            in_seconds,
+        }
     }
 
     /// A batch of the table as the file has it.
@@ -116,7 +123,13 @@ fn part_of(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> 
             let map = array.as_map();
             let DataType::Struct(fields) = entries.data_type() else { return Ok(Arc::clone(array)) };
             let rows = fields_of(map.entries(), fields)?;
-            Ok(Arc::new(MapArray::try_new(Arc::clone(entries), map.offsets().clone(), rows, map.nulls().cloned(), *sorted)?))
+            Ok(Arc::new(MapArray::try_new(
+                Arc::clone(entries),
+                map.offsets().clone(),
+                rows,
+                map.nulls().cloned(),
+                *sorted,
+            )?))
         }
         _ => Ok(Arc::clone(array)),
     }
@@ -137,25 +150,30 @@ fn fields_of(array: &StructArray, fields: &Fields) -> Result<StructArray, ArrowE
 fn push_leaves<'a>(data_type: &'a DataType, leaves: &mut Vec<&'a DataType>) {
     match data_type {
         DataType::Struct(fields) => fields.iter().for_each(|field| push_leaves(field.data_type(), leaves)),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => {
             push_leaves(item.data_type(), leaves);
         }
         leaf => leaves.push(leaf),
     }
 }
 
-/// A type of Parquet whose leaves say that they are JSON. The parquet crate would say it from [`FileSchema::arrow`], with its feature
-/// `arrow_canonical_extension_types`.
+/// A type of Parquet whose leaves say that they are JSON. The parquet crate would say it from [`FileSchema::arrow`],
+/// with its feature `arrow_canonical_extension_types`.
 fn annotated(plain: &Type, is_json: &mut impl Iterator<Item = bool>) -> Result<Type, ParquetError> {
     let info = plain.get_basic_info();
     if plain.is_primitive() {
         if !is_json.next().unwrap_or(false) {
             return Ok(plain.clone());
         }
-        let json = Type::primitive_type_builder(info.name(), Physical::BYTE_ARRAY).with_logical_type(Some(LogicalType::Json));
+        let json =
+            Type::primitive_type_builder(info.name(), Physical::BYTE_ARRAY).with_logical_type(Some(LogicalType::Json));
         return json.with_repetition(info.repetition()).build();
     }
-    let fields = plain.get_fields().iter().map(|field| annotated(field, is_json).map(Arc::new)).collect::<Result<_, _>>()?;
+    let fields =
+        plain.get_fields().iter().map(|field| annotated(field, is_json).map(Arc::new)).collect::<Result<_, _>>()?;
     let mut group = Type::group_type_builder(info.name())
         .with_logical_type(info.logical_type_ref().cloned())
         .with_converted_type(info.converted_type())
@@ -195,7 +213,8 @@ mod tests {
     }
 
     fn of(columns: &[(&str, DataType)]) -> FileSchema {
-        let fields: Fields = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+        let fields: Fields =
+            columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
         FileSchema::new(&Arc::new(Schema::new(fields)))
     }
 
@@ -215,11 +234,15 @@ mod tests {
             assert_eq!(schema.schema, of(&file).table, "{table:?}");
             let columns: Vec<(&str, ArrayRef)> =
                 table.iter().map(|(name, data_type)| (*name, arrow::array::new_null_array(data_type, 2))).collect();
-            let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+            let batch =
+                RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+                    .unwrap();
             assert_eq!(schema.batch(batch).unwrap().schema(), schema.schema);
         }
-        let rows: Vec<(&str, ArrayRef)> = vec![("a", Arc::new(NullArray::new(2))), ("b", Arc::new(Int64Array::from(vec![1, 2])))];
-        let batch = RecordBatch::try_from_iter_with_nullable(rows.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+        let rows: Vec<(&str, ArrayRef)> =
+            vec![("a", Arc::new(NullArray::new(2))), ("b", Arc::new(Int64Array::from(vec![1, 2])))];
+        let batch = RecordBatch::try_from_iter_with_nullable(rows.into_iter().map(|(name, array)| (name, array, true)))
+            .unwrap();
         let file = of(&[("a", Null), ("b", Int64)]);
         assert_eq!(file.columns, [1]);
         assert_eq!(file.batch(batch.clone()).unwrap().column(0), batch.column(1));
@@ -227,7 +250,8 @@ mod tests {
 
     #[test]
     fn json_is_annotated_at_every_depth() {
-        let schema = of(&[("t", DataType::Utf8), ("j", JSON), ("s", structure(&[("a", DataType::Int64), ("b", list(JSON))]))]);
+        let schema =
+            of(&[("t", DataType::Utf8), ("j", JSON), ("s", structure(&[("a", DataType::Int64), ("b", list(JSON))]))]);
         let descriptor = schema.descriptor().unwrap();
         let leaves: Vec<(String, ConvertedType)> =
             descriptor.columns().iter().map(|leaf| (leaf.path().string(), leaf.converted_type())).collect();
@@ -237,8 +261,15 @@ mod tests {
             ("s.a", ConvertedType::NONE),
             ("s.b.list.element", ConvertedType::JSON),
         ];
-        let expected: Vec<(String, ConvertedType)> = expected.map(|(path, annotation)| (path.to_owned(), annotation)).into();
-        assert_eq!(leaves.iter().map(|(path, kind)| (path.replace("item", "element"), *kind)).collect::<Vec<_>>(), expected);
-        assert_eq!(schema.arrow().field(1).metadata().get(EXTENSION_TYPE_NAME_KEY).map(String::as_str), Some("arrow.json"));
+        let expected: Vec<(String, ConvertedType)> =
+            expected.map(|(path, annotation)| (path.to_owned(), annotation)).into();
+        assert_eq!(
+            leaves.iter().map(|(path, kind)| (path.replace("item", "element"), *kind)).collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(
+            schema.arrow().field(1).metadata().get(EXTENSION_TYPE_NAME_KEY).map(String::as_str),
+            Some("arrow.json")
+        );
     }
 }

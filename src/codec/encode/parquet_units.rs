@@ -1,5 +1,5 @@
-//! Times in units that Parquet has. It has no seconds: a column of them would be a bare integer, which other readers take for one. So they are
-//! written in milliseconds, as other writers do.
+//! Times in units that Parquet has. It has no seconds: a column of them would be a bare integer, which other readers
+//! take for one. So they are written in milliseconds, as other writers do.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -11,7 +11,11 @@ use super::value::{RAW, writer};
 /// The schema of a file of such batches.
 pub(super) fn storable(schema: &SchemaRef) -> SchemaRef {
     let fields: Fields = schema.fields().iter().map(storable_field).collect();
-    if fields == *schema.fields() { schema.clone() } else { Schema::new_with_metadata(fields, schema.metadata().clone()).into() }
+    if fields == *schema.fields() {
+        schema.clone()
+    } else {
+        Schema::new_with_metadata(fields, schema.metadata().clone()).into()
+    }
 }
 
 fn storable_field(field: &FieldRef) -> FieldRef {
@@ -57,5 +61,8 @@ fn out_of_range(column: &ArrayRef, field: &Field) -> EncodeError {
     if let Some(row) = row {
         writer(column.as_ref(), &RAW)(row, &mut value);
     }
-    EncodeError::Range { column: field.name().clone(), value: String::from_utf8_lossy(&value).chars().take(80).collect() }
+    EncodeError::Range {
+        column: field.name().clone(),
+        value: String::from_utf8_lossy(&value).chars().take(80).collect(),
+    }
 }

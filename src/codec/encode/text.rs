@@ -66,14 +66,18 @@ pub(super) struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// Text of one gzip member or zstd frame. Much larger than either's window of recent text (32 KiB, and 2 MiB at most at this size), so
-    /// that cutting costs under one per cent, and small enough to keep several cores busy.
+    /// Text of one gzip member or zstd frame. Much larger than either's window of recent text (32 KiB, and 2 MiB at
+    /// most at this size), so that cutting costs under one per cent, and small enough to keep several cores busy.
     const BLOCK_BYTES_MAX: usize = 1 << 20;
     const BLOCK_BYTES_MIN: usize = 64 << 10;
 
     pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         if let Some(field) = schema.fields().iter().find(|field| !has_text(field.data_type())) {
-            return Err(EncodeError::Type { column: field.name().clone(), data_type: field.data_type().clone(), format: options.format });
+            return Err(EncodeError::Type {
+                column: field.name().clone(),
+                data_type: field.data_type().clone(),
+                format: options.format,
+            });
         }
         let format = match options.format {
             Format::Json => TextFormat::Json(JsonText::new(schema, true)),
@@ -131,7 +135,9 @@ impl TextEncoder {
     }
 
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.gathered_bytes + self.texts.iter().map(Vec::capacity).sum::<usize>() + self.ready.iter().map(Bytes::len).sum::<usize>()
+        self.gathered_bytes
+            + self.texts.iter().map(Vec::capacity).sum::<usize>()
+            + self.ready.iter().map(Bytes::len).sum::<usize>()
     }
 
     fn encode_gathered(&mut self) -> Result<(), EncodeError> {
@@ -160,7 +166,11 @@ impl TextEncoder {
     fn make_ready(&mut self, end: bool) -> Result<(), EncodeError> {
         let texts: Vec<Vec<u8>> = match self.compression {
             Compression::None => self.texts.drain(..).filter(|text| !text.is_empty()).collect(),
-            codec => self.full_blocks(end).par_iter().map(|texts| compress(codec, texts)).collect::<Result<_, std::io::Error>>()?,
+            codec => self
+                .full_blocks(end)
+                .par_iter()
+                .map(|texts| compress(codec, texts))
+                .collect::<Result<_, std::io::Error>>()?,
         };
         self.ready_bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
         self.ready.extend(texts.into_iter().map(fitted).map(Bytes::from));

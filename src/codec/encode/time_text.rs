@@ -1,5 +1,5 @@
-//! Dates and times as text: RFC 3339, years beyond 9999 and before 0 with a sign and at least six digits (ISO 8601, expanded
-//! representation).
+//! Dates and times as text: RFC 3339, years beyond 9999 and before 0 with a sign and at least six digits (ISO 8601,
+//! expanded representation).
 
 use arrow_schema::TimeUnit;
 
@@ -11,8 +11,8 @@ const DIGITS: &[u8; 200] = b"0001020304050607080910111213141516171819\
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar: Howard Hinnant's `civil_from_days`
-/// ("chrono-compatible low-level date algorithms").
+/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar: Howard Hinnant's
+/// `civil_from_days` ("chrono-compatible low-level date algorithms").
 pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -57,7 +57,8 @@ pub(crate) fn push_date(days: i64, out: &mut Vec<u8>) {
     push_two(day, out);
 }
 
-/// `05:09:03.000000`: six digits of fraction, nine for nanoseconds, so that the width tells the unit and no digit is lost.
+/// `05:09:03.000000`: six digits of fraction, nine for nanoseconds, so that the width tells the unit and no digit is
+/// lost.
 pub(crate) fn push_time(ticks_of_day: i64, unit: TimeUnit, out: &mut Vec<u8>) {
     let second = (ticks_of_day / ticks(unit)) as u32;
     let fraction = ticks_of_day % ticks(unit);

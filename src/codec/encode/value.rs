@@ -1,7 +1,7 @@
 //! One value as text: what csv, json and hive directories share.
 //!
-//! [`Writers`] says what a text format does with each kind of value; [`writer`] builds, once for each column of a batch, the closure that
-//! writes a row's value, so that no type is looked at again for each row.
+//! [`Writers`] says what a text format does with each kind of value; [`writer`] builds, once for each column of a
+//! batch, the closure that writes a row's value, so that no type is looked at again for each row.
 
 use std::io::Write as _;
 use std::marker::PhantomData;
@@ -18,7 +18,8 @@ use crate::codec::decode::json::{content, minify};
 /// Writes the value of a row.
 pub(crate) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + Send + Sync + 'a>;
 
-/// What a text format does with each kind of value. Each gives the closure that writes a row's value, which is not null.
+/// What a text format does with each kind of value. Each gives the closure that writes a row's value, which is not
+/// null.
 pub(crate) trait Writers<'a> {
     /// The JSON of what is inside a struct, list or map.
     type Inside: Writers<'a> + Default;
@@ -26,7 +27,11 @@ pub(crate) trait Writers<'a> {
     /// Numbers and booleans: text that is a JSON literal too.
     fn literal(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
     /// Floating point: the value may be NaN or infinite.
-    fn float(&self, value: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
+    fn float(
+        &self,
+        value: impl Fn(usize) -> f64 + Send + Sync + 'a,
+        write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a,
+    ) -> Write<'a>;
     /// Dates and times: letters, digits and `+-.:`.
     fn plain(&self, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a>;
     /// Base64, which may be empty.
@@ -51,7 +56,11 @@ pub(crate) fn has_text(data_type: &DataType) -> bool {
 fn is_without_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::ListView(_) | DataType::LargeListView(_)
+        DataType::Interval(_)
+            | DataType::Union(..)
+            | DataType::RunEndEncoded(..)
+            | DataType::ListView(_)
+            | DataType::LargeListView(_)
     )
 }
 
@@ -60,9 +69,10 @@ pub(crate) fn any_type(data_type: &DataType, wanted: &impl Fn(&DataType) -> bool
     wanted(data_type)
         || match data_type {
             DataType::Struct(fields) => fields.iter().any(|field| any_type(field.data_type(), wanted)),
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-                any_type(item.data_type(), wanted)
-            }
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::FixedSizeList(item, _)
+            | DataType::Map(item, _) => any_type(item.data_type(), wanted),
             DataType::Dictionary(_, value) => any_type(value, wanted),
             _ => false,
         }
@@ -80,7 +90,10 @@ pub(crate) fn writer<'a>(array: &'a dyn Array, writers: &impl Writers<'a>) -> Wr
     }
 }
 
-fn integers<'a, T: ArrowPrimitiveType<Native: itoa::Integer>>(array: &'a dyn Array, writers: &impl Writers<'a>) -> Write<'a> {
+fn integers<'a, T: ArrowPrimitiveType<Native: itoa::Integer>>(
+    array: &'a dyn Array,
+    writers: &impl Writers<'a>,
+) -> Write<'a> {
     let values = array.as_primitive::<T>().values();
     writers.literal(move |row, out| out.extend_from_slice(itoa::Buffer::new().format(values[row]).as_bytes()))
 }
@@ -234,7 +247,8 @@ fn push_float<F: ryu::Float + Into<f64> + Copy>(value: F, out: &mut Vec<u8>) {
     }
 }
 
-/// JSON values (RFC 8259). NaN and infinities, which JSON has no text for, are null, as in JavaScript's `JSON.stringify`.
+/// JSON values (RFC 8259). NaN and infinities, which JSON has no text for, are null, as in JavaScript's
+/// `JSON.stringify`.
 #[derive(Default)]
 pub(crate) struct Json;
 
@@ -245,7 +259,11 @@ impl<'a> Writers<'a> for Json {
         Box::new(write)
     }
 
-    fn float(&self, value: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+    fn float(
+        &self,
+        value: impl Fn(usize) -> f64 + Send + Sync + 'a,
+        write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a,
+    ) -> Write<'a> {
         Box::new(move |row, out| if value(row).is_finite() { write(row, out) } else { out.extend_from_slice(b"null") })
     }
 
@@ -265,7 +283,11 @@ impl<'a> Writers<'a> for Json {
         Box::new(move |row, out| {
             let value = value(row).as_bytes();
             // What others wrote into Parquet may be laid out in lines, which divide the values of jsonl.
-            if memchr::memchr2(b'\n', b'\r', value).is_some() { minify(value, out) } else { out.extend_from_slice(value) }
+            if memchr::memchr2(b'\n', b'\r', value).is_some() {
+                minify(value, out)
+            } else {
+                out.extend_from_slice(value)
+            }
         })
     }
 
@@ -289,7 +311,11 @@ impl<'a> Writers<'a> for WholeJson {
         Json.literal(write)
     }
 
-    fn float(&self, value: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+    fn float(
+        &self,
+        value: impl Fn(usize) -> f64 + Send + Sync + 'a,
+        write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a,
+    ) -> Write<'a> {
         Box::new(move |row, out| {
             let quote = if value(row).is_finite() { "" } else { "\"" };
             out.extend_from_slice(quote.as_bytes());
@@ -371,8 +397,12 @@ fn json_of_nested<'a>(array: &'a dyn Array, json: &impl Writers<'a>) -> Write<'a
                 out.push(b'}');
             })
         }
-        DataType::List(_) => json_of_list(array.as_list::<i32>().value_offsets(), array.as_list::<i32>().values(), json),
-        DataType::LargeList(_) => json_of_list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values(), json),
+        DataType::List(_) => {
+            json_of_list(array.as_list::<i32>().value_offsets(), array.as_list::<i32>().values(), json)
+        }
+        DataType::LargeList(_) => {
+            json_of_list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values(), json)
+        }
         DataType::FixedSizeList(_, length) => {
             let length = usize::try_from(*length).unwrap_or(0);
             let item = writer(array.as_fixed_size_list().values().as_ref(), json);
@@ -434,7 +464,11 @@ impl<'a, Inside: Writers<'a> + Default> Writers<'a> for Raw<Inside> {
         Box::new(write)
     }
 
-    fn float(&self, _: impl Fn(usize) -> f64 + Send + Sync + 'a, write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a) -> Write<'a> {
+    fn float(
+        &self,
+        _: impl Fn(usize) -> f64 + Send + Sync + 'a,
+        write: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'a,
+    ) -> Write<'a> {
         Box::new(write)
     }
 

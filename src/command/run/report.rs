@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::api::summary::NOTHING_FOUND;
-use crate::command::look::{QuarantinedKey, blamed, quarantined_lines};
-use crate::command::places::Places;
+use crate::command::dry_run::{QuarantinedKey, blamed, quarantined_lines};
 use crate::command::render::{self, Align, bytes, count, counted, printable};
+use crate::command::run::output_locations::OutputLocations;
 use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::passed_over::PassedOver;
 use crate::model::settings::SyncId;
@@ -30,7 +30,8 @@ pub struct SyncReport {
     pub name: String,
     /// Whether it reached its end.
     pub result: Outcome,
-    /// `Succeeded`, `NothingFound` where no object is selected, or the word of [`crate::pipeline::error::RunErrorKind::reason`].
+    /// `Succeeded`, `NothingFound` where no object is selected, or the word of
+    /// [`crate::pipeline::error::RunErrorKind::reason`].
     pub reason: &'static str,
     /// One sentence.
     pub message: String,
@@ -77,7 +78,12 @@ pub struct TableReport {
 
 impl SyncReport {
     /// The report of a run that has reached its end or, with an error, has not: what it published before is published.
-    pub fn ended(sync: &SyncId, summary: &RunSummary, places: &Places, error: Option<&RunError>) -> SyncReport {
+    pub fn ended(
+        sync: &SyncId,
+        summary: &RunSummary,
+        places: &OutputLocations,
+        error: Option<&RunError>,
+    ) -> SyncReport {
         let tables = summary.tables.iter().map(|(name, table)| TableReport {
             name: name.clone(),
             objects: table.objects,
@@ -114,7 +120,11 @@ impl SyncReport {
 
     /// The report of a run that did not begin.
     pub fn failed(sync: &SyncId, error: &RunError) -> SyncReport {
-        SyncReport { reason: error.kind.reason(), message: secrets::hide(&error.to_string()).into_owned(), ..SyncReport::empty(sync) }
+        SyncReport {
+            reason: error.kind.reason(),
+            message: secrets::hide(&error.to_string()).into_owned(),
+            ..SyncReport::empty(sync)
+        }
     }
 
     fn empty(sync: &SyncId) -> SyncReport {
@@ -140,10 +150,15 @@ impl SyncReport {
         if objects == 0 && files == 0 {
             return "nothing new, nothing written".to_owned();
         }
-        format!("{} of {} in {}", counted(sum(|table| table.rows), "row"), counted(objects, "object"), counted(files, "file"))
+        format!(
+            "{} of {} in {}",
+            counted(sum(|table| table.rows), "row"),
+            counted(objects, "object"),
+            counted(files, "file")
+        )
     }
 
-    fn places(&self, places: &Places) -> Vec<String> {
+    fn places(&self, places: &OutputLocations) -> Vec<String> {
         let mut notes = Vec::new();
         if self.tables.iter().any(|table| table.files > 0) {
             notes.push(format!("look in {}", places.files));
@@ -158,12 +173,15 @@ impl SyncReport {
     }
 }
 
-/// A line for each object that was left out and is named, and one for the rest. An archived one is tried again by each run.
+/// A line for each object that was left out and is named, and one for the rest. An archived one is tried again by each
+/// run.
 fn quarantined(summary: &RunSummary) -> Vec<String> {
-    let (archived, bad): (Vec<_>, Vec<_>) = summary.quarantined_objects.iter().partition(|object| object.reason == Exclusion::Archived);
+    let (archived, bad): (Vec<_>, Vec<_>) =
+        summary.quarantined_objects.iter().partition(|object| object.reason == Exclusion::Archived);
     let key = |object: &Excluded| QuarantinedKey { key: object.key.clone(), reason: object.message.clone() };
     let keys: Vec<QuarantinedKey> = bad.into_iter().map(key).collect();
-    let restored = |object: &Excluded| format!("left out until it is restored: {}", blamed(&object.key, &object.message));
+    let restored =
+        |object: &Excluded| format!("left out until it is restored: {}", blamed(&object.key, &object.message));
     let mut lines: Vec<String> = archived.iter().map(|object| restored(object)).collect();
     lines.extend(quarantined_lines(&keys, summary.quarantined.saturating_sub(archived.len() as u64)));
     lines
@@ -175,7 +193,14 @@ impl Report {
         let rows = self.syncs.iter().flat_map(|sync| {
             sync.tables.iter().map(move |table| {
                 let id = format!("{}/{}", sync.namespace, sync.name);
-                [id, table.name.clone(), count(table.objects), count(table.rows), bytes(table.bytes), count(table.files)]
+                [
+                    id,
+                    table.name.clone(),
+                    count(table.objects),
+                    count(table.rows),
+                    bytes(table.bytes),
+                    count(table.files),
+                ]
             })
         });
         let heading = [
@@ -227,7 +252,8 @@ mod tests {
 
     fn report() -> Report {
         let id = |name: &str| SyncId { namespace: "data".into(), name: name.into() };
-        let places = Places { files: "s3://lake/orders/".into(), dead_letters: Some("s3://lake/rejects/".into()) };
+        let places =
+            OutputLocations { files: "s3://lake/orders/".into(), dead_letters: Some("s3://lake/rejects/".into()) };
         let written = RunSummary {
             tables: [
                 ("items".to_owned(), TableSummary { objects: 1, rows: 7, bytes: 900, files: 1 }),
@@ -240,7 +266,12 @@ mod tests {
                 ("orders/b\u{7}.csv", Exclusion::Quarantined, "line 4: the quote never closes"),
                 ("orders/old.csv", Exclusion::Archived, "orders/old.csv: it is archived"),
             ]
-            .map(|(key, reason, message)| Excluded { key: key.into(), etag: "x".into(), reason, message: message.into() })
+            .map(|(key, reason, message)| Excluded {
+                key: key.into(),
+                etag: "x".into(),
+                reason,
+                message: message.into(),
+            })
             .into(),
             bad_records: 2,
             remarks: remarks(),
@@ -285,7 +316,7 @@ data/locked: failed: Denied
             ..RunSummary::default()
         };
         let bad = RunError::new(RunErrorKind::BadData, "data/orders: orders/b.csv line 4: the quote never closes");
-        let places = Places { files: "s3://lake/orders/".into(), dead_letters: None };
+        let places = OutputLocations { files: "s3://lake/orders/".into(), dead_letters: None };
         let id = SyncId { namespace: "data".into(), name: "orders".into() };
         let report = Report { syncs: vec![SyncReport::ended(&id, &published, &places, Some(&bad))] };
         let expected = "\

@@ -1,4 +1,5 @@
-//! The workers of one run, side by side in this process: worker 0 leads, the others follow the cursor until it has ended.
+//! The workers of one run, side by side in this process: worker 0 leads, the others follow the cursor until it has
+//! ended.
 
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use crate::pipeline::context::Context;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::{RunSummary, follow, lead};
 
-/// How long a run that was told to stop may take to its next safe place, before it is left where it is: that is safe at any point, and only
-/// leaves more for the next run to do. A part's upload ends within it; a server that does not answer is not waited for.
+/// How long a run that was told to stop may take to its next safe place, before it is left where it is: that is safe at
+/// any point, and only leaves more for the next run to do. A part's upload ends within it; a server that does not
+/// answer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs one sync with so many workers, to its end. See [`lead`] for `summary`.

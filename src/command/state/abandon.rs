@@ -1,5 +1,6 @@
-//! `s3sync state abandon`: a decided epoch of which some files can never become visible, because their uploads and their sources are both
-//! gone or because the server refuses them, is decided again without them. Files that are visible, or still can be, are never given up.
+//! `s3sync state abandon`: a decided epoch of which some files can never become visible, because their uploads and
+//! their sources are both gone or because the server refuses them, is decided again without them. Files that are
+//! visible, or still can be, are never given up.
 
 use super::settle::{given_up, settle};
 use crate::command::syncs::{Stores, Sync};

@@ -1,8 +1,9 @@
 //! `s3sync state adopt`: a sync goes on from here, whoever held it before.
 //!
-//! A cursor of its own that has a ledger takes the claim over as it is. Otherwise the cursor is made from what was published: the claim
-//! names the last epoch, and that epoch's directory holds the ledger. The new cursor gets a directory of its own, so that the old one,
-//! should it come back, is refused by the claim and cannot write beside it. Its blobs stay where they are: they are named by whole keys.
+//! A cursor of its own that has a ledger takes the claim over as it is. Otherwise the cursor is made from what was
+//! published: the claim names the last epoch, and that epoch's directory holds the ledger. The new cursor gets a
+//! directory of its own, so that the old one, should it come back, is refused by the claim and cannot write beside it.
+//! Its blobs stay where they are: they are named by whole keys.
 
 use futures::TryStreamExt;
 
@@ -15,7 +16,7 @@ use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::own::OwnKeys;
 use crate::state::blobs::{Blobs, ManifestLine};
 use crate::state::ledger::LedgerRoot;
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 use crate::store::Store;
 
 /// Takes one sync over.
@@ -54,25 +55,30 @@ pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, R
     Ok(done)
 }
 
-/// A cursor at the last epoch that was published, or in the middle of the one that was decided after it. The bucket is taken at its word:
-/// whoever can write there says what was read.
+/// A cursor at the last epoch that was published, or in the middle of the one that was decided after it. The bucket is
+/// taken at its word: whoever can write there says what was read.
 async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<String>) -> Result<Cursor, RunError> {
     let state_prefix = &sync.settings().state_prefix;
     let blobs = Blobs::new(stores.destination.clone(), state_prefix, &claim.state_id);
     let mut cursor = Cursor::empty(uuid::Uuid::new_v4().simple().to_string(), claim.epoch, sync.spec_hash());
     let place = stores.destination.place();
-    done.push(format!("{place}/{state_prefix} was taken at its word: whoever can write there says where the sync stands"));
+    done.push(format!(
+        "{place}/{state_prefix} was taken at its word: whoever can write there says where the sync stands"
+    ));
     if claim.epoch > 0 {
-        cursor.ledger = Some(the_one(sync, &blobs, claim.epoch, Kind::Ledger).await?.ok_or_else(|| {
+        cursor.ledger = Some(the_one(sync, &blobs, claim.epoch, BlobKind::Ledger).await?.ok_or_else(|| {
             let place = format!("{}/{}", stores.destination.place(), blobs.epoch_prefix(claim.epoch));
             lost(sync, format!("there is no ledger under {place}"))
         })?);
-        cursor.manifest = the_one(sync, &blobs, claim.epoch, Kind::Manifest).await?;
+        cursor.manifest = the_one(sync, &blobs, claim.epoch, BlobKind::Manifest).await?;
     }
     if let Some(manifest) = &cursor.manifest
         && let Some(stranger) = stranger(sync, &blobs, manifest).await?
     {
-        done.push(format!("{} lists {stranger:?}, which destination.path does not give; what it lists stays and is not shown", manifest.0));
+        done.push(format!(
+            "{} lists {stranger:?}, which destination.path does not give; what it lists stays and is not shown",
+            manifest.0
+        ));
         cursor.manifest = None;
     }
     if let Some(ledger) = &cursor.ledger {
@@ -85,13 +91,15 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
         let tables = LedgerRoot::load_where(&blobs, ledger, first).await?.tables;
         cursor.tables = tables.into_iter().map(|(name, table)| (name, table.mark)).collect();
     }
-    // What was decided may be visible in part: the next run goes on with it. What was only planned is not, and is planned again.
-    if let Some(key) = the_one(sync, &blobs, claim.epoch + 1, Kind::Decision).await? {
+    // What was decided may be visible in part: the next run goes on with it. What was only planned is not, and is
+    // planned again.
+    if let Some(key) = the_one(sync, &blobs, claim.epoch + 1, BlobKind::Decision).await? {
         let decision = blobs.get_decision(&key).await?;
         let plan = blobs.get_plan(&decision.plan).await?;
         cursor.phase = Phase::Committing;
         cursor.request = plan.request.or(cursor.request);
-        cursor.run = Some(Run { id: plan.run, started: plan.planned_at, pass: plan.pass, changed: false, ended: false });
+        cursor.run =
+            Some(Run { id: plan.run, started: plan.planned_at, pass: plan.pass, changed: false, ended: false });
         cursor.plan = Some(decision.plan);
         cursor.decision = Some(key);
     }
@@ -101,7 +109,7 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
 /// A file that a committed manifest lists and that this sync does not write: Replace would remove it.
 async fn stranger(sync: &Sync, blobs: &Blobs, manifest: &BlobKey) -> Result<Option<String>, RunError> {
     let own = OwnKeys::of(sync.settings());
-    let mut lines = blobs.lines(manifest, Kind::Manifest);
+    let mut lines = blobs.lines(manifest, BlobKind::Manifest);
     while let Some(line) = lines.next().await? {
         if let ManifestLine::File(file) = line
             && !own.hold(FileKind::Data, &file.key)
@@ -113,7 +121,7 @@ async fn stranger(sync: &Sync, blobs: &Blobs, manifest: &BlobKey) -> Result<Opti
 }
 
 /// The blob of a kind in an epoch's directory. Several leave open which one counted, and only the lost cursor knew.
-async fn the_one(sync: &Sync, blobs: &Blobs, epoch: u64, kind: Kind) -> Result<Option<BlobKey>, RunError> {
+async fn the_one(sync: &Sync, blobs: &Blobs, epoch: u64, kind: BlobKind) -> Result<Option<BlobKey>, RunError> {
     let store: &dyn Store = blobs.store().as_ref();
     let prefix = blobs.epoch_prefix(epoch);
     let mut found = None;

@@ -1,5 +1,5 @@
-//! `s3sync state export`: every file that is published now, as the committed manifests list it. Written as it is read: a line for each
-//! file is in memory, never all of them, but for a person's table.
+//! `s3sync state export`: every file that is published now, as the committed manifests list it. Written as it is read:
+//! a line for each file is in memory, never all of them, but for a person's table.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::model::manifest::{CommittedFile, CommittedHeader};
 use crate::model::plan::BlobKey;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::{BlobError, Blobs, ManifestLine};
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 
 /// Prints the files.
 pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
@@ -76,7 +76,7 @@ async fn current(blobs: &Blobs, cursor: &Cursor) -> Result<Vec<BlobKey>, BlobErr
     let mut manifests = Vec::new();
     let mut next = cursor.manifest.clone();
     while let Some(key) = next {
-        let header = match blobs.lines(&key, Kind::Manifest).next().await? {
+        let header = match blobs.lines(&key, BlobKind::Manifest).next().await? {
             Some(ManifestLine::Header(header)) => Some(header),
             _ => None,
         };
@@ -87,8 +87,14 @@ async fn current(blobs: &Blobs, cursor: &Cursor) -> Result<Vec<BlobKey>, BlobErr
     Ok(manifests)
 }
 
-async fn one(sync: &Sync, stores: &Stores, blobs: &Blobs, manifest: &BlobKey, printer: &mut Printer) -> Result<(), Failure> {
-    let mut lines = blobs.lines(manifest, Kind::Manifest);
+async fn one(
+    sync: &Sync,
+    stores: &Stores,
+    blobs: &Blobs,
+    manifest: &BlobKey,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let mut lines = blobs.lines(manifest, BlobKind::Manifest);
     let mut header: Option<CommittedHeader> = None;
     let mut objects: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     while let Some(line) = lines.next().await? {
@@ -102,7 +108,12 @@ async fn one(sync: &Sync, stores: &Stores, blobs: &Blobs, manifest: &BlobKey, pr
                 printer.line(&line).map_err(Failure::Print)?;
             }
             (ManifestLine::File(_), None) => {
-                let message = format!("{}: {}/{} does not begin with its header", sync.loaded.id, stores.destination.place(), manifest.0);
+                let message = format!(
+                    "{}: {}/{} does not begin with its header",
+                    sync.loaded.id,
+                    stores.destination.place(),
+                    manifest.0
+                );
                 return Err(RunError::new(RunErrorKind::CursorInvalid, message).into());
             }
         }
@@ -110,7 +121,12 @@ async fn one(sync: &Sync, stores: &Stores, blobs: &Blobs, manifest: &BlobKey, pr
     Ok(())
 }
 
-fn line_of<'a>(sync: &'a Sync, header: &'a CommittedHeader, file: &'a CommittedFile, objects: &'a BTreeMap<u32, Vec<String>>) -> Line<'a> {
+fn line_of<'a>(
+    sync: &'a Sync,
+    header: &'a CommittedHeader,
+    file: &'a CommittedFile,
+    objects: &'a BTreeMap<u32, Vec<String>>,
+) -> Line<'a> {
     let (first, last) = (file.objects.0 as usize, file.objects.1 as usize);
     let keys = objects.get(&file.shard).and_then(|keys| keys.get(first..=last)).unwrap_or_default();
     Line {

@@ -10,10 +10,10 @@ use crate::api::S3Sync;
 use crate::api::manifest::{self, End, Manifests};
 use crate::api::validate::{Access, AccessCredentials};
 use crate::cli::{CursorArgs, FileArgs};
-use crate::command::cluster::Cluster;
-use crate::command::syncs::{self, Place, Sync};
+use crate::command::plugin::cluster::Cluster;
+use crate::command::syncs::{self, CursorLocation, Sync};
 use crate::command::validate::manifest_errors;
-use crate::command::{CommandError, Kind, worker};
+use crate::command::{CommandError, FailureKind, worker};
 use crate::model::retry::Schedule;
 use crate::pipeline::claim::claim_key;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -44,12 +44,17 @@ pub async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
     let sync = cluster.connected(cluster.sync(name).await?).await?;
     let manifests = checked(&sync)?;
     let secrets = secrets(&cluster, &manifests).await?;
-    let value = |_: &End<'_>, secret: &str, key: &str| Ok(secrets.get(secret).and_then(|values| values.get(key)).cloned());
+    let value =
+        |_: &End<'_>, secret: &str, key: &str| Ok(secrets.get(secret).and_then(|values| values.get(key)).cloned());
     let mut loaded = manifests.connect_with(&value).map_err(manifest_errors)?;
     let cursor = cursor(&cluster, name);
-    let failed = |error: StateError| CommandError::new(syncs::kind_of(RunErrorKind::from(&error)), anyhow::Error::new(error));
+    let failed =
+        |error: StateError| CommandError::new(syncs::kind_of(RunErrorKind::from(&error)), anyhow::Error::new(error));
     let uid = cursor.uid().await.map_err(failed)?.unwrap_or_default();
-    Ok(loaded.drain(..).map(|loaded| Sync { loaded, cursor: Place::ConfigMap { cursor: cursor.clone(), uid: uid.clone() } }).collect())
+    Ok(loaded
+        .drain(..)
+        .map(|loaded| Sync { loaded, cursor: CursorLocation::ConfigMap { cursor: cursor.clone(), uid: uid.clone() } })
+        .collect())
 }
 
 /// The same, for what changes a cursor: refused while a run of it is in progress.
@@ -60,13 +65,15 @@ pub(super) async fn open_idle(args: &CursorArgs) -> Result<Vec<Sync>, CommandErr
         let place = format!("{}/{name}", cluster.namespace);
         let maps: Api<ConfigMap> = cluster.api();
         let map = config_map(name);
-        let found =
-            maps.get_metadata_opt(&map).await.map_err(|error| cluster.failed(&format!("ConfigMap {}/{map}", cluster.namespace), error))?;
+        let found = maps
+            .get_metadata_opt(&map)
+            .await
+            .map_err(|error| cluster.failed(&format!("ConfigMap {}/{map}", cluster.namespace), error))?;
         if found.is_none() {
             let message = format!(
                 "{place}: there is no ConfigMap {map}: the operator makes it when it first sees the sync; look whether it is there"
             );
-            return Err(CommandError::new(Kind::Access, anyhow::anyhow!(message)));
+            return Err(CommandError::new(FailureKind::Access, anyhow::anyhow!(message)));
         }
     }
     open(args).await
@@ -80,18 +87,21 @@ pub(super) fn idle(cluster: &Cluster, sync: &S3Sync) -> Result<(), CommandError>
         "{namespace}/{name}: the run {} is in progress; wait until it has ended (`kubectl s3sync suspend {name}` keeps the next from starting)",
         run.job
     );
-    Err(CommandError::new(Kind::Interrupted, anyhow::anyhow!(message)))
+    Err(CommandError::new(FailureKind::Interrupted, anyhow::anyhow!(message)))
 }
 
-/// The sync of this pod, with its cursor and credentials. Whoever made the pod has looked whether a run is in progress; compare-and-swap
-/// keeps apart what came in between.
+/// The sync of this pod, with its cursor and credentials. Whoever made the pod has looked whether a run is in progress;
+/// compare-and-swap keeps apart what came in between.
 async fn of_pod() -> Result<Sync, CommandError> {
-    // The first process of a container ignores a signal that it does not handle, and would be waited for. The pod may be ended at any instruction.
-    let cannot = |error: std::io::Error| CommandError::new(Kind::Other, anyhow::Error::new(error).context("signals cannot be caught"));
+    // The first process of a container ignores a signal that it does not handle, and would be waited for. The pod may
+    // be ended at any instruction.
+    let cannot = |error: std::io::Error| {
+        CommandError::new(FailureKind::Other, anyhow::Error::new(error).context("signals cannot be caught"))
+    };
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     tokio::spawn(async move {
         terminate.recv().await;
-        std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+        std::process::exit(i32::from(FailureKind::Interrupted.exit_code()));
     });
     let sync = async {
         let pod = worker::Pod::new(&|name: &str| std::env::var(name).ok())?;
@@ -100,22 +110,23 @@ async fn of_pod() -> Result<Sync, CommandError> {
     sync.await.map_err(syncs::failure)
 }
 
-/// Whether S3 answers at all, so that a person waits for seconds and not for the many tries of a run. Pods have no use for the question:
-/// they are where runs are.
+/// Whether S3 answers at all, so that a person waits for seconds and not for the many tries of a run. Pods have no use
+/// for the question: they are where runs are.
 pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<(), RunError> {
     if args.job.in_pod {
         return Ok(());
     }
     let (settings, id) = (sync.settings(), &sync.loaded.id);
     let options = s3::Options { retries: Schedule::ONCE, timeouts: Timeouts::IN_SECONDS, ..s3::Options::default() };
-    let store = store::connect_with(&sync.loaded.destination, &settings.destination.bucket, Side::Destination, options).await?;
+    let store =
+        store::connect_with(&sync.loaded.destination, &settings.destination.bucket, Side::Destination, options).await?;
     let unanswered = match store.head(&claim_key(settings)).await {
         Err(error) if error.kind == ErrorKind::Unavailable && store.clock_ahead().is_none() => error,
         // Whatever it answers, the verb itself says what it means.
         _ => return Ok(()),
     };
     let mut message = format!("{id}: S3 cannot be reached from here: {unanswered}");
-    if let (Place::ConfigMap { .. }, Some(name)) = (&sync.cursor, &args.name) {
+    if let (CursorLocation::ConfigMap { .. }, Some(name)) = (&sync.cursor, &args.name) {
         message.push_str(&format!(
             "; where only the sync's workers reach it: `kubectl s3sync state {verb} --in-cluster {name} --namespace {}`",
             id.namespace
@@ -134,9 +145,14 @@ fn checked(sync: &S3Sync) -> Result<Manifests, CommandError> {
 }
 
 /// The values of the Secrets that a sync names.
-async fn secrets(cluster: &Cluster, manifests: &Manifests) -> Result<BTreeMap<String, BTreeMap<String, String>>, CommandError> {
+async fn secrets(
+    cluster: &Cluster,
+    manifests: &Manifests,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, CommandError> {
     let mut secrets = BTreeMap::new();
-    for name in manifests.syncs.iter().flat_map(|sync| [&sync.resolved.source, &sync.resolved.destination]).flat_map(named) {
+    for name in
+        manifests.syncs.iter().flat_map(|sync| [&sync.resolved.source, &sync.resolved.destination]).flat_map(named)
+    {
         let secret: Secret = cluster.get(&name).await?;
         let values = secret.data.unwrap_or_default();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();

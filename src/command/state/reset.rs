@@ -1,8 +1,8 @@
-//! `s3sync state reset`: the ledger is forgotten, so that the next run reads everything. Published files stay, and epochs go on counting,
-//! so that no key and no blob of before is ever written again.
+//! `s3sync state reset`: the ledger is forgotten, so that the next run reads everything. Published files stay, and
+//! epochs go on counting, so that no key and no blob of before is ever written again.
 
 use super::settle::{self, settle};
-use crate::command::syncs::{Place, Stores, Sync};
+use crate::command::syncs::{CursorLocation, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::manifest::{CommittedHeader, FileKind};
 use crate::model::plan::BlobKey;
@@ -15,7 +15,7 @@ use crate::pipeline::sweep::Garbage;
 use crate::pipeline::{attempts, claim};
 use crate::state::blobs::{BlobError, Blobs};
 use crate::state::configmap::content;
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 use crate::state::{CursorStore, StateError};
 use crate::store::{ErrorKind, Store};
 
@@ -40,10 +40,12 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     let destination = stores.destination.as_ref();
     // What is published stays listed, and what is to be removed stays so, as long as the blobs that say it are there.
     let blobs = super::blobs(sync, stores, &cursor);
-    let mut kept = async |blob: Option<BlobKey>, kind: Kind, what: &str| -> Result<Option<BlobKey>, RunError> {
+    let mut kept = async |blob: Option<BlobKey>, kind: BlobKind, what: &str| -> Result<Option<BlobKey>, RunError> {
         let Some(key) = blob else { return Ok(None) };
         let lost = match blobs.is_lost(&key, kind).await {
-            Err(BlobError::Store(error)) if error.kind == ErrorKind::NoSuchBucket => Some("is not there any more".to_owned()),
+            Err(BlobError::Store(error)) if error.kind == ErrorKind::NoSuchBucket => {
+                Some("is not there any more".to_owned())
+            }
             other => other?,
         };
         let Some(lost) = lost else { return Ok(Some(key)) };
@@ -55,8 +57,8 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings));
     // Under another path a new table begins, of which the files under the old one are no part.
     let published = cursor.manifest.clone().filter(|_| !change.is_some_and(|change| change.path));
-    let manifest = kept(published, Kind::Manifest, "the list of published files").await?;
-    let garbage = kept(cursor.garbage.clone(), Kind::Garbage, "the list of what is to be removed").await?;
+    let manifest = kept(published, BlobKind::Manifest, "the list of published files").await?;
+    let garbage = kept(cursor.garbage.clone(), BlobKind::Garbage, "the list of what is to be removed").await?;
     if appends && manifest.is_some() {
         done.push(
             "published files stay, and the next run writes the rows of every object once more beside them: remove the files first, \
@@ -79,8 +81,8 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     Ok((next, done))
 }
 
-/// The cursor without an epoch under way. Nothing is visible of one that is only planned; of one that is decided, what can become visible
-/// does, and is listed as published.
+/// The cursor without an epoch under way. Nothing is visible of one that is only planned; of one that is decided, what
+/// can become visible does, and is listed as published.
 async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor, Vec<String>), RunError> {
     let (epoch, mut done) = (cursor.epoch + 1, Vec::new());
     if cursor.phase == Phase::Idle {
@@ -89,8 +91,8 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
     let (store, blobs) = (stores.destination.as_ref(), super::blobs(sync, stores, &cursor));
     // In a cluster the key is the workers' alone, and the next of them reads what they left.
     let blobs = match &sync.cursor {
-        Place::File(_) => blobs.with_key(sync.state_key()?),
-        Place::ConfigMap { .. } => blobs,
+        CursorLocation::File(_) => blobs.with_key(sync.state_key()?),
+        CursorLocation::ConfigMap { .. } => blobs,
     };
     let mut next = Cursor { phase: Phase::Idle, plan: None, decision: None, ..cursor.clone() };
     let mut garbage = Garbage::default();
@@ -110,7 +112,7 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
         }
     }
     let plan = match &cursor.plan {
-        Some(key) if blobs.is_lost(key, Kind::Plan).await?.is_none() => Some(blobs.get_plan(key).await?),
+        Some(key) if blobs.is_lost(key, BlobKind::Plan).await?.is_none() => Some(blobs.get_plan(key).await?),
         _ => None,
     };
     let left = attempts::leavings(store, &blobs, epoch, plan.as_ref(), Some(&[])).await?;
@@ -121,7 +123,7 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
     }
     // What was to be removed before goes along.
     let older = match &cursor.garbage {
-        Some(key) if blobs.is_lost(key, Kind::Garbage).await?.is_none() => Some(key),
+        Some(key) if blobs.is_lost(key, BlobKind::Garbage).await?.is_none() => Some(key),
         _ => None,
     };
     next.garbage = Some(garbage.put_with(&blobs, epoch, older).await?);
@@ -145,7 +147,9 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
         let settled = settle(store, &plan.settings, &decision, &manifest).await?;
-        for Published { file, etag } in settled.visible.into_iter().filter(|published| published.file.kind == FileKind::Data) {
+        for Published { file, etag } in
+            settled.visible.into_iter().filter(|published| published.file.kind == FileKind::Data)
+        {
             done.push(format!("visible: {}", file.key));
             committed.file(file.committed(&plan, manifest.shard, etag));
         }
@@ -157,14 +161,15 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
     Ok(Decided { manifest: blobs.put_manifest(committed).await?, given_up, done })
 }
 
-/// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says that it stood.
+/// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says
+/// that it stood.
 async fn replace(sync: &Sync, stores: &Stores, error: StateError) -> Result<Vec<String>, RunError> {
     let store = stores.destination.as_ref();
     let claimed = claim::read(store, &claim::claim_key(sync.settings())).await?;
     let Some((claim, _)) = claimed else { return Err(sync.failed(error)) };
     let cursor = Cursor::empty(claim.state_id, claim.epoch, sync.spec_hash());
     let aside = match &sync.cursor {
-        Place::File(file) => {
+        CursorLocation::File(file) => {
             let aside = file.path().with_extension("nonsense");
             std::fs::rename(file.path(), &aside).map_err(|error| {
                 let message = format!("{}: {} cannot be renamed: {error}", sync.loaded.id, file.path().display());
@@ -173,13 +178,16 @@ async fn replace(sync: &Sync, stores: &Stores, error: StateError) -> Result<Vec<
             file.create(&cursor).await.map_err(|error| sync.failed(error))?;
             aside.display().to_string()
         }
-        Place::ConfigMap { cursor: stored, .. } => {
+        CursorLocation::ConfigMap { cursor: stored, .. } => {
             stored.replace_nonsense(&cursor).await.map_err(|error| sync.failed(error))?;
             format!("the key {} of {}", content::ASIDE_KEY, stored.place())
         }
     };
     Ok(vec![
         format!("the cursor made no sense and was put aside as {aside}"),
-        format!("reset at epoch {}, which the claim in the destination names; the next run reads everything", claim.epoch),
+        format!(
+            "reset at epoch {}, which the claim in the destination names; the next run reads everything",
+            claim.epoch
+        ),
     ])
 }

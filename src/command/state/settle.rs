@@ -19,8 +19,8 @@ pub(super) struct Settled {
     pub refused: Vec<(StagedFile, String)>,
 }
 
-/// Completes what the decision names of this attempt; what no run of the sync writes is refused, as publishing refuses it. A server that does
-/// not answer, denies, or has no room ends it: then nothing is given up.
+/// Completes what the decision names of this attempt; what no run of the sync writes is refused, as publishing refuses
+/// it. A server that does not answer, denies, or has no room ends it: then nothing is given up.
 pub(super) async fn settle(
     store: &dyn Store,
     settings: &Settings,
@@ -93,14 +93,24 @@ mod tests {
     fn decision() -> Decision {
         let plan = crate::model::plan::BlobKey("plan".into());
         let (attempts, digests, amended) = (Vec::new(), Vec::new(), Vec::new());
-        Decision { version: Decision::VERSION, epoch: 1, plan, attempts, digests, amended, dropped: Vec::new(), abandoned: Vec::new() }
+        Decision {
+            version: Decision::VERSION,
+            epoch: 1,
+            plan,
+            attempts,
+            digests,
+            amended,
+            dropped: Vec::new(),
+            abandoned: Vec::new(),
+        }
     }
 
     #[tokio::test]
     async fn what_a_server_refuses_at_completion_is_told_from_what_is_visible_and_what_is_gone() {
         let behaviour = Behaviour { lacks: [Lack::LongSegments].into(), ..Behaviour::default() };
         let store = MemoryStore::with("lake", behaviour, Arc::new(ManualClock::default()));
-        let (good, long, gone) = (staged(&store, "good").await, staged(&store, &"x".repeat(300)).await, staged(&store, "gone").await);
+        let (good, long, gone) =
+            (staged(&store, "good").await, staged(&store, &"x".repeat(300)).await, staged(&store, "gone").await);
         store.abort_upload(&gone.key, &gone.upload).await.unwrap();
         let files = vec![long.clone(), good, gone.clone()];
         let manifest = AttemptManifest { files, ..AttemptManifest::empty(0, 0, "0a", store.server_time()) };
@@ -110,11 +120,21 @@ mod tests {
         let foreign = staged(&store, "elsewhere/x").await;
         let forged = AttemptManifest { files: vec![foreign.clone()], ..manifest.clone() };
         let settled = settle(&store, &settings, &decision(), &forged).await.unwrap();
-        assert_eq!(settled.refused.iter().map(|(file, _)| file).collect::<Vec<_>>(), [&foreign], "no run of the sync writes there");
+        assert_eq!(
+            settled.refused.iter().map(|(file, _)| file).collect::<Vec<_>>(),
+            [&foreign],
+            "no run of the sync writes there"
+        );
         for _ in 0..2 {
             let settled = settle(&store, &settings, &decision(), &manifest).await.unwrap();
-            assert_eq!(settled.visible.iter().map(|published| published.file.key.as_str()).collect::<Vec<_>>(), ["good"]);
-            assert_eq!((settled.refused, settled.vanished), (vec![(long.clone(), "the name is too long".to_owned())], vec![gone.clone()]));
+            assert_eq!(
+                settled.visible.iter().map(|published| published.file.key.as_str()).collect::<Vec<_>>(),
+                ["good"]
+            );
+            assert_eq!(
+                (settled.refused, settled.vanished),
+                (vec![(long.clone(), "the name is too long".to_owned())], vec![gone.clone()])
+            );
         }
         assert_eq!(store.keys(), ["good"]);
     }
@@ -135,8 +155,10 @@ mod tests {
             ("head", ErrorKind::Full, false),
         ] {
             let store = MemoryStore::new("lake");
-            let manifest =
-                AttemptManifest { files: vec![staged(&store, "one").await], ..AttemptManifest::empty(0, 0, "0a", store.server_time()) };
+            let manifest = AttemptManifest {
+                files: vec![staged(&store, "one").await],
+                ..AttemptManifest::empty(0, 0, "0a", store.server_time())
+            };
             let faults = move |call: &Call<'_>| match call.op {
                 _ if call.op == op => Fault::Before(kind),
                 // So that there is something to look for.

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::api::{S3Sync, validate};
 use crate::cli::CursorArgs;
-use crate::command::cluster::Cluster;
+use crate::command::plugin::cluster::Cluster;
 use crate::command::render::{self, Align, bytes, count};
 use crate::command::syncs::{self, Sync};
-use crate::command::{CommandError, Kind, print, runtime};
+use crate::command::{CommandError, FailureKind, print, runtime};
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::spec_hash::SpecHash;
 use crate::pipeline::error::RunErrorKind;
@@ -27,7 +27,7 @@ pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
         }
         for sync in &super::open::open(args).await? {
             match sync.load().await {
-                Ok(found) => shown.syncs.push(SyncState::new(sync, found.map(|(cursor, _)| cursor))),
+                Ok(found) => shown.syncs.push(ShownSync::new(sync, found.map(|(cursor, _)| cursor))),
                 Err(error) => failures.push(error),
             }
         }
@@ -38,7 +38,7 @@ pub fn execute(args: &CursorArgs) -> Result<(), CommandError> {
 }
 
 /// The cursor of a sync in a cluster. It outlives the sync, and is shown then too.
-async fn in_cluster(args: &CursorArgs, name: &str) -> Result<SyncState, CommandError> {
+async fn in_cluster(args: &CursorArgs, name: &str) -> Result<ShownSync, CommandError> {
     let cluster = Cluster::connect(&args.cluster).await?;
     let what = format!("S3Sync {}/{name}", cluster.namespace);
     let sync = cluster.api::<S3Sync>().get_opt(name).await.map_err(|error| cluster.failed(&what, error))?;
@@ -48,37 +48,38 @@ async fn in_cluster(args: &CursorArgs, name: &str) -> Result<SyncState, CommandE
         CommandError::new(kind, anyhow::Error::new(error))
     })?;
     if sync.is_none() && found.is_none() {
-        let message =
-            format!("{what} is not there, and no cursor of it either; look at the name, the namespace (-n) and the context (--context)");
-        return Err(CommandError::new(Kind::Access, anyhow::anyhow!(message)));
+        let message = format!(
+            "{what} is not there, and no cursor of it either; look at the name, the namespace (-n) and the context (--context)"
+        );
+        return Err(CommandError::new(FailureKind::Access, anyhow::anyhow!(message)));
     }
     // A spec that is not valid has no identity to compare.
     let settings = sync.and_then(|sync| validate::settings(&sync, Path::new(".")).ok());
     let spec_hash = settings.map(|resolved| SpecHash::of(&resolved.settings).to_string());
-    let state = found.map(|(cursor, _)| State::new(cursor, spec_hash.as_deref()));
-    Ok(SyncState { namespace: cluster.namespace, name: name.to_owned(), place: cursor.place().to_owned(), state })
+    let state = found.map(|(cursor, _)| ShownCursor::new(cursor, spec_hash.as_deref()));
+    Ok(ShownSync { namespace: cluster.namespace, name: name.to_owned(), place: cursor.place().to_owned(), state })
 }
 
 #[derive(Debug, Serialize)]
 struct Shown {
-    syncs: Vec<SyncState>,
+    syncs: Vec<ShownSync>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SyncState {
+struct ShownSync {
     namespace: String,
     name: String,
     /// The cursor's file or ConfigMap.
     place: String,
     /// `None`: there is no cursor yet.
     #[serde(flatten)]
-    state: Option<State>,
+    state: Option<ShownCursor>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State {
+struct ShownCursor {
     epoch: u64,
     phase: Phase,
     state_id: String,
@@ -86,12 +87,12 @@ struct State {
     /// Whether the manifest names another source or destination than the cursor is about.
     spec_changed: bool,
     run: Option<Run>,
-    tables: Vec<TableState>,
+    tables: Vec<ShownTable>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TableState {
+struct ShownTable {
     name: String,
     watermark: Watermark,
     objects: u64,
@@ -107,28 +108,29 @@ struct Watermark {
     key: String,
 }
 
-impl SyncState {
-    fn new(sync: &Sync, cursor: Option<Cursor>) -> SyncState {
+impl ShownSync {
+    fn new(sync: &Sync, cursor: Option<Cursor>) -> ShownSync {
         let id = &sync.loaded.id;
-        let state = cursor.map(|cursor| State::new(cursor, Some(&sync.spec_hash())));
-        SyncState { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.to_string(), state }
+        let state = cursor.map(|cursor| ShownCursor::new(cursor, Some(&sync.spec_hash())));
+        ShownSync { namespace: id.namespace.clone(), name: id.name.clone(), place: sync.cursor.to_string(), state }
     }
 }
 
-impl State {
-    fn new(cursor: Cursor, spec_hash: Option<&str>) -> State {
-        let tables = cursor.tables.into_iter().map(|(name, mark)| TableState {
+impl ShownCursor {
+    fn new(cursor: Cursor, spec_hash: Option<&str>) -> ShownCursor {
+        let tables = cursor.tables.into_iter().map(|(name, mark)| ShownTable {
             name,
             watermark: Watermark { last_modified: mark.last_modified, key: mark.key },
             objects: mark.objects,
             rows: mark.rows,
             bytes: mark.bytes,
         });
-        State {
+        ShownCursor {
             epoch: cursor.epoch,
             phase: cursor.phase,
             state_id: cursor.state_id,
-            spec_changed: spec_hash.is_some_and(|now| SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(now)).is_some()),
+            spec_changed: spec_hash
+                .is_some_and(|now| SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::parse(now)).is_some()),
             spec_hash: cursor.spec_hash,
             run: cursor.run,
             tables: tables.collect(),
@@ -146,7 +148,7 @@ impl State {
 
 impl Shown {
     fn text(&self) -> String {
-        let id = |sync: &SyncState| format!("{}/{}", sync.namespace, sync.name);
+        let id = |sync: &ShownSync| format!("{}/{}", sync.namespace, sync.name);
         let syncs = self.syncs.iter().map(|sync| {
             let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             let state = sync.state.as_ref();
@@ -154,15 +156,20 @@ impl Shown {
                 id(sync),
                 or_none(state.map(|state| state.epoch.to_string())),
                 state.map_or("not begun".to_owned(), |state| format!("{:?}", state.phase)),
-                or_none(state.map(State::last_run)),
-                or_none(state.map(|state| state.spec_hash.clone() + if state.spec_changed { " (changed)" } else { "" })),
+                or_none(state.map(ShownCursor::last_run)),
+                or_none(
+                    state.map(|state| state.spec_hash.clone() + if state.spec_changed { " (changed)" } else { "" }),
+                ),
                 sync.place.clone(),
             ]
         });
         let heading = ["SYNC", "EPOCH", "PHASE", "LAST RUN", "SPEC", "CURSOR"].map(|name| (name, Align::Left));
         let mut text = render::table(heading, syncs);
-        let tables: Vec<_> =
-            self.syncs.iter().flat_map(|sync| sync.state.iter().flat_map(|s| &s.tables).map(move |table| (sync, table))).collect();
+        let tables: Vec<_> = self
+            .syncs
+            .iter()
+            .flat_map(|sync| sync.state.iter().flat_map(|s| &s.tables).map(move |table| (sync, table)))
+            .collect();
         if !tables.is_empty() {
             let heading = [
                 ("SYNC", Align::Left),
@@ -200,12 +207,23 @@ mod tests {
             bytes: 1 << 20,
         };
         let cursor = Cursor {
-            run: Some(Run { id: "r".into(), started: "2024-02-01T00:00:00Z".parse().unwrap(), pass: 1, changed: false, ended: true }),
+            run: Some(Run {
+                id: "r".into(),
+                started: "2024-02-01T00:00:00Z".parse().unwrap(),
+                pass: 1,
+                changed: false,
+                ended: true,
+            }),
             tables: [("orders".to_owned(), mark)].into(),
             ..Cursor::empty("abc".into(), 7, "x-y".into())
         };
-        let sync = |name: &str, state| SyncState { namespace: "data".into(), name: name.into(), place: format!("/s/{name}"), state };
-        Shown { syncs: vec![sync("orders", Some(State::new(cursor, Some("x-z")))), sync("new", None)] }
+        let sync = |name: &str, state| ShownSync {
+            namespace: "data".into(),
+            name: name.into(),
+            place: format!("/s/{name}"),
+            state,
+        };
+        Shown { syncs: vec![sync("orders", Some(ShownCursor::new(cursor, Some("x-z")))), sync("new", None)] }
     }
 
     #[test]

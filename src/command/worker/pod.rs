@@ -38,17 +38,22 @@ impl Pod {
     /// Reads and checks everything. No request is made.
     pub fn new(env: &Environment<'_>) -> Result<Pod, RunError> {
         let required = |name: &str, what: &str| {
-            let missing = || invalid(format!("the variable {name} ({what}) is not set; workers are started by the operator"));
+            let missing =
+                || invalid(format!("the variable {name} ({what}) is not set; workers are started by the operator"));
             env(name).filter(|text| !text.is_empty()).ok_or_else(missing)
         };
         let text = required("JOB_COMPLETION_INDEX", "the pod's index")?;
-        let index = text
-            .parse()
-            .map_err(|_| invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod")))?;
+        let index = text.parse().map_err(|_| {
+            invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod"))
+        })?;
         let cursor = required("S3SYNC_CURSOR", "the cursor's ConfigMap")?;
         let key = required("S3SYNC_STATE_KEY", "the key of the sync's state")?;
-        let no_key =
-            || invalid("the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from".to_owned());
+        let no_key = || {
+            invalid(
+                "the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from"
+                    .to_owned(),
+            )
+        };
         let state_key = StateKey::parse(&key).ok_or_else(no_key)?;
         let request = env("S3SYNC_REQUEST").filter(|text| !text.is_empty()).map(|text| request(&text)).transpose()?;
         let (sync, suspended) = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
@@ -67,7 +72,9 @@ impl Pod {
 
 /// What the run is asked for.
 fn request(text: &str) -> Result<Request, RunError> {
-    let wrong = |error| invalid(format!("the variable S3SYNC_REQUEST makes no sense: {error}; workers are started by the operator"));
+    let wrong = |error| {
+        invalid(format!("the variable S3SYNC_REQUEST makes no sense: {error}; workers are started by the operator"))
+    };
     serde_json::from_str(text).map_err(wrong)
 }
 
@@ -81,15 +88,17 @@ pub fn termination_log(env: &Environment<'_>) -> PathBuf {
     env("S3SYNC_TERMINATION_LOG").map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
 }
 
-/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its Secrets; and whether it
-/// is suspended.
+/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its
+/// Secrets; and whether it is suspended.
 fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunError> {
     let manifests = manifest::check_text(text).map_err(failed)?;
     for checked in &manifests.syncs {
         let resolved = &checked.resolved;
         if let Some(field) = resolved.source.command_line_only().or_else(|| resolved.destination.command_line_only()) {
             let id = &resolved.settings.id;
-            return Err(invalid(format!("{id}: {field} is for the command line only: a pod has no directories or profiles of a user")));
+            return Err(invalid(format!(
+                "{id}: {field} is for the command line only: a pod has no directories or profiles of a user"
+            )));
         }
     }
     let suspended = manifests.syncs.iter().any(|checked| checked.sync.spec.suspend);
@@ -100,7 +109,9 @@ fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunErro
     let mut loaded = manifests.connect_with(&secret).map_err(failed)?;
     match (loaded.pop(), loaded.len()) {
         (Some(sync), 0) => Ok((sync, suspended)),
-        _ => Err(invalid("the variable S3SYNC_MANIFEST holds several syncs; workers are started by the operator".to_owned())),
+        _ => Err(invalid(
+            "the variable S3SYNC_MANIFEST holds several syncs; workers are started by the operator".to_owned(),
+        )),
     }
 }
 
@@ -192,11 +203,16 @@ mod tests {
         let (_dir, file) = ca_file(&bundle);
         variables.insert("S3SYNC_SOURCE_CA_FILE", file);
         let of = pod(&variables).unwrap();
-        assert_eq!((of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir), (2, "orders-cursor", false, None));
+        assert_eq!(
+            (of.index, of.cursor.as_str(), of.accept_spec_change, of.scratch_dir),
+            (2, "orders-cursor", false, None)
+        );
         assert!(!of.finish_only);
         assert_eq!(of.state_key, StateKey::parse(&"5".repeat(64)).unwrap());
         assert_eq!((of.sync.id.to_string(), of.sync.settings.worker.replicas), ("data/orders".to_owned(), 3));
-        let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else { panic!() };
+        let Credentials::Static { access_key_id, secret_access_key, session_token } = of.sync.source.credentials else {
+            panic!()
+        };
         assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("AKIA", "hidden", None));
         assert_eq!(of.sync.source.ca_pem.as_deref(), Some(bundle.as_bytes()));
         assert!(matches!(of.sync.destination.credentials, Credentials::Default));
@@ -210,7 +226,10 @@ mod tests {
         let of = pod(&variables).unwrap();
         assert_eq!((of.accept_spec_change, of.scratch_dir), (true, Some(PathBuf::from("/scratch"))));
         let request = of.request.expect("it was asked for");
-        assert_eq!((request.id.as_str(), request.asked.reread, request.asked.window.from_key.as_deref()), ("1f", true, Some("a")));
+        assert_eq!(
+            (request.id.as_str(), request.asked.reread, request.asked.window.from_key.as_deref()),
+            ("1f", true, Some("a"))
+        );
         let Credentials::Static { session_token, .. } = of.sync.source.credentials else { panic!() };
         assert_eq!(session_token.as_deref(), Some("token"));
     }

@@ -13,8 +13,8 @@ use crate::state::configmap::ConfigMapCursor;
 /// How often one worker tells at most.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How much longer each other worker makes the wait: all write the same object, and its API server should see two writes a second of a
-/// run, however many workers it has.
+/// How much longer each other worker makes the wait: all write the same object, and its API server should see two
+/// writes a second of a run, however many workers it has.
 const EVERY_EACH: Duration = Duration::from_millis(500);
 
 /// How long the end of a run waits for progress to be removed.

@@ -1,11 +1,12 @@
-//! The Job of a command: a verb of the binary beside the sync's runs, in a pod like a worker's, with a worker's secrets and rights.
+//! The Job of a command: a verb of the binary beside the sync's runs, in a pod like a worker's, with a worker's secrets
+//! and rights.
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 
 use super::PodDefaults;
 use super::job::{pod, with_pods};
 use crate::api::S3Sync;
-use crate::controller::check::Checked;
+use crate::controller::decide::check::Checked;
 use crate::controller::names::COMMAND;
 
 /// A Job that nobody deletes, because whoever made it was killed, goes so long after its end.

@@ -9,9 +9,11 @@ use crate::api::spec::OnDelete;
 use crate::controller::names::{CURSOR, cursor_name};
 
 /// Said in the ConfigMap itself, since people find it before they find the manual.
-const ABOUT: &str = "The position of an S3Sync: written by its workers alone. Edit nothing here; see `s3sync state --help`.";
+const ABOUT: &str =
+    "The position of an S3Sync: written by its workers alone. Edit nothing here; see `s3sync state --help`.";
 
-/// The ConfigMap's metadata, and no data. With `onDelete: Retain` nothing owns it: a resource of the same name goes on from it.
+/// The ConfigMap's metadata, and no data. With `onDelete: Retain` nothing owns it: a resource of the same name goes on
+/// from it.
 pub fn cursor_map(sync: &S3Sync) -> ConfigMap {
     let metadata = child(sync, cursor_name(sync.metadata.name.as_deref().unwrap_or_default()), CURSOR);
     let owner_references = metadata.owner_references.filter(|_| sync.spec.state.on_delete == OnDelete::Delete);

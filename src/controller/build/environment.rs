@@ -1,5 +1,5 @@
-//! A worker's environment: the resource, who it is, and credentials and root certificates by reference. Values of Secrets are never seen
-//! here.
+//! A worker's environment: the resource, who it is, and credentials and root certificates by reference. Values of
+//! Secrets are never seen here.
 
 use k8s_openapi::api::core::v1::{
     EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
@@ -9,7 +9,7 @@ use super::job::SCRATCH;
 use super::state_key::STATE_KEY_KEY;
 use crate::api::S3Sync;
 use crate::api::spec::ConnectionSpec;
-use crate::controller::check::Checked;
+use crate::controller::decide::check::Checked;
 use crate::controller::names::{cursor_name, state_key_name};
 
 /// The variables, the user's own last.
@@ -55,7 +55,9 @@ fn of_pod(name: &str, field: &str) -> EnvVar {
 fn credentials(side: &str, connection: &ConnectionSpec) -> Vec<EnvVar> {
     let mut variables = Vec::new();
     if let Some(secret) = &connection.secret_ref {
-        for (key, optional) in [("AWS_ACCESS_KEY_ID", false), ("AWS_SECRET_ACCESS_KEY", false), ("AWS_SESSION_TOKEN", true)] {
+        for (key, optional) in
+            [("AWS_ACCESS_KEY_ID", false), ("AWS_SECRET_ACCESS_KEY", false), ("AWS_SESSION_TOKEN", true)]
+        {
             variables.push(of_secret(format!("S3SYNC_{side}_{key}"), &secret.name, key, optional));
         }
     }
@@ -84,7 +86,8 @@ fn ca_volume(side: &str) -> String {
 
 /// Root certificates as files: Linux starts no process with a variable of 128 KiB, and a bundle may be larger.
 pub fn certificates(sync: &S3Sync) -> Vec<(Volume, VolumeMount)> {
-    let secrets = sides(sync).into_iter().filter_map(|(side, connection)| Some((side, connection.ca_secret_ref.as_ref()?)));
+    let secrets =
+        sides(sync).into_iter().filter_map(|(side, connection)| Some((side, connection.ca_secret_ref.as_ref()?)));
     let mounted = secrets.map(|(side, secret)| {
         let key = KeyToPath { key: CA_KEY.to_owned(), path: CA_KEY.to_owned(), mode: None };
         let secret = SecretVolumeSource {
@@ -95,7 +98,12 @@ pub fn certificates(sync: &S3Sync) -> Vec<(Volume, VolumeMount)> {
             default_mode: None,
         };
         let volume = Volume { name: ca_volume(side), secret: Some(secret), ..Volume::default() };
-        let mount = VolumeMount { name: ca_volume(side), mount_path: ca_dir(side), read_only: Some(true), ..VolumeMount::default() };
+        let mount = VolumeMount {
+            name: ca_volume(side),
+            mount_path: ca_dir(side),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        };
         (volume, mount)
     });
     mounted.collect()

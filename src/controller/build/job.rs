@@ -1,14 +1,15 @@
-//! The Job of a run: one pod for each worker, by index. Worker 0's success is the run's, and any worker's final failure is the run's too.
+//! The Job of a run: one pod for each worker, by index. Worker 0's success is the run's, and any worker's final failure
+//! is the run's too.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-    SuccessPolicy, SuccessPolicyRule,
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern,
+    PodFailurePolicyRule, SuccessPolicy, SuccessPolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-    ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -18,10 +19,10 @@ use super::environment::{certificates, environment};
 use super::{PodDefaults, child};
 use crate::api::S3Sync;
 use crate::api::scalar::PodQuantity;
-use crate::controller::check::Checked;
 use crate::controller::decide::Start;
+use crate::controller::decide::check::Checked;
+use crate::controller::decide::run::CONTAINER;
 use crate::controller::names::{KUEUE_QUEUE, WORKER};
-use crate::controller::run::CONTAINER;
 
 /// Where the scratch volume is mounted.
 pub const SCRATCH: &str = "/scratch";
@@ -29,11 +30,12 @@ pub const SCRATCH: &str = "/scratch";
 /// What a worker has to end in after SIGTERM: it needs a moment, and asks for no more than Kubernetes gives by default.
 const GRACE_SECONDS: i64 = 30;
 
-/// A Job that nobody deletes goes a week after its end: the controller keeps fewer, so this is for when there is no controller.
+/// A Job that nobody deletes goes a week after its end: the controller keeps fewer, so this is for when there is no
+/// controller.
 const TTL_SECONDS: i32 = 7 * 24 * 3600;
 
-/// Exit codes after which another attempt ends the same way: invalid spec, denied or missing, bad data, and what is neither and lasts, such as
-/// another sync's claim.
+/// Exit codes after which another attempt ends the same way: invalid spec, denied or missing, bad data, and what is
+/// neither and lasts, such as another sync's claim.
 pub const FINAL_EXIT_CODES: [i32; 4] = [2, 3, 4, 6];
 
 /// The user and group of the image; a number, so that the kubelet can see that it is not root.
@@ -106,13 +108,23 @@ fn failure_policy() -> PodFailurePolicy {
     let ignore = PodFailurePolicyRule {
         action: "Ignore".into(),
         on_exit_codes: None,
-        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern { type_: "DisruptionTarget".into(), status: "True".into() }]),
+        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+            type_: "DisruptionTarget".into(),
+            status: "True".into(),
+        }]),
     };
     PodFailurePolicy { rules: vec![fail, ignore] }
 }
 
 /// The pod of a worker, or of whatever else runs the binary with a worker's settings: `args` say what it does.
-pub(super) fn pod(sync: &S3Sync, checked: &Checked, job: &str, args: Vec<String>, accepted: bool, defaults: &PodDefaults) -> PodSpec {
+pub(super) fn pod(
+    sync: &S3Sync,
+    checked: &Checked,
+    job: &str,
+    args: Vec<String>,
+    accepted: bool,
+    defaults: &PodDefaults,
+) -> PodSpec {
     let worker = &sync.spec.worker;
     let pull_secrets: Vec<LocalObjectReference> = (defaults.image_pull_secrets.iter())
         .map(|name| LocalObjectReference { name: name.clone() })
@@ -126,8 +138,10 @@ pub(super) fn pod(sync: &S3Sync, checked: &Checked, job: &str, args: Vec<String>
         }),
         ..Volume::default()
     };
-    let (mut volumes, mut mounts) =
-        (vec![scratch], vec![VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() }]);
+    let (mut volumes, mut mounts) = (
+        vec![scratch],
+        vec![VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() }],
+    );
     for (volume, mount) in certificates(sync) {
         volumes.push(volume);
         mounts.push(mount);
@@ -166,7 +180,8 @@ pub(super) fn pod(sync: &S3Sync, checked: &Checked, job: &str, args: Vec<String>
         node_selector: Some(worker.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(worker.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
         affinity: Some(worker.affinity.clone()).filter(|affinity| *affinity != Affinity::default()),
-        topology_spread_constraints: Some(worker.topology_spread_constraints.clone()).filter(|constraints| !constraints.is_empty()),
+        topology_spread_constraints: Some(worker.topology_spread_constraints.clone())
+            .filter(|constraints| !constraints.is_empty()),
         priority_class_name: worker.priority_class_name.clone(),
         image_pull_secrets: Some(pull_secrets).filter(|secrets| !secrets.is_empty()),
         ..PodSpec::default()

@@ -1,4 +1,5 @@
-//! The Secret with the key of a sync's state. The controller makes it and never reads it; only the workers' pods get it, by the kubelet.
+//! The Secret with the key of a sync's state. The controller makes it and never reads it; only the workers' pods get
+//! it, by the kubelet.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,7 +16,8 @@ pub const STATE_KEY_KEY: &str = "state-key";
 const ABOUT: &str = "What workers of an S3Sync seal their state in the bucket with. When it is deleted, the next run makes another, and prepares again \
                      what was prepared and not yet decided.";
 
-/// The Secret with this key. It lives as long as the cursor, as far as that is known when it is made: the controller may change no Secret.
+/// The Secret with this key. It lives as long as the cursor, as far as that is known when it is made: the controller
+/// may change no Secret.
 pub fn state_key(sync: &S3Sync, text: &str) -> Secret {
     let metadata = child(sync, state_key_name(sync.metadata.name.as_deref().unwrap_or_default()), STATE_KEY);
     let owner_references = metadata.owner_references.filter(|_| sync.spec.state.on_delete == OnDelete::Delete);

@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::controller::check::check;
+use crate::controller::decide::check::check;
+use crate::controller::decide::run::Marks;
 use crate::controller::decide::{Start, Why};
 use crate::controller::fixtures::{sync, sync_with};
 use crate::controller::names::{KUEUE_QUEUE, WORKER_SELECTOR};
-use crate::controller::run::Marks;
 
 fn start() -> Start {
     Start {
@@ -53,11 +53,16 @@ fn full_sync() -> crate::api::S3Sync {
 #[test]
 fn the_fullest_job() {
     let sync = full_sync();
-    let defaults = PodDefaults { image_pull_policy: Some("Always".into()), image_pull_secrets: vec!["registry".into()], ..defaults() };
+    let defaults = PodDefaults {
+        image_pull_policy: Some("Always".into()),
+        image_pull_secrets: vec!["registry".into()],
+        ..defaults()
+    };
     insta::assert_yaml_snapshot!(job(&sync, &check(&sync).unwrap(), &start(), true, &defaults));
 }
 
-/// A command's pod differs from a worker's in its arguments alone, and the controller takes neither its Job nor its pod for a run's.
+/// A command's pod differs from a worker's in its arguments alone, and the controller takes neither its Job nor its pod
+/// for a run's.
 #[test]
 fn a_command_runs_as_a_worker_does_and_is_none() {
     let sync = full_sync();
@@ -72,12 +77,17 @@ fn a_command_runs_as_a_worker_does_and_is_none() {
     let labels = command.metadata.labels.clone().unwrap();
     let of_pods = command.spec.clone().unwrap().template.metadata.unwrap().labels.unwrap();
     for labels in [&labels, &of_pods] {
-        let wanted = |pair: &str| pair.split_once('=').is_some_and(|(key, value)| labels.get(key).is_some_and(|found| found == value));
+        let wanted = |pair: &str| {
+            pair.split_once('=').is_some_and(|(key, value)| labels.get(key).is_some_and(|found| found == value))
+        };
         assert!(!WORKER_SELECTOR.split(',').all(wanted), "{labels:?}");
     }
     assert_eq!(labels.get(KUEUE_QUEUE).map(String::as_str), Some("batch"), "its queue counts it too");
     let spec = command.spec.unwrap();
-    assert_eq!((spec.completions, spec.parallelism, spec.backoff_limit, spec.suspend), (Some(1), Some(1), Some(0), Some(true)));
+    assert_eq!(
+        (spec.completions, spec.parallelism, spec.backoff_limit, spec.suspend),
+        (Some(1), Some(1), Some(0), Some(true))
+    );
     assert_eq!((spec.active_deadline_seconds, spec.ttl_seconds_after_finished), (Some(3600), Some(600)));
     assert_eq!(command.metadata.owner_references, run.metadata.owner_references);
 }
@@ -114,8 +124,14 @@ fn nothing_of_the_resource_s_metadata_is_passed_on() {
     let checked = check(&sync).unwrap();
     let texts = [
         serde_json::to_string(&job(&sync, &checked, &start(), false, &defaults())).unwrap(),
-        serde_json::to_string(&(role(&sync), role_binding(&sync), service_account(&sync), cursor_map(&sync), state_key(&sync, "00ff")))
-            .unwrap(),
+        serde_json::to_string(&(
+            role(&sync),
+            role_binding(&sync),
+            service_account(&sync),
+            cursor_map(&sync),
+            state_key(&sync, "00ff"),
+        ))
+        .unwrap(),
     ];
     assert!(texts.iter().all(|text| !text.contains("argoproj")), "{texts:?}");
 }

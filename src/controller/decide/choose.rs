@@ -6,19 +6,20 @@ use super::{Observed, Start};
 use crate::api::S3SyncStatus;
 use crate::api::status::RunOutcome;
 use crate::api::text::cut;
-use crate::controller::check::Checked;
-use crate::controller::conditions::{Gate, Readiness};
-use crate::controller::cursor::Position;
+use crate::controller::decide::check::Checked;
+use crate::controller::decide::conditions::{Gate, Readiness};
+use crate::controller::decide::cursor::Position;
+use crate::controller::decide::record::{CANCELLED, News};
+use crate::controller::decide::run::{Marks, Run};
+use crate::controller::decide::schedule::{Anchor, Look, Slot};
 use crate::controller::names::{CANCEL, Repeat, TRIGGER, job_name, parse_job_name, short_hash};
-use crate::controller::record::{CANCELLED, News};
-use crate::controller::run::{Marks, Run};
-use crate::controller::schedule::{Anchor, Look, Slot};
 use crate::model::cursor::Phase;
 
 /// The longest wait before a failed run is repeated: what is healed outside is noticed within the hour.
 const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is read of the annotation s3sync.dev/trigger, in bytes: as long as the field. An annotation has no bound of its own.
+/// What is read of the annotation s3sync.dev/trigger, in bytes: as long as the field. An annotation has no bound of its
+/// own.
 const TOKEN_BYTES_MAX: usize = 253;
 
 /// What a run is for.
@@ -54,7 +55,13 @@ pub struct Choice {
 }
 
 /// Chooses. `status` is up to date with the Jobs that are there.
-pub fn choose(seen: &Observed, checked: Option<&Checked>, status: &S3SyncStatus, ready: &Readiness, news: &News) -> Choice {
+pub fn choose(
+    seen: &Observed,
+    checked: Option<&Checked>,
+    status: &S3SyncStatus,
+    ready: &Readiness,
+    news: &News,
+) -> Choice {
     let mut choice = Choice::default();
     let Some(checked) = checked else { return choice };
     // Nothing starts either where nothing can be made any more.
@@ -114,12 +121,14 @@ fn is_foreign(seen: &Observed, job: &str) -> bool {
     seen.taken.contains_key(job) || seen.runs.iter().any(|run| !run.owned && run.job == job)
 }
 
-/// A run for a change of what is synced, where there is no schedule, or for a trigger's new value. It is the due slot's run too.
+/// A run for a change of what is synced, where there is no schedule, or for a trigger's new value. It is the due slot's
+/// run too.
 fn asked_for(seen: &Observed, checked: &Checked, status: &S3SyncStatus, due: Option<Slot>) -> Option<Start> {
     let marks = marks(seen, checked);
     let changed = checked.schedule.is_none() && status.last_spec_hash != marks.synced;
     let new = |value: &Option<String>, last: &Option<String>| value.is_some() && value != last;
-    let triggered = new(&marks.trigger, &status.last_trigger) || new(&marks.trigger_annotation, &status.last_trigger_annotation);
+    let triggered =
+        new(&marks.trigger, &status.last_trigger) || new(&marks.trigger_annotation, &status.last_trigger_annotation);
     let why = match (changed, triggered) {
         (true, _) => Why::Change,
         (_, true) => Why::Trigger,
@@ -127,7 +136,11 @@ fn asked_for(seen: &Observed, checked: &Checked, status: &S3SyncStatus, due: Opt
     };
     let slot = hashed_slot(&marks);
     let repeat = free(seen, status, &slot, Repeat::Attempt);
-    Some(Start { job: job_name(&name(seen), &slot, repeat), marks: Marks { slot, scheduled: due.map(|slot| slot.minute), ..marks }, why })
+    Some(Start {
+        job: job_name(&name(seen), &slot, repeat),
+        marks: Marks { slot, scheduled: due.map(|slot| slot.minute), ..marks },
+        why,
+    })
 }
 
 fn scheduled(seen: &Observed, checked: &Checked, slot: Slot) -> Start {
@@ -148,16 +161,28 @@ fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut V
     wait(seen, status, wake)?;
     let slot = parse_job_name(&last.job)?.0.to_owned();
     let repeat = free(seen, status, &slot, Repeat::Attempt);
-    Some(Start { job: job_name(&name(seen), &slot, repeat), marks: Marks { slot, ..marks(seen, checked) }, why: Why::Retry })
+    Some(Start {
+        job: job_name(&name(seen), &slot, repeat),
+        marks: Marks { slot, ..marks(seen, checked) },
+        why: Why::Retry,
+    })
 }
 
-/// Whether the last run was cancelled: then nothing starts by itself but what ends what is half visible, until a slot, a change or a trigger.
+/// Whether the last run was cancelled: then nothing starts by itself but what ends what is half visible, until a slot,
+/// a change or a trigger.
 fn was_cancelled(status: &S3SyncStatus) -> bool {
     status.last_run.as_ref().is_some_and(|run| run.reason.as_deref() == Some(CANCELLED))
 }
 
-/// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only what is half visible.
-fn recovery(seen: &Observed, checked: &Checked, status: &S3SyncStatus, committing_only: bool, wake: &mut Vec<Timestamp>) -> Option<Start> {
+/// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only
+/// what is half visible.
+fn recovery(
+    seen: &Observed,
+    checked: &Checked,
+    status: &S3SyncStatus,
+    committing_only: bool,
+    wake: &mut Vec<Timestamp>,
+) -> Option<Start> {
     let Position::At { phase, garbage, .. } = seen.cursor.as_ref()?.position else { return None };
     let needed = if committing_only { phase == Phase::Committing } else { phase != Phase::Idle || garbage };
     if !needed {
@@ -218,7 +243,8 @@ fn hashed_slot(marks: &Marks) -> String {
     short_hash(&[&text(&marks.synced), &text(&marks.trigger), &text(&marks.trigger_annotation)])
 }
 
-/// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back and the annotation says.
+/// The slot's first run, or the first repetition of it that no Job has, or had as far as the status goes back and the
+/// annotation says.
 fn free(seen: &Observed, status: &S3SyncStatus, slot: &str, kind: fn(u32) -> Repeat) -> Repeat {
     let recorded = status.last_run.iter().chain(&status.history).map(|run| run.job.as_str());
     // A run by the name that the annotation still bears would be ended at once.

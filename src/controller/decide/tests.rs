@@ -11,6 +11,7 @@ use crate::model::cursor::Phase;
 
 mod ending;
 mod found;
+mod schedule;
 mod waiting;
 
 /// A world of one resource in which decisions are carried out: Jobs are made, statuses written, time goes on.
@@ -120,7 +121,10 @@ fn without_a_schedule_a_change_is_a_run() {
     world.look("12:01:01");
     world.look("14:00:00");
     assert_eq!(world.whys(), [Why::Change]);
-    assert_eq!((world.status().last_trigger.as_deref(), world.told.as_slice()), (Some("first"), &["RunSucceeded".to_owned()][..]));
+    assert_eq!(
+        (world.status().last_trigger.as_deref(), world.told.as_slice()),
+        (Some("first"), &["RunSucceeded".to_owned()][..])
+    );
     // What pods look like, when to run, and suspending change nothing that is synced.
     world.edit(|sync| sync.spec.worker.replicas = 3);
     world.edit(|sync| sync.spec.suspend = true);
@@ -179,80 +183,6 @@ fn triggers() {
 }
 
 #[test]
-fn slots_run_once_whatever_is_lost() {
-    let mut world = World::new(json!({"schedule": "*/15 * * * *"}), "12:00:00");
-    world.look("12:00:01");
-    assert_eq!(world.status().next_schedule_time, Some(Time(at("12:15:00"))));
-    let before = world.status().clone();
-    world.look("12:15:00");
-    assert_eq!(world.jobs(), ["orders-202611211215"]);
-    assert_eq!(world.status().next_schedule_time, Some(Time(at("12:30:00"))));
-    assert_eq!(world.status().last_schedule_time, Some(Time(at("12:15:00"))));
-    // The status was never written: the Job says that the slot has its run.
-    world.seen.sync.status = Some(before.clone());
-    world.look("12:15:02");
-    world.end("12:16:00", 0, good());
-    world.seen.sync.status = Some(before);
-    world.look("12:16:10");
-    world.look("12:29:59");
-    assert_eq!(world.jobs(), ["orders-202611211215"]);
-    world.look("12:30:00");
-    assert_eq!(world.jobs(), ["orders-202611211215", "orders-202611211230"]);
-}
-
-#[test]
-fn a_run_in_progress_forbids_another_and_missed_slots_become_one() {
-    let mut world = World::new(json!({"schedule": "*/15 * * * *"}), "12:00:00");
-    world.look("12:00:01");
-    world.look("12:15:00");
-    world.look("12:30:00");
-    world.look("12:46:00");
-    assert_eq!(world.jobs(), ["orders-202611211215"]);
-    world.end("13:02:00", 0, good());
-    world.look("13:02:01");
-    assert_eq!(world.jobs(), ["orders-202611211215", "orders-202611211300"]);
-    assert_eq!(world.status().next_schedule_time, Some(Time(at("13:15:00"))));
-}
-
-#[test]
-fn a_slot_too_late_is_told_and_skipped() {
-    let mut world = World::new(json!({"schedule": "*/15 * * * *", "startingDeadlineSeconds": 60}), "12:00:00");
-    world.look("12:00:01");
-    world.look("12:50:00");
-    assert_eq!((world.jobs(), world.status().next_schedule_time.clone()), (vec![], Some(Time(at("13:00:00")))));
-    let mut late = World::new(json!({"schedule": "*/15 * * * *", "startingDeadlineSeconds": 60}), "12:00:00");
-    late.look("12:00:01");
-    late.seen.now = at("12:50:00");
-    assert_eq!(decide(&late.seen).missed, 3);
-}
-
-#[test]
-fn unpausing_starts_from_now() {
-    let mut world = World::new(json!({"schedule": "*/15 * * * *", "suspend": true}), "12:00:00");
-    world.look("12:00:01");
-    assert_eq!((world.condition("Ready"), world.status().next_schedule_time.clone()), (Some(("True", "Suspended")), None));
-    world.look("13:20:00");
-    world.edit(|sync| sync.spec.suspend = false);
-    world.look("13:20:01");
-    assert_eq!((world.jobs(), world.status().next_schedule_time.clone()), (vec![], Some(Time(at("13:30:00")))));
-    assert_eq!(world.told, ["Armed"]);
-}
-
-#[test]
-fn a_slot_whose_name_is_taken_is_skipped() {
-    let mut world = World::new(json!({"schedule": "*/15 * * * *"}), "12:00:00");
-    world.look("12:00:01");
-    world.seen.taken.insert("orders-202611211215".into(), "Job");
-    world.look("12:15:00");
-    assert_eq!((world.jobs(), world.status().next_schedule_time.clone()), (vec![], Some(Time(at("12:30:00")))));
-    // The same where the Job bears our labels and has another owner.
-    world.seen.runs.push(Run { owned: false, ..run("202611211230", Repeat::First, "12:29:00") });
-    world.look("12:30:00");
-    world.look("12:45:00");
-    assert_eq!(world.jobs(), ["orders-202611211245"]);
-}
-
-#[test]
 fn failures_without_a_schedule_are_repeated_ever_more_slowly() {
     let mut world = World::new(json!({}), "12:00:00");
     world.look("12:00:00");
@@ -272,14 +202,20 @@ fn failures_without_a_schedule_are_repeated_ever_more_slowly() {
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     let first = world.started[0].0.clone();
     assert_eq!(world.started[9], (format!("{first}-a10"), Why::Retry));
-    assert_eq!((world.status().consecutive_failures, world.condition("LastRunSucceeded")), (9, Some(("False", "Failed"))));
+    assert_eq!(
+        (world.status().consecutive_failures, world.condition("LastRunSucceeded")),
+        (9, Some(("False", "Failed")))
+    );
     // Kept: the last three.
     assert_eq!(world.seen.runs.iter().filter(|run| !run.active()).count(), 3);
     let run = world.seen.runs.iter_mut().find(|run| run.active()).unwrap();
     *run = run.clone().ended("23:59:59", true);
     run.end.as_mut().unwrap().at = now + SignedDuration::from_mins(1);
     world.look_at(now + SignedDuration::from_mins(2));
-    assert_eq!((world.status().consecutive_failures, world.condition("LastRunSucceeded")), (0, Some(("True", "Succeeded"))));
+    assert_eq!(
+        (world.status().consecutive_failures, world.condition("LastRunSucceeded")),
+        (0, Some(("True", "Succeeded")))
+    );
     world.look_at(now + SignedDuration::from_hours(5));
     assert_eq!(world.started.len(), 10);
 }
@@ -315,7 +251,8 @@ fn what_is_half_done_is_finished_outside_the_schedule() {
         world.look("13:01:59");
         assert_eq!(world.started.len(), 1, "the backoff is not over");
         world.look("13:02:00");
-        let expected = if recovers { vec!["orders-202611211300", "orders-202611211300-r1"] } else { vec!["orders-202611211300"] };
+        let expected =
+            if recovers { vec!["orders-202611211300", "orders-202611211300-r1"] } else { vec!["orders-202611211300"] };
         assert_eq!(world.jobs(), expected, "{phase:?} garbage {garbage} suspended {suspended}");
         if recovers {
             world.end("13:02:30", 1, RunReport::failed("Failed", "no network"));
@@ -350,7 +287,7 @@ fn a_deleted_job_is_run_again() {
 #[test]
 fn nonsense_runs_nothing_and_deletes_nothing() {
     let mut world = World::new(json!({}), "12:00:00");
-    let nonsense = super::super::cursor::Position::Nonsense("expected value at line 1".into());
+    let nonsense = super::cursor::Position::Nonsense("expected value at line 1".into());
     world.seen.cursor = Some(CursorView { position: nonsense, ..CursorView::default() });
     world.look("12:00:00");
     world.look("14:00:00");
@@ -362,7 +299,10 @@ fn nonsense_runs_nothing_and_deletes_nothing() {
     // Mended by hand.
     world.seen.cursor = Some(cursor(Phase::Idle, false));
     world.look("14:01:00");
-    assert_eq!((world.whys(), world.condition("Ready"), world.condition("Stalled")), (vec![Why::Change], Some(("True", "Armed")), None));
+    assert_eq!(
+        (world.whys(), world.condition("Ready"), world.condition("Stalled")),
+        (vec![Why::Change], Some(("True", "Armed")), None)
+    );
 }
 
 #[test]
@@ -409,8 +349,12 @@ fn the_cap_makes_runs_wait() {
 fn pods_on_lost_nodes_are_let_go() {
     let mut world = World::new(json!({}), "12:00:00");
     world.look("12:00:00");
-    world.seen.workers =
-        vec![Worker { begun: false, ended: None, deleted: Some(at("12:10:00")), ..reported(&world.seen.runs[0], 0, good()) }];
+    world.seen.workers = vec![Worker {
+        begun: false,
+        ended: None,
+        deleted: Some(at("12:10:00")),
+        ..reported(&world.seen.runs[0], 0, good())
+    }];
     assert_eq!(world.look("12:14:59").force_delete, []);
     let expected = Named { name: world.seen.workers[0].pod.clone(), uid: world.seen.workers[0].uid.clone() };
     assert_eq!(world.look("12:15:00").force_delete, [expected]);
@@ -418,11 +362,18 @@ fn pods_on_lost_nodes_are_let_go() {
 
 #[test]
 fn history_limits() {
-    let mut world = World::new(json!({"schedule": "* * * * *", "successfulRunsHistoryLimit": 2, "failedRunsHistoryLimit": 0}), "12:00:00");
+    let mut world = World::new(
+        json!({"schedule": "* * * * *", "successfulRunsHistoryLimit": 2, "failedRunsHistoryLimit": 0}),
+        "12:00:00",
+    );
     world.look("12:00:01");
     for minute in 1..8 {
         world.look(&format!("12:0{minute}:00"));
-        world.end(&format!("12:0{minute}:30"), if minute % 2 == 0 { 1 } else { 0 }, if minute % 2 == 0 { bad() } else { good() });
+        world.end(
+            &format!("12:0{minute}:30"),
+            if minute % 2 == 0 { 1 } else { 0 },
+            if minute % 2 == 0 { bad() } else { good() },
+        );
         world.look(&format!("12:0{minute}:31"));
     }
     let kept: Vec<&str> = world.seen.runs.iter().map(|run| run.job.as_str()).collect();
@@ -462,7 +413,9 @@ fn whole_statuses() {
     seen.summary.tables = 2;
     seen.summary.watermark = Some("2026-11-21T12:59:59.123Z".parse().unwrap());
     seen.summary.size_bytes = 4321;
-    seen.progress = Some(serde_json::from_value(json!({"epoch": 4, "objectsDone": 3, "objectsTotal": 9, "summary": "3/9"})).unwrap());
+    seen.progress = Some(
+        serde_json::from_value(json!({"epoch": 4, "objectsDone": 3, "objectsTotal": 9, "summary": "3/9"})).unwrap(),
+    );
     world.seen.cursor = Some(seen);
     world.look("13:00:05");
     insta::assert_yaml_snapshot!("in_progress", world.status());

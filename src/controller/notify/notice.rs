@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::api::status::{RunCounts, RunOutcome};
 use crate::api::{S3SyncStatus, text};
-use crate::controller::memory::Key;
+use crate::controller::reflectors::expectations::Key;
 
 /// The version of the JSON: another one where a field goes or means something else. Fields may be added without.
 const VERSION: u32 = 1;
@@ -54,8 +54,8 @@ pub struct RunTold {
     counts: RunCounts,
 }
 
-/// What is told when `after` takes the place of `before`: what turned False, and what is True again. What is fine from its beginning is not told, nor
-/// another reason for the same status.
+/// What is told when `after` takes the place of `before`: what turned False, and what is True again. What is fine from
+/// its beginning is not told, nor another reason for the same status.
 pub fn notices(key: &Key, before: &S3SyncStatus, after: &S3SyncStatus) -> Vec<Notice> {
     let find = |status: &'_ S3SyncStatus, kind: &str| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == kind).cloned()
@@ -100,8 +100,10 @@ mod tests {
             json!({"type": kind, "status": status, "reason": "Why", "message": "a \u{1b}[31msentence\nof two lines", "observedGeneration": 3,
                 "lastTransitionTime": "2026-11-21T12:00:10Z"})
         };
-        let conditions: Vec<Value> =
-            [("Ready", ready), ("LastRunSucceeded", last)].iter().filter_map(|(kind, is)| Some(condition(kind, (*is)?))).collect();
+        let conditions: Vec<Value> = [("Ready", ready), ("LastRunSucceeded", last)]
+            .iter()
+            .filter_map(|(kind, is)| Some(condition(kind, (*is)?)))
+            .collect();
         let run = json!({"job": "orders-1", "result": "Failed", "rows": 12, "message": "x", "completionTime": "2026-11-21T12:00:00Z"});
         serde_json::from_value(json!({"conditions": conditions, "lastRun": run})).unwrap()
     }
@@ -124,7 +126,11 @@ mod tests {
         ] {
             let is = |kind| expected.map(|status: &str| (kind, status.to_owned())).into_iter().collect::<Vec<_>>();
             assert_eq!(told(&status(before, None), &status(after, None)), is("Ready"), "{before:?} to {after:?}");
-            assert_eq!(told(&status(None, before), &status(None, after)), is("LastRunSucceeded"), "{before:?} to {after:?}");
+            assert_eq!(
+                told(&status(None, before), &status(None, after)),
+                is("LastRunSucceeded"),
+                "{before:?} to {after:?}"
+            );
         }
         assert_eq!(told(&status(Some("True"), Some("True")), &status(Some("False"), Some("False"))).len(), 2);
     }

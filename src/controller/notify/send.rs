@@ -1,4 +1,5 @@
-//! One notice, sent: tried again for a while where that may help. A redirect is not followed, and of an answer only its status is read.
+//! One notice, sent: tried again for a while where that may help. A redirect is not followed, and of an answer only its
+//! status is read.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -32,7 +33,8 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// A minute in all: long enough for a receiver that is started again, and short enough that what comes after is still news.
+    /// A minute in all: long enough for a receiver that is started again, and short enough that what comes after is
+    /// still news.
     fn default() -> Self {
         Self { answer: Duration::from_secs(10), first_wait: Duration::from_secs(1), in_all: Duration::from_secs(60) }
     }
@@ -102,14 +104,19 @@ impl Sender {
             .body(Body::from(body))
             .map_err(|error| Failure { what: error.to_string(), passing: false })?;
         let answered = tokio::time::timeout(self.patience.answer, self.client.request(request)).await;
-        let answered = answered.map_err(|_| Failure::passing(format!("no answer within {:?}", self.patience.answer)))?;
-        let status = answered.map_err(|error| Failure::passing(shown(&causes(&error), &secrets, FAILURE_BYTES_MAX)))?.status();
+        let answered =
+            answered.map_err(|_| Failure::passing(format!("no answer within {:?}", self.patience.answer)))?;
+        let status =
+            answered.map_err(|error| Failure::passing(shown(&causes(&error), &secrets, FAILURE_BYTES_MAX)))?.status();
         match status {
             _ if status.is_success() => Ok(()),
-            _ if status.is_redirection() => {
-                Err(Failure { what: format!("the receiver answers {status}, and redirects are not followed"), passing: false })
+            _ if status.is_redirection() => Err(Failure {
+                what: format!("the receiver answers {status}, and redirects are not followed"),
+                passing: false,
+            }),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Err(Failure::passing(format!("the receiver answers {status}")))
             }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Failure::passing(format!("the receiver answers {status}"))),
             _ => Err(Failure { what: format!("the receiver answers {status}"), passing: status.is_server_error() }),
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::api::S3SyncStatus;
-use crate::controller::stores::stores;
+use crate::controller::reflectors::reflectors;
 
 /// What a receiver does with a notice.
 #[derive(Clone, Copy)]
@@ -47,7 +47,10 @@ async fn converse(mut stream: TcpStream, does: Receives, came: mpsc::UnboundedSe
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8(head).unwrap().to_lowercase();
-    assert!(head.starts_with("post /hook?token=a-very-secret-token ") && head.contains("content-type: application/json"), "{head}");
+    assert!(
+        head.starts_with("post /hook?token=a-very-secret-token ") && head.contains("content-type: application/json"),
+        "{head}"
+    );
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
@@ -59,12 +62,18 @@ async fn converse(mut stream: TcpStream, does: Receives, came: mpsc::UnboundedSe
         Receives::Answer(_) => {}
     }
     let status = if let Receives::Answer(status) = does { status } else { "200 OK" };
-    let answer = format!("HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/elsewhere\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/elsewhere\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    );
     stream.write_all(answer.as_bytes()).await
 }
 
 fn patience() -> Patience {
-    Patience { answer: Duration::from_millis(300), first_wait: Duration::from_millis(20), in_all: Duration::from_millis(1500) }
+    Patience {
+        answer: Duration::from_millis(300),
+        first_wait: Duration::from_millis(20),
+        in_all: Duration::from_millis(1500),
+    }
 }
 
 fn notice(name: &str) -> Notice {
@@ -86,7 +95,7 @@ struct Scene {
 
 impl Scene {
     fn new(url: &str) -> Scene {
-        let metrics = Arc::new(Metrics::new(stores().0, Arc::default()));
+        let metrics = Arc::new(Metrics::new(reflectors().0, Arc::default()));
         let (notices, stop) = (Notices::new(Arc::clone(&metrics)), CancellationToken::new());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{url}\n")).unwrap();
@@ -108,7 +117,9 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(Duration::from_secs(20), counted).await.unwrap_or_else(|_| panic!("{:?} instead of {expected:?}", count()));
+        timeout(Duration::from_secs(20), counted)
+            .await
+            .unwrap_or_else(|_| panic!("{:?} instead of {expected:?}", count()));
     }
 }
 
@@ -119,7 +130,11 @@ async fn next(came: &mut mpsc::UnboundedReceiver<Value>) -> Value {
 #[tokio::test]
 async fn a_receiver_that_is_slow_or_fails_is_told_again() {
     let late = Receives::Late(Duration::from_millis(100));
-    for does in [vec![OK], vec![late], vec![Receives::Answer("500 Broken"), Receives::Close, Receives::Answer("429 Slow Down"), OK]] {
+    for does in [
+        vec![OK],
+        vec![late],
+        vec![Receives::Answer("500 Broken"), Receives::Close, Receives::Answer("429 Slow Down"), OK],
+    ] {
         let tries = does.len();
         let (url, mut came) = receiver(does).await;
         let scene = Scene::new(&url);
@@ -175,7 +190,7 @@ async fn a_url_that_changes_is_followed_and_none_is_shown() {
 #[tokio::test]
 async fn where_too_many_wait_the_oldest_are_given_up() {
     let (url, mut came) = receiver(vec![OK]).await;
-    let metrics = Arc::new(Metrics::new(stores().0, Arc::default()));
+    let metrics = Arc::new(Metrics::new(reflectors().0, Arc::default()));
     let notices = Notices::new(Arc::clone(&metrics));
     notices.tell((0..WAITING_MAX + 44).map(|n| notice(&format!("sync-{n:03}"))).collect());
     let file = tempfile::NamedTempFile::new().unwrap();

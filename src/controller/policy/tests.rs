@@ -113,11 +113,31 @@ fn each_refusal_names_the_field_and_the_flag() {
             "spec.destination.endpoint is",
             "--allowed-endpoint",
         ),
-        (worker("serviceAccountName", json!("teams")), "spec.worker.serviceAccountName is \"teams\"", "--allowed-service-account"),
-        (worker("priorityClassName", json!("high")), "spec.worker.priorityClassName is \"high\"", "--allowed-priority-class"),
-        (worker("podLabels", json!({"azure.workload.identity/use": "true"})), "spec.worker.podLabels has the key", "--allowed-pod-label"),
-        (worker("podLabels", json!({"example.com/a/b": "x"})), "spec.worker.podLabels has the key", "--allowed-pod-label"),
-        (worker("podAnnotations", json!({"any": "x"})), "spec.worker.podAnnotations has the key \"any\"", "--allowed-pod-annotation"),
+        (
+            worker("serviceAccountName", json!("teams")),
+            "spec.worker.serviceAccountName is \"teams\"",
+            "--allowed-service-account",
+        ),
+        (
+            worker("priorityClassName", json!("high")),
+            "spec.worker.priorityClassName is \"high\"",
+            "--allowed-priority-class",
+        ),
+        (
+            worker("podLabels", json!({"azure.workload.identity/use": "true"})),
+            "spec.worker.podLabels has the key",
+            "--allowed-pod-label",
+        ),
+        (
+            worker("podLabels", json!({"example.com/a/b": "x"})),
+            "spec.worker.podLabels has the key",
+            "--allowed-pod-label",
+        ),
+        (
+            worker("podAnnotations", json!({"any": "x"})),
+            "spec.worker.podAnnotations has the key \"any\"",
+            "--allowed-pod-annotation",
+        ),
         (worker("replicas", json!(5)), "spec.worker.replicas is 5, more than", "--max-replicas=4"),
     ] {
         let message = said(&policy, &spec);
@@ -152,7 +172,10 @@ fn plain_variables_lead_nowhere() {
         "LOCALDOMAIN",
     ] {
         let message = said(&wide(), &env(name, "x"));
-        assert!(message.contains(&format!("sets {name:?}")) && message.contains("--worker-env=plain"), "{name}: {message}");
+        assert!(
+            message.contains(&format!("sets {name:?}")) && message.contains("--worker-env=plain"),
+            "{name}: {message}"
+        );
     }
     for value in ["$(S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY)", "x$(A)", "$$(A)", "$("] {
         assert!(said(&wide(), &env("NAME", value)).contains("a value with $("), "{value}");
@@ -200,14 +223,20 @@ fn lockdown_is_strict_where_no_flag_says_otherwise() {
         spec["destination"] = json!({"bucket": "lake", "format": "csv", "endpoint": endpoint});
         spec
     };
-    for spec in
-        [json!({}), worker("serviceAccountName", json!("any")), worker("podLabels", json!({"any": "x"})), worker("replicas", json!(99))]
-    {
+    for spec in [
+        json!({}),
+        worker("serviceAccountName", json!("any")),
+        worker("podLabels", json!({"any": "x"})),
+        worker("replicas", json!(99)),
+    ] {
         assert_eq!(said(&opened, &there(spec.clone())), "", "{spec}");
     }
     assert_ne!(said(&opened, &there(env("TZ", "UTC"))), "");
     let message = said(&opened, &json!({}));
-    assert!(message.contains("spec.source.endpoint is not set and so aws, which the operator's --allowed-endpoint"), "{message}");
+    assert!(
+        message.contains("spec.source.endpoint is not set and so aws, which the operator's --allowed-endpoint"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -239,7 +268,10 @@ fn a_worker_that_says_nothing_of_a_resource_gets_the_default() {
     }
     assert!(matches!(Policy::default().completed(&sync_with(json!({}))), Cow::Borrowed(_)));
     let locked = lockdown().completed(&sync_with(json!({}))).spec.worker.clone();
-    assert_eq!((locked.active_deadline_seconds, locked.resources.limits.len(), locked.resources.requests.len()), (Some(86_400), 1, 2));
+    assert_eq!(
+        (locked.active_deadline_seconds, locked.resources.limits.len(), locked.resources.requests.len()),
+        (Some(86_400), 1, 2)
+    );
 }
 
 #[test]
@@ -255,10 +287,19 @@ fn rules_that_cannot_be_are_refused_at_the_start() {
             Rules { default_limits: texts(&["memory=64Mi"]), ..Rules::default() },
             "--default-limit has \"memory=64Mi\", and a worker needs at least memory=128Mi",
         ),
-        (Rules { default_limits: texts(&["memory"]), ..Rules::default() }, "--default-limit has \"memory\", which is not like memory=1Gi"),
+        (
+            Rules { default_limits: texts(&["memory"]), ..Rules::default() },
+            "--default-limit has \"memory\", which is not like memory=1Gi",
+        ),
         (Rules { default_requests: texts(&["cpu=lots"]), ..Rules::default() }, "--default-request has \"cpu=lots\""),
-        (Rules { endpoints: texts(&["aws"]), ..Rules::default() }, "--allowed-endpoint needs --worker-env=plain or none"),
-        (Rules { lockdown: true, worker_env: Some(WorkerEnv::All), ..Rules::default() }, "--allowed-endpoint needs --worker-env"),
+        (
+            Rules { endpoints: texts(&["aws"]), ..Rules::default() },
+            "--allowed-endpoint needs --worker-env=plain or none",
+        ),
+        (
+            Rules { lockdown: true, worker_env: Some(WorkerEnv::All), ..Rules::default() },
+            "--allowed-endpoint needs --worker-env",
+        ),
     ] {
         let text = refused(rules);
         assert!(text.starts_with(message), "{text}");
@@ -273,7 +314,10 @@ fn what_is_not_allowed_starts_nothing_and_ends_nothing() {
     assert_eq!((desired.start, desired.delete_jobs.len()), (None, 0));
     let ready = desired.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NotAllowed"));
-    assert!(ready.message.contains("spec.worker.serviceAccountName is \"admin\"") && ready.message.contains("--allowed-service-account"));
+    assert!(
+        ready.message.contains("spec.worker.serviceAccountName is \"admin\"")
+            && ready.message.contains("--allowed-service-account")
+    );
     assert!(
         desired
             .status

@@ -19,16 +19,17 @@ use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
 use crate::api::text;
 use crate::api::{S3Sync, S3SyncStatus};
-use crate::controller::check::Checked;
-use crate::controller::conditions::accepted;
-use crate::controller::cursor::{CursorView, Position};
+use crate::controller::decide::check::Checked;
+use crate::controller::decide::conditions::accepted;
+use crate::controller::decide::cursor::{CursorView, Position};
+use crate::controller::decide::run::Run;
 use crate::controller::decide::{Desired, Named, Observed, Start};
-use crate::controller::memory::{Key, Refused};
 use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name, worker_name};
 use crate::controller::notify::notice::notices;
-use crate::controller::run::Run;
-use crate::controller::stores::Guarded;
-use crate::controller::{build, events, lean};
+use crate::controller::reflectors::Guarded;
+use crate::controller::reflectors::expectations::{Key, Refused};
+use crate::controller::reflectors::prune;
+use crate::controller::{build, events};
 use crate::state::seal::StateKey;
 
 /// Somebody else took the last place under the cap since the decision.
@@ -40,7 +41,7 @@ const MEND_EVERY: Duration = Duration::from_secs(10);
 /// Makes what is seen what should be.
 pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Result<Action, LookError> {
     let key = key(&seen.sync.metadata);
-    context.memory.waits(&key, desired.waits_for_place);
+    context.expectations.waits(&key, desired.waits_for_place);
     if let Some(start) = &desired.start {
         return start_run(seen, &desired, start, &key, context).boxed().await;
     }
@@ -61,61 +62,72 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
     }
     if desired.mend_rights
         && seen.cursor.is_some()
-        && let Some(Made::Taken(kind, name)) = ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
+        && let Some(Made::Taken(kind, name)) =
+            ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
     {
-        context.memory.is_taken(&key, kind, &name);
+        context.expectations.is_taken(&key, kind, &name);
         requeue = Duration::ZERO;
     }
     Ok(Action::requeue(requeue))
 }
 
-/// Tells of pods that were ended from outside, once of each: the event has the pod's uid for a name, so that another leader does not repeat it.
+/// Tells of pods that were ended from outside, once of each: the event has the pod's uid for a name, so that another
+/// leader does not repeat it.
 async fn tell_of_killed(seen: &Observed, desired: &Desired, key: &Key, context: &Context) {
     let there = |pod: &str| seen.workers.iter().any(|worker| worker.uid == pod);
     for (pod, note) in &desired.killed {
-        if context.memory.tells_of(key, pod, &there) {
+        if context.expectations.tells_of(key, pod, &there) {
             tell_as(&seen.sync, &format!("{}.{pod}", key.1), note, context).await;
         }
     }
 }
 
 /// Makes a run's Job, after what its pods need.
-async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key, context: &Context) -> Result<Action, LookError> {
+async fn start_run(
+    seen: &Observed,
+    desired: &Desired,
+    start: &Start,
+    key: &Key,
+    context: &Context,
+) -> Result<Action, LookError> {
     let checked = seen.checked().expect("a run is only started for a resource that was checked");
-    if !takes_no_place(&seen.sync) && !context.memory.take_place(key, &start.job, &jobs(context), context.caps) {
-        context.memory.waits(key, true);
+    if !takes_no_place(&seen.sync) && !context.expectations.take_place(key, &start.job, &jobs(context), context.caps) {
+        context.expectations.waits(key, true);
         return Ok(Action::requeue(PLACE_WAIT));
     }
     let made = make_run(seen, &checked, start, key, context).boxed().await;
     match made {
         Ok(Made::Run(job)) => {
-            context.memory.made(key, &start.job, Arc::new(job));
+            context.expectations.made(key, &start.job, Arc::new(job));
             context.metrics.missed(key, desired.missed);
             if desired.missed > 0 {
                 tell(&seen.sync, &events::missed(desired.missed), context).await;
             }
             tell(&seen.sync, &events::started(&start.job, start.why), context).await;
         }
-        Ok(Made::Adopted(job)) => context.memory.made(key, &start.job, Arc::new(job)),
+        Ok(Made::Adopted(job)) => context.expectations.made(key, &start.job, Arc::new(job)),
         Ok(Made::Taken(kind, name)) => {
-            context.memory.not_made(key, &start.job, None);
+            context.expectations.not_made(key, &start.job, None);
             // That of the workers' rights stands under Ready by the same word, and is told with it.
-            if context.memory.is_taken(key, kind, &name) && name != worker_name(&key.1) {
+            if context.expectations.is_taken(key, kind, &name) && name != worker_name(&key.1) {
                 tell(&seen.sync, &events::taken(kind, &name), context).await;
             }
         }
         // It will never be taken; what is left to do there needs no run.
         Err(LookError::Kube { source, .. }) if is_of_an_ending_namespace(&source) => {
-            context.memory.not_made(key, &start.job, None);
-            context.memory.namespace_ended(key);
+            context.expectations.not_made(key, &start.job, None);
+            context.expectations.namespace_ended(key);
         }
         Err(error) => {
-            context.memory.not_made(key, &start.job, refusal(&error));
-            // Shown in the status, with all else that is new, and tried again after the error's wait: at each try, since one that has waited
-            // for too long says so, and with the answer that is remembered, since an answer's text may be another each time.
-            if let Some(answer) = context.memory.refused(key) {
+            context.expectations.not_made(key, &start.job, refusal(&error));
+            // Shown in the status, with all else that is new, and tried again after the error's wait: at each try,
+            // since one that has waited for too long says so, and with the answer that is remembered, since an answer's
+            // text may be another each time.
+            if let Some(answer) = context.expectations.refused(key) {
                 let now = Observed { refused: Some(answer), capacity: false, ..seen.clone() };
-                if let Err(another) = write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await {
+                if let Err(another) =
+                    write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await
+                {
                     tracing::warn!(namespace = key.0, name = key.1, "{another}");
                 }
             }
@@ -130,7 +142,8 @@ async fn start_run(seen: &Observed, desired: &Desired, start: &Start, key: &Key,
 fn refusal(error: &LookError) -> Option<Refused> {
     let LookError::Kube { source, .. } = error else { return None };
     let kube::Error::Api(status) = source.as_ref() else { return None };
-    // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at the next try.
+    // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at the
+    // next try.
     let lasting = (400..500).contains(&status.code) && ![404, 409, 429].contains(&status.code);
     Some(Refused { answer: text::message(&status.message), lasting })
 }
@@ -144,12 +157,23 @@ pub(super) enum Made {
     Taken(&'static str, String),
 }
 
-async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, context: &Context) -> Result<Made, LookError> {
+async fn make_run(
+    seen: &Observed,
+    checked: &Checked,
+    start: &Start,
+    key: &Key,
+    context: &Context,
+) -> Result<Made, LookError> {
     let sync = &seen.sync;
     // After a failure they may have been removed by hand.
-    let failed = sync.status.as_ref().and_then(|status| status.last_run.as_ref()).is_some_and(|run| run.result == RunOutcome::Failed);
+    let failed = sync
+        .status
+        .as_ref()
+        .and_then(|status| status.last_run.as_ref())
+        .is_some_and(|run| run.result == RunOutcome::Failed);
     let doubted = failed.then_some(Duration::ZERO);
-    // First the cursor: whoever chooses a resource's name would else choose a ConfigMap for its workers to read and write.
+    // First the cursor: whoever chooses a resource's name would else choose a ConfigMap for its workers to read and
+    // write.
     if let Some(taken) = ensure_cursor(seen, key, context).boxed().await? {
         return Ok(taken);
     }
@@ -164,21 +188,22 @@ async fn make_run(seen: &Observed, checked: &Checked, start: &Start, key: &Key, 
     let job = build::job(&context.policy.completed(sync), checked, start, accepted(seen), &context.defaults);
     match api.create(&post(), &job).await {
         Ok(mut job) => {
-            lean::job(&mut job);
+            prune::job(&mut job);
             Ok(Made::Run(job))
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let mut there = api.get(&start.job).await.map_err(asked(format!("show Job {}", start.job)))?;
-            lean::job(&mut there);
-            let news = Run::of(&there, sync.metadata.uid.as_deref().unwrap_or_default()).filter(|run| run.owned && !is_history(run, sync));
+            prune::job(&mut there);
+            let news = Run::of(&there, sync.metadata.uid.as_deref().unwrap_or_default())
+                .filter(|run| run.owned && !is_history(run, sync));
             Ok(if news.is_some() { Made::Adopted(there) } else { Made::Taken("Job", start.job.clone()) })
         }
         Err(error) => Err(asked(format!("make Job {}", start.job))(error)),
     }
 }
 
-/// A Job that ended before the last run that is known: one that has lost its labels, so that it was not seen. Adopting it would say
-/// nothing new, and the run that is due would never start.
+/// A Job that ended before the last run that is known: one that has lost its labels, so that it was not seen. Adopting
+/// it would say nothing new, and the run that is due would never start.
 fn is_history(run: &Run, sync: &S3Sync) -> bool {
     let last = sync.status.as_ref().and_then(|status| status.last_run.as_ref()?.completion_time.as_ref());
     run.end.as_ref().is_some_and(|end| last.is_some_and(|last| end.at < last.0))
@@ -188,14 +213,15 @@ pub(super) fn post() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// Whether a pod waits for a Secret: that with the key of the state may have been deleted under it, and the kubelet goes on once it is there.
+/// Whether a pod waits for a Secret: that with the key of the state may have been deleted under it, and the kubelet
+/// goes on once it is there.
 fn waits_for_secret(seen: &Observed) -> bool {
     let waits = |reason: &String| reason.starts_with("CreateContainerConfigError");
     seen.workers.iter().any(|worker| worker.ended.is_none() && worker.waits.as_ref().is_some_and(waits))
 }
 
-/// Makes the Secret with the key of the state where there is none: before each run, since nothing here may look whether it is there. One of somebody
-/// else by that name does no harm: workers' pods that find no key in it wait, and say so.
+/// Makes the Secret with the key of the state where there is none: before each run, since nothing here may look whether
+/// it is there. One of somebody else by that name does no harm: workers' pods that find no key in it wait, and say so.
 async fn ensure_state_key(sync: &S3Sync, key: &Key, context: &Context) -> Result<(), LookError> {
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &key.0);
     match secrets.create(&post(), &build::state_key(sync, &StateKey::generate().text())).await {
@@ -205,8 +231,8 @@ async fn ensure_state_key(sync: &S3Sync, key: &Key, context: &Context) -> Result
     }
 }
 
-/// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when nobody else has a hand in it and it
-/// holds a cursor, or nothing at all: somebody restored it from a copy.
+/// Makes the cursor's ConfigMap where there is none. One that bears no label of ours is taken over when nobody else has
+/// a hand in it and it holds a cursor, or nothing at all: somebody restored it from a copy.
 async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
     if seen.cursor.is_some() {
         return Ok(None);
@@ -240,8 +266,10 @@ fn is_a_copy(there: &ConfigMap) -> bool {
     }
     let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
     // Some programs keep all that they know in annotations, as old leader elections do.
-    let told =
-        there.annotations().keys().any(|key| !key.starts_with("s3sync.dev/") && key != "kubectl.kubernetes.io/last-applied-configuration");
+    let told = there
+        .annotations()
+        .keys()
+        .any(|key| !key.starts_with("s3sync.dev/") && key != "kubectl.kubernetes.io/last-applied-configuration");
     (empty && !told) || matches!(CursorView::of(there).position, Position::At { .. })
 }
 
@@ -261,7 +289,7 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
     let notices = notices(key, &before, &desired.status);
     let but_progress = S3SyncStatus { progress: desired.status.progress.clone(), ..before };
     if but_progress == desired.status
-        && let Some(wait) = context.memory.progress_waits(key)
+        && let Some(wait) = context.expectations.progress_waits(key)
     {
         return Ok(Written::Later(wait));
     }
@@ -275,7 +303,7 @@ async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &C
     });
     let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await;
     let patched = patched.map_err(asked("write the status"))?;
-    context.memory.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
+    context.expectations.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
     // What was written is what the next controller begins with: it tells nothing of it again.
     context.notices.tell(notices);
     context.metrics.missed(key, desired.missed);
@@ -302,7 +330,11 @@ async fn delete_jobs(doomed: &[Named], how: DeleteParams, key: &Key, context: &C
 async fn force_delete(doomed: &[Named], key: &Key, context: &Context) -> Result<(), LookError> {
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &key.0);
     for pod in doomed {
-        tracing::warn!(namespace = key.0, pod = pod.name, "a pod should have ended long ago: its node is taken for lost");
+        tracing::warn!(
+            namespace = key.0,
+            pod = pod.name,
+            "a pod should have ended long ago: its node is taken for lost"
+        );
         delete(&pods, pod, DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await?;
     }
     Ok(())
@@ -336,15 +368,19 @@ async fn cursor_policy(seen: &Observed, key: &Key, context: &Context) -> Result<
     let owners = build::cursor_map(sync).metadata.owner_references;
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
     let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
-    maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &patch).await.map_err(asked(format!("set the owner of ConfigMap {name}")))?;
+    maps.patch(&name, &PatchParams::apply(FIELD_MANAGER), &patch)
+        .await
+        .map_err(asked(format!("set the owner of ConfigMap {name}")))?;
     Ok(())
 }
 
-/// A resource that this build cannot read, written by another version of the definition: it says so, once, and the others go on.
+/// A resource that this build cannot read, written by another version of the definition: it says so, once, and the
+/// others go on.
 pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Result<Action, LookError> {
     let key = key(guarded.meta());
-    let message = text::message(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"));
-    if context.memory.is_news(&key, &message) {
+    let message =
+        text::message(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"));
+    if context.expectations.is_news(&key, &message) {
         tracing::warn!(namespace = key.0, name = key.1, "{message}");
         let condition = json!({
             "type": "Ready", "status": "False", "reason": "InvalidSpec", "message": message,
@@ -355,7 +391,7 @@ pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Re
         let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
         let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
         patched.map_err(asked("write the status"))?;
-        context.memory.said(&key, message);
+        context.expectations.said(&key, message);
     }
     Ok(Action::await_change())
 }

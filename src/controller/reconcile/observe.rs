@@ -1,5 +1,6 @@
-//! Reading: from what is watched, and from what was just written. One request in rare cases: where a run was in progress and its Job is not seen any
-//! more; where a worker does not begin, of which events alone say why; and where pods are deleted, perhaps with their namespace.
+//! Reading: from what is watched, and from what was just written. One request in rare cases: where a run was in
+//! progress and its Job is not seen any more; where a worker does not begin, of which events alone say why; and where
+//! pods are deleted, perhaps with their namespace.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,42 +18,46 @@ use super::apply::post;
 use super::rights::is_ours;
 use super::{Context, LookError, asked, key};
 use crate::api::{S3Sync, text};
-use crate::controller::conditions::silent;
+use crate::controller::build;
 use crate::controller::connections::look_up;
-use crate::controller::cursor::CursorView;
+use crate::controller::decide::conditions::silent;
+use crate::controller::decide::cursor::CursorView;
+use crate::controller::decide::run::{Run, Worker};
 use crate::controller::decide::{ASK_AGAIN, Observed, dying};
-use crate::controller::memory::{Key, SeenJobs};
 use crate::controller::names::cursor_name;
-use crate::controller::run::{Run, Worker};
-use crate::controller::stores::instance;
-use crate::controller::{build, lean};
+use crate::controller::reflectors::expectations::{Key, SeenJobs};
+use crate::controller::reflectors::instance;
+use crate::controller::reflectors::prune;
 
 /// Everything that is known of a resource.
 pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookError> {
     let key = key(&sync.metadata);
     let uid = sync.uid().unwrap_or_default();
     let mut sync = sync.clone();
-    if let Some(status) = context.memory.status_over(&key, sync.metadata.resource_version.as_deref()) {
+    if let Some(status) = context.expectations.status_over(&key, sync.metadata.resource_version.as_deref()) {
         sync.status = Some(status);
     }
-    let connections = look_up(&mut sync, &|name| context.stores.connection(&key.0, name));
+    let connections = look_up(&mut sync, &|name| context.reflectors.connection(&key.0, name));
     let is_its = |owner: Option<Key>| owner.as_ref() == Some(&key);
-    let mut runs: Vec<Run> =
-        (context.stores.jobs.state_filter(|job| is_its(instance(job))).iter()).filter_map(|job| Run::of(job, &uid)).collect();
+    let mut runs: Vec<Run> = (context.reflectors.jobs.state_filter(|job| is_its(instance(job))).iter())
+        .filter_map(|job| Run::of(job, &uid))
+        .collect();
     let seen: BTreeSet<String> = runs.iter().map(|run| run.job.clone()).collect();
-    runs.extend(context.memory.unseen_jobs(&key, &|name| seen.contains(name)).iter().filter_map(|job| Run::of(job, &uid)));
+    runs.extend(
+        context.expectations.unseen_jobs(&key, &|name| seen.contains(name)).iter().filter_map(|job| Run::of(job, &uid)),
+    );
     for active in sync.status.iter().flat_map(|status| &status.active) {
         if !runs.iter().any(|run| run.job == active.job) {
             let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
             let job = jobs.get_opt(&active.job).await.map_err(asked(format!("show Job {}", active.job)))?;
             runs.extend(job.and_then(|mut job| {
-                lean::job(&mut job);
+                prune::job(&mut job);
                 Run::of(&job, &uid)
             }));
         }
     }
-    let workers = context.stores.pods.state_filter(|pod| is_its(instance(pod)));
-    let cursor = context.stores.cursors.get(&ObjectRef::new(&cursor_name(&key.1)).within(&key.0));
+    let workers = context.reflectors.pods.state_filter(|pod| is_its(instance(pod)));
+    let cursor = context.reflectors.cursors.get(&ObjectRef::new(&cursor_name(&key.1)).within(&key.0));
     // Its name alone would let a resource read and write whatever has that name.
     let cursor = cursor.filter(|map| is_ours(map.meta(), &build::cursor_map(&sync).metadata, &sync));
     let mut seen = Observed {
@@ -60,11 +65,11 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         runs,
         workers: workers.iter().filter_map(|pod| Worker::of(pod)).collect(),
         cursor: cursor.map(|map| CursorView::of(&map)),
-        taken: context.memory.taken(&key),
-        refused: context.memory.refused(&key),
+        taken: context.expectations.taken(&key),
+        refused: context.expectations.refused(&key),
         warned: None,
-        capacity: !context.memory.holds_back(&key) && has_place(&sync, &key, context),
-        namespace_ends: context.memory.namespace_ends(&key),
+        capacity: !context.expectations.holds_back(&key) && has_place(&sync, &key, context),
+        namespace_ends: context.expectations.namespace_ends(&key),
         policy: Arc::clone(&context.policy),
         now: (context.clock)(),
         sync,
@@ -72,7 +77,7 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     if let Some(uid) = silent(&seen).map(str::to_owned) {
         seen.warned = warning(&uid, &key, context).boxed().await;
     }
-    if !seen.namespace_ends && dying(&seen) && context.memory.asks(&key, ASK_AGAIN.unsigned_abs()) {
+    if !seen.namespace_ends && dying(&seen) && context.expectations.asks(&key, ASK_AGAIN.unsigned_abs()) {
         seen.namespace_ends = namespace_ends(&seen.sync, &key, context).boxed().await;
     }
     Ok(seen)
@@ -81,10 +86,10 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
 /// Events of one object that are looked at: the Job controller counts repeated ones up, so that there are few.
 const EVENTS_MAX: u32 = 100;
 
-/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod. Read at most once
-/// a minute; without it, a guess is told.
+/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod.
+/// Read at most once a minute; without it, a guess is told.
 async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
-    if let Some(known) = context.memory.warned(key, uid) {
+    if let Some(known) = context.expectations.warned(key, uid) {
         return known;
     }
     let events: Api<Event> = Api::namespaced(context.client.clone(), &key.0);
@@ -98,7 +103,7 @@ async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
         }
     };
     let last = last.map(|note| text::message(&note)).filter(|note| !note.is_empty());
-    context.memory.was_warned(key, uid, last.clone());
+    context.expectations.was_warned(key, uid, last.clone());
     last
 }
 
@@ -106,18 +111,28 @@ async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
 fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().map(|series| series.last_observed_time.0);
     let deprecated = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
-    let times = [series, deprecated, event.event_time.as_ref().map(|time| time.0), event.metadata.creation_timestamp.as_ref().map(|t| t.0)];
+    let times = [
+        series,
+        deprecated,
+        event.event_time.as_ref().map(|time| time.0),
+        event.metadata.creation_timestamp.as_ref().map(|t| t.0),
+    ];
     times.into_iter().flatten().max()
 }
 
-/// Whether the namespace is being deleted. The controller may not look at namespaces: it asks to make something there, which is then not made.
+/// Whether the namespace is being deleted. The controller may not look at namespaces: it asks to make something there,
+/// which is then not made.
 async fn namespace_ends(sync: &S3Sync, key: &Key, context: &Context) -> bool {
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
     let answer = maps.create(&PostParams { dry_run: true, ..post() }, &build::cursor_map(sync)).await;
     let ends = answer.is_err_and(|error| is_of_an_ending_namespace(&error));
     if ends {
-        tracing::info!(namespace = key.0, name = key.1, "the namespace is being deleted: its Jobs go, so that their pods can");
-        context.memory.namespace_ended(key);
+        tracing::info!(
+            namespace = key.0,
+            name = key.1,
+            "the namespace is being deleted: its Jobs go, so that their pods can"
+        );
+        context.expectations.namespace_ended(key);
     }
     ends
 }
@@ -125,11 +140,12 @@ async fn namespace_ends(sync: &S3Sync, key: &Key, context: &Context) -> bool {
 /// Whether the API server makes nothing because the namespace is being deleted.
 pub fn is_of_an_ending_namespace(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
-    status.is_forbidden() && status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating")
+    status.is_forbidden()
+        && status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn has_place(sync: &S3Sync, key: &Key, context: &Context) -> bool {
-    takes_no_place(sync) || context.memory.has_place(key, &jobs(context), context.caps)
+    takes_no_place(sync) || context.expectations.has_place(key, &jobs(context), context.caps)
 }
 
 /// Whether the resource's runs begin suspended: their queue says when they may work.
@@ -142,7 +158,7 @@ pub fn jobs(context: &Context) -> SeenJobs {
     if context.caps.none() {
         return SeenJobs::default();
     }
-    let seen = context.stores.jobs.state();
+    let seen = context.reflectors.jobs.state();
     SeenJobs(
         seen.iter()
             .filter_map(|job| {

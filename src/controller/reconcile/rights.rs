@@ -1,5 +1,5 @@
-//! What pods need to reach their cursor: a ServiceAccount, a Role, a RoleBinding. Made where they are not there, mended where they are
-//! ours, and left alone where they are somebody else's.
+//! What pods need to reach their cursor: a ServiceAccount, a Role, a RoleBinding. Made where they are not there, mended
+//! where they are ours, and left alone where they are somebody else's.
 
 use std::time::Duration;
 
@@ -15,18 +15,23 @@ use super::apply::{Made, post};
 use super::{Context, LookError, asked};
 use crate::api::S3Sync;
 use crate::controller::build;
-use crate::controller::memory::Key;
 use crate::controller::names::{FIELD_MANAGER, short_hash};
+use crate::controller::reflectors::expectations::Key;
 
-/// Makes or mends them, unless that was done. `doubted`: when it was longer ago than this, they may have been removed by hand since.
-/// `Some`: one of the names is somebody else's.
-pub async fn ensure_rights(sync: &S3Sync, doubted: Option<Duration>, key: &Key, context: &Context) -> Result<Option<Made>, LookError> {
+/// Makes or mends them, unless that was done. `doubted`: when it was longer ago than this, they may have been removed
+/// by hand since. `Some`: one of the names is somebody else's.
+pub async fn ensure_rights(
+    sync: &S3Sync,
+    doubted: Option<Duration>,
+    key: &Key,
+    context: &Context,
+) -> Result<Option<Made>, LookError> {
     let (account, role, binding) = (build::service_account(sync), build::role(sync), build::role_binding(sync));
     let digest = short_hash(&[&json!([account, role, binding]).to_string()]);
-    if context.memory.applied_ago(key, &digest).is_some_and(|ago| doubted.is_none_or(|doubted| ago < doubted)) {
+    if context.expectations.applied_ago(key, &digest).is_some_and(|ago| doubted.is_none_or(|doubted| ago < doubted)) {
         return Ok(None);
     }
-    context.memory.applied(key, None);
+    context.expectations.applied(key, None);
     let account = async {
         match &account {
             Some(account) => ensure(account, sync, key, context).boxed().await,
@@ -40,7 +45,7 @@ pub async fn ensure_rights(sync: &S3Sync, doubted: Option<Duration>, key: &Key, 
     // Not beside them: who is no administrator can bind only a role that is there.
     let taken = ensure(&binding, sync, key, context).boxed().await?;
     if taken.is_none() {
-        context.memory.applied(key, Some(digest));
+        context.expectations.applied(key, Some(digest));
     }
     Ok(taken)
 }
@@ -73,16 +78,21 @@ where
     patched.map(|_| None).map_err(asked(format!("mend {kind} {name}")))
 }
 
-/// Whether an object is this resource's: it is its owner, or the object has our labels and no owner but a namesake that is gone.
+/// Whether an object is this resource's: it is its owner, or the object has our labels and no owner but a namesake that
+/// is gone.
 pub(super) fn is_ours(there: &ObjectMeta, wanted: &ObjectMeta, sync: &S3Sync) -> bool {
     let owners = there.owner_references.as_deref().unwrap_or_default();
     if owners.iter().any(|owner| Some(&owner.uid) == sync.metadata.uid.as_ref()) {
         return true;
     }
-    let labelled = wanted.labels.iter().flatten().all(|(key, value)| there.labels.as_ref().and_then(|all| all.get(key)) == Some(value));
+    let labelled = wanted
+        .labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| there.labels.as_ref().and_then(|all| all.get(key)) == Some(value));
     let namesake = build::owner(sync);
     labelled
-        && owners
-            .iter()
-            .all(|owner| (&owner.api_version, &owner.kind, &owner.name) == (&namesake.api_version, &namesake.kind, &namesake.name))
+        && owners.iter().all(|owner| {
+            (&owner.api_version, &owner.kind, &owner.name) == (&namesake.api_version, &namesake.kind, &namesake.name)
+        })
 }

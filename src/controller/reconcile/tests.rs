@@ -1,5 +1,5 @@
-//! Looks against a mock API server, which checks every request and answers it. What is not asked for is not answered: a look that asks
-//! for more fails.
+//! Looks against a mock API server, which checks every request and answers it. What is not asked for is not answered: a
+//! look that asks for more fails.
 
 use http::{Method, Request, Response};
 use k8s_openapi::api::batch::v1::Job;
@@ -12,13 +12,14 @@ use tower_test::mock;
 
 use super::*;
 use crate::controller::fixtures::{at, good, sync, sync_with};
-use crate::controller::stores::{Writers, stores};
+use crate::controller::reflectors::{Writers, reflectors};
 
 mod connections;
 mod ending;
 mod explained;
 mod needs;
 mod ownership;
+mod refused;
 
 /// A controller's surroundings: the watches as the test fills them, and a server that follows a script.
 struct Scene {
@@ -59,14 +60,14 @@ impl Scene {
     fn new(sync: S3Sync) -> Scene {
         let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
         let client = Client::new(service, "data");
-        let (stores, writers) = stores();
+        let (reflectors, writers) = reflectors();
         let context = Arc::new(Context {
             instance: "one".into(),
-            metrics: Arc::new(Metrics::new(stores.clone(), Arc::default())),
+            metrics: Arc::new(Metrics::new(reflectors.clone(), Arc::default())),
             health: Arc::default(),
             client,
-            stores,
-            memory: Memory::default(),
+            reflectors,
+            expectations: Expectations::default(),
             notices: Notices::none(),
             defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
             policy: Arc::default(),
@@ -96,13 +97,17 @@ impl Scene {
 
     /// One look, with all of its requests, in any order where they are made at once.
     async fn look(&mut self, script: Vec<Exchange>) -> Result<Action, LookError> {
-        let guarded = self.context.stores.sync("data", "orders").expect("it is seen");
+        let guarded = self.context.reflectors.sync("data", "orders").expect("it is seen");
         let look = reconcile(guarded, Arc::clone(&self.context));
         self.serve(look, script).await
     }
 
     /// Answers whatever asks by the script.
-    async fn serve<T: Send + 'static>(&mut self, work: impl Future<Output = T> + Send + 'static, mut script: Vec<Exchange>) -> T {
+    async fn serve<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+        mut script: Vec<Exchange>,
+    ) -> T {
         let look = tokio::spawn(work);
         while !script.is_empty() {
             // A look that asks for less than the script has would be waited for without end.
@@ -143,11 +148,13 @@ where
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/data/events";
 const JOBS: &str = "/apis/batch/v1/namespaces/data/jobs";
 const MAPS: &str = "/api/v1/namespaces/data/configmaps";
-const STATUS: &str = "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status?&force=true&fieldManager=s3sync-controller";
+const STATUS: &str =
+    "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status?&force=true&fieldManager=s3sync-controller";
 
 fn event(reason: &'static str) -> Exchange {
-    exchange(Method::POST, EVENTS, 201, json!({"metadata": {"name": "e"}, "eventTime": null}))
-        .check(move |body| assert_eq!((&body["reason"], &body["regarding"]["name"]), (&json!(reason), &json!("orders"))))
+    exchange(Method::POST, EVENTS, 201, json!({"metadata": {"name": "e"}, "eventTime": null})).check(move |body| {
+        assert_eq!((&body["reason"], &body["regarding"]["name"]), (&json!(reason), &json!("orders")))
+    })
 }
 
 const ACCOUNTS: &str = "/api/v1/namespaces/data/serviceaccounts";
@@ -161,8 +168,9 @@ fn right(owner: Value) -> Value {
 
 fn rights() -> Vec<Exchange> {
     let named = |path, kind: &'static str| {
-        exchange(Method::POST, path, 201, right(json!(null)))
-            .check(move |body| assert_eq!((&body["kind"], &body["metadata"]["ownerReferences"][0]["uid"]), (&json!(kind), &json!("uid-1"))))
+        exchange(Method::POST, path, 201, right(json!(null))).check(move |body| {
+            assert_eq!((&body["kind"], &body["metadata"]["ownerReferences"][0]["uid"]), (&json!(kind), &json!("uid-1")))
+        })
     };
     vec![named(ACCOUNTS, "ServiceAccount"), named(ROLES, "Role"), named(BINDINGS, "RoleBinding")]
 }
@@ -173,7 +181,10 @@ const SECRETS: &str = "/api/v1/namespaces/data/secrets";
 fn make_key() -> Exchange {
     exchange(Method::POST, SECRETS, 201, json!({"metadata": {"name": "orders-state-key"}})).check(|body| {
         let key = body["stringData"]["state-key"].as_str().expect("a text");
-        assert_eq!((&body["metadata"]["name"], &body["immutable"], key.len()), (&json!("orders-state-key"), &json!(true), 64));
+        assert_eq!(
+            (&body["metadata"]["name"], &body["immutable"], key.len()),
+            (&json!("orders-state-key"), &json!(true), 64)
+        );
     })
 }
 
@@ -205,7 +216,7 @@ fn made(body: &Value, owner: &str) -> Value {
 
 /// The Job that the fixture's resource gets.
 fn first_job(owner: &str) -> Value {
-    let checked = crate::controller::check::check(&sync()).unwrap();
+    let checked = crate::controller::decide::check::check(&sync()).unwrap();
     let seen = crate::controller::fixtures::observed(sync(), "12:00:10");
     let start = decide(&seen).start.expect("a change is a run");
     let job = crate::controller::build::job(
@@ -262,11 +273,15 @@ fn in_progress(job: &str, synced: &str) -> Value {
 #[tokio::test]
 async fn a_new_resource_gets_its_run_and_then_silence() {
     let mut scene = Scene::new(sync());
-    let script = [rights(), vec![make_key(), make_cursor(), make_job(), event("RunStarted")]].into_iter().flatten().collect();
+    let script =
+        [rights(), vec![make_key(), make_cursor(), make_job(), event("RunStarted")]].into_iter().flatten().collect();
     assert_eq!(scene.look(script).await.unwrap(), Action::requeue(Duration::ZERO));
     // The watch has not shown the Job yet.
     let job = first_job("uid-1");
-    let (name, synced) = (job["metadata"]["name"].as_str().unwrap(), job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap());
+    let (name, synced) = (
+        job["metadata"]["name"].as_str().unwrap(),
+        job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap(),
+    );
     scene.look(vec![status_written(in_progress(name, synced))]).await.unwrap();
     scene.look(vec![]).await.unwrap();
     // Now it shows the Job, and the status as it was written.
@@ -341,14 +356,20 @@ async fn each_event_is_an_event_of_its_own() {
     let mut scene = Scene::new(sync());
     for sentence in ["orders-1: no access", "orders-2: no bucket"] {
         let written = event("RunFailed").check(move |body| {
-            let expected =
-                [("note", sentence), ("type", "Warning"), ("reportingInstance", "one"), ("eventTime", "2026-11-21T12:00:10.000000Z")];
+            let expected = [
+                ("note", sentence),
+                ("type", "Warning"),
+                ("reportingInstance", "one"),
+                ("eventTime", "2026-11-21T12:00:10.000000Z"),
+            ];
             for (field, value) in expected {
                 assert_eq!(body[field], value, "{body}");
             }
         });
         let context = Arc::clone(&scene.context);
-        scene.serve(async move { tell(&sync(), &Note::warning("RunFailed", sentence), &context).await }, vec![written]).await;
+        scene
+            .serve(async move { tell(&sync(), &Note::warning("RunFailed", sentence), &context).await }, vec![written])
+            .await;
     }
 }
 
@@ -360,84 +381,11 @@ async fn a_job_that_is_there_is_adopted_by_its_owner() {
     let script = [rights(), vec![make_key(), make_cursor(), conflict, there]].into_iter().flatten().collect();
     scene.look(script).await.unwrap();
     let job = first_job("uid-1");
-    let (name, synced) = (job["metadata"]["name"].as_str().unwrap(), job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap());
+    let (name, synced) = (
+        job["metadata"]["name"].as_str().unwrap(),
+        job["metadata"]["annotations"]["s3sync.dev/spec"].as_str().unwrap(),
+    );
     scene.look(vec![status_written(in_progress(name, synced))]).await.unwrap();
-    scene.look(vec![]).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_job_of_somebody_else_is_left_alone() {
-    let mut scene = Scene::new(sync_with(json!({"schedule": "* * * * *"})));
-    // Made at noon, and seen ten seconds later with the slot of noon still to come: the next minute.
-    let mut later = scene.context.stores.sync("data", "orders").unwrap().0.clone().unwrap();
-    later.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("11:59:30")));
-    listed(&mut scene.writers.syncs, vec![DeserializeGuard(Ok(later))]);
-    let conflict = exchange(Method::POST, JOBS, 409, refused(409, "AlreadyExists"));
-    let there = exchange(Method::GET, "/apis/batch/v1/namespaces/data/jobs/orders-202611211200", 200, first_job("uid-of-another"));
-    let script = [rights(), vec![make_key(), make_cursor(), conflict, there, event("NameTaken")]].into_iter().flatten().collect();
-    scene.look(script).await.unwrap();
-    let status = json!({
-        "observedGeneration": 3,
-        "conditions": [condition("Ready", "True", "Armed", "runs by the schedule * * * * *, Etc/UTC")],
-        "message": "runs by the schedule * * * * *, Etc/UTC",
-        "nextRunTime": "2026-11-21T12:01:00Z",
-        "nextScheduleTime": "2026-11-21T12:01:00Z",
-        "consecutiveFailures": 0,
-    });
-    scene.look(vec![status_written(status), event("SlotMissed")]).await.unwrap();
-    scene.look(vec![]).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_job_is_told_once_and_tried_again_slowly() {
-    let mut scene = Scene::new(sync());
-    let quota = || exchange(Method::POST, JOBS, 403, refused(403, "Forbidden"));
-    let script = [
-        rights(),
-        vec![
-            make_key(),
-            make_cursor(),
-            quota(),
-            status_patched().check(|body| {
-                assert_eq!(body["status"]["conditions"][1]["message"], "the API server refuses what the next run needs: Forbidden!")
-            }),
-            event("RunRefused"),
-        ],
-    ];
-    let error = scene.look(script.into_iter().flatten().collect()).await.unwrap_err();
-    assert_eq!(error.kind(), "forbidden");
-    // Held back: whoever makes a look meanwhile makes no request.
-    scene.look(vec![]).await.unwrap();
-    tokio::time::advance(Duration::from_secs(30)).await;
-    // The cursor is there by now, the rights were applied: only the key may be gone, and one refusal. The cursor is new, the refusal is not.
-    scene.sees_cursor(cursor_there());
-    scene.look(vec![key_is_there(), quota(), status_patched()]).await.unwrap_err();
-    tokio::time::advance(Duration::from_secs(30)).await;
-    scene.look(vec![key_is_there(), quota()]).await.unwrap_err();
-}
-
-/// Trouble that may pass is told as well, and not at every try; what is new besides is not held up by it.
-#[tokio::test]
-async fn a_start_that_fails_is_told_once_and_tried_again_at_once() {
-    let mut scene = Scene::new(sync());
-    let broken = |message: &str| {
-        let mut answer = refused(500, "InternalError");
-        answer["message"] = json!(message);
-        exchange(Method::POST, JOBS, 500, answer)
-    };
-    let told = status_patched().check(|body| {
-        let condition = &body["status"]["conditions"][1];
-        assert_eq!((&condition["reason"], &body["status"]["observedGeneration"]), (&json!("RunRefused"), &json!(3)));
-        assert_eq!(condition["message"], "the API server refuses what the next run needs: webhook 1 is away");
-    });
-    let script = [rights(), vec![make_key(), make_cursor(), broken("webhook 1 is away"), told, event("RunRefused")]];
-    assert_eq!(scene.look(script.into_iter().flatten().collect()).await.unwrap_err().kind(), "api");
-    scene.sees_cursor(cursor_there());
-    scene.look(vec![key_is_there(), broken("webhook 2 is away"), status_patched()]).await.unwrap_err();
-    scene.look(vec![key_is_there(), broken("webhook 3 is away")]).await.unwrap_err();
-    // Malformed by a webhook, for instance: that lasts.
-    let told = status_patched();
-    scene.look(vec![key_is_there(), exchange(Method::POST, JOBS, 400, refused(400, "BadRequest")), told]).await.unwrap_err();
     scene.look(vec![]).await.unwrap();
 }
 
@@ -458,11 +406,13 @@ async fn the_cursor_dies_with_the_resource_when_it_is_told_to() {
 async fn history_is_deleted_by_name_and_uid() {
     let mut scene = Scene::new(sync_with(json!({"successfulRunsHistoryLimit": 0})));
     let mut job = first_job("uid-1");
-    job["status"] = json!({"completionTime": "2026-11-21T11:59:00Z", "conditions": [{"type": "Complete", "status": "True"}]});
+    job["status"] =
+        json!({"completionTime": "2026-11-21T11:59:00Z", "conditions": [{"type": "Complete", "status": "True"}]});
     scene.sees_jobs(vec![serde_json::from_value(job).unwrap()]);
     let status = status_patched();
-    let delete = exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
-        .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
+    let delete =
+        exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+            .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
     scene.look(vec![status, event("RunSucceeded"), delete]).await.unwrap();
 }
 
@@ -476,8 +426,8 @@ async fn what_cannot_be_read_says_so_once() {
     let path = "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status";
     // Not said, so said again.
     scene.look(vec![exchange(Method::PATCH, path, 500, refused(500, "InternalError"))]).await.unwrap_err();
-    let written =
-        exchange(Method::PATCH, path, 200, strange).check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "InvalidSpec"));
+    let written = exchange(Method::PATCH, path, 200, strange)
+        .check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "InvalidSpec"));
     assert_eq!(scene.look(vec![written]).await.unwrap(), Action::await_change());
     scene.look(vec![]).await.unwrap();
 }

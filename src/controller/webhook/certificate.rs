@@ -1,4 +1,5 @@
-//! The webhook's certificate: made here where nobody else makes one, and checked as the API server will check it. PURE but for the key's chance.
+//! The webhook's certificate: made here where nobody else makes one, and checked as the API server will check it. PURE
+//! but for the key's chance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -19,7 +21,8 @@ use rustls::sign::CertifiedKey;
 /// How long a certificate is good for.
 const LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// How long before its end another one is made: as long as a controller may be away, and come back to a webhook that works.
+/// How long before its end another one is made: as long as a controller may be away, and come back to a webhook that
+/// works.
 pub const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The line that ends a certificate in PEM.
@@ -47,8 +50,8 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Makes a certificate for a Service, signed by an authority of its own whose key is thrown away. `before` is what it takes the place of: its
-/// authority is kept beside the new one as long as replicas may still show it.
+/// Makes a certificate for a Service, signed by an authority of its own whose key is thrown away. `before` is what it
+/// takes the place of: its authority is kept beside the new one as long as replicas may still show it.
 pub fn make(names: &[String], now: Timestamp, before: Option<&Pems>) -> Result<Pems, rcgen::Error> {
     let day = |time: Timestamp| {
         let date = time.to_zoned(TimeZone::UTC).date();
@@ -85,8 +88,10 @@ impl Pems {
         if chain.is_empty() {
             return Err("tls.crt holds no certificate".to_owned());
         }
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| format!("tls.key is no private key in PEM: {error}"))?;
-        CertifiedKey::from_der(chain, key, &provider()).map_err(|error| format!("tls.crt and tls.key cannot be used together: {error}"))
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|error| format!("tls.key is no private key in PEM: {error}"))?;
+        CertifiedKey::from_der(chain, key, &provider())
+            .map_err(|error| format!("tls.crt and tls.key cannot be used together: {error}"))
     }
 
     /// Whether a client that trusts `ca` alone takes the certificate for that of the host `name`, at that time.
@@ -131,7 +136,9 @@ mod tests {
         let other = made(days(0), None);
         assert!(!Pems { ca: other.ca.clone(), ..pems.clone() }.holds(NAME, days(0)), "of another authority");
         assert!(!Pems { key: other.key, ..pems.clone() }.holds(NAME, days(0)), "with another key");
-        for broken in [Pems::default(), Pems { ca: vec![], ..pems.clone() }, Pems { certificate: b"x".to_vec(), ..pems }] {
+        for broken in
+            [Pems::default(), Pems { ca: vec![], ..pems.clone() }, Pems { certificate: b"x".to_vec(), ..pems }]
+        {
             assert!(!broken.holds(NAME, days(0)));
         }
     }
@@ -144,7 +151,10 @@ mod tests {
             assert!(Pems { ca: second.ca.clone(), ..shown.clone() }.holds(NAME, days(60)));
         }
         let third = made(days(120), Some(&second));
-        assert!(!Pems { ca: third.ca.clone(), ..first }.holds(NAME, days(61)), "two are trusted, not all that ever were");
+        assert!(
+            !Pems { ca: third.ca.clone(), ..first }.holds(NAME, days(61)),
+            "two are trusted, not all that ever were"
+        );
         assert!(!format!("{third:?}").contains("PRIVATE"));
     }
 }

@@ -1,9 +1,10 @@
-//! Where the webhook's certificate comes from, and its renewal: files that somebody else keeps (cert-manager), or a Secret in which replicas share
-//! one that they made.
+//! Where the webhook's certificate comes from, and its renewal: files that somebody else keeps (cert-manager), or a
+//! Secret in which replicas share one that they made.
 //!
-//! With the Secret the order is what keeps a webhook answering while its certificate is renewed: first the Secret, then the bundle by which the API
-//! servers trust it, and only at the next look, when all of them have had time to see the bundle, the certificate itself. The bundle holds the
-//! authority of before too, for replicas that still show its certificate.
+//! With the Secret the order is what keeps a webhook answering while its certificate is renewed: first the Secret, then
+//! the bundle by which the API servers trust it, and only at the next look, when all of them have had time to see the
+//! bundle, the certificate itself. The bundle holds the authority of before too, for replicas that still show its
+//! certificate.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use super::certificate::{Pems, RENEW_BEFORE, make};
 use crate::controller::names::FIELD_MANAGER;
 
-/// How often is looked whether there is another certificate. A kubelet needs about a minute to show another Secret in files, and an API server a
-/// second to see another bundle.
+/// How often is looked whether there is another certificate. A kubelet needs about a minute to show another Secret in
+/// files, and an API server a second to see another bundle.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The same while there is none.
@@ -47,7 +48,8 @@ pub enum Source {
     Shared(Shared),
 }
 
-/// What replicas share: the Service that leads to them, the Secret and the ValidatingWebhookConfiguration have one name.
+/// What replicas share: the Service that leads to them, the Secret and the ValidatingWebhookConfiguration have one
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shared {
     /// Of Secret and Service.
@@ -166,7 +168,9 @@ async fn files(directory: &Path) -> Result<Pems, KeepError> {
         let wrong = |why: String| KeepError::Certificate(format!("{} cannot be read: {why}", path.display()));
         let length = tokio::fs::metadata(&path).await.map_err(|error| wrong(error.to_string()))?.len();
         if length > FILE_BYTES_MAX {
-            return Err(wrong(format!("it has {length} bytes, and no certificate or key has more than {FILE_BYTES_MAX}")));
+            return Err(wrong(format!(
+                "it has {length} bytes, and no certificate or key has more than {FILE_BYTES_MAX}"
+            )));
         }
         tokio::fs::read(&path).await.map_err(|error| wrong(error.to_string()))
     };
@@ -186,7 +190,9 @@ impl Shared {
         let hosts = self.hosts();
         for _ in 0..TRIES_MAX {
             let secret = secrets.get(&self.name).await.map_err(asked(format!("show the Secret {}", self.name)))?;
-            let part = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone()).unwrap_or_default();
+            let part = |key: &str| {
+                secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone()).unwrap_or_default()
+            };
             let there = Pems { ca: part("ca.crt"), certificate: part("tls.crt"), key: part("tls.key") };
             if there.holds(&hosts[0], now + RENEW_BEFORE) {
                 return Ok(there);
@@ -194,9 +200,11 @@ impl Shared {
             let made = make(&hosts, now, Some(&there).filter(|there| there.holds(&hosts[0], now)))?;
             let bytes = |bytes: &[u8]| ByteString(bytes.to_vec());
             let data: BTreeMap<_, _> =
-                [("ca.crt", bytes(&made.ca)), ("tls.crt", bytes(&made.certificate)), ("tls.key", bytes(&made.key))].into();
+                [("ca.crt", bytes(&made.ca)), ("tls.crt", bytes(&made.certificate)), ("tls.key", bytes(&made.key))]
+                    .into();
             // The version: of replicas that begin together one writes, and the others take what it wrote.
-            let patch = Patch::Merge(json!({"metadata": {"resourceVersion": secret.metadata.resource_version}, "data": data}));
+            let patch =
+                Patch::Merge(json!({"metadata": {"resourceVersion": secret.metadata.resource_version}, "data": data}));
             match secrets.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
                 Ok(_) => return Ok(made),
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}

@@ -1,5 +1,5 @@
-//! How much a JSON value holds, without holding it: what is too large is refused before it is read, since `{"name":""}` is eleven bytes in a body
-//! and half a kilobyte in memory. PURE.
+//! How much a JSON value holds, without holding it: what is too large is refused before it is read, since `{"name":""}`
+//! is eleven bytes in a body and half a kilobyte in memory. PURE.
 
 use std::fmt;
 
@@ -71,10 +71,15 @@ mod tests {
 
     #[test]
     fn a_value_is_measured_as_it_is_written() {
-        for text in ["null", "true", "7", r#""""#, r#""text""#, "[]", "{}", r#"["",""]"#, r#"{"a":[{"b":null},1,"ü"],"c":{}}"#] {
+        for text in
+            ["null", "true", "7", r#""""#, r#""text""#, "[]", "{}", r#"["",""]"#, r#"{"a":[{"b":null},1,"ü"],"c":{}}"#]
+        {
             assert_eq!(serde_json::from_str::<JsonBytes>(text).unwrap(), JsonBytes(text.len()), "{text}");
         }
-        assert_eq!(serde_json::from_str::<JsonBytes>(r#"{ "a" : [ -1.5e3, "A" ] }"#).unwrap(), JsonBytes(r#"{"a":[1,"A"]}"#.len()));
+        assert_eq!(
+            serde_json::from_str::<JsonBytes>(r#"{ "a" : [ -1.5e3, "A" ] }"#).unwrap(),
+            JsonBytes(r#"{"a":[1,"A"]}"#.len())
+        );
         let deep = "[".repeat(200) + &"]".repeat(200);
         assert!(serde_json::from_str::<JsonBytes>(&deep).is_err(), "as deep as the reader itself goes");
     }

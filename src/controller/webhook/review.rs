@@ -8,13 +8,14 @@ use super::measure::JsonBytes;
 use crate::api::error::FieldError;
 use crate::api::spec::{GROUP, KIND, S3SyncSpec};
 use crate::api::{S3Sync, text};
-use crate::controller::check::{MANIFEST_BYTES_MAX, errors, too_long};
+use crate::controller::decide::check::{MANIFEST_BYTES_MAX, errors, too_long};
 use crate::controller::policy::Policy;
 
 /// Errors that an answer names; the rest is counted. A person mends some, and looks again.
 const CAUSES_MAX: usize = 100;
 
-/// The largest spec that is read. What is kept of it may be a little shorter than what is asked about; more than twice is not a little.
+/// The largest spec that is read. What is kept of it may be a little shorter than what is asked about; more than twice
+/// is not a little.
 const SPEC_BYTES_MAX: usize = 2 * MANIFEST_BYTES_MAX;
 
 /// What the API server shows of a warning, in bytes.
@@ -107,7 +108,9 @@ struct Metadata {
 
 impl Object {
     fn sync(self, request: &Request) -> S3Sync {
-        let given = |text: Option<String>, other: &str| text.or_else(|| Some(other.to_owned()).filter(|other| !other.is_empty()));
+        let given = |text: Option<String>, other: &str| {
+            text.or_else(|| Some(other.to_owned()).filter(|other| !other.is_empty()))
+        };
         let mut sync = S3Sync::new("", self.spec);
         sync.metadata.name = given(self.metadata.name, &request.name);
         sync.metadata.namespace = given(self.metadata.namespace, &request.namespace);
@@ -117,8 +120,9 @@ impl Object {
     }
 }
 
-/// Answers a review. What was wrong before the change is a warning, so that labels, finalizers, `suspend` and a first mended field of a
-/// resource that is invalid already can be written; what the change makes wrong is refused, together with all else that is wrong.
+/// Answers a review. What was wrong before the change is a warning, so that labels, finalizers, `suspend` and a first
+/// mended field of a resource that is invalid already can be written; what the change makes wrong is refused, together
+/// with all else that is wrong.
 pub fn review(body: &[u8], policy: &Policy) -> Result<Answer, NoReview> {
     let no_review = |error: serde_json::Error| NoReview(text::message(&error.to_string()));
     let Head { api_version, request } = serde_json::from_slice(body).map_err(no_review)?;
@@ -137,14 +141,18 @@ pub fn review(body: &[u8], policy: &Policy) -> Result<Answer, NoReview> {
         _ => Wrong::default(),
     };
     if now.errors.iter().all(|error| before.errors.iter().any(|before| kind(before) == kind(error))) {
-        return Ok(allowed(&request, now.errors.iter().map(|error| format!("{error}; it was so before, and nothing runs")).collect()));
+        return Ok(allowed(
+            &request,
+            now.errors.iter().map(|error| format!("{error}; it was so before, and nothing runs")).collect(),
+        ));
     }
     Ok(denied(&request, &now))
 }
 
 /// What makes two errors the same: a size is another with each change, and is too large all the same.
 fn kind(error: &FieldError) -> (&str, &str, Option<&str>) {
-    let without_size = error.message.strip_prefix("has ").and_then(|rest| rest.split_once(" bytes ")).map(|(_, rest)| rest);
+    let without_size =
+        error.message.strip_prefix("has ").and_then(|rest| rest.split_once(" bytes ")).map(|(_, rest)| rest);
     (&error.path, without_size.unwrap_or(&error.message), error.suggestion.as_deref())
 }
 
@@ -157,7 +165,12 @@ struct Wrong {
 }
 
 /// One that cannot be read was written by another version of the definition: Ready would say the same.
-fn wrong(object: &Measured, read: impl FnOnce() -> serde_json::Result<Object>, request: &Request, policy: &Policy) -> Wrong {
+fn wrong(
+    object: &Measured,
+    read: impl FnOnce() -> serde_json::Result<Object>,
+    request: &Request,
+    policy: &Policy,
+) -> Wrong {
     let JsonBytes(bytes) = object.spec;
     if bytes > SPEC_BYTES_MAX {
         return Wrong { errors: vec![too_long(bytes)], forbidden: false };
@@ -174,7 +187,10 @@ fn wrong(object: &Measured, read: impl FnOnce() -> serde_json::Result<Object>, r
         Err(error) => {
             let error = error.to_string();
             let what = error.rsplit_once(" at line ").map_or(error.as_str(), |(what, _)| what);
-            let error = FieldError::new("spec", format!("cannot be read: {what}; it was written for another version of s3sync"));
+            let error = FieldError::new(
+                "spec",
+                format!("cannot be read: {what}; it was written for another version of s3sync"),
+            );
             Wrong { errors: vec![error], forbidden: false }
         }
     }
@@ -208,8 +224,10 @@ fn denied(request: &Request, wrong: &Wrong) -> Answer {
     if errors.len() > shown.len() {
         message.push_str(&format!("; and {} more", errors.len() - shown.len()));
     }
-    let causes: Vec<Cause> =
-        shown.iter().map(|error| Cause { reason: cause, field: error.path.clone(), message: text::message(&error.predicate()) }).collect();
+    let causes: Vec<Cause> = shown
+        .iter()
+        .map(|error| Cause { reason: cause, field: error.path.clone(), message: text::message(&error.predicate()) })
+        .collect();
     let details = json!({"group": GROUP, "kind": KIND, "name": request.name, "causes": causes});
     let status = json!({"status": "Failure", "code": code, "reason": reason, "message": message, "details": details});
     Answer::new(false, json!({"uid": request.uid, "allowed": false, "status": status}))
@@ -246,7 +264,10 @@ mod tests {
         let body = json!({"kind": "AdmissionReview", "apiVersion": VERSION, "request": request}).to_string();
         let answer = review(body.as_bytes(), &Policy::new(rules, None).unwrap()).unwrap();
         let response = answer.review["response"].clone();
-        assert_eq!((&answer.review["kind"], &answer.review["apiVersion"]), (&json!("AdmissionReview"), &json!(VERSION)));
+        assert_eq!(
+            (&answer.review["kind"], &answer.review["apiVersion"]),
+            (&json!("AdmissionReview"), &json!(VERSION))
+        );
         assert_eq!((&response["uid"], &response["allowed"]), (&json!("review-1"), &json!(answer.allowed)));
         response
     }
@@ -270,15 +291,24 @@ mod tests {
         for (spec, fields) in [
             (json!({"schedule": "every hour"}), vec!["spec.schedule"]),
             (json!({"schedule": "0 0 30 2 *", "timeZone": "Mars/Base"}), vec!["spec.schedule", "spec.timeZone"]),
-            (json!({"destination": {"bucket": "raw", "path": "{{TABLE}}/{{UUID}}.csv", "format": "csv"}}), vec!["spec.destination"]),
+            (
+                json!({"destination": {"bucket": "raw", "path": "{{TABLE}}/{{UUID}}.csv", "format": "csv"}}),
+                vec!["spec.destination"],
+            ),
             (json!({"worker": {"env": [{"name": "S3SYNC_JOB", "value": "x"}]}}), vec!["spec.worker.env[0].name"]),
         ] {
             let response = create(spec.clone());
             let status = &response["status"];
             assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")), "{spec}: {response}");
             let causes = status["details"]["causes"].as_array().unwrap();
-            assert_eq!(causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect::<Vec<_>>(), fields, "{spec}");
-            let said = causes.iter().map(|cause| format!("{} {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()));
+            assert_eq!(
+                causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect::<Vec<_>>(),
+                fields,
+                "{spec}"
+            );
+            let said = causes
+                .iter()
+                .map(|cause| format!("{} {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()));
             let mut validated = validated(&spec);
             validated.sort();
             let mut said: Vec<String> = said.collect();
@@ -286,7 +316,10 @@ mod tests {
             said.sort();
             assert_eq!(said, validated, "{spec}");
         }
-        assert_eq!(create(json!({"schedule": "H/15 * * * *", "timeZone": "Europe/Berlin"})), json!({"uid": "review-1", "allowed": true}));
+        assert_eq!(
+            create(json!({"schedule": "H/15 * * * *", "timeZone": "Europe/Berlin"})),
+            json!({"uid": "review-1", "allowed": true})
+        );
     }
 
     #[test]
@@ -316,7 +349,10 @@ mod tests {
         assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), 2, "{response}");
         // All at once.
         let response = ask("CREATE", resource(&json!({"worker": pods, "schedule": "x"})), Value::Null, rules());
-        assert_eq!((&response["status"]["code"], response["status"]["details"]["causes"].as_array().unwrap().len()), (&json!(422), 3));
+        assert_eq!(
+            (&response["status"]["code"], response["status"]["details"]["causes"].as_array().unwrap().len()),
+            (&json!(422), 3)
+        );
     }
 
     #[test]
@@ -335,7 +371,8 @@ mod tests {
             assert_eq!(response["allowed"], allowed, "{old} to {new}: {response}");
             assert_eq!(response["warnings"].as_array().map_or(0, Vec::len), warnings, "{old} to {new}: {response}");
         }
-        // A spec that is too large may be changed in what is not its size, and made smaller: its bytes are others with each change.
+        // A spec that is too large may be changed in what is not its size, and made smaller: its bytes are others with
+        // each change.
         let large = |keys: usize| json!({"source": {"bucket": "raw", "include": vec!["a/long/key.csv"; keys]}});
         let (more, fewer) = (update(large(9_000), large(8_000)), update(large(100), large(8_000)));
         assert_eq!((&more["allowed"], &fewer["allowed"]), (&json!(true), &json!(false)), "{more} {fewer}");
@@ -376,7 +413,10 @@ mod tests {
         assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), CAUSES_MAX);
         assert!(response["status"]["message"].as_str().unwrap().ends_with("; and 300 more"), "{response}");
         let response = create(json!({"schedule": format!("a\u{1b}[31m\n{}", "x".repeat(90_000))}));
-        assert!(response.to_string().len() < 4096 && !response["status"]["message"].as_str().unwrap().contains('\u{1b}'), "{response}");
+        assert!(
+            response.to_string().len() < 4096 && !response["status"]["message"].as_str().unwrap().contains('\u{1b}'),
+            "{response}"
+        );
     }
 
     /// It may be applied later, and says only then what it says.
@@ -385,7 +425,8 @@ mod tests {
         let by = json!({"name": "minio"});
         let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
         let endpoints = Some(vec!["http://minio:9000".to_owned()]);
-        let rules = Rules { endpoints, worker_env: Some(crate::controller::policy::WorkerEnv::Plain), ..Rules::default() };
+        let rules =
+            Rules { endpoints, worker_env: Some(crate::controller::policy::WorkerEnv::Plain), ..Rules::default() };
         assert_eq!(ask("CREATE", resource(&named), Value::Null, rules)["allowed"], true);
         let mut both = named.clone();
         both["source"]["region"] = json!("eu-west-1");
@@ -411,7 +452,8 @@ mod tests {
             let rules = Rules { max_replicas: Some(2), ..Rules::default() };
             let mut sync: S3Sync = serde_json::from_value(resource(&spec)).unwrap();
             sync.metadata.annotations = None;
-            let runs = crate::controller::check::check(&sync).is_ok() && Policy::new(rules.clone(), None).unwrap().check(&sync).is_ok();
+            let runs = crate::controller::decide::check::check(&sync).is_ok()
+                && Policy::new(rules.clone(), None).unwrap().check(&sync).is_ok();
             assert_eq!(ask("CREATE", resource(&spec), Value::Null, rules)["allowed"], runs, "{spec}");
         }
     }

@@ -1,5 +1,5 @@
-//! The webhook's server: TLS, one path, and a bound on everything that a stranger can make it hold. Whoever reaches the port may ask: an answer
-//! says no more than whether a spec is valid here.
+//! The webhook's server: TLS, one path, and a bound on everything that a stranger can make it hold. Whoever reaches the
+//! port may ask: an answer says no more than whether a spec is valid here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,16 +23,18 @@ use tokio_util::task::TaskTracker;
 use super::certificate::provider;
 use super::keep::Current;
 use super::review::{Answer, review};
-use crate::controller::metrics::Metrics;
+use crate::controller::manager::metrics::Metrics;
 use crate::controller::policy::Policy;
 
 /// The path.
 pub const PATH: &str = "/validate";
 
-/// The longest body: a review holds an object twice, etcd takes 1.5 MiB of each (`--max-request-bytes`), and the rest is small.
+/// The longest body: a review holds an object twice, etcd takes 1.5 MiB of each (`--max-request-bytes`), and the rest
+/// is small.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Bodies that are held at once; more wait, unread. API servers ask of changes that people and GitOps make, few a second.
+/// Bodies that are held at once; more wait, unread. API servers ask of changes that people and GitOps make, few a
+/// second.
 const BODIES_MAX: usize = 4;
 
 /// Connections at once: each API server keeps one or two. More wait to be accepted.
@@ -41,8 +43,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// Until TLS stands.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Between two requests of a connection, and for a request's head. API servers close idle connections after 90 s; who closes first must not be
-/// us, since a request may be under way.
+/// Between two requests of a connection, and for a request's head. API servers close idle connections after 90 s; who
+/// closes first must not be us, since a request may be under way.
 const IDLE_MAX: Duration = Duration::from_secs(120);
 
 /// From a request's head to its answer. Twice as long as API servers wait by the chart's default.
@@ -57,17 +59,25 @@ struct Reviewer {
     policy: Arc<Policy>,
     metrics: Arc<Metrics>,
     bodies: Arc<Semaphore>,
-    /// One is looked at at a time: that takes less than a millisecond, and memory for one whose spec is filled to the brim.
+    /// One is looked at at a time: that takes less than a millisecond, and memory for one whose spec is filled to the
+    /// brim.
     one: Arc<Semaphore>,
 }
 
 /// Serves until `stop`.
-pub async fn serve(listener: TcpListener, current: Arc<Current>, policy: Arc<Policy>, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    current: Arc<Current>,
+    policy: Arc<Policy>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let builder = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let mut tls = builder.expect("ring has the default versions").with_no_client_auth().with_cert_resolver(current);
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let tls = TlsAcceptor::from(Arc::new(tls));
-    let reviewer = Reviewer { policy, metrics, bodies: Arc::new(Semaphore::new(BODIES_MAX)), one: Arc::new(Semaphore::new(1)) };
+    let reviewer =
+        Reviewer { policy, metrics, bodies: Arc::new(Semaphore::new(BODIES_MAX)), one: Arc::new(Semaphore::new(1)) };
     let router = Router::new().route(PATH, post(answer)).with_state(reviewer);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tasks = TaskTracker::new();
@@ -130,7 +140,8 @@ async fn converse(stream: TcpStream, tls: TlsAcceptor, router: Router, stop: Can
 
 async fn answer(State(reviewer): State<Reviewer>, body: Body) -> Response {
     let answered = tokio::time::timeout(ANSWER_MAX, reviewer.review(body)).await;
-    let answered = answered.unwrap_or_else(|_| Err((StatusCode::SERVICE_UNAVAILABLE, "too many reviews at once".to_owned())));
+    let answered =
+        answered.unwrap_or_else(|_| Err((StatusCode::SERVICE_UNAVAILABLE, "too many reviews at once".to_owned())));
     reviewer.metrics.reviewed(answered.as_ref().ok().map(|answer| answer.allowed));
     match answered {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer.review.to_string()).into_response(),
@@ -146,7 +157,10 @@ impl Reviewer {
         let busy = |_| (StatusCode::SERVICE_UNAVAILABLE, "the webhook ends".to_owned());
         let held = Arc::clone(&self.bodies).acquire_owned().await.map_err(busy)?;
         let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body was cut off, or has more than {BODY_BYTES_MAX} bytes: {error}"))
+            (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body was cut off, or has more than {BODY_BYTES_MAX} bytes: {error}"),
+            )
         })?;
         let one = Arc::clone(&self.one).acquire_owned().await.map_err(busy)?;
         let policy = Arc::clone(&self.policy);
@@ -156,7 +170,8 @@ impl Reviewer {
             drop((bytes, one, held));
             reviewed
         });
-        let reviewed = reviewed.await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the review broke".to_owned()))?;
+        let reviewed =
+            reviewed.await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the review broke".to_owned()))?;
         reviewed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
     }
 }

@@ -59,19 +59,22 @@ pub enum SchemaError {
     },
 }
 
-/// The schema that an epoch works by: what was `inferred` (merged over all samples and surprises, by input names), under the user's
-/// rules, continuing what earlier epochs committed (`in_force`, as [`TableSchema::settled`] left it).
+/// The schema that an epoch works by: what was `inferred` (merged over all samples and mismatches, by input names),
+/// under the user's rules, continuing what earlier epochs committed (`in_force`, as [`TableSchema::settled`] left it).
 ///
-/// - Columns stand in the order in force, then new ones in first-seen order. A column in force that is absent now stays, as nulls; one
-///   that a rename, `drop` or `Declared` takes away leaves.
-/// - `AddColumns` adds columns (also fields of structs), gives a type to those that had only nulls, and widens numbers; `Fail` allows
-///   no change but a type that the user gives to a column of nulls; `Rescue` is AddColumns, and a column whose values would need another
-///   type keeps it: what does not fit goes to [`RESCUED_COLUMN`], which every schema has under Rescue.
-/// - What is utf8 in force stays text, whatever JSON brings: files that hold `"a"` for `a` do not read as one column with it.
-/// - Where every run writes everything anew (`replaces`), no file of the type in force is left beside the new ones: under `AddColumns` a column
-///   takes the type that its values need, or that it is cast to.
+/// - Columns stand in the order in force, then new ones in first-seen order. A column in force that is absent now
+///   stays, as nulls; one that a rename, `drop` or `Declared` takes away leaves.
+/// - `AddColumns` adds columns (also fields of structs), gives a type to those that had only nulls, and widens numbers;
+///   `Fail` allows no change but a type that the user gives to a column of nulls; `Rescue` is AddColumns, and a column
+///   whose values would need another type keeps it: what does not fit goes to [`RESCUED_COLUMN`], which every schema
+///   has under Rescue.
+/// - What is utf8 in force stays text, whatever JSON brings: files that hold `"a"` for `a` do not read as one column
+///   with it.
+/// - Where every run writes everything anew (`replaces`), no file of the type in force is left beside the new ones:
+///   under `AddColumns` a column takes the type that its values need, or that it is cast to.
 /// - A schema in force without columns is that of objects without rows, and binds nothing.
-/// - Applied to its own result it changes nothing, so a surprise may be merged either into what was inferred or into what was frozen.
+/// - Applied to its own result it changes nothing, so a mismatch may be merged either into what was inferred or into
+///   what was frozen.
 ///
 /// # Errors
 /// [`SchemaError`], which names the column and both types.
@@ -91,7 +94,8 @@ pub fn frozen(
         None => wanted.into_iter().map(begun).collect(),
     };
     let rescued = rules.evolution == Evolution::Rescue || in_force.is_some_and(|schema| schema.rescued);
-    // A column of that name in the input, of our own files read again for instance, holds what somebody may need: it is not filled anew.
+    // A column of that name in the input, of our own files read again for instance, holds what somebody may need: it is
+    // not filled anew.
     let mut names: HashSet<&str> = if rescued { HashSet::from([RESCUED_COLUMN]) } else { HashSet::new() };
     if let Some(column) = columns.iter().find(|column| !names.insert(&column.name)) {
         return Err(SchemaError::SameName { column: column.name.clone() });
@@ -123,7 +127,11 @@ fn declared(rules: &[ColumnRule]) -> Result<Vec<Column>, SchemaError> {
         let Some(data_type) = rule.data_type.clone() else {
             return Err(SchemaError::NoType { column: rule.name.clone() });
         };
-        Ok(Column { source: source_of(rule).to_owned(), misfit: Misfit::BadRecord, ..Column::inferred(&rule.name, data_type) })
+        Ok(Column {
+            source: source_of(rule).to_owned(),
+            misfit: Misfit::BadRecord,
+            ..Column::inferred(&rule.name, data_type)
+        })
     };
     rules.iter().map(column).collect()
 }
@@ -191,9 +199,11 @@ fn evolved(
     Ok(columns)
 }
 
-/// A type in force: of what was published nothing else is known, and every utf8 of it stays one, as do decimals that would not begin.
+/// A type in force: of what was published nothing else is known, and every utf8 of it stays one, as do decimals that
+/// would not begin.
 fn kept(typed: Typed) -> Typed {
-    let mixed = if matches!(typed.data_type, DataType::Utf8 | DataType::Decimal256(..)) { Mixed::Kept } else { typed.mixed };
+    let mixed =
+        if matches!(typed.data_type, DataType::Utf8 | DataType::Decimal256(..)) { Mixed::Kept } else { typed.mixed };
     Typed { mixed, digits: None, ..typed }.map_fields(kept)
 }
 
@@ -216,7 +226,7 @@ fn continued(evolution: Evolution, replaces: bool, old: &Column, new: Column) ->
     let was = kept(Typed::of(old));
     let to = if cast { Typed::of(&new) } else { was.merge(&Typed::of(&new)) };
     let same = settle(&to.data_type) == settle(&old.data_type);
-    // To give a type to what has none is no change that would surprise whoever asked for it.
+    // To give a type to what has none is no change that would mismatch whoever asked for it.
     let allowed = evolution != Evolution::Fail || (cast && old.data_type == DataType::Null);
     if same || (allowed && widens(&old.data_type, &to.data_type)) {
         let column = new.typed(to);
@@ -232,11 +242,14 @@ fn continued(evolution: Evolution, replaces: bool, old: &Column, new: Column) ->
     // A cast of text to binary reads base64, which may be another text by accident.
     let castable = is_written(&in_force) && (cast || in_force != DataType::Binary);
     let remedy = match (!castable, cast) {
-        _ if in_force == DataType::Null && !is_written(&to.data_type) => "set schema.evolution to AddColumns".to_owned(),
+        _ if in_force == DataType::Null && !is_written(&to.data_type) => {
+            "set schema.evolution to AddColumns".to_owned()
+        }
         _ if in_force == DataType::Null => {
             format!("cast it to {} in schema.columns, or set schema.evolution to AddColumns", type_name(&to.data_type))
         }
-        // Only the type in force fits to what was published, whatever a cast asks for; and advice names no type that cannot be written.
+        // Only the type in force fits to what was published, whatever a cast asks for; and advice names no type that
+        // cannot be written.
         (false, true) => format!("schema.columns must cast it to {} or leave its type out", type_name(&in_force)),
         (true, true) => "leave its type out of schema.columns".to_owned(),
         (false, false) => format!(
@@ -245,22 +258,33 @@ fn continued(evolution: Evolution, replaces: bool, old: &Column, new: Column) ->
         ),
         (true, false) => "set schema.evolution to Rescue".to_owned(),
     };
-    Err(SchemaError::Changed { in_force: type_name(&in_force), now: type_name(&settle(&to.data_type)), column: new.name, remedy })
+    Err(SchemaError::Changed {
+        in_force: type_name(&in_force),
+        now: type_name(&settle(&to.data_type)),
+        column: new.name,
+        remedy,
+    })
 }
 
-/// Whether files of the old type and of the new one read as one column: numbers that only widen, structs that only gain fields.
+/// Whether files of the old type and of the new one read as one column: numbers that only widen, structs that only gain
+/// fields.
 fn widens(old: &DataType, new: &DataType) -> bool {
-    let number =
-        |t: &DataType| integer(t).is_some() || float_bits(t).is_some() || matches!(t, DataType::Decimal128(..) | DataType::Decimal256(..));
+    let number = |t: &DataType| {
+        integer(t).is_some()
+            || float_bits(t).is_some()
+            || matches!(t, DataType::Decimal128(..) | DataType::Decimal256(..))
+    };
     match (old, new) {
         _ if settle(old) == settle(new) => true,
         (DataType::Null, _) => true,
-        (DataType::Struct(old), DataType::Struct(new)) => {
-            old.iter().all(|field| new.iter().any(|other| other.name() == field.name() && widens(field.data_type(), other.data_type())))
-        }
+        (DataType::Struct(old), DataType::Struct(new)) => old.iter().all(|field| {
+            new.iter().any(|other| other.name() == field.name() && widens(field.data_type(), other.data_type()))
+        }),
         (DataType::List(old), DataType::List(new)) => widens(old.data_type(), new.data_type()),
         (DataType::Map(old, _), DataType::Map(new, _)) => widens(old.data_type(), new.data_type()),
-        (old, new) if number(old) && number(new) => Typed::from(old.clone()).merge(&Typed::from(new.clone())).data_type == *new,
+        (old, new) if number(old) && number(new) => {
+            Typed::from(old.clone()).merge(&Typed::from(new.clone())).data_type == *new
+        }
         _ => false,
     }
 }

@@ -1,23 +1,27 @@
 //! The lattice of types: what holds the values of two inputs.
 //!
-//! [`merge`] is a least upper bound, so that the order in which objects are sampled, and blocks are verified, does not matter (but for
-//! the order of columns, which is first-seen). Its order, from below:
+//! [`merge`] is a least upper bound, so that the order in which objects are sampled, and blocks are verified, does not
+//! matter (but for the order of columns, which is first-seen). Its order, from below:
 //!
-//! - `Null` (only nulls so far) is below everything, a struct without fields below every struct; utf8 or JSON is above everything.
+//! - `Null` (only nulls so far) is below everything, a struct without fields below every struct; utf8 or JSON is above
+//!   everything.
 //! - Integers widen to the smallest that holds both; uint64 with a signed one becomes decimal(20, 0).
-//! - float16 < float32 < float64. Any integer up to 32 bits, and int64 as long as no value beyond ±2^53 was seen, with a float is
-//!   float64.
-//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to 38 digits. A decimal of
-//!   more digits unites with its like alone, up to 76, and is utf8 with other numbers; where it is in force, it keeps those that it holds.
-//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known ([`Column::digits`]) joins
-//!   decimals as one.
-//! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to utf8.
+//! - float16 < float32 < float64. Any integer up to 32 bits, and int64 as long as no value beyond ±2^53 was seen, with
+//!   a float is float64.
+//! - Integers with a decimal, and decimals of different scale, are the decimal with room for all digits of both, up to
+//!   38 digits. A decimal of more digits unites with its like alone, up to 76, and is utf8 with other numbers; where it
+//!   is in force, it keeps those that it holds.
+//! - Any other number with a float is utf8, so that no digit is lost; but a float64 of which all digits are known
+//!   ([`Column::digits`]) joins decimals as one.
+//! - date32 < timestamp; coarser timestamps < finer ones; with a zone they become UTC; without and with a zone mix to
+//!   utf8.
 //! - Times of day widen to the finer unit.
 //! - Structs merge field by field, lists by item, maps by value.
-//! - Every other mix is utf8. Boolean with a number is such a mix: neither can stand for the other without changing its text.
+//! - Every other mix is utf8. Boolean with a number is such a mix: neither can stand for the other without changing its
+//!   text.
 //!
-//! Beside it stands [`Mixed`], whose greater value counts: a mix of values that JSON tells apart is [`JSON`] in place of utf8. Two
-//! bounds side by side are a bound again.
+//! Beside it stands [`Mixed`], whose greater value counts: a mix of values that JSON tells apart is [`JSON`] in place
+//! of utf8. Two bounds side by side are a bound again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,11 +31,12 @@ use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use super::numbers::merge_numbers;
 use super::{Column, Digits, JSON, MIXED, Misfit, Mixed, NUMBER_DIGITS, TableSchema, WIDE_INTEGER};
 
-/// The schema that holds what two inputs of one table hold: columns of `a` in order, then those only in `b`, matched by their name in the
-/// input. Associative and commutative up to the order of columns (and of fields in structs).
+/// The schema that holds what two inputs of one table hold: columns of `a` in order, then those only in `b`, matched by
+/// their name in the input. Associative and commutative up to the order of columns (and of fields in structs).
 pub fn merge(a: &TableSchema, b: &TableSchema) -> TableSchema {
     let mut merged = a.clone();
-    let mut index: HashMap<String, usize> = merged.columns.iter().enumerate().map(|(i, column)| (column.source.clone(), i)).collect();
+    let mut index: HashMap<String, usize> =
+        merged.columns.iter().enumerate().map(|(i, column)| (column.source.clone(), i)).collect();
     for column in &b.columns {
         match index.get(&column.source) {
             Some(&i) => merge_column(&mut merged.columns[i], column),
@@ -148,12 +153,15 @@ impl Typed {
             (Null, _) => other.clone(),
             (_, Null) => self.clone(),
             (Struct(a), Struct(b)) => Struct(merge_fields(a, b)).into(),
-            (List(a), List(b)) => List(Arc::new(Typed::of_field(a).merge(&Typed::of_field(b)).into_field(a.name()))).into(),
+            (List(a), List(b)) => {
+                List(Arc::new(Typed::of_field(a).merge(&Typed::of_field(b)).into_field(a.name()))).into()
+            }
             (Map(a, sorted_a), Map(b, sorted_b)) => match merge_entries(a, b) {
                 Some(entries) => Map(entries, *sorted_a && *sorted_b).into(),
                 None => Utf8.into(),
             },
-            _ => merge_numbers(self, other).unwrap_or_else(|| if a == b { a.clone().into() } else { merge_scalars(a, b).into() }),
+            _ => merge_numbers(self, other)
+                .unwrap_or_else(|| if a == b { a.clone().into() } else { merge_scalars(a, b).into() }),
         }
     }
 }
@@ -275,7 +283,11 @@ mod tests {
         check(utc(TimeUnit::Millisecond), Timestamp(TimeUnit::Millisecond, None), Utf8);
         check(Time32(TimeUnit::Millisecond), Time64(TimeUnit::Microsecond), Time64(TimeUnit::Microsecond));
         check(structure(&[("a", Int64)]), Int64, Utf8);
-        check(structure(&[("a", Int64)]), structure(&[("b", Utf8), ("a", Float64)]), structure(&[("a", Float64), ("b", Utf8)]));
+        check(
+            structure(&[("a", Int64)]),
+            structure(&[("b", Utf8), ("a", Float64)]),
+            structure(&[("a", Float64), ("b", Utf8)]),
+        );
         check(list(Null), list(Int64), list(Int64));
         check(list(Int64), Int64, Utf8);
         check(Binary, Utf8, Utf8);
@@ -421,8 +433,9 @@ mod tests {
         scalar.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 inner.clone().prop_map(|item| Typed::from(List(Arc::new(item.into_field("item"))))),
-                proptest::collection::btree_map("[abc]", inner, 0..3)
-                    .prop_map(|fields| Typed::from(Struct(fields.into_iter().map(|(name, typed)| typed.into_field(&name)).collect()))),
+                proptest::collection::btree_map("[abc]", inner, 0..3).prop_map(|fields| Typed::from(Struct(
+                    fields.into_iter().map(|(name, typed)| typed.into_field(&name)).collect()
+                ))),
             ]
         })
     }

@@ -4,8 +4,9 @@ use arrow_schema::{DataType, TimeUnit};
 
 use super::JSON;
 
-/// A type as `columns[].type` spells it: `int64`, `decimal(10,2)`, `timestamp(us)`; nested ones as `struct<a: int64>` and `list<utf8>`.
-/// Timestamps are in UTC; one without a zone, the time of some clock on a wall, is `timestamp(us, no zone)`.
+/// A type as `columns[].type` spells it: `int64`, `decimal(10,2)`, `timestamp(us)`; nested ones as `struct<a: int64>`
+/// and `list<utf8>`. Timestamps are in UTC; one without a zone, the time of some clock on a wall, is `timestamp(us, no
+/// zone)`.
 pub fn type_name(data_type: &DataType) -> String {
     let unit = |unit: &TimeUnit| match unit {
         TimeUnit::Second => "s",
@@ -18,11 +19,15 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Timestamp(of, Some(_)) => format!("timestamp({})", unit(of)),
         DataType::Timestamp(of, None) => format!("timestamp({}, no zone)", unit(of)),
         DataType::Time32(of) | DataType::Time64(of) => format!("time({})", unit(of)),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
             format!("decimal({p},{s})")
         }
         DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();
             format!("struct<{}>", fields.join(", "))
         }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {

@@ -18,7 +18,8 @@ pub struct Digits {
     pub after: u8,
 }
 
-/// Digits of a decimal that comes from text: those of decimal128, which every reader of Parquet has. What needs more stays text.
+/// Digits of a decimal that comes from text: those of decimal128, which every reader of Parquet has. What needs more
+/// stays text.
 const TEXT_DIGITS_MAX: u8 = 38;
 
 impl Digits {
@@ -67,7 +68,11 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
     });
     let of = |data_type: DataType| {
         let known = matches!(data_type, DataType::Int64 | DataType::Float64 | DataType::Decimal128(..));
-        Typed { wide: data_type == DataType::Int64 && (a.wide || b.wide), digits: read.filter(|_| known), ..data_type.into() }
+        Typed {
+            wide: data_type == DataType::Int64 && (a.wide || b.wide),
+            digits: read.filter(|_| known),
+            ..data_type.into()
+        }
     };
     let text = || Typed::from(DataType::Utf8);
     let decimal = || match digits {
@@ -75,7 +80,8 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
         Some((before, after)) => of(decimal_of(before, after, is_long(left) && is_long(right))),
         None => text(),
     };
-    let exact_as_float = |typed: &Typed| integer(&typed.data_type).is_some_and(|(bits, signed)| bits <= 32 || (signed && !typed.wide));
+    let exact_as_float =
+        |typed: &Typed| integer(&typed.data_type).is_some_and(|(bits, signed)| bits <= 32 || (signed && !typed.wide));
     Some(match (integer(left), integer(right), float_bits(left), float_bits(right)) {
         (Some(left), Some(right), _, _) => of(merge_integers(left, right)),
         (_, _, Some(left), Some(right)) => of(float_of(left.max(right))),
@@ -88,29 +94,31 @@ pub(super) fn merge_numbers(a: &Typed, b: &Typed) -> Option<Typed> {
     })
 }
 
-/// Digits before and after the point that hold the values of a number type: `Some(None)` when none are sure to, as with floats but for those
-/// that were read from text.
+/// Digits before and after the point that hold the values of a number type: `Some(None)` when none are sure to, as with
+/// floats but for those that were read from text.
 #[allow(clippy::option_option)] // No number at all is another thing.
 fn number_digits(typed: &Typed) -> Option<Option<(i16, i16)>> {
     let known = typed.digits.map(|digits| (i16::from(digits.before), i16::from(digits.after)));
     Some(match &typed.data_type {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-            Some((i16::from(*p) - i16::from(*s), i16::from(*s)))
-        }
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => Some((i16::from(*p) - i16::from(*s), i16::from(*s))),
         data_type if float_bits(data_type).is_some() => known,
-        // Every integer counts as 20 digits, whatever its size: otherwise int8 with uint8 (int16) with a small decimal would depend on the
-        // order of merging.
+        // Every integer counts as 20 digits, whatever its size: otherwise int8 with uint8 (int16) with a small decimal
+        // would depend on the order of merging.
         data_type => integer(data_type).map(|_| Some(known.unwrap_or((20, 0))))?,
     })
 }
 
-/// Whether a decimal has more than 38 digits. Of those no number begins to need one that had none: few readers hold them (DuckDB makes floats
-/// of them).
+/// Whether a decimal has more than 38 digits. Of those no number begins to need one that had none: few readers hold
+/// them (DuckDB makes floats of them).
 fn is_long(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Decimal256(..))
 }
 
-/// Whether a decimal of more than 38 digits is in force, as unions of earlier releases may be, and holds the numbers of another type.
+/// Whether a decimal of more than 38 digits is in force, as unions of earlier releases may be, and holds the numbers of
+/// another type.
 fn in_force_holds(a: &Typed, b: &Typed) -> bool {
     let [a_digits, b_digits] = [a, b].map(|typed| number_digits(typed).flatten());
     let has_room = a_digits.zip(b_digits).is_some_and(|(a, b)| a.0 >= b.0 && a.1 >= b.1);

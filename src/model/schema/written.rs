@@ -58,12 +58,17 @@ pub fn parse_type(name: &str) -> Result<DataType, TypeError> {
     match (head, arguments) {
         ("decimal", arguments) => decimal(arguments.ok_or(TypeError::NoScale)?),
         ("timestamp", arguments) => timestamp(arguments.unwrap_or_default()),
-        (_, None) => PLAIN_TYPES.iter().find(|(plain, _)| *plain == head).map(|(_, plain)| plain.clone()).ok_or(TypeError::Unknown),
+        (_, None) => PLAIN_TYPES
+            .iter()
+            .find(|(plain, _)| *plain == head)
+            .map(|(_, plain)| plain.clone())
+            .ok_or(TypeError::Unknown),
         (_, Some(_)) => Err(TypeError::Unknown),
     }
 }
 
-/// Whether users can write a type, so that advice may name it. Nested types and times of day have names, and no place in a manifest.
+/// Whether users can write a type, so that advice may name it. Nested types and times of day have names, and no place
+/// in a manifest.
 pub fn is_written(data_type: &DataType) -> bool {
     parse_type(&type_name(data_type)).as_ref() == Ok(data_type)
 }
@@ -96,7 +101,11 @@ fn decimal(arguments: &str) -> Result<DataType, TypeError> {
     if scale < 0 || scale.unsigned_abs() > precision {
         return Err(TypeError::Scale);
     }
-    Ok(if precision <= DECIMAL128_MAX_PRECISION { DataType::Decimal128(precision, scale) } else { DataType::Decimal256(precision, scale) })
+    Ok(if precision <= DECIMAL128_MAX_PRECISION {
+        DataType::Decimal128(precision, scale)
+    } else {
+        DataType::Decimal256(precision, scale)
+    })
 }
 
 #[cfg(test)]

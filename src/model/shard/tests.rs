@@ -22,9 +22,9 @@ fn pack(settings: &Settings, tables: &[(u32, &str, u64)]) -> Vec<Vec<String>> {
     for (table, key, size) in tables {
         let name = format!("{table}/{key}");
         match packer.place(*table, totals(*table), &sized(key, *size)) {
-            Place::Here => shards.last_mut().unwrap().push(name),
-            Place::Next => shards.push(vec![name]),
-            Place::Slices(slices) => shards.extend(slices.into_iter().map(|slice| {
+            Placement::Here => shards.last_mut().unwrap().push(name),
+            Placement::Next => shards.push(vec![name]),
+            Placement::Slices(slices) => shards.extend(slices.into_iter().map(|slice| {
                 let (Slice::Bytes { start, end } | Slice::RowGroups { start, end }) = slice;
                 vec![format!("{name}@{}..{}", start / MIB, end / MIB)]
             })),
@@ -51,7 +51,12 @@ fn objects_are_packed() {
     let one_file = with(|settings| settings.destination.template = Template::parse("{{TABLE}}.{{FORMAT}}").unwrap());
     for (name, settings, objects, expected) in [
         ("nothing", &one, &[][..], &[][..]),
-        ("small tables share a shard", &one, &[(0, "a", MIB), (1, "b", MIB), (1, "c", MIB)], &[&["0/a", "1/b", "1/c"][..]]),
+        (
+            "small tables share a shard",
+            &one,
+            &[(0, "a", MIB), (1, "b", MIB), (1, "c", MIB)],
+            &[&["0/a", "1/b", "1/c"][..]],
+        ),
         (
             "a large table is cut into shards of one size",
             &one,
@@ -64,7 +69,12 @@ fn objects_are_packed() {
             &[(0, "a", 600 * MIB), (1, "b", 200 * MIB), (1, "c", 500 * MIB), (2, "d", 100 * MIB)],
             &[&["0/a"], &["1/b", "1/c"], &["2/d"]],
         ),
-        ("each worker gets its share", &two, &[(0, "a.gz", 40 * MIB), (0, "b.gz", 40 * MIB)], &[&["0/a.gz"], &["0/b.gz"]]),
+        (
+            "each worker gets its share",
+            &two,
+            &[(0, "a.gz", 40 * MIB), (0, "b.gz", 40 * MIB)],
+            &[&["0/a.gz"], &["0/b.gz"]],
+        ),
         ("what is little is not shared", &two, &[(0, "a", 2 * MIB), (0, "b", 2 * MIB)], &[&["0/a", "0/b"]]),
         (
             "a large object is sliced, and has its shards for itself",
@@ -111,7 +121,11 @@ fn what_can_be_sliced() {
     check("a.jsonl", |settings| settings.destination.lineage = true, false);
     check("a.parquet", |settings| settings.destination.lineage = true, true);
     check("a.jsonl", |settings| settings.worker.replicas = 1, false);
-    check("a.jsonl", |settings| settings.destination.template = Template::parse("{{SOURCE_STEM}}-{{UUID}}").unwrap(), false);
+    check(
+        "a.jsonl",
+        |settings| settings.destination.template = Template::parse("{{SOURCE_STEM}}-{{UUID}}").unwrap(),
+        false,
+    );
     check("a.jsonl", |settings| settings.destination.template = Template::parse("{{TABLE}}.parquet").unwrap(), false);
     check("a.txt", |settings| settings.source.format = Some(Format::Jsonl), true);
     check("a.jsonl", |settings| settings.source.compression = CompressionRule::Fixed(Compression::Gzip), false);
@@ -169,7 +183,7 @@ proptest! {
         let object = sized("a.jsonl", size);
         let mut totals = Totals::default();
         totals.add(&object);
-        if let Place::Slices(slices) = Packer::new(&settings, totals).place(0, totals, &object) {
+        if let Placement::Slices(slices) = Packer::new(&settings, totals).place(0, totals, &object) {
             let ends: Vec<(u64, u64)> = slices.iter().map(|slice| match *slice {
                 Slice::Bytes { start, end } | Slice::RowGroups { start, end } => (start, end),
             }).collect();

@@ -60,8 +60,8 @@ pub(super) fn source_stem(key: &str) -> &str {
 }
 
 impl Template {
-    /// The key of one file. An empty PARTITION or SOURCE_DIR takes the `/` after it along. Keys may come out longer than the 1,024
-    /// bytes that S3 allows: the caller checks.
+    /// The key of one file. An empty PARTITION or SOURCE_DIR takes the `/` after it along. Keys may come out longer
+    /// than the 1,024 bytes that S3 allows: the caller checks.
     pub fn render(&self, fields: &Fields<'_>) -> String {
         let mut key = String::with_capacity(self.as_str().len() + 64);
         let mut vanished = false;

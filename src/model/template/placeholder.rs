@@ -202,8 +202,20 @@ impl TimeToken {
 }
 
 fn month(number: i8) -> &'static str {
-    const NAMES: [&str; 12] =
-        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
+    const NAMES: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
     NAMES[usize::from(number.unsigned_abs()) - 1]
 }
 

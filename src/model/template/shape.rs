@@ -22,7 +22,8 @@ pub enum ShapeToken {
 }
 
 impl Template {
-    /// The keys that this template can give in any run of the resource `sync` (its name), with this extension and these partitions.
+    /// The keys that this template can give in any run of the resource `sync` (its name), with this extension and these
+    /// partitions.
     pub fn possible_keys(&self, sync: &str, extension: &str, partition_by: &[PartitionRule]) -> KeyShape {
         let partition: Vec<ShapeToken> = partition_by
             .iter()
@@ -59,7 +60,9 @@ impl Template {
                 Piece::Placeholder(Placeholder::Extension) => shape.literal(extension),
                 Piece::Placeholder(Placeholder::SourceDir) => shape.0.push(ShapeToken::Any),
                 // An object `a/dir/` has no stem.
-                Piece::Placeholder(Placeholder::SourceStem) if may_begin && self.slash_follows(at) => shape.0.push(ShapeToken::Any),
+                Piece::Placeholder(Placeholder::SourceStem) if may_begin && self.slash_follows(at) => {
+                    shape.0.push(ShapeToken::Any)
+                }
                 Piece::Placeholder(Placeholder::Partition) => shape.0.extend(partition.iter().cloned()),
                 Piece::Placeholder(_) => shape.0.push(ShapeToken::Segment),
             }

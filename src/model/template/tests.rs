@@ -75,7 +75,14 @@ fn partitions_go_before_the_file_name_unless_placed() {
 
 #[test]
 fn stems_lose_only_known_extensions() {
-    for (key, stem) in [("a/b.csv.gz", "b"), ("v1.2", "v1.2"), ("b.PARQUET", "b"), ("b.json.zst", "b"), ("x", "x"), ("b.log.gz", "b.log")] {
+    for (key, stem) in [
+        ("a/b.csv.gz", "b"),
+        ("v1.2", "v1.2"),
+        ("b.PARQUET", "b"),
+        ("b.json.zst", "b"),
+        ("x", "x"),
+        ("b.log.gz", "b.log"),
+    ] {
         assert_eq!(source_stem(key), stem, "{key}");
     }
 }
@@ -95,7 +102,10 @@ fn errors_name_the_place_and_what_to_do() {
         ("ab}", "the path template has a `}` without its partner at byte 2"),
         ("/a", "the path template has a leading `/`: keys begin without one"),
         ("a//b", "the path template has an empty segment (`//`): write one `/`"),
-        ("a/../b", "the path template has a segment `.` or `..`: keys have no relative segments, name the directory itself"),
+        (
+            "a/../b",
+            "the path template has a segment `.` or `..`: keys have no relative segments, name the directory itself",
+        ),
     ] {
         assert_eq!(Template::parse(template).unwrap_err().to_string(), expected, "{template}");
     }
@@ -114,13 +124,21 @@ fn queries_see_what_keeps_keys_apart() {
         ("{{SOURCE_STEM}}.csv", false, false, true),
     ] {
         let parsed = Template::parse(template).unwrap();
-        assert_eq!((parsed.has_table(), parsed.is_unique(), parsed.per_source()), (table, unique, source), "{template}");
+        assert_eq!(
+            (parsed.has_table(), parsed.is_unique(), parsed.per_source()),
+            (table, unique, source),
+            "{template}"
+        );
     }
 }
 
 #[test]
 fn shapes_are_as_narrow_as_the_template_allows() {
-    let rule = |name: &str| PartitionRule { column: name.into(), transform: Some(PartitionTransform::Year), name: name.into() };
+    let rule = |name: &str| PartitionRule {
+        column: name.into(),
+        transform: Some(PartitionTransform::Year),
+        name: name.into(),
+    };
     for (template, partitions, expected) in [
         ("lake/{{TABLE}}/{{UUID}}.{{FORMAT}}", vec![], "lake/*/*.csv"),
         ("lake/{{TABLE}}/{{UUID}}.{{FORMAT}}", vec![rule("y"), rule("z")], "lake/*/y=*/z=*/*.csv"),
@@ -138,7 +156,11 @@ fn shapes_are_as_narrow_as_the_template_allows() {
 }
 
 fn piece() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z.-]{1,3}", Just("/".to_owned()), (0..Placeholder::NAMES.len()).prop_map(|at| Placeholder::NAMES[at].0.to_owned()),]
+    prop_oneof![
+        "[a-z.-]{1,3}",
+        Just("/".to_owned()),
+        (0..Placeholder::NAMES.len()).prop_map(|at| Placeholder::NAMES[at].0.to_owned()),
+    ]
 }
 
 proptest! {

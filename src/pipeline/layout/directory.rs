@@ -16,8 +16,8 @@ use crate::model::hive;
 use crate::model::schema::type_name;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
-/// Directories that one table may have in one shard. Each costs about 400 bytes of memory (its name twice, the row that gave it,
-/// counters): 40 MB at most. More is a mistake in `partitionBy`: as many files would be made.
+/// Directories that one table may have in one shard. Each costs about 400 bytes of memory (its name twice, the row that
+/// gave it, counters): 40 MB at most. More is a mistake in `partitionBy`: as many files would be made.
 pub(super) const DIRECTORIES_MAX: usize = 100_000;
 
 /// Gives each row the number of its directory. Numbers count up in the order directories are first seen.
@@ -30,11 +30,11 @@ pub(super) struct Directories {
     table: String,
 }
 
-/// Checks the rules of `partitionBy` against a table's schema, and gives the columns that stay in its files (their indexes).
+/// Checks the rules of `partitionBy` against a table's schema, and gives the columns that stay in its files (their
+/// indexes).
 ///
-/// # Errors
-/// A column that is not there, a transform of a column that is no date or timestamp, a value that cannot be a directory, two names that
-/// differ only in case or not at all, and no column left.
+/// # Errors A column that is not there, a transform of a column that is no date or timestamp, a value that cannot be a
+/// directory, two names that differ only in case or not at all, and no column left.
 pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Vec<usize>, LayoutError> {
     let refuse = |column: &str, reason: &str| LayoutError::Partition {
         table: table.to_owned(),
@@ -70,7 +70,10 @@ pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) ->
     names.extend(kept.iter().map(|at| schema.field(*at).name().to_lowercase()));
     for (at, rule) in rules.iter().enumerate() {
         if names.iter().skip(at + 1).any(|name| *name == names[at]) {
-            return Err(refuse(&rule.name, "another column or partition has this name (case aside); set name in partitionBy"));
+            return Err(refuse(
+                &rule.name,
+                "another column or partition has this name (case aside); set name in partitionBy",
+            ));
         }
     }
     match kept.is_empty() {
@@ -92,8 +95,10 @@ fn absent(schema: &SchemaRef) -> String {
 impl Directories {
     /// Rules that [`kept_columns`] has accepted for batches in `schema`.
     pub fn new(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Self, LayoutError> {
-        let rules: Vec<(usize, PartitionRule)> =
-            rules.iter().map(|rule| Ok((schema.index_of(&rule.column)?, rule.clone()))).collect::<Result<_, LayoutError>>()?;
+        let rules: Vec<(usize, PartitionRule)> = rules
+            .iter()
+            .map(|rule| Ok((schema.index_of(&rule.column)?, rule.clone())))
+            .collect::<Result<_, LayoutError>>()?;
         let fields = rules.iter().map(|(at, rule)| {
             SortField::new(match rule.transform {
                 None => schema.field(*at).data_type().clone(),
@@ -123,8 +128,11 @@ impl Directories {
 
     /// The directory of each row.
     pub fn of_rows(&mut self, batch: &RecordBatch) -> Result<Vec<u32>, LayoutError> {
-        let columns: Vec<ArrayRef> =
-            self.rules.iter().map(|(at, rule)| transformed(batch.column(*at), rule.transform)).collect::<Result<_, _>>()?;
+        let columns: Vec<ArrayRef> = self
+            .rules
+            .iter()
+            .map(|(at, rule)| transformed(batch.column(*at), rule.transform))
+            .collect::<Result<_, _>>()?;
         let values = self.converter.convert_columns(&columns)?;
         let mut directories = Vec::with_capacity(batch.num_rows());
         let mut last: Option<(usize, u32)> = None;
@@ -197,8 +205,12 @@ fn parts<T: ArrowPrimitiveType>(
     let day = |ticks: T::Native| value(ticks).div_euclid(day_ticks);
     let fit = |number: i64| i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX });
     match transform {
-        PartitionTransform::Date => Arc::new(values.unary::<_, Date32Type>(|ticks| fit(day(ticks)))) as Arc<Date32Array>,
-        PartitionTransform::Year => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).0))) as Arc<Int32Array>,
+        PartitionTransform::Date => {
+            Arc::new(values.unary::<_, Date32Type>(|ticks| fit(day(ticks)))) as Arc<Date32Array>
+        }
+        PartitionTransform::Year => {
+            Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).0))) as Arc<Int32Array>
+        }
         PartitionTransform::Month => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).1.into()))),
         PartitionTransform::Day => Arc::new(values.unary::<_, Int32Type>(|ticks| fit(civil(day(ticks)).2.into()))),
         PartitionTransform::Hour => {

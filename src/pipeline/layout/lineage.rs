@@ -24,7 +24,12 @@ pub(super) fn fields() -> [Field; 3] {
 }
 
 /// Adds the columns to a batch of rows `first_row..` of an object. `schema` is the batch's with [`fields`] behind.
-pub(super) fn add(batch: &RecordBatch, schema: &SchemaRef, object: &Object, first_row: u64) -> Result<RecordBatch, ArrowError> {
+pub(super) fn add(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    object: &Object,
+    first_row: u64,
+) -> Result<RecordBatch, ArrowError> {
     let rows = batch.num_rows();
     let first = i64::try_from(first_row).unwrap_or(i64::MAX);
     let key = StringArray::from_iter_values(std::iter::repeat_n(object.key.as_str(), rows));

@@ -1,8 +1,9 @@
 //! Hive partitions of one table: rows wait in memory, then in scratch, until their partition's turn comes.
 //!
-//! Files are made one partition after the other, in the order of their names, so that however many there are, one encoder is open. Rows
-//! gather in memory as they came, up to half of `layout_bytes`; then each partition's rows among them become one frame in scratch. Which
-//! partition was used last makes no difference: all leave memory together, and a partition that is touched rarely writes few frames.
+//! Files are made one partition after the other, in the order of their names, so that however many there are, one
+//! encoder is open. Rows gather in memory as they came, up to half of `layout_bytes`; then each partition's rows among
+//! them become one frame in scratch. Which partition was used last makes no difference: all leave memory together, and
+//! a partition that is touched rarely writes few frames.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -34,14 +35,15 @@ pub(super) struct Partitions {
     scratch_bytes_max: u64,
     scratch: Option<Scratch>,
     /// By directory.
-    states: Vec<State>,
-    /// Key of the object whose rows wait: what names files where templates ask for it (one object's rows wait at a time then).
+    states: Vec<PartitionState>,
+    /// Key of the object whose rows wait: what names files where templates ask for it (one object's rows wait at a time
+    /// then).
     source_key: String,
 }
 
 /// What is kept of a partition.
 #[derive(Clone, Debug, Default)]
-struct State {
+struct PartitionState {
     position: Position,
     chain: Chain,
 }
@@ -59,10 +61,17 @@ struct Grouped {
 }
 
 impl Partitions {
-    /// Memory that a waiting row needs beside its values: the number of its directory, and its place when rows are grouped.
+    /// Memory that a waiting row needs beside its values: the number of its directory, and its place when rows are
+    /// grouped.
     const ROW_BYTES: usize = 12;
 
-    pub fn new(directories: Directories, kept: Vec<usize>, layout_bytes: u64, scratch_dir: PathBuf, scratch_bytes_max: u64) -> Self {
+    pub fn new(
+        directories: Directories,
+        kept: Vec<usize>,
+        layout_bytes: u64,
+        scratch_dir: PathBuf,
+        scratch_bytes_max: u64,
+    ) -> Self {
         Self {
             directories,
             kept,
@@ -87,7 +96,7 @@ impl Partitions {
         origin: Origin<'_>,
     ) -> Result<(), LayoutError> {
         let directories = self.directories.of_rows(batch)?;
-        self.states.resize(self.directories.len(), State::default());
+        self.states.resize(self.directories.len(), PartitionState::default());
         let batch = batch.project(&self.kept)?;
         self.waiting_bytes += batch_bytes(&batch) + Self::ROW_BYTES * batch.num_rows();
         self.waiting.push(Waiting { batch, directories, object: origin.objects.0 });
@@ -126,7 +135,8 @@ impl Partitions {
             none => none.insert(Scratch::new(&self.scratch_dir)?),
         };
         let grouped = Grouped::new(&waiting, self.directories.len());
-        let touched: Vec<u32> = grouped.touched().filter(|d| shared.wants(files.table, self.directories.name(*d))).collect();
+        let touched: Vec<u32> =
+            grouped.touched().filter(|d| shared.wants(files.table, self.directories.name(*d))).collect();
         // A few at a time: frames of all partitions together would need as much memory as the rows.
         for some in touched.chunks(Self::FRAMES_AT_ONCE) {
             let compress = scratch.compresses();
@@ -151,7 +161,12 @@ impl Partitions {
     /// Rows that are taken from memory at once when their partition's turn comes.
     const GATHER_ROWS: usize = 64 << 10;
 
-    fn drain_memory(&mut self, shared: &Shared, files: &TableFiles, sink: &mut impl FileSink) -> Result<(), LayoutError> {
+    fn drain_memory(
+        &mut self,
+        shared: &Shared,
+        files: &TableFiles,
+        sink: &mut impl FileSink,
+    ) -> Result<(), LayoutError> {
         let waiting = self.take_waiting();
         let grouped = Grouped::new(&waiting, self.directories.len());
         for directory in self.sorted(grouped.touched().collect()) {
@@ -174,17 +189,31 @@ impl Partitions {
     }
 
     /// While one piece of a partition is encoded, the next one, often of the next partition, is read and decompressed.
-    fn drain_scratch(&mut self, shared: &Shared, files: &TableFiles, sink: &mut impl FileSink) -> Result<(), LayoutError> {
+    fn drain_scratch(
+        &mut self,
+        shared: &Shared,
+        files: &TableFiles,
+        sink: &mut impl FileSink,
+    ) -> Result<(), LayoutError> {
         let Some(scratch) = self.scratch.take() else { return Ok(()) };
         let scratch = Arc::new(scratch);
-        let filled = (0..self.states.len() as u32).filter(|directory| self.states[*directory as usize].chain.frames > 0);
+        let filled =
+            (0..self.states.len() as u32).filter(|directory| self.states[*directory as usize].chain.frames > 0);
         let directories = self.sorted(filled.collect());
-        let chains: Vec<Chain> = directories.iter().map(|at| std::mem::take(&mut self.states[*at as usize].chain)).collect();
+        let chains: Vec<Chain> =
+            directories.iter().map(|at| std::mem::take(&mut self.states[*at as usize].chain)).collect();
         let begin = |piece: Piece| {
             let chain = piece.chain;
             // One that is larger is a partition that has most of the rows: there is memory for it alone.
             let large = piece.bytes > Piece::BYTES;
-            (chain, if large { Ahead::Waits(piece) } else { Ahead::Read(shared.pool.begin(piece.reading(&scratch, &files.schema))) })
+            (
+                chain,
+                if large {
+                    Ahead::Waits(piece)
+                } else {
+                    Ahead::Read(shared.pool.begin(piece.reading(&scratch, &files.schema)))
+                },
+            )
         };
         let mut pieces = Pieces::new(&scratch, &chains);
         let mut ahead = pieces.next().transpose()?.map(begin);
@@ -242,11 +271,16 @@ enum Ahead {
 }
 
 impl Piece {
-    /// Bytes of rows that are read from scratch together, but for a frame that is larger; as many again are read while they are encoded.
+    /// Bytes of rows that are read from scratch together, but for a frame that is larger; as many again are read while
+    /// they are encoded.
     const BYTES: usize = 4 << 20;
 
     /// The job that reads it.
-    fn reading(self, scratch: &Arc<Scratch>, schema: &SchemaRef) -> impl FnOnce() -> Result<Vec<Stored>, ScratchError> + use<> {
+    fn reading(
+        self,
+        scratch: &Arc<Scratch>,
+        schema: &SchemaRef,
+    ) -> impl FnOnce() -> Result<Vec<Stored>, ScratchError> + use<> {
         let (scratch, schema) = (Arc::clone(scratch), Arc::clone(schema));
         move || {
             let read = self.frames.par_iter().map(|frame| scratch.read(*frame, &schema)).collect();
@@ -286,7 +320,9 @@ impl Iterator for Pieces<'_> {
         let mut frames = Vec::new();
         let mut bytes = 0;
         // A frame larger than a piece goes alone.
-        while let Some(frame) = waiting.pop_front_if(|frame| frames.is_empty() || bytes + frame.body_bytes() <= Piece::BYTES) {
+        while let Some(frame) =
+            waiting.pop_front_if(|frame| frames.is_empty() || bytes + frame.body_bytes() <= Piece::BYTES)
+        {
             bytes += frame.body_bytes();
             frames.push(frame);
         }
@@ -332,7 +368,8 @@ impl Grouped {
         let rows = &self.rows[range];
         let (first, last) = (rows.first().map_or(0, |row| row.0 as usize), rows.last().map_or(0, |row| row.0 as usize));
         let batches: Vec<&RecordBatch> = waiting[first..=last].iter().map(|waiting| &waiting.batch).collect();
-        let places: Vec<(usize, usize)> = rows.iter().map(|(batch, row)| (*batch as usize - first, *row as usize)).collect();
+        let places: Vec<(usize, usize)> =
+            rows.iter().map(|(batch, row)| (*batch as usize - first, *row as usize)).collect();
         Ok((interleave_record_batch(&batches, &places)?, (waiting[first].object, waiting[last].object)))
     }
 }

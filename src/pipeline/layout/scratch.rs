@@ -1,10 +1,12 @@
 //! Rows that wait on disk: one file without a name, which the system frees when the process ends, however it ends.
 //!
-//! The file is a sequence of frames. Each belongs to a chain (a partition) and says where the frame before it in that chain lies, so that
-//! memory holds one position a chain, however many frames there are. A frame is a header and an Arrow IPC record batch.
+//! The file is a sequence of frames. Each belongs to a chain (a partition) and says where the frame before it in that
+//! chain lies, so that memory holds one position a chain, however many frames there are. A frame is a header and an
+//! Arrow IPC record batch.
 //!
-//! What is written and read again within seconds often never leaves the system's page cache, which is faster than any compression. Where the
-//! file takes bytes at the speed of a disk instead, frames are compressed with LZ4, which costs less than the disk it saves.
+//! What is written and read again within seconds often never leaves the system's page cache, which is faster than any
+//! compression. Where the file takes bytes at the speed of a disk instead, frames are compressed with LZ4, which costs
+//! less than the disk it saves.
 
 use std::fs::File;
 use std::io;
@@ -60,7 +62,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Bytes by which it is judged: more than what a disk's own cache takes at once, and some tens of milliseconds of a disk.
+    /// Bytes by which it is judged: more than what a disk's own cache takes at once, and some tens of milliseconds of a
+    /// disk.
     const JUDGED_BYTES: u64 = 16 << 20;
 
     /// What a good disk takes in a second. LZ4 on one core is twice as fast, memory ten times.
@@ -108,18 +111,22 @@ pub(super) struct FrameRef {
 }
 
 impl Frame {
-    /// Encodes rows, and compresses them where that makes them smaller. `batch` has at most a few tens of megabytes, so that its sizes fit 32 bits.
+    /// Encodes rows, and compresses them where that makes them smaller. `batch` has at most a few tens of megabytes, so
+    /// that its sizes fit 32 bits.
     pub fn new(batch: &RecordBatch, objects: (u32, u32), compress: bool) -> Result<Self, ArrowError> {
         // Dictionaries would have to travel beside the batch: schemas of tables have none.
         let mut tracker = DictionaryTracker::new(false);
-        let encoded = IpcDataGenerator::default().encode(batch, &mut tracker, &IpcWriteOptions::default(), &mut Default::default())?.1;
+        let encoded = IpcDataGenerator::default()
+            .encode(batch, &mut tracker, &IpcWriteOptions::default(), &mut Default::default())?
+            .1;
         let too_large = |_| ArrowError::IpcError("a frame is larger than 4 GiB".to_owned());
         let message_bytes = u32::try_from(encoded.ipc_message.len()).map_err(too_large)?;
         // The arrays stand first: their alignment is the buffer's.
         let mut body = encoded.arrow_data;
         body.extend_from_slice(&encoded.ipc_message);
         let body_bytes = u32::try_from(body.len()).map_err(too_large)?;
-        let smaller = compress.then(|| lz4_flex::block::compress(&body)).filter(|compressed| compressed.len() < body.len());
+        let smaller =
+            compress.then(|| lz4_flex::block::compress(&body)).filter(|compressed| compressed.len() < body.len());
         Ok(Self { body: smaller.unwrap_or(body), body_bytes, message_bytes, objects })
     }
 }
@@ -140,7 +147,14 @@ impl FrameRef {
     fn of_bytes(offset: u64, bytes: &[u8; Self::BYTES]) -> Self {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let previous = u64::from(word(0)) | u64::from(word(4)) << 32;
-        Self { offset, previous, stored_bytes: word(8), body_bytes: word(12), message_bytes: word(16), objects: (word(20), word(24)) }
+        Self {
+            offset,
+            previous,
+            stored_bytes: word(8),
+            body_bytes: word(12),
+            message_bytes: word(16),
+            objects: (word(20), word(24)),
+        }
     }
 
     /// Bytes of the rows once read.
@@ -161,8 +175,8 @@ impl Scratch {
         Ok(Self { file, dir: dir.to_owned(), end: 0, rows_bytes: 0, pace: Pace::default() })
     }
 
-    /// Bytes of the rows in it before they were compressed, and the most that it has in use: what it holds at once decides which rows share a
-    /// file, so that may not depend on how fast the disk is (invariant I5).
+    /// Bytes of the rows in it before they were compressed, and the most that it has in use: what it holds at once
+    /// decides which rows share a file, so that may not depend on how fast the disk is (invariant I5).
     pub fn bytes(&self) -> u64 {
         self.rows_bytes
     }
@@ -224,12 +238,14 @@ impl Scratch {
             self.file.read_exact_at(&mut body, offset).map_err(|source| self.io(source))?;
             body.len()
         };
-        let message_at = bytes.checked_sub(frame.message_bytes as usize).ok_or_else(|| self.damaged("a frame is too short"))?;
+        let message_at =
+            bytes.checked_sub(frame.message_bytes as usize).ok_or_else(|| self.damaged("a frame is too short"))?;
         let body = arrow::buffer::Buffer::from(body);
         let message = root_as_message(&body[message_at..bytes]).map_err(|error| self.damaged(error))?;
         let batch = message.header_as_record_batch().ok_or_else(|| self.damaged("a frame holds no rows"))?;
         let arrays = body.slice_with_length(0, message_at);
-        let rows = read_record_batch(&arrays, batch, Arc::clone(schema), &Default::default(), None, &MetadataVersion::V5);
+        let rows =
+            read_record_batch(&arrays, batch, Arc::clone(schema), &Default::default(), None, &MetadataVersion::V5);
         Ok((rows.map_err(|error| self.damaged(error))?, frame.objects))
     }
 
@@ -255,8 +271,9 @@ mod tests {
     use super::*;
 
     fn rows(from: usize) -> RecordBatch {
-        let texts: ArrayRef =
-            Arc::new(StringArray::from_iter_values((from..from + 100).map(|row| format!("a text that repeats itself {row}"))));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
+            (from..from + 100).map(|row| format!("a text that repeats itself {row}")),
+        ));
         RecordBatch::try_from_iter([("text", texts)]).unwrap()
     }
 
@@ -272,7 +289,8 @@ mod tests {
         }
         for (parity, chain) in chains.into_iter().enumerate() {
             let frames = scratch.frames(chain).unwrap();
-            let read: Vec<Stored> = frames.into_iter().map(|frame| scratch.read(frame, &rows(0).schema()).unwrap()).collect();
+            let read: Vec<Stored> =
+                frames.into_iter().map(|frame| scratch.read(frame, &rows(0).schema()).unwrap()).collect();
             assert_eq!(read, (parity..8).step_by(2).map(|at| (rows(at), (at as u32, 9))).collect::<Vec<_>>());
         }
         assert!(scratch.end < scratch.bytes(), "what is in use is never more than the rows");

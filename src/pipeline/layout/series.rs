@@ -9,7 +9,7 @@ use crate::codec::GroupRows;
 use crate::codec::encode::{EncodeOptions, FileEncoder, batch_bytes};
 use crate::model::identity::{FileIdentity, FilePurpose};
 use crate::model::manifest::{FileKind, StagedFile};
-use crate::model::rotation::Verdict;
+use crate::model::rolling_policy::Verdict;
 use crate::model::template::Fields;
 
 /// What all series of one table share.
@@ -61,7 +61,8 @@ impl OpenFile {
     }
 }
 
-/// The objects that a batch's rows come from: first and last, and the key of the one that names files where templates ask for it.
+/// The objects that a batch's rows come from: first and last, and the key of the one that names files where templates
+/// ask for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
     pub objects: (u32, u32),
@@ -72,7 +73,13 @@ pub(super) struct Origin<'a> {
 
 impl Series<'_> {
     /// Writes the next rows.
-    pub fn write(&mut self, shared: &Shared, sink: &mut impl FileSink, batch: &RecordBatch, origin: Origin<'_>) -> Result<(), LayoutError> {
+    pub fn write(
+        &mut self,
+        shared: &Shared,
+        sink: &mut impl FileSink,
+        batch: &RecordBatch,
+        origin: Origin<'_>,
+    ) -> Result<(), LayoutError> {
         let step = step_rows(shared, batch);
         let mut start = 0;
         while start < batch.num_rows() {
@@ -86,9 +93,11 @@ impl Series<'_> {
                 }
             }
             let Some(file) = self.open.as_mut() else { continue };
-            if let Some(stored) = origin.stored.filter(|stored| stored.first == 0 && start == 0 && stored.group.rows() <= file.rows_left())
+            if let Some(stored) = origin
+                .stored
+                .filter(|stored| stored.first == 0 && start == 0 && stored.group.rows() <= file.rows_left())
             {
-                shared.pool.install(|| file.encoder.take_over(&stored.group))?;
+                shared.pool.install(|| file.encoder.pass_through(&stored.group))?;
             }
             // Rows that are taken over end together, in one file: its size is looked at again when they have.
             let step = if file.encoder.takes_over() { usize::MAX } else { step };
@@ -110,12 +119,14 @@ impl Series<'_> {
             } else if file.recorded || file.encoder.takes_over() {
                 Verdict::Open
             } else {
-                shared.rotation.verdict(file.rows, file.encoder.encoded_bytes())
+                shared.rolling_policy.verdict(file.rows, file.encoder.encoded_bytes())
             };
             match verdict {
                 Verdict::Open => {}
                 Verdict::Full => self.close(shared, sink)?,
-                Verdict::TooLarge => return Err(LayoutError::TooLarge { table: shared.table_name(self.files.table).to_owned() }),
+                Verdict::TooLarge => {
+                    return Err(LayoutError::TooLarge { table: shared.table_name(self.files.table).to_owned() });
+                }
             }
         }
         Ok(())
@@ -136,12 +147,18 @@ impl Series<'_> {
         Ok(sink.end(FileEnd { rows: file.rows, first_row: file.first_row, objects: file.objects })?)
     }
 
-    /// Begins the file that the next row belongs to. Gives the number of rows, of the `left` at hand, that belong to no file (possible
-    /// only with recorded files); when that is all of them, no file is open afterwards.
-    fn begin(&mut self, shared: &Shared, sink: &mut impl FileSink, origin: Origin<'_>, left: u64) -> Result<u64, LayoutError> {
+    /// Begins the file that the next row belongs to. Gives the number of rows, of the `left` at hand, that belong to no
+    /// file (possible only with recorded files); when that is all of them, no file is open afterwards.
+    fn begin(
+        &mut self,
+        shared: &Shared,
+        sink: &mut impl FileSink,
+        origin: Origin<'_>,
+        left: u64,
+    ) -> Result<u64, LayoutError> {
         let next = self.position.next_row;
         let (skipped, rows_max, recorded) = match shared.recorded(self.files.table, self.partition) {
-            None => (0, shared.rotation.rows_left(0), None),
+            None => (0, shared.rolling_policy.rows_left(0), None),
             Some(files) => match files.iter().find(|file| file.first_row + file.rows > next) {
                 None => return Ok(left),
                 Some(file) if file.first_row < next => return Err(LayoutError::Overlap { key: file.key.clone() }),
@@ -169,11 +186,11 @@ impl Series<'_> {
         Ok(skipped)
     }
 
-    /// Refuses a second file where the template gives the same key again: keys without a unique placeholder name one file for each
-    /// table and partition, or for each object with SOURCE_STEM or SOURCE_DIR.
+    /// Refuses a second file where the template gives the same key again: keys without a unique placeholder name one
+    /// file for each table and partition, or for each object with SOURCE_STEM or SOURCE_DIR.
     fn claim(&mut self, shared: &Shared, origin: Origin<'_>) -> Result<(), LayoutError> {
         let claim = if shared.per_source { origin.objects.0 } else { 0 };
-        if shared.rotation.one_file() && self.position.claimed == Some(claim) {
+        if shared.rolling_policy.one_file() && self.position.claimed == Some(claim) {
             return Err(LayoutError::SecondFile {
                 table: shared.table_name(self.files.table).to_owned(),
                 template: shared.plan.settings.destination.template.to_string(),
@@ -187,7 +204,8 @@ impl Series<'_> {
     fn named(&self, shared: &Shared, source_key: &str) -> Result<NewFile, LayoutError> {
         let table = shared.table_name(self.files.table);
         let seq = self.position.seq;
-        let identity = FileIdentity::new(&shared.plan.seed, FilePurpose::Data, shared.shard, table, self.partition, seq);
+        let identity =
+            FileIdentity::new(&shared.plan.seed, FilePurpose::Data, shared.shard, table, self.partition, seq);
         let key = shared.plan.settings.destination.template.render(&Fields {
             table,
             sync: &shared.plan.settings.id.name,
@@ -215,9 +233,10 @@ impl Series<'_> {
     }
 }
 
-/// Rows after which a file's size is looked at again: so few that a sixteenth of a file is not passed at once, where bytes close it.
+/// Rows after which a file's size is looked at again: so few that a sixteenth of a file is not passed at once, where
+/// bytes close it.
 fn step_rows(shared: &Shared, batch: &RecordBatch) -> usize {
-    let Some(bytes_max) = shared.rotation.bytes_max() else { return usize::MAX };
+    let Some(bytes_max) = shared.rolling_policy.bytes_max() else { return usize::MAX };
     let step = u128::from(bytes_max / 16) * batch.num_rows() as u128 / (batch_bytes(batch) as u128).max(1);
     usize::try_from(step).unwrap_or(usize::MAX).max(1)
 }

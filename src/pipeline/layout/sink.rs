@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::model::manifest::FileKind;
 
-/// Takes files as they are made, on the layout's own thread. One file is open at a time: `begin`, any number of `bytes`, `end`.
-/// Blocking in `bytes` is how a slow upload slows the layout down.
+/// Takes files as they are made, on the layout's own thread. One file is open at a time: `begin`, any number of
+/// `bytes`, `end`. Blocking in `bytes` is how a slow upload slows the layout down.
 pub trait FileSink {
     /// A file begins.
     fn begin(&mut self, file: NewFile) -> Result<(), SinkClosed>;

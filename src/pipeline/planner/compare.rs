@@ -7,9 +7,13 @@ use crate::model::passed_over::PassedOver;
 use crate::model::settings::Settings;
 use crate::pipeline::error::RunError;
 
-/// Whether the listing and the settings are as they were when the ledger was written, and if so, what was passed over, and how many objects are
-/// selected. Reads the listing up to the first difference.
-pub(super) async fn is_same(scan: &Scan<'_>, head: &LedgerHead, settings: &Settings) -> Result<Option<(PassedOver, u64)>, RunError> {
+/// Whether the listing and the settings are as they were when the ledger was written, and if so, what was passed over,
+/// and how many objects are selected. Reads the listing up to the first difference.
+pub(super) async fn is_same(
+    scan: &Scan<'_>,
+    head: &LedgerHead,
+    settings: &Settings,
+) -> Result<Option<(PassedOver, u64)>, RunError> {
     if !same_settings(head, settings) {
         return Ok(None);
     }
@@ -34,7 +38,9 @@ impl Sink for Compare<'_> {
         self.same = match standing {
             Standing::Known | Standing::Quarantined => true,
             // A key without a table is no sameness: planning says what is wrong with it.
-            Standing::New | Standing::Overwritten | Standing::Replaced => matches!(self.scan.selection.table(&object.key), Ok(None)),
+            Standing::New | Standing::Overwritten | Standing::Replaced => {
+                matches!(self.scan.selection.table(&object.key), Ok(None))
+            }
         };
         Ok(if self.same { Flow::Go } else { Flow::Stop })
     }

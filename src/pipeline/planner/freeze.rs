@@ -14,11 +14,11 @@ use crate::model::object::Object;
 use crate::model::plan::{BlobKey, Plan, PlannedObject, PlannedTable, ShardRef};
 use crate::model::schema::frozen;
 use crate::model::settings::{SchemaMode, TableRule, WriteMode};
-use crate::model::shard::{LAYOUT_BYTES, Packer, Place, Totals, part_bytes};
+use crate::model::shard::{LAYOUT_BYTES, Packer, Placement, Totals, part_bytes};
 use crate::model::table::collision;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::ledger::LedgerRoot;
-use crate::state::wire::{BlobWriter, Kind};
+use crate::state::wire::{BlobKind, BlobWriter};
 use crate::store::ErrorKind;
 
 /// Tables sampled at once: each costs up to three small requests and their text.
@@ -63,7 +63,7 @@ pub(super) async fn freeze(context: &PlanContext<'_>, taker: Taker<'_>) -> Resul
         let totals = tables[object.table as usize].totals;
         let place = match packer.place(object.table, totals, &object.object) {
             // The packer has closed the shard at hand for the slices, and does the same for the whole.
-            Place::Slices(_) if is_compressed(context, &object.object).await? => Place::Next,
+            Placement::Slices(_) if is_compressed(context, &object.object).await? => Placement::Next,
             place => place,
         };
         shards.place(place, object).await?;
@@ -110,14 +110,18 @@ async fn settle(context: &PlanContext<'_>, root: &LedgerRoot, table: &Taken) -> 
     let replaces = settings.destination.write_mode == WriteMode::Replace;
     let schema = frozen(&settings.schema, replaces, &inferred, known.map(|table| &table.schema)).map_err(|error| {
         let key = &samples[0].key;
-        RunError::because(RunErrorKind::BadData, format!("{}: table {}: {key}: {error}", settings.id, table.name), error)
+        RunError::because(
+            RunErrorKind::BadData,
+            format!("{}: table {}: {key}: {error}", settings.id, table.name),
+            error,
+        )
     })?;
     let Totals { objects, bytes } = table.totals;
     Ok(PlannedTable { name: table.name.clone(), source: table.source.clone(), schema, objects, bytes })
 }
 
-/// Whether an object is still listed that gives a table this source. An earlier epoch took the table from there; when nothing is left
-/// of that, the table may move. What a window leaves out counts: it is there for the next run.
+/// Whether an object is still listed that gives a table this source. An earlier epoch took the table from there; when
+/// nothing is left of that, the table may move. What a window leaves out counts: it is there for the next run.
 async fn is_listed(context: &PlanContext<'_>, table: &str, source: &str) -> Result<bool, RunError> {
     let settings = context.settings;
     if matches!(settings.source.tables, TableRule::Fixed { .. }) {
@@ -134,8 +138,8 @@ async fn is_listed(context: &PlanContext<'_>, table: &str, source: &str) -> Resu
     Ok(false)
 }
 
-/// Whether an object that its key calls plain is compressed by its first bytes, so that no slice of it could be read. One small request,
-/// for objects of more than a shard.
+/// Whether an object that its key calls plain is compressed by its first bytes, so that no slice of it could be read.
+/// One small request, for objects of more than a shard.
 async fn is_compressed(context: &PlanContext<'_>, object: &Object) -> Result<bool, RunError> {
     let rule = context.settings.source.compression;
     if rule != CompressionRule::Auto || object.archived {
@@ -168,14 +172,14 @@ struct Open {
 }
 
 impl Shards<'_> {
-    async fn place(&mut self, place: Place, object: PlannedObject) -> Result<(), RunError> {
+    async fn place(&mut self, place: Placement, object: PlannedObject) -> Result<(), RunError> {
         match place {
-            Place::Here => self.push(&object, object.object.size),
-            Place::Next => {
+            Placement::Here => self.push(&object, object.object.size),
+            Placement::Next => {
                 self.close().await?;
                 self.push(&object, object.object.size);
             }
-            Place::Slices(slices) => {
+            Placement::Slices(slices) => {
                 for slice in slices {
                     self.close().await?;
                     self.push(&PlannedObject { slice: Some(slice), ..object.clone() }, slice.bytes());
@@ -186,8 +190,11 @@ impl Shards<'_> {
     }
 
     fn push(&mut self, object: &PlannedObject, bytes: u64) {
-        let open =
-            self.writer.get_or_insert_with(|| Open { blob: BlobWriter::new(Kind::Shard), bytes: 0, tables: (object.table, object.table) });
+        let open = self.writer.get_or_insert_with(|| Open {
+            blob: BlobWriter::new(BlobKind::Shard),
+            bytes: 0,
+            tables: (object.table, object.table),
+        });
         open.blob.line(object);
         open.bytes += bytes;
         open.tables.1 = object.table;
@@ -196,7 +203,7 @@ impl Shards<'_> {
     async fn close(&mut self) -> Result<(), RunError> {
         let Some(Open { blob, bytes, tables }) = self.writer.take() else { return Ok(()) };
         let objects = blob.lines();
-        let blob = self.context.blobs.put(self.context.cursor.epoch + 1, Kind::Shard, blob).await?;
+        let blob = self.context.blobs.put(self.context.cursor.epoch + 1, BlobKind::Shard, blob).await?;
         self.shards.push(ShardRef { blob, plan: 0, objects, bytes, tables });
         Ok(())
     }

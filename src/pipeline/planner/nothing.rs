@@ -1,4 +1,5 @@
-//! A source in which nothing is selected: more often a slip of the pen than a wish, so the sentence says what was looked for, and where.
+//! A source in which nothing is selected: more often a slip of the pen than a wish, so the sentence says what was
+//! looked for, and where.
 
 use futures::StreamExt;
 
@@ -13,13 +14,18 @@ use crate::store::{Store, StoreError};
 /// Globs of a list that a sentence names; the rest is counted.
 const GLOBS_MAX: usize = 3;
 
-/// Says that nothing is selected, where that is, by what, and what may be wrong. `passed` is what a look at the whole listing passed over;
-/// `read_before`: something was read in an earlier run.
+/// Says that nothing is selected, where that is, by what, and what may be wrong. `passed` is what a look at the whole
+/// listing passed over; `read_before`: something was read in an earlier run.
 ///
-/// # Errors
-/// [`RunErrorKind::NotFound`] when the spec names one key: an object that is asked for by name is missed, unless it was there once. The same
-/// where the spec wants it so, by `errors.onNothingFound`. And those of the store, of which one request is made.
-pub async fn nothing_selected(source: &dyn Store, settings: &Settings, passed: &PassedOver, read_before: bool) -> Result<String, RunError> {
+/// # Errors [`RunErrorKind::NotFound`] when the spec names one key: an object that is asked for by name is missed,
+/// unless it was there once. The same where the spec wants it so, by `errors.onNothingFound`. And those of the store,
+/// of which one request is made.
+pub async fn nothing_selected(
+    source: &dyn Store,
+    settings: &Settings,
+    passed: &PassedOver,
+    read_before: bool,
+) -> Result<String, RunError> {
     let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
     let sentence = describe(source, settings, &selection, passed, read_before).await?;
     match settings.on_nothing_found {
@@ -48,7 +54,10 @@ async fn describe(
             true => format!("there are objects under {directory}: end source.uri with / to read them"),
             false => "check the key, or put the object there".to_owned(),
         };
-        return Err(RunError::new(RunErrorKind::NotFound, format!("{}: there is no object {place}/{key}; {hint}", settings.id)));
+        return Err(RunError::new(
+            RunErrorKind::NotFound,
+            format!("{}: there is no object {place}/{key}; {hint}", settings.id),
+        ));
     }
     let (prefix, globs) = (selection.prefix(), globs(settings));
     Ok(match !passed.is_empty() {
@@ -57,7 +66,9 @@ async fn describe(
              source.format where extensions name none"
         ),
         false => {
-            format!("no object is selected, because there is none under {place}/{prefix}{globs}: look at source.bucket, prefix and uri")
+            format!(
+                "no object is selected, because there is none under {place}/{prefix}{globs}: look at source.bucket, prefix and uri"
+            )
         }
     })
 }

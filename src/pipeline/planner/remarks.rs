@@ -71,8 +71,7 @@ impl Remarks {
     pub(super) fn of_request(&mut self, head: &LedgerHead, settings: &Settings, request: Option<&Request>) {
         let appends = settings.destination.write_mode == WriteMode::Append;
         if appends && !head.run.is_empty() && request.is_some_and(|request| request.asked.reread) {
-            let note =
-                "objects that were read before are read once more: their rows are written again, and the rows of before stay beside them";
+            let note = "objects that were read before are read once more: their rows are written again, and the rows of before stay beside them";
             self.note(note.to_owned());
         }
     }
@@ -96,7 +95,8 @@ mod tests {
     #[test]
     fn what_append_adds_to_a_table_is_noted() {
         let before = settings();
-        let head = LedgerHead { run: "one".into(), layout: Some(Layout::of(&before.destination)), ..LedgerHead::default() };
+        let head =
+            LedgerHead { run: "one".into(), layout: Some(Layout::of(&before.destination)), ..LedgerHead::default() };
         let notes = |head: &LedgerHead, change: fn(&mut Settings)| {
             let mut settings = settings();
             change(&mut settings);
@@ -116,7 +116,11 @@ mod tests {
             settings.destination.write_mode = WriteMode::Replace;
         };
         assert_eq!(notes(&head, replace), Vec::<String>::new());
-        assert_eq!(notes(&LedgerHead { layout: None, ..head.clone() }, csv), Vec::<String>::new(), "of an earlier release");
+        assert_eq!(
+            notes(&LedgerHead { layout: None, ..head.clone() }, csv),
+            Vec::<String>::new(),
+            "of an earlier release"
+        );
         assert_eq!(notes(&LedgerHead::default(), all), Vec::<String>::new(), "nothing was published yet");
     }
 }

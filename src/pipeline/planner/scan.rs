@@ -1,4 +1,5 @@
-//! The merge-join of listing and ledger: what every listed object is beside what is accounted for, in constant memory and without a clock.
+//! The merge-join of listing and ledger: what every listed object is beside what is accounted for, in constant memory
+//! and without a clock.
 
 use std::future::Future;
 use std::path::Path;
@@ -71,9 +72,11 @@ pub trait Sink: Send {
 }
 
 impl Scan<'_> {
-    /// Shows `sink` every selected object, until it has seen enough. Gives what it passed over, where it saw the whole listing.
+    /// Shows `sink` every selected object, until it has seen enough. Gives what it passed over, where it saw the whole
+    /// listing.
     pub async fn run(&self, sink: &mut impl Sink) -> Result<Option<PassedOver>, RunError> {
-        // Not tried in order first: an epoch that is full before the disorder shows would go on behind keys that it never saw.
+        // Not tried in order first: an epoch that is full before the disorder shows would go on behind keys that it
+        // never saw.
         if self.selection.is_scattered() {
             return self.run_sorted(sink).await;
         }
@@ -116,7 +119,10 @@ impl Scan<'_> {
             let (mut reason, mut read_in) = (None, None);
             if standing != Standing::New {
                 let (outcome, epoch) = known.map(|entry| (entry.outcome, entry.epoch)).unzip();
-                if standing == Standing::Quarantined && outcome == Some(Outcome::Archived) && self.is_restored(&object).await? {
+                if standing == Standing::Quarantined
+                    && outcome == Some(Outcome::Archived)
+                    && self.is_restored(&object).await?
+                {
                     standing = Standing::Replaced;
                 }
                 if standing == Standing::Quarantined {
@@ -143,8 +149,8 @@ impl Scan<'_> {
         Ok(Flow::Go)
     }
 
-    /// Whether an object that was archived can be read by now. A listing that does not say so costs a request for each such object: one byte, and
-    /// not an epoch.
+    /// Whether an object that was archived can be read by now. A listing that does not say so costs a request for each
+    /// such object: one byte, and not an epoch.
     async fn is_restored(&self, object: &Object) -> Result<bool, StoreError> {
         if object.archived {
             return Ok(false);
@@ -186,7 +192,10 @@ impl Scan<'_> {
 
 /// What a failure of the scratch directory means.
 pub(super) fn scratch_error(scratch: &Path, error: std::io::Error) -> RunError {
-    let message = format!("the scratch directory {} cannot take the listing: {error}; make room there or name another", scratch.display());
+    let message = format!(
+        "the scratch directory {} cannot take the listing: {error}; make room there or name another",
+        scratch.display()
+    );
     RunError::because(RunErrorKind::Failed, message, error)
 }
 

@@ -11,7 +11,8 @@ use crate::model::table::{Named, TableError, TableNamer};
 /// Every object that we write under the state prefix ends so; none is ever read, wherever it lies.
 const BLOB_EXTENSION: &str = ".s3sync";
 
-/// Names of directory buckets end so (S3 user guide, "Directory bucket naming rules"); they list only prefixes that end in `/`.
+/// Names of directory buckets end so (S3 user guide, "Directory bucket naming rules"); they list only prefixes that end
+/// in `/`.
 const DIRECTORY_BUCKET_SUFFIX: &str = "--x-s3";
 
 /// The selection of one spec.
@@ -78,8 +79,8 @@ impl<'a> Selection<'a> {
         self.passes_over(object).is_none()
     }
 
-    /// Why an object is not selected; `None` when it is. What lies outside the window, and a key outside the prefix, which only a directory
-    /// bucket lists, has no reason: nobody asked for it.
+    /// Why an object is not selected; `None` when it is. What lies outside the window, and a key outside the prefix,
+    /// which only a directory bucket lists, has no reason: nobody asked for it.
     pub fn passes_over(&self, object: &Object) -> Option<Option<Reason>> {
         let source = &self.settings.source;
         let key = object.key.as_str();

@@ -10,13 +10,15 @@ use tokio::sync::mpsc;
 
 use crate::model::plan::PlannedObject;
 
-/// Objects are held up to this many bytes: some 100,000, which is the default of `limits.objectsPerCommit`, so that most epochs never spill.
+/// Objects are held up to this many bytes: some 100,000, which is the default of `limits.objectsPerCommit`, so that
+/// most epochs never spill.
 const HELD_BYTES_MAX: usize = 24 << 20;
 
 /// Bytes of an object beside its texts.
 const OBJECT_BYTES: usize = size_of::<PlannedObject>();
 
-/// Files merged at once; when there are so many, they become one. Each costs a file descriptor and 300 KiB while it is read.
+/// Files merged at once; when there are so many, they become one. Each costs a file descriptor and 300 KiB while it is
+/// read.
 const FILES_MAX: usize = 64;
 
 /// Objects handed over at once by the thread that merges.
@@ -174,7 +176,9 @@ fn merge(files: Vec<File>, mut take: impl FnMut(Vec<PlannedObject>) -> bool) -> 
     while let Some(Reverse(Head(object, at))) = heads.pop() {
         batch.push(object);
         next(at, &mut heads)?;
-        if (batch.len() == BATCH_OBJECTS || heads.is_empty()) && !take(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_OBJECTS))) {
+        if (batch.len() == BATCH_OBJECTS || heads.is_empty())
+            && !take(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_OBJECTS)))
+        {
             return Ok(());
         }
     }

@@ -1,4 +1,5 @@
-//! What a run would find and do, for people to look at: the same scan and the same rules, and nothing is written or read for good.
+//! What a run would find and do, for people to look at: the same scan and the same rules, and nothing is written or
+//! read for good.
 
 use std::path::Path;
 
@@ -78,20 +79,36 @@ impl Survey<'_> {
             Some(key) => LedgerRoot::load_head(self.blobs, key).await?,
             None => LedgerHead::default(),
         };
-        let all =
-            Scan { source: self.source, selection: &selection, blobs: self.blobs, runs: &head.runs, after: None, scratch: self.scratch };
+        let all = Scan {
+            source: self.source,
+            selection: &selection,
+            blobs: self.blobs,
+            runs: &head.runs,
+            after: None,
+            scratch: self.scratch,
+        };
         let mut remarks = Remarks::default();
         remarks.of_head(&head, settings, self.run.unwrap_or_default());
         remarks.of_request(&head, settings, self.request);
         let replaces = settings.destination.write_mode == WriteMode::Replace;
         let anew = since.is_some_and(|since| head.epoch <= since);
-        let stands =
-            replaces && !anew && self.ledger.is_some() && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
+        let stands = replaces
+            && !anew
+            && self.ledger.is_some()
+            && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
         let everything = replaces && !stands;
         let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
         let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
-        let mut look =
-            Look { settings, selection: &selection, everything, since, seen: 0, sources: TableSources::default(), only: None, visitor };
+        let mut look = Look {
+            settings,
+            selection: &selection,
+            everything,
+            since,
+            seen: 0,
+            sources: TableSources::default(),
+            only: None,
+            visitor,
+        };
         let passed = Scan { runs, ..all }.run(&mut look).await?;
         if look.seen == 0 {
             remarks.of_empty_window(&selection);

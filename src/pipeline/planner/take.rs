@@ -28,8 +28,8 @@ pub enum Treatment {
     Leave,
 }
 
-/// What is done with an object of this standing. `everything`: the ledger decides nothing. `again`: a request is about this version, and
-/// has not read it yet.
+/// What is done with an object of this standing. `everything`: the ledger decides nothing. `again`: a request is about
+/// this version, and has not read it yet.
 pub fn treatment(standing: Standing, on_overwrite: OnOverwrite, everything: bool, again: bool) -> Treatment {
     match standing {
         _ if everything => Treatment::Read,
@@ -102,13 +102,15 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Whether another object would be one too many. One epoch that takes everything has no limits: it replaces what was there.
+    /// Whether another object would be one too many. One epoch that takes everything has no limits: it replaces what
+    /// was there.
     fn is_full(&self, object: &Object) -> bool {
         let limits = &self.context.settings.limits;
         let taken = self.read.objects + self.ignored;
         !self.everything
             && taken > 0
-            && (taken >= limits.objects_per_commit || self.read.bytes.saturating_add(object.size) > limits.bytes_per_commit)
+            && (taken >= limits.objects_per_commit
+                || self.read.bytes.saturating_add(object.size) > limits.bytes_per_commit)
     }
 
     /// The index of an object's table, which counts it.
@@ -123,10 +125,16 @@ impl<'a> Taker<'a> {
                     return Err(second_table(settings, &first.name, &named.table));
                 }
                 // The sources' bound is reached long before.
-                let index = u32::try_from(self.tables.len()).map_err(|_| error(TableError::TooMany { tables: self.tables.len() }))?;
+                let index = u32::try_from(self.tables.len())
+                    .map_err(|_| error(TableError::TooMany { tables: self.tables.len() }))?;
                 self.by_name.insert(named.table.clone(), index);
                 let samples = [object.clone(), object.clone(), object.clone()];
-                self.tables.push(Taken { name: named.table, source: named.source.to_owned(), totals: Totals::default(), samples });
+                self.tables.push(Taken {
+                    name: named.table,
+                    source: named.source.to_owned(),
+                    totals: Totals::default(),
+                    samples,
+                });
                 index
             }
         };
@@ -176,7 +184,10 @@ impl Sink for Taker<'_> {
             return Ok(Flow::Go);
         }
         if format_of(self.context.settings, &object.key).is_none() {
-            return Err(self.bad(&object.key, "its extension names no format: set source.format, or leave it out with source.exclude"));
+            return Err(self.bad(
+                &object.key,
+                "its extension names no format: set source.format, or leave it out with source.exclude",
+            ));
         }
         let table = self.count(named, &object)?;
         // Replace leaves nothing of before.

@@ -87,8 +87,9 @@ impl<'a> DeadLetters<'a> {
         let id = format!("{}-{}-dead-{number}", plan.seed, self.shard.number);
         let rows = std::mem::take(&mut self.rows);
         let lines = Bytes::from(std::mem::take(&mut self.lines));
-        check_key(&key, store.segment_bytes_max())
-            .map_err(|error| RunError::new(RunErrorKind::InvalidSpec, format!("{}: errors.deadLetterPath: {error}", plan.settings.id)))?;
+        check_key(&key, store.segment_bytes_max()).map_err(|error| {
+            RunError::new(RunErrorKind::InvalidSpec, format!("{}: errors.deadLetterPath: {error}", plan.settings.id))
+        })?;
         if self.wanted.is_some_and(|wanted| !wanted.iter().any(|file| file.key == key)) {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Objects read ahead of their turn. They are begun in plan order, each with its share of the read budget, and consumed in plan order:
-//! the one whose turn it is always has its share, so nothing waits for itself.
+//! Objects read ahead of their turn. They are begun in plan order, each with its share of the read budget, and consumed
+//! in plan order: the one whose turn it is always has its share, so nothing waits for itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +79,14 @@ impl ReadAhead {
                     let done = reader.read(&objects[index], table, &mut output).await;
                     done.map_err(|error| (error, output.released()))
                 }));
-                let read = Read { index: index as u32, decoded, task: Some(task), taken_bytes, released: false, _share: share };
+                let read = Read {
+                    index: index as u32,
+                    decoded,
+                    task: Some(task),
+                    taken_bytes,
+                    released: false,
+                    _share: share,
+                };
                 if sender.send(read).await.is_err() {
                     return;
                 }

@@ -19,7 +19,8 @@ use crate::store::StoreError;
 /// Hand-overs between reader and layout: one that is laid out, one that is ready.
 const HANDOVERS_WAITING: usize = 2;
 
-/// Decoded bytes of one hand-over, at the least: waking the layout's thread costs as much as laying out some ten kilobytes.
+/// Decoded bytes of one hand-over, at the least: waking the layout's thread costs as much as laying out some ten
+/// kilobytes.
 const HANDOVER_BYTES: usize = 256 << 10;
 
 /// What the layout gets.
@@ -45,7 +46,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the threads of one attempt; with `cuts`, files are cut at those rows whatever the limits say.
-    pub(super) fn start(shard: &Shard<'_>, attempt: &str, open_log: Arc<OpenLog>, cuts: Option<Vec<StagedFile>>) -> Result<Self, RunError> {
+    pub(super) fn start(
+        shard: &Shard<'_>,
+        attempt: &str,
+        open_log: Arc<OpenLog>,
+        cuts: Option<Vec<StagedFile>>,
+    ) -> Result<Self, RunError> {
         let (plan, context) = (Arc::clone(shard.plan), shard.context);
         let budget = context.budget(&plan.settings, plan.layout_bytes);
         let (sink, stager) = stage::channel(
@@ -77,7 +83,8 @@ impl Writer {
         let Decoded { batches, stored, .. } = decoded;
         self.gathered_bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         // They keep what they were decoded from.
-        self.gathered_bytes += stored.as_ref().map_or(0, |stored| usize::try_from(stored.group.stored_bytes()).unwrap_or(usize::MAX));
+        self.gathered_bytes +=
+            stored.as_ref().map_or(0, |stored| usize::try_from(stored.group.stored_bytes()).unwrap_or(usize::MAX));
         self.gathered.push(Item { index, first_row, batches, stored });
         if self.gathered_bytes < HANDOVER_BYTES {
             return Ok(());
@@ -131,7 +138,8 @@ impl Writer {
     }
 }
 
-/// With an error goes the object that was being laid out. Encoders gather rows, so it may be an object before it that is at fault.
+/// With an error goes the object that was being laid out. Encoders gather rows, so it may be an object before it that
+/// is at fault.
 fn lay_out(
     context: LayoutContext,
     sink: Sender,

@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
-use crate::codec::decode::parquet::{FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches};
+use crate::codec::decode::parquet::{
+    FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches,
+};
 use crate::codec::encode::parquet_codec;
 use crate::codec::{DecodeError, Decoded, Worth};
 use crate::model::format::Format;
@@ -22,15 +24,16 @@ use crate::model::shard::LAYOUT_BYTES;
 use crate::pipeline::fetch::get_whole;
 use crate::pipeline::windows::WindowedObject;
 
-/// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips of the first. Where
-/// their pages are large one has to do.
+/// Row groups of one object decoded side by side: one a core of a small machine, and the second hides the round trips
+/// of the first. Where their pages are large one has to do.
 const ROW_GROUPS_AT_ONCE: usize = 2;
 
-/// Bytes of one row group fetched at once: what most programs write as a row group, compressed, fits; larger ones go through windows.
+/// Bytes of one row group fetched at once: what most programs write as a row group, compressed, fits; larger ones go
+/// through windows.
 const ROW_GROUP_BYTES: u64 = 16 << 20;
 
-/// What one streaming object holds at the most, as it is stored: two large row groups being decoded, or more small ones, some of them
-/// fetched ahead.
+/// What one streaming object holds at the most, as it is stored: two large row groups being decoded, or more small
+/// ones, some of them fetched ahead.
 pub(super) const PARQUET_FETCH_BYTES: u64 = ROW_GROUP_BYTES * 5 / 2;
 
 /// Row groups of one object under way, small ones too: each is a request at the least.
@@ -82,7 +85,8 @@ impl Reader {
             let row_group = self.decode_on_thread(bytes, metadata, &table, groups, None);
             return self.drain(planned, row_group, output).await;
         }
-        let tail = self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
+        let tail =
+            self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
         let metadata = self.footer_of(planned, &tail).await?;
         let drop = &self.settings.schema.drop;
         let of_decode = |error| ReadError::of_decode(planned, error);
@@ -98,9 +102,11 @@ impl Reader {
         let mut running: VecDeque<(RowGroup, Cost)> = VecDeque::new();
         loop {
             let fits = |cost: &Cost| {
-                let costs = || fetching.iter().map(|fetching| &fetching.cost).chain(running.iter().map(|(_, cost)| cost));
+                let costs =
+                    || fetching.iter().map(|fetching| &fetching.cost).chain(running.iter().map(|(_, cost)| cost));
                 let fetched_bytes: u64 = costs().map(Cost::fetched_bytes).sum();
-                costs().count() < ROW_GROUPS_MAX && (fetched_bytes == 0 || fetched_bytes + cost.fetched_bytes() <= PARQUET_FETCH_BYTES)
+                costs().count() < ROW_GROUPS_MAX
+                    && (fetched_bytes == 0 || fetched_bytes + cost.fetched_bytes() <= PARQUET_FETCH_BYTES)
             };
             if let Some(next) = waiting.next_if(|next| next.as_ref().map_or(true, |(_, _, cost)| fits(cost))) {
                 let (group, ranges, cost) = next?;
@@ -117,7 +123,8 @@ impl Reader {
                     break;
                 }
                 let Some(Fetching { group, object, cost }) = fetching.pop_front() else { break };
-                let row_group = self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object));
+                let row_group =
+                    self.decode_on_thread(object.clone(), Arc::clone(&metadata), &table, vec![group], Some(object));
                 running.push_back((row_group, cost));
             }
             let Some((row_group, cost)) = running.pop_front() else { return Ok(()) };
@@ -127,10 +134,15 @@ impl Reader {
     }
 
     /// The footer, from the object's last bytes; fetches more where those do not hold it.
-    pub(crate) async fn footer_of(&self, planned: &PlannedObject, tail: &Bytes) -> Result<Arc<ParquetMetaData>, ReadError> {
+    pub(crate) async fn footer_of(
+        &self,
+        planned: &PlannedObject,
+        tail: &Bytes,
+    ) -> Result<Arc<ParquetMetaData>, ReadError> {
         let size = planned.object.size;
-        let parse =
-            |tail: Bytes| parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error));
+        let parse = |tail: Bytes| {
+            parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error))
+        };
         match parse(tail.clone())? {
             Footer::Done(metadata) => Ok(metadata),
             Footer::NeedsTail(bytes) => {
@@ -147,7 +159,9 @@ impl Reader {
     }
 
     pub(crate) async fn get(&self, planned: &PlannedObject, range: Option<Range<u64>>) -> Result<Bytes, ReadError> {
-        get_whole(self.source.as_ref(), &planned.object, range).await.map_err(|error| ReadError::of_store(planned, error))
+        get_whole(self.source.as_ref(), &planned.object, range)
+            .await
+            .map_err(|error| ReadError::of_store(planned, error))
     }
 
     /// Decodes row groups on a blocking thread, because the decoder may wait for the network in the middle of a page.
@@ -160,7 +174,8 @@ impl Reader {
         object: Option<WindowedObject>,
     ) -> RowGroup {
         let (sender, decoded) = mpsc::channel(BATCHES_WAITING);
-        let (table, settings, page_bytes_max) = (Arc::clone(table), Arc::clone(&self.settings), self.budget.record_bytes_max);
+        let (table, settings, page_bytes_max) =
+            (Arc::clone(table), Arc::clone(&self.settings), self.budget.record_bytes_max);
         // Only what is in memory can be taken over: behind a window it would have to be fetched again.
         let is_held = object.as_ref().is_none_or(WindowedObject::is_held);
         let destination = &settings.destination;
@@ -170,7 +185,8 @@ impl Reader {
         let worth = takes_over.then(|| parquet_codec(&destination.parquet).ok().map(worth)).flatten();
         let thread = tokio::task::spawn_blocking(move || {
             let rows = settings.worker.rows_per_batch;
-            let decoder = ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
+            let decoder =
+                ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
             let mut decoder = match decoder {
                 Ok(decoder) => decoder.naming_stored(worth),
                 Err(error) => {
@@ -191,10 +207,11 @@ impl Reader {
 
     async fn drain(&self, planned: &PlannedObject, mut group: RowGroup, output: &mut Output) -> Result<(), ReadError> {
         while let Some(decoded) = group.decoded.recv().await {
-            let decoded = decoded.map_err(|error| match group.object.as_ref().and_then(WindowedObject::take_failure) {
-                Some(error) => ReadError::of_store(planned, error),
-                None => ReadError::of_decode(planned, error),
-            })?;
+            let decoded =
+                decoded.map_err(|error| match group.object.as_ref().and_then(WindowedObject::take_failure) {
+                    Some(error) => ReadError::of_store(planned, error),
+                    None => ReadError::of_decode(planned, error),
+                })?;
             self.emit(planned, decoded, output).await?;
         }
         group.thread.await.expect("decoders do not panic");

@@ -1,4 +1,5 @@
-//! csv, tsv, json and jsonl objects: bytes are fetched ahead, cut into blocks in order, and the blocks are decoded side by side.
+//! csv, tsv, json and jsonl objects: bytes are fetched ahead, cut into blocks in order, and the blocks are decoded side
+//! by side.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,11 +25,12 @@ const BLOCKS_A_VISIT: usize = 4;
 /// Objects up to this size are fetched whole before they are cut: one or two blocks, with nothing to do side by side.
 const SMALL_BYTES_MAX: u64 = TextOptions::BLOCK_BYTES as u64;
 
-/// Bytes of an object that is decoded where its bytes arrive: some 100 µs at 300 MB/s, which is what the way to the pool and back costs on a
-/// busy machine.
+/// Bytes of an object that is decoded where its bytes arrive: some 100 µs at 300 MB/s, which is what the way to the
+/// pool and back costs on a busy machine.
 const DECODED_IN_PLACE_BYTES_MAX: usize = 32 << 10;
 
-/// Bytes in which a sliced csv object's first record nearly always lies: thousands of column names. What comes before a longer one is read too.
+/// Bytes in which a sliced csv object's first record nearly always lies: thousands of column names. What comes before a
+/// longer one is read too.
 const HEADER_BYTES: u64 = 1 << 20;
 
 /// Why a visit to the text reader ended.
@@ -91,7 +93,9 @@ impl Reader {
                         Some(decoder) => Arc::clone(decoder),
                         None => {
                             let columns = elsewhere.as_deref().or(reader.header());
-                            let new = self.decoder(columns, format, &table).map_err(|error| ReadError::of_decode(planned, error))?;
+                            let new = self
+                                .decoder(columns, format, &table)
+                                .map_err(|error| ReadError::of_decode(planned, error))?;
                             Arc::clone(decoder.insert(Arc::new(new)))
                         }
                     };
@@ -102,7 +106,9 @@ impl Reader {
                     }
                     // A task of its own, so that it goes on while this one waits for bytes.
                     let pool = self.pool.clone();
-                    decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move { pool.run(move || decoder.decode(&block)).await })));
+                    decoding.push_back(AbortOnDropHandle::new(tokio::spawn(async move {
+                        pool.run(move || decoder.decode(&block)).await
+                    })));
                 }
                 match visit.map_err(|error| ReadError::of_decode(planned, error))? {
                     Visit::Full => {}
@@ -118,7 +124,8 @@ impl Reader {
         }
     }
 
-    /// Cuts and decodes an object of a block or two in one step. Each way to the pool costs more than decoding the 10 KB of many objects.
+    /// Cuts and decodes an object of a block or two in one step. Each way to the pool costs more than decoding the 10
+    /// KB of many objects.
     async fn read_small(
         &self,
         planned: &PlannedObject,

@@ -16,12 +16,13 @@ use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 
-/// Times that a run prepares what its own decision set aside: uploads that vanished, attempts that are not ours. Each time all of those shards is
-/// uploaded again.
+/// Times that a run prepares what its own decision set aside: uploads that vanished, attempts that are not ours. Each
+/// time all of those shards is uploaded again.
 const VOIDS_MAX: u32 = 16;
 
 impl Lead<'_> {
-    /// Whether the plan under way is what the spec says now, and what this run is asked for. Another one plans again: nothing is visible yet.
+    /// Whether the plan under way is what the spec says now, and what this run is asked for. Another one plans again:
+    /// nothing is visible yet.
     pub(super) async fn plan_is_current(&self) -> Result<bool, RunError> {
         let plan = self.plan_under_way().await?.1;
         let request = plan.request.as_ref().map(|mark| mark.id.as_str());
@@ -42,7 +43,8 @@ impl Lead<'_> {
         Ok((key, plan))
     }
 
-    /// Takes the epoch under way from its plan to its record. Bad input, or a spec that turns out not to fit it, takes the plan back, so that nothing of it stays behind.
+    /// Takes the epoch under way from its plan to its record. Bad input, or a spec that turns out not to fit it, takes
+    /// the plan back, so that nothing of it stays behind.
     pub(super) async fn work(&mut self) -> Result<(), RunError> {
         match self.until_decided().await {
             Ok(()) => self.roll_forward().await,
@@ -74,12 +76,15 @@ impl Lead<'_> {
             let prepared = prepare_all(self.context, &self.blobs, &key, &plan).await?;
             self.context.progress.enter(Step::Decide);
             let mut next = self.cursor.clone();
-            match decide(self.context, &self.blobs, &key, &plan, &prepared, &in_force, self.cursor.manifest.as_ref()).await? {
+            match decide(self.context, &self.blobs, &key, &plan, &prepared, &in_force, self.cursor.manifest.as_ref())
+                .await?
+            {
                 Verdict::Decision(decision) => {
                     self.context.go_on()?;
                     next.phase = Phase::Committing;
                     next.decision = Some(self.blobs.put_decision(&decision).await?);
-                    // Last of all: where writes have no conditions, another cursor may have taken the claim at the same moment.
+                    // Last of all: where writes have no conditions, another cursor may have taken the claim at the same
+                    // moment.
                     self.held.confirm(self.context.destination.as_ref(), &self.context.settings).await?;
                     return self.swap(next).await;
                 }
@@ -105,7 +110,8 @@ impl Lead<'_> {
     }
 
     fn begin_progress(&self, plan: &Plan) {
-        let (objects, bytes) = (plan.tables.iter().map(|table| table.objects).sum(), plan.tables.iter().map(|table| table.bytes).sum());
+        let (objects, bytes) =
+            (plan.tables.iter().map(|table| table.objects).sum(), plan.tables.iter().map(|table| table.bytes).sum());
         self.context.progress.begin(plan.epoch, objects, bytes);
     }
 
@@ -113,7 +119,8 @@ impl Lead<'_> {
     pub(super) async fn drop_plan(&mut self) -> Result<(), RunError> {
         let epoch = self.cursor.epoch + 1;
         let (_, plan) = self.plan_under_way().await?;
-        let left = attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch, Some(&plan), Some(&[])).await?;
+        let left =
+            attempts::leavings(self.context.destination.as_ref(), &self.blobs, epoch, Some(&plan), Some(&[])).await?;
         let garbage = Garbage { uploads: left.uploads, blobs: left.blobs, ..Garbage::default() };
         let mut next = self.cursor.clone();
         next.garbage = Some(garbage.put(&self.blobs, epoch).await?);

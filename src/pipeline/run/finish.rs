@@ -1,4 +1,5 @@
-//! From decision to record: everything that the decision names becomes visible, then the ledger, the manifest and the cursor say so.
+//! From decision to record: everything that the decision names becomes visible, then the ledger, the manifest and the
+//! cursor say so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::pipeline::rebuild::rebuild;
 use crate::pipeline::sweep::{Garbage, Replaced};
 use crate::state::blobs::{Blobs, ManifestWriter};
 use crate::state::ledger::{self, TableUpdate};
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 
 /// What an epoch published, gathered shard by shard.
 #[derive(Default)]
@@ -40,7 +41,10 @@ impl Lead<'_> {
         let key = self.cursor.decision.clone().ok_or_else(|| {
             RunError::new(
                 RunErrorKind::CursorInvalid,
-                format!("{}: the cursor says that an epoch is decided, but names no decision; restore it", self.context.settings.id),
+                format!(
+                    "{}: the cursor says that an epoch is decided, but names no decision; restore it",
+                    self.context.settings.id
+                ),
             )
         })?;
         let mut decision = self.blobs.get_decision(&key).await?;
@@ -53,8 +57,12 @@ impl Lead<'_> {
         for number in 0..decision.attempts.len() {
             let manifest = self.blobs.get_decided(&decision, number).await?;
             check_attempt(&plan, &own, number as u32, &manifest).map_err(|reason| {
-                let (id, place, key) = (&plan.settings.id, self.context.destination.place(), &decision.attempts[number].0);
-                RunError::new(RunErrorKind::CursorInvalid, format!("{id}: {place}/{key} is no attempt that was decided on: {reason}"))
+                let (id, place, key) =
+                    (&plan.settings.id, self.context.destination.place(), &decision.attempts[number].0);
+                RunError::new(
+                    RunErrorKind::CursorInvalid,
+                    format!("{id}: {place}/{key} is no attempt that was decided on: {reason}"),
+                )
             })?;
             let published = self.publish(&plan, &mut decision, &manifest).await?;
             epoch.add(&plan, &decision, manifest, published, &mut committed);
@@ -64,7 +72,12 @@ impl Lead<'_> {
     }
 
     /// Completes one shard's uploads. What has vanished is built again from its rows, decided anew, and completed.
-    async fn publish(&mut self, plan: &Arc<Plan>, decision: &mut Decision, manifest: &AttemptManifest) -> Result<Vec<Published>, RunError> {
+    async fn publish(
+        &mut self,
+        plan: &Arc<Plan>,
+        decision: &mut Decision,
+        manifest: &AttemptManifest,
+    ) -> Result<Vec<Published>, RunError> {
         loop {
             let outcome = publish_shard(self.context, plan, decision, manifest).await?;
             if outcome.vanished.is_empty() {
@@ -116,8 +129,15 @@ impl Lead<'_> {
         summarised
     }
 
-    /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs that are old enough.
-    async fn garbage(&self, plan: &Plan, epoch: &Epoch, referenced: &BTreeSet<BlobKey>, by: &BlobKey) -> Result<Garbage, RunError> {
+    /// What this epoch leaves to be removed: the generation that it replaced, uploads that no decision named, blobs
+    /// that are old enough.
+    async fn garbage(
+        &self,
+        plan: &Plan,
+        epoch: &Epoch,
+        referenced: &BTreeSet<BlobKey>,
+        by: &BlobKey,
+    ) -> Result<Garbage, RunError> {
         let mut garbage = Garbage::default();
         let store = self.context.destination.as_ref();
         if let Some(from) = self.cursor.manifest.as_ref().filter(|_| replaces(plan)) {
@@ -129,10 +149,13 @@ impl Lead<'_> {
         garbage.uploads = left.uploads.into_iter().filter(|open| !epoch.uploads.contains(&open.upload)).collect();
         garbage.uploads.extend_from_slice(&epoch.given_up);
         if plan.epoch > 2 {
-            // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read once more.
+            // A worker that was taken for dead may have written into the epoch after it was recorded: its logs are read
+            // once more.
             let old = attempts::leavings(store, &self.blobs, plan.epoch - 2, Some(plan), None).await?;
             garbage.uploads.extend(old.uploads);
-            let kept = |key: &String| referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(Kind::Manifest);
+            let kept = |key: &String| {
+                referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(BlobKind::Manifest)
+            };
             garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).chain(old.logs).collect();
         }
         Ok(garbage)
@@ -151,7 +174,11 @@ impl Lead<'_> {
         for object in epoch.excluded.into_values() {
             match object.reason {
                 Exclusion::Quarantined => {
-                    tracing::warn!(key = object.key, reason = object.message, "quarantined: left out until its etag changes");
+                    tracing::warn!(
+                        key = object.key,
+                        reason = object.message,
+                        "quarantined: left out until its etag changes"
+                    );
                     self.summary.quarantine(object);
                 }
                 Exclusion::Archived => {

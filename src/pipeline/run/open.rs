@@ -29,8 +29,8 @@ impl<'a> Lead<'a> {
     }
 }
 
-/// The spec; or, where an epoch is decided, what it is finished by: its claim is not given back before all of it is visible, whatever
-/// became of the spec.
+/// The spec; or, where an epoch is decided, what it is finished by: its claim is not given back before all of it is
+/// visible, whatever became of the spec.
 async fn settings_in_force(context: &Context, cursor: &Cursor, blobs: &Blobs) -> Result<Arc<Settings>, RunError> {
     match &cursor.plan {
         Some(plan) if cursor.phase == Phase::Committing => Ok(Arc::new(blobs.get_plan(plan).await?.settings)),
@@ -38,9 +38,15 @@ async fn settings_in_force(context: &Context, cursor: &Cursor, blobs: &Blobs) ->
     }
 }
 
-/// The cursor with the claim that it holds now; one that it held before (of another path, or of other globs) is given back. A failure
-/// leaves an old claim behind, which its sentence tells how to take over, and no run should fail for it.
-async fn take_place(context: &Context, cursor: Cursor, version: Version, key: &str) -> Result<(Cursor, Version), RunError> {
+/// The cursor with the claim that it holds now; one that it held before (of another path, or of other globs) is given
+/// back. A failure leaves an old claim behind, which its sentence tells how to take over, and no run should fail for
+/// it.
+async fn take_place(
+    context: &Context,
+    cursor: Cursor,
+    version: Version,
+    key: &str,
+) -> Result<(Cursor, Version), RunError> {
     let next = Cursor { claim: Some(BlobKey(key.to_owned())), ..cursor.clone() };
     match &cursor.claim {
         Some(BlobKey(before)) if before != key => {
@@ -72,8 +78,8 @@ pub(super) async fn load_or_create(context: &Context) -> Result<(Cursor, Version
     Ok((cursor, version))
 }
 
-/// What the destination's server does otherwise than S3 is found out once in a cursor's life, and again where the destination is another
-/// or this build looks for more. It comes before everything that relies on it.
+/// What the destination's server does otherwise than S3 is found out once in a cursor's life, and again where the
+/// destination is another or this build looks for more. It comes before everything that relies on it.
 async fn know_server(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
     let store = context.destination.as_ref();
     let place = SpecHash::parse(&context.spec_hash).destination;
@@ -125,7 +131,8 @@ pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
     RunError::because(RunErrorKind::from(&error), format!("{}: {error}", context.settings.id), error)
 }
 
-/// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first, by its own settings.
+/// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first,
+/// by its own settings.
 async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
     let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
     if before == now {
@@ -136,8 +143,8 @@ async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Res
         return swapped(context, &version, next).await;
     }
     let Some(change) = before.change_to(&now) else {
-        // A cursor of a release that kept no path: from here on it knows the one that its files lie under. Any other difference is
-        // written with the next epoch.
+        // A cursor of a release that kept no path: from here on it knows the one that its files lie under. Any other
+        // difference is written with the next epoch.
         if before.path.is_none() && cursor.phase == Phase::Idle {
             return swapped(context, &version, Cursor { spec_hash: context.spec_hash.clone(), ..cursor }).await;
         }

@@ -14,18 +14,22 @@ pub struct Patience {
     pub request: Duration,
     /// A server that cannot be reached, is busy or fails.
     pub outage: Duration,
-    /// A server that says that we may not. Roles take effect a moment after they are written, and the operator writes a worker's just before
-    /// its Job.
+    /// A server that says that we may not. Roles take effect a moment after they are written, and the operator writes a
+    /// worker's just before its Job.
     pub denied: Duration,
 }
 
 impl Patience {
     /// A worker's: an API server that restarts, or moves to another node, is back within two minutes.
-    pub const WORKER: Patience =
-        Patience { request: Duration::from_secs(10), outage: Duration::from_secs(120), denied: Duration::from_secs(15) };
+    pub const WORKER: Patience = Patience {
+        request: Duration::from_secs(10),
+        outage: Duration::from_secs(120),
+        denied: Duration::from_secs(15),
+    };
 
     /// A person's, who waits for the answer.
-    pub const PERSON: Patience = Patience { request: Duration::from_secs(10), outage: Duration::from_secs(5), denied: Duration::ZERO };
+    pub const PERSON: Patience =
+        Patience { request: Duration::from_secs(10), outage: Duration::from_secs(5), denied: Duration::ZERO };
 }
 
 /// Why a request did not do what it should.
@@ -63,7 +67,9 @@ impl From<kube::Error> for Failure {
                 408 | 410 | 429 | 500.. => Failure::Transient(Cause::Error(error)),
                 _ => Failure::Refused(error),
             },
-            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => Failure::Transient(Cause::Error(error)),
+            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
+                Failure::Transient(Cause::Error(error))
+            }
             _ => Failure::Refused(error),
         }
     }
@@ -89,7 +95,8 @@ pub(super) struct Tries<'a> {
 }
 
 /// Waits double from 200 ms to 5 s; the number of tries is bounded by time, see [`Patience`].
-const WAITS: Schedule = Schedule { attempts_max: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+const WAITS: Schedule =
+    Schedule { attempts_max: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 
 impl<'a> Tries<'a> {
     pub(super) fn new(patience: &'a Patience, place: &'a str) -> Self {
@@ -116,7 +123,11 @@ impl<'a> Tries<'a> {
         if since.elapsed() + wait > patience {
             return Err(self.give_up(failure));
         }
-        tracing::debug!(cursor = self.place, ?failure, "the API server did not answer as it should; trying again in {wait:?}");
+        tracing::debug!(
+            cursor = self.place,
+            ?failure,
+            "the API server did not answer as it should; trying again in {wait:?}"
+        );
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -134,12 +145,16 @@ impl<'a> Tries<'a> {
             Failure::Moved => unavailable(format!("others wrote to it all the time for {waited} s; run again"), None),
             Failure::Denied(error) => StateError::Denied {
                 place: place.clone(),
-                message: format!("{}; grant get, list, watch and update on it, as the Role that the operator makes does", sentence(&error)),
+                message: format!(
+                    "{}; grant get, list, watch and update on it, as the Role that the operator makes does",
+                    sentence(&error)
+                ),
                 source: Some(Box::new(error)),
             },
-            Failure::Transient(Cause::Silence) => {
-                unavailable(format!("the API server did not answer within {waited} s; look at the control plane, and run again"), None)
-            }
+            Failure::Transient(Cause::Silence) => unavailable(
+                format!("the API server did not answer within {waited} s; look at the control plane, and run again"),
+                None,
+            ),
             Failure::Transient(Cause::Error(error)) => unavailable(
                 format!(
                     "the API server could not be reached for {waited} s: {}; look at the control plane, and run again",
@@ -147,7 +162,9 @@ impl<'a> Tries<'a> {
                 ),
                 Some(error),
             ),
-            Failure::Refused(error) => unavailable(format!("the API server refused: {}", sentence(&error)), Some(error)),
+            Failure::Refused(error) => {
+                unavailable(format!("the API server refused: {}", sentence(&error)), Some(error))
+            }
         }
     }
 }

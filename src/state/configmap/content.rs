@@ -1,4 +1,5 @@
-//! What a cursor is in a ConfigMap's `data`: the key `cursor`, and for people a key `table.<name>` for each table's mark. Pure.
+//! What a cursor is in a ConfigMap's `data`: the key `cursor`, and for people a key `table.<name>` for each table's
+//! mark. Pure.
 //!
 //! Every other key is somebody else's (`progress.<index>` is the workers') and is neither read nor changed here.
 
@@ -29,8 +30,9 @@ const NAME_BYTES_MAX: usize = 200;
 /// What stands for other names: no table is called so, since names hold letters, digits and `_` only.
 const HASHED: &str = "sha256-";
 
-/// All marks together take at most this: the API server refuses a ConfigMap of more than 1 MiB, and 1,000 workers' progress stands beside
-/// them. Tables that do not fit are shown by `s3sync tables` and stand in the ledger, as do those beyond [`Cursor::TABLES_MAX`].
+/// All marks together take at most this: the API server refuses a ConfigMap of more than 1 MiB, and 1,000 workers'
+/// progress stands beside them. Tables that do not fit are shown by `s3sync tables` and stand in the ledger, as do
+/// those beyond [`Cursor::TABLES_MAX`].
 pub const MARKS_BYTES_MAX: usize = 384 << 10;
 
 /// A ConfigMap's `data`.
@@ -53,7 +55,8 @@ fn is_ours(key: &str) -> bool {
 
 /// `data` with this cursor in place of the one that it holds; other keys stay.
 pub fn with_cursor(data: &Data, cursor: &Cursor) -> Data {
-    let mut next: Data = data.iter().filter(|(key, _)| !is_ours(key)).map(|(key, text)| (key.clone(), text.clone())).collect();
+    let mut next: Data =
+        data.iter().filter(|(key, _)| !is_ours(key)).map(|(key, text)| (key.clone(), text.clone())).collect();
     let mut value = serde_json::to_value(cursor).expect("a cursor serialises");
     if let Some(fields) = value.as_object_mut() {
         fields.shift_remove("tables");
@@ -91,8 +94,8 @@ pub fn cursor(data: &Data) -> Result<Option<Cursor>, String> {
     Ok(Some(cursor))
 }
 
-/// The version of the cursor that `data` holds, whether it makes sense or not; `None` where there is none. Keys of others do not count:
-/// the ConfigMap's resourceVersion moves with every worker's progress.
+/// The version of the cursor that `data` holds, whether it makes sense or not; `None` where there is none. Keys of
+/// others do not count: the ConfigMap's resourceVersion moves with every worker's progress.
 pub fn version(data: &Data) -> Option<Version> {
     let mut hash = Sha256::new();
     let mut found = false;
@@ -109,7 +112,8 @@ pub fn version(data: &Data) -> Option<Version> {
 /// The key of a table's mark.
 fn table_key(name: &str) -> String {
     // What Kubernetes allows in a key: <https://kubernetes.io/docs/concepts/configuration/configmap/>.
-    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let valid =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     if valid && name.len() <= NAME_BYTES_MAX && !name.starts_with(HASHED) {
         return format!("{TABLE_PREFIX}{name}");
     }
@@ -152,12 +156,24 @@ mod tests {
 
     #[test]
     fn every_name_comes_back_and_keys_are_valid() {
-        let names = ["orders", "with space", "Ünïcode", "sha256-0011", "a.b-c_d", &"x".repeat(200), &"x".repeat(201), &"y".repeat(5000)];
+        let names = [
+            "orders",
+            "with space",
+            "Ünïcode",
+            "sha256-0011",
+            "a.b-c_d",
+            &"x".repeat(200),
+            &"x".repeat(201),
+            &"y".repeat(5000),
+        ];
         let cursor_before = marked(names.iter().map(|name| (*name).to_owned()));
         let stored = with_cursor(&Data::new(), &cursor_before);
         assert_eq!(cursor(&stored), Ok(Some(cursor_before)));
         for key in stored.keys() {
-            assert!(key.len() <= 253 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)), "{key}");
+            assert!(
+                key.len() <= 253 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+                "{key}"
+            );
         }
         assert_eq!(table_key("orders"), "table.orders");
         assert_eq!(table_key("with space").len(), "table.sha256-".len() + 64);

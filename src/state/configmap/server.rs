@@ -1,5 +1,5 @@
-//! An API server with one ConfigMap, at the client's own boundary: it keeps resourceVersions, refuses stale writes, streams watches, and
-//! fails on purpose.
+//! An API server with one ConfigMap, at the client's own boundary: it keeps resourceVersions, refuses stale writes,
+//! streams watches, and fails on purpose.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -35,11 +35,11 @@ pub(super) enum Fault {
 /// The server. Clones are the same one.
 #[derive(Clone, Default)]
 pub(super) struct Server {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ServerState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct ServerState {
     map: Option<ConfigMap>,
     version: u64,
     log: Vec<String>,
@@ -120,7 +120,7 @@ impl Server {
         Client::new(service, "data")
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap()
     }
 
@@ -223,7 +223,10 @@ impl http_body::Body for Stream {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

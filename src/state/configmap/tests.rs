@@ -125,7 +125,10 @@ async fn an_outage_without_an_end_has_one() {
         let error = store.load().await.unwrap_err();
         assert!(began.elapsed() <= Patience::WORKER.outage + Patience::WORKER.request, "{fault:?}");
         assert!(matches!(error, StateError::Unavailable { .. }), "{error:?}");
-        assert!(error.to_string().starts_with(&format!("the cursor ConfigMap data/orders-cursor: {expected}")), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("the cursor ConfigMap data/orders-cursor: {expected}")),
+            "{error}"
+        );
     }
 }
 
@@ -238,7 +241,12 @@ async fn nonsense_is_an_error_and_nothing_is_written() {
     server.edit("cursor", "{}");
     let error = store.load().await.unwrap_err();
     assert!(error.is_nonsense(), "{error:?}");
-    assert!(error.to_string().starts_with("the cursor ConfigMap data/orders-cursor makes no sense: key cursor: missing field"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("the cursor ConfigMap data/orders-cursor makes no sense: key cursor: missing field"),
+        "{error}"
+    );
     assert!(store.swap(&first, &Cursor { phase: Phase::Running, ..cursor(0) }).await.unwrap_err().is_conflict());
     assert!(store.create(&cursor(0)).await.unwrap_err().is_conflict());
     assert_eq!(server.text("cursor").unwrap(), "{}");

@@ -1,5 +1,5 @@
-//! Protocol step 5: an epoch's objects become a run of the ledger. Everything written follows from the old root, the plan and what the
-//! decision left out, so recording twice writes the same blobs under the same names.
+//! Protocol step 5: an epoch's objects become a run of the ledger. Everything written follows from the old root, the
+//! plan and what the decision left out, so recording twice writes the same blobs under the same names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use crate::model::plan::{BlobKey, Plan, PlannedTable, SegmentRef};
 use crate::model::settings::WriteMode;
 use crate::model::spec_hash::output_digest;
 use crate::state::blobs::{BlobError, Blobs, Lines};
-use crate::state::wire::{BlobWriter, Kind};
+use crate::state::wire::{BlobKind, BlobWriter};
 
 /// Bytes of a key that a mark shows: enough to recognise it, and a thousand marks stay small.
 const MARK_KEY_BYTES_MAX: usize = 120;
@@ -33,15 +33,15 @@ pub struct Recorded {
     pub root: BlobKey,
     /// Every blob that it needs, itself among them.
     pub referenced: BTreeSet<BlobKey>,
-    /// Blobs that the old root needed and the new one does not, of epochs before the last but one: nobody reads them any more. What younger
-    /// epochs wrote is found when their own turn comes.
+    /// Blobs that the old root needed and the new one does not, of epochs before the last but one: nobody reads them
+    /// any more. What younger epochs wrote is found when their own turn comes.
     pub dropped: Vec<BlobKey>,
     /// The tables' marks for the cursor: the first [`Cursor::TABLES_MAX`] by name.
     pub marks: BTreeMap<String, TableMark>,
 }
 
-/// Records the plan's objects over the `old` root. `excluded` (by key) are left out or quarantined, `updates` are by index into the plan's
-/// tables. Memory does not grow with the ledger.
+/// Records the plan's objects over the `old` root. `excluded` (by key) are left out or quarantined, `updates` are by
+/// index into the plan's tables. Memory does not grow with the ledger.
 pub async fn record(
     blobs: &Blobs,
     old: Option<&BlobKey>,
@@ -64,7 +64,9 @@ pub async fn record(
     match <[_; 1]>::try_from(newer) {
         Ok([run]) => runs.push(run),
         Err(newer) if newer.is_empty() => {}
-        Err(newer) => runs.push(merged(SegmentWriter::new(blobs, plan.epoch), LedgerStream::new(blobs, &newer, None)).await?),
+        Err(newer) => {
+            runs.push(merged(SegmentWriter::new(blobs, plan.epoch), LedgerStream::new(blobs, &newer, None)).await?)
+        }
     }
     let head = LedgerHead {
         run: plan.run.clone(),
@@ -88,7 +90,11 @@ fn blobs_of(head: &LedgerHead) -> BTreeSet<BlobKey> {
 }
 
 /// The plan's segments, those that hold something excluded written anew.
-async fn recorded_run(blobs: &Blobs, plan: &Plan, excluded: &BTreeMap<String, Excluded>) -> Result<Vec<SegmentRef>, BlobError> {
+async fn recorded_run(
+    blobs: &Blobs,
+    plan: &Plan,
+    excluded: &BTreeMap<String, Excluded>,
+) -> Result<Vec<SegmentRef>, BlobError> {
     let mut writer = SegmentWriter::new(blobs, plan.epoch);
     for segment in &plan.objects {
         let range = (Bound::Included(segment.first.as_str()), Bound::Included(segment.last.as_str()));
@@ -96,16 +102,18 @@ async fn recorded_run(blobs: &Blobs, plan: &Plan, excluded: &BTreeMap<String, Ex
             writer.adopt(segment.clone()).await?;
             continue;
         }
-        let mut lines = blobs.lines(&segment.blob, Kind::Objects);
+        let mut lines = blobs.lines(&segment.blob, BlobKind::Objects);
         while let Some(mut entry) = lines.next::<Entry>().await? {
             match excluded.get(&entry.object.key) {
                 // Whatever stands there now is for the next pass to see.
                 Some(Excluded { reason: Exclusion::Changed, .. }) => continue,
-                // Its rows of before are published. Were that forgotten, they would be written again when it can be read, whatever
-                // onOverwrite says.
+                // Its rows of before are published. Were that forgotten, they would be written again when it can be
+                // read, whatever onOverwrite says.
                 Some(_) if entry.again => {}
                 Some(Excluded { reason: Exclusion::Archived, .. }) => entry.outcome = Outcome::Archived,
-                Some(Excluded { reason: Exclusion::Quarantined, message, .. }) => entry.outcome = Outcome::quarantined(message),
+                Some(Excluded { reason: Exclusion::Quarantined, message, .. }) => {
+                    entry.outcome = Outcome::quarantined(message)
+                }
                 None => {}
             }
             writer.push(&entry).await?;
@@ -114,8 +122,12 @@ async fn recorded_run(blobs: &Blobs, plan: &Plan, excluded: &BTreeMap<String, Ex
     writer.finish().await
 }
 
-/// Several runs as one. Large segments that overlap no other run are kept as they are: keys that grow with time are never rewritten.
-pub(super) async fn merged(mut writer: SegmentWriter<'_>, mut runs: LedgerStream) -> Result<Vec<SegmentRef>, BlobError> {
+/// Several runs as one. Large segments that overlap no other run are kept as they are: keys that grow with time are
+/// never rewritten.
+pub(super) async fn merged(
+    mut writer: SegmentWriter<'_>,
+    mut runs: LedgerStream,
+) -> Result<Vec<SegmentRef>, BlobError> {
     while let Some(piece) = runs.next_piece(writer.adopted_bytes_min()).await? {
         match piece {
             Piece::Entry(entry) => writer.push(&entry).await?,
@@ -135,8 +147,8 @@ async fn write_root(
 ) -> Result<(BlobKey, BTreeMap<String, TableMark>), BlobError> {
     let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
     // A cursor that is adopted takes its request from here: a release that would drop it must not read it.
-    let version = if head.request.is_some() { Kind::Ledger.version() } else { 1 };
-    let mut root = BlobWriter::of_version(Kind::Ledger, version);
+    let version = if head.request.is_some() { BlobKind::Ledger.version() } else { 1 };
+    let mut root = BlobWriter::of_version(BlobKind::Ledger, version);
     root.line(head);
     let mut marks = BTreeMap::new();
     let mut write = |table: LedgerTable| {
@@ -168,7 +180,7 @@ async fn write_root(
     for (table, update) in planned.into_values() {
         write(updated(table, TableMark::default(), update));
     }
-    Ok((blobs.put(plan.epoch, Kind::Ledger, root).await?, marks))
+    Ok((blobs.put(plan.epoch, BlobKind::Ledger, root).await?, marks))
 }
 
 fn updated(table: &PlannedTable, before: TableMark, TableUpdate { mark: added }: TableUpdate) -> LedgerTable {

@@ -3,14 +3,14 @@
 use crate::model::ledger::Entry;
 use crate::model::plan::SegmentRef;
 use crate::state::blobs::{BlobError, Blobs};
-use crate::state::wire::{BlobWriter, Kind};
+use crate::state::wire::{BlobKind, BlobWriter};
 
-/// A segment closes at this many compressed bytes: some 25,000 entries. Small enough to be held while it is written, and for a merge to
-/// reuse most of a run as it is; large enough that a million objects are 40 requests.
+/// A segment closes at this many compressed bytes: some 25,000 entries. Small enough to be held while it is written,
+/// and for a merge to reuse most of a run as it is; large enough that a million objects are 40 requests.
 const SEGMENT_BYTES: usize = 1 << 20;
 
-/// Takes entries in key order and writes them as segments. What it writes depends on the entries alone, so doing it twice writes the
-/// same blobs.
+/// Takes entries in key order and writes them as segments. What it writes depends on the entries alone, so doing it
+/// twice writes the same blobs.
 pub struct SegmentWriter<'a> {
     blobs: &'a Blobs,
     epoch: u64,
@@ -36,7 +36,8 @@ impl<'a> SegmentWriter<'a> {
         Self { blobs, epoch, segment_bytes, open: None, segments: Vec::new() }
     }
 
-    /// Segments below this are better written anew when runs are merged, so that many small epochs do not leave many small segments.
+    /// Segments below this are better written anew when runs are merged, so that many small epochs do not leave many
+    /// small segments.
     pub(super) fn adopted_bytes_min(&self) -> u64 {
         self.segment_bytes as u64 / 4
     }
@@ -45,7 +46,11 @@ impl<'a> SegmentWriter<'a> {
     pub async fn push(&mut self, entry: &Entry) -> Result<(), BlobError> {
         let key = &entry.object.key;
         assert!(self.last().is_none_or(|last| last < key.as_str()), "entries come in key order");
-        let open = self.open.get_or_insert_with(|| Open { blob: BlobWriter::new(Kind::Objects), first: key.clone(), last: String::new() });
+        let open = self.open.get_or_insert_with(|| Open {
+            blob: BlobWriter::new(BlobKind::Objects),
+            first: key.clone(),
+            last: String::new(),
+        });
         open.blob.line(entry);
         open.last.clone_from(key);
         if open.blob.bytes() >= self.segment_bytes { self.close().await } else { Ok(()) }
@@ -77,7 +82,7 @@ impl<'a> SegmentWriter<'a> {
         let entries = blob.lines();
         let bytes = blob.finish();
         let size = bytes.len() as u64;
-        let blob = self.blobs.put_bytes(self.epoch, Kind::Objects, bytes).await?;
+        let blob = self.blobs.put_bytes(self.epoch, BlobKind::Objects, bytes).await?;
         self.segments.push(SegmentRef { blob, first, last, entries, bytes: size });
         Ok(())
     }

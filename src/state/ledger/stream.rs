@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::model::ledger::Entry;
 use crate::model::plan::SegmentRef;
 use crate::state::blobs::{BlobError, Blobs, Lines};
-use crate::state::wire::Kind;
+use crate::state::wire::BlobKind;
 
 /// Entries in strictly increasing key order, the newest of each key. Memory: one open segment's window for each run.
 pub struct LedgerStream {
@@ -40,13 +40,14 @@ impl RunReader {
         }
     }
 
-    /// Makes `head` the next entry beyond `after` of the segment at hand; none at its end, so that the next one can still be taken whole.
+    /// Makes `head` the next entry beyond `after` of the segment at hand; none at its end, so that the next one can
+    /// still be taken whole.
     async fn advance(&mut self, blobs: &Blobs, after: Option<&str>) -> Result<(), BlobError> {
         self.head = None;
         if self.open.is_none()
             && let Some(segment) = self.segments.front()
         {
-            self.open = Some(blobs.lines(&segment.blob, Kind::Objects));
+            self.open = Some(blobs.lines(&segment.blob, BlobKind::Objects));
         }
         let Some(lines) = &mut self.open else { return Ok(()) };
         while let Some(entry) = lines.next::<Entry>().await? {
@@ -62,10 +63,15 @@ impl RunReader {
 }
 
 impl LedgerStream {
-    /// The entries of `runs` (oldest first) whose keys are greater than `after`. Segments that end before it are not read.
+    /// The entries of `runs` (oldest first) whose keys are greater than `after`. Segments that end before it are not
+    /// read.
     pub fn new(blobs: &Blobs, runs: &[Vec<SegmentRef>], after: Option<&str>) -> Self {
         let reader = |run: &Vec<SegmentRef>| RunReader {
-            segments: run.iter().filter(|segment| after.is_none_or(|after| segment.last.as_str() > after)).cloned().collect(),
+            segments: run
+                .iter()
+                .filter(|segment| after.is_none_or(|after| segment.last.as_str() > after))
+                .cloned()
+                .collect(),
             open: None,
             head: None,
         };
@@ -86,7 +92,9 @@ impl LedgerStream {
         loop {
             // Of runs at the same key, one that must be opened first comes first, then the newest.
             let at_key = |at: usize| Some((self.runs[at].key()?, self.runs[at].head.is_some(), Reverse(at)));
-            let Some((_, at_hand, Reverse(at))) = (0..self.runs.len()).filter_map(at_key).min() else { return Ok(None) };
+            let Some((_, at_hand, Reverse(at))) = (0..self.runs.len()).filter_map(at_key).min() else {
+                return Ok(None);
+            };
             if !at_hand && self.stands_alone(at, bytes_min) {
                 return Ok(self.runs[at].segments.pop_front().map(Piece::Segment));
             }
@@ -105,7 +113,10 @@ impl LedgerStream {
     /// Whether the first segment of a run is not open, large enough, and ends before any other run goes on.
     fn stands_alone(&self, at: usize, bytes_min: u64) -> bool {
         let run = &self.runs[at];
-        let Some(segment) = run.segments.front().filter(|segment| run.open.is_none() && segment.bytes >= bytes_min) else { return false };
+        let Some(segment) = run.segments.front().filter(|segment| run.open.is_none() && segment.bytes >= bytes_min)
+        else {
+            return false;
+        };
         let others = self.runs.iter().enumerate().filter(|(other, _)| *other != at);
         others.filter_map(|(_, run)| run.key()).all(|key| key > segment.last.as_str())
     }

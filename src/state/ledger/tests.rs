@@ -100,7 +100,8 @@ struct Epoch {
 
 fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
     let keys = prop::collection::btree_map("[a-c][a-d]{0,2}", 0u8..3, 0..12);
-    let epoch = (keys, prop::collection::btree_set("[a-c][a-d]?", 0..3), prop::collection::btree_set("[a-c][a-d]?", 0..3));
+    let epoch =
+        (keys, prop::collection::btree_set("[a-c][a-d]?", 0..3), prop::collection::btree_set("[a-c][a-d]?", 0..3));
     prop::collection::vec(epoch.prop_map(|(keys, changed, quarantined)| Epoch { keys, changed, quarantined }), 1..14)
 }
 
@@ -223,7 +224,10 @@ async fn tables_are_merged_by_name() {
     ]);
     assert_eq!(second_recorded.marks, expected);
     let root = LedgerRoot::load(&blobs, &second_recorded.root).await.unwrap();
-    assert_eq!(root.tables.iter().map(|(name, table)| (name.clone(), table.mark.clone())).collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(
+        root.tables.iter().map(|(name, table)| (name.clone(), table.mark.clone())).collect::<BTreeMap<_, _>>(),
+        expected
+    );
     assert_eq!(root.tables["c"].source, "c/");
     let some = LedgerRoot::load_where(&blobs, &second_recorded.root, |name| name == "c").await.unwrap();
     assert_eq!(some.tables.keys().collect::<Vec<_>>(), ["c"]);
@@ -231,8 +235,15 @@ async fn tables_are_merged_by_name() {
     let mut replace = settings();
     replace.destination.write_mode = WriteMode::Replace;
     let third = plan(&blobs, replace, 3, &[published("b/2", "e")], &["b"]).await;
-    let third =
-        record(&blobs, Some(&second_recorded.root), &third, &BTreeMap::new(), &BTreeMap::from([(0, mark(7, 30, "b/2"))])).await.unwrap();
+    let third = record(
+        &blobs,
+        Some(&second_recorded.root),
+        &third,
+        &BTreeMap::new(),
+        &BTreeMap::from([(0, mark(7, 30, "b/2"))]),
+    )
+    .await
+    .unwrap();
     assert_eq!(third.marks, BTreeMap::from([("b".to_owned(), mark(7, 30, "b/2").mark)]));
     let head = LedgerRoot::load_head(&blobs, &third.root).await.unwrap();
     assert_eq!(read(&blobs, &head.runs, None).await, [published("b/2", "e")]);
@@ -245,10 +256,14 @@ async fn a_ledger_for_one_run_is_forgotten_by_the_next() {
     forgets.incremental.enabled = false;
     let mut root = None;
     for (epoch, run, expected) in [(1, "one", &["a1"][..]), (2, "one", &["a1", "a2"]), (3, "two", &["a3"])] {
-        let plan = Plan { run: run.into(), ..plan(&blobs, forgets.clone(), epoch, &[published(&format!("a{epoch}"), "e")], &["a"]).await };
+        let plan = Plan {
+            run: run.into(),
+            ..plan(&blobs, forgets.clone(), epoch, &[published(&format!("a{epoch}"), "e")], &["a"]).await
+        };
         let recorded = record(&blobs, root.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new()).await.unwrap();
         let head = LedgerRoot::load_head(&blobs, &recorded.root).await.unwrap();
-        let keys: Vec<String> = read(&blobs, &head.runs, None).await.into_iter().map(|entry| entry.object.key).collect();
+        let keys: Vec<String> =
+            read(&blobs, &head.runs, None).await.into_iter().map(|entry| entry.object.key).collect();
         assert_eq!(keys, expected);
         assert_eq!(head.run, run);
         root = Some(recorded.root);

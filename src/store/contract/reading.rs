@@ -8,13 +8,18 @@ use crate::model::object::Etag;
 use crate::store::{Condition, ErrorKind};
 
 pub(super) async fn lists_in_order(case: &Case) {
-    // UTF-8 order is not the order of UTF-16 (U+FF5E, U+1D11E), nor that of directory entries (`a.b` and `a-b` come before `a/`).
+    // UTF-8 order is not the order of UTF-16 (U+FF5E, U+1D11E), nor that of directory entries (`a.b` and `a-b` come
+    // before `a/`).
     let names = ["a-b", "a.b", "a/b", "a/c/d", "a/c0", "a0", "b", "Ä", "ä", "\u{ff5e}", "\u{1d11e}"];
     for name in names.iter().rev() {
         case.put(name, "x").await;
     }
     assert_eq!(case.names("", None).await, names, "a listing is in UTF-8 order of keys");
-    assert_eq!(case.names("a", None).await, ["a-b", "a.b", "a/b", "a/c/d", "a/c0", "a0"], "a prefix may end inside a name");
+    assert_eq!(
+        case.names("a", None).await,
+        ["a-b", "a.b", "a/b", "a/c/d", "a/c0", "a0"],
+        "a prefix may end inside a name"
+    );
     assert_eq!(case.names("a/", None).await, ["a/b", "a/c/d", "a/c0"]);
     assert_eq!(case.names("a/c/d", None).await, ["a/c/d"], "a prefix may be a whole key");
     for nothing in ["zzz", "a/x/", "a.b/", "b/"] {
@@ -51,7 +56,9 @@ pub(super) async fn lists_after_a_key(case: &Case) {
     for name in names {
         case.put(name, "x").await;
     }
-    for (after, first) in [("a", 1), ("b", 1), ("b/", 1), ("b/1", 2), ("b/15", 2), ("b/2", 3), ("b/3", 3), ("b0", 4), ("c", 5), ("zz", 5)] {
+    for (after, first) in
+        [("a", 1), ("b", 1), ("b/", 1), ("b/1", 2), ("b/15", 2), ("b/2", 3), ("b/3", 3), ("b0", 4), ("c", 5), ("zz", 5)]
+    {
         assert_eq!(case.names("", Some(after)).await, names[first..], "after {after}");
     }
     assert_eq!(case.names("b/", Some("a")).await, ["b/1", "b/2"], "after a key before the prefix");
@@ -63,9 +70,16 @@ pub(super) async fn gets_ranges(case: &Case) {
     let whole = case.store.get(&case.key("digits"), None, None).await.expect("get");
     assert_eq!((&whole.etag, whole.size), (&etag, 10));
     assert_eq!(collect(whole).await, "0123456789");
-    for (range, bytes) in
-        [(0..10, "0123456789"), (0..1, "0"), (3..7, "3456"), (9..10, "9"), (7..99, "789"), (10..11, ""), (99..100, ""), (4..4, "")]
-    {
+    for (range, bytes) in [
+        (0..10, "0123456789"),
+        (0..1, "0"),
+        (3..7, "3456"),
+        (9..10, "9"),
+        (7..99, "789"),
+        (10..11, ""),
+        (99..100, ""),
+        (4..4, ""),
+    ] {
         let body = case.store.get(&case.key("digits"), Some(range.clone()), Some(&etag)).await;
         let body = body.unwrap_or_else(|error| panic!("get {range:?}: {error}"));
         assert_eq!((&body.etag, body.size), (&etag, 10), "{range:?} says what the whole object is");
@@ -100,10 +114,17 @@ pub(super) async fn misses_what_is_not_there(case: &Case) {
     for name in ["not", "there", "there/x/y", "not/there/at/all"] {
         let key = case.key(name);
         assert_eq!(kind(case.store.get(&key, None, None).await), Err(ErrorKind::NotFound), "get {name}");
-        assert_eq!(kind(case.store.get(&key, Some(0..1), Some(&Etag::new("x"))).await), Err(ErrorKind::NotFound), "get pinned {name}");
+        assert_eq!(
+            kind(case.store.get(&key, Some(0..1), Some(&Etag::new("x"))).await),
+            Err(ErrorKind::NotFound),
+            "get pinned {name}"
+        );
         assert_eq!(kind(case.store.head(&key).await), Err(ErrorKind::NotFound), "head {name}");
         assert_eq!(kind(case.store.delete(&key, None).await), Ok(()), "delete {name}");
     }
     let error = case.store.head(&case.key("not")).await.expect_err("nothing there").to_string();
-    assert!(error.contains(&case.key("not")) && error.contains(case.store.place()), "an error names place and key: {error}");
+    assert!(
+        error.contains(&case.key("not")) && error.contains(case.store.place()),
+        "an error names place and key: {error}"
+    );
 }

@@ -37,7 +37,13 @@ impl Case {
         }
     }
 
-    async fn complete(&self, name: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, ErrorKind> {
+    async fn complete(
+        &self,
+        name: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, ErrorKind> {
         self.store.complete_upload(&self.key(name), upload, parts, if_none_match).await.map_err(|error| error.kind)
     }
 }
@@ -49,7 +55,10 @@ pub(super) async fn is_invisible_until_complete(case: &Case) {
     assert!(case.names("", None).await.is_empty());
     assert_eq!(kind(case.store.head(&case.key("dir/key")).await), Err(ErrorKind::NotFound));
     assert_eq!(case.store.list_uploads(&case.key("dir/key")).await.expect("list uploads"), [upload.as_str()]);
-    assert!(case.store.list_uploads(&case.key("dir/ke")).await.expect("list uploads").is_empty(), "only exactly this key");
+    assert!(
+        case.store.list_uploads(&case.key("dir/ke")).await.expect("list uploads").is_empty(),
+        "only exactly this key"
+    );
     assert!(case.listed_parts("dir/key", &upload).await.is_none_or(|parts| parts == [(1, part.clone())]));
 
     let staged = case.store.staged_etag(&case.key("dir/key"), &upload).await.expect("staged etag");
@@ -107,7 +116,11 @@ pub(super) async fn completes_where_nothing_stands(case: &Case) {
         assert_eq!(case.complete("key", &upload, &parts, true).await.map(drop), Err(ErrorKind::Precondition));
         assert_eq!(case.store.head(&case.key("key")).await.expect("head").etag, before);
     }
-    assert_eq!(case.complete("key", &upload, &parts, false).await.map(drop), Ok(()), "the upload outlives a failed condition");
+    assert_eq!(
+        case.complete("key", &upload, &parts, false).await.map(drop),
+        Ok(()),
+        "the upload outlives a failed condition"
+    );
     assert_eq!(case.read("key").await, "after");
 }
 
@@ -115,7 +128,10 @@ pub(super) async fn refuses_other_parts(case: &Case) {
     let upload = case.create("key", "id").await;
     let part = case.part("key", &upload, 1, "bytes").await;
     assert!(case.complete("key", &upload, &[], false).await.is_err(), "no parts");
-    assert!(case.complete("key", &upload, &[part.clone(), part.clone()], false).await.is_err(), "a second part that is not there");
+    assert!(
+        case.complete("key", &upload, &[part.clone(), part.clone()], false).await.is_err(),
+        "a second part that is not there"
+    );
     let other = "00000000-0000-0000-0000-000000000000";
     let key = case.key("key");
     assert!(case.is_gone(case.store.complete_upload(&key, other, std::slice::from_ref(&part), false).await));

@@ -69,7 +69,11 @@ pub(super) async fn deletes(case: &Case) {
     let key = case.key("deep/down/key");
     let first = case.put("deep/down/key", "first").await;
     let second = case.put("deep/down/key", "second").await;
-    assert_eq!(kind(case.store.delete(&key, Some(&first)).await), Err(ErrorKind::Precondition), "the pinned version is gone");
+    assert_eq!(
+        kind(case.store.delete(&key, Some(&first)).await),
+        Err(ErrorKind::Precondition),
+        "the pinned version is gone"
+    );
     assert_eq!(case.read("deep/down/key").await, "second");
     assert_eq!(kind(case.store.delete(&key, Some(&second)).await), Ok(()));
     assert!(case.names("", None).await.is_empty());

@@ -19,8 +19,8 @@ pub fn on(op: &'static str, fault: Fault) -> impl FaultPlan {
     move |call: &Call<'_>| if call.op == op { fault.clone() } else { Fault::None }
 }
 
-/// One of `faults` at one of `one_in` calls, by chance that follows from `seed` and the call's number alone: the same seed gives the same
-/// faults. No faults, or `one_in` 0: nothing goes wrong.
+/// One of `faults` at one of `one_in` calls, by chance that follows from `seed` and the call's number alone: the same
+/// seed gives the same faults. No faults, or `one_in` 0: nothing goes wrong.
 pub fn random(seed: u64, one_in: u64, faults: Vec<Fault>) -> impl FaultPlan {
     move |call: &Call<'_>| {
         if one_in == 0 || faults.is_empty() {

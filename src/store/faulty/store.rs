@@ -39,7 +39,8 @@ impl FaultyStore {
                 self.faults.crash();
                 Err(crash_error(op, self.place(), key))
             }
-            // Another task of this process crashed while this call was under way: what it did stays done, nobody sees the response.
+            // Another task of this process crashed while this call was under way: what it did stays done, nobody sees
+            // the response.
             _ if self.faults.crashed() => Err(crash_error(op, self.place(), key)),
             _ => result,
         }
@@ -135,7 +136,11 @@ impl Store for FaultyStore {
         self.inner.place()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         const OP: &str = "ListObjectsV2";
         let begun = async move {
             let fault = self.faults.next("list", prefix);
@@ -186,7 +191,13 @@ impl Store for FaultyStore {
         self.call(&fault, "UploadPart", key, self.inner.upload_part(key, upload, number, body)).await
     }
 
-    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         let fault = self.faults.next("complete_upload", key);
         let done = self.inner.complete_upload(key, upload, parts, if_none_match);
         let etag = self.call(&fault, "CompleteMultipartUpload", key, done).await?;

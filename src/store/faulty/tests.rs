@@ -73,7 +73,8 @@ async fn another_etag_is_given() {
 #[tokio::test]
 async fn chance_follows_from_the_seed() {
     let history = async |seed| {
-        let (_, store) = faulty(random(seed, 3, vec![Fault::Before(ErrorKind::Unavailable), Fault::Before(ErrorKind::Other)]));
+        let (_, store) =
+            faulty(random(seed, 3, vec![Fault::Before(ErrorKind::Unavailable), Fault::Before(ErrorKind::Other)]));
         let mut seen = Vec::new();
         for _ in 0..40 {
             seen.push(put(&store).await);

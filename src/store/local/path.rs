@@ -1,5 +1,5 @@
-//! Keys as paths below a bucket's directory. A key that is not a plain relative path is refused: it could not be listed again under the
-//! same name, or would lead out of the directory.
+//! Keys as paths below a bucket's directory. A key that is not a plain relative path is refused: it could not be listed
+//! again under the same name, or would lead out of the directory.
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,9 @@ pub(super) fn check_segment(segment: &str) -> Result<(), &'static str> {
 
 /// The path of a key.
 pub(super) fn of_key(root: &Path, key: &str) -> Result<PathBuf, Failure> {
-    let refused =
-        |why: &str| Failure::found(ErrorKind::Other, format!("the key has {why}, which a directory cannot hold: use another key"));
+    let refused = |why: &str| {
+        Failure::found(ErrorKind::Other, format!("the key has {why}, which a directory cannot hold: use another key"))
+    };
     let mut path = root.to_owned();
     for (index, segment) in key.split('/').enumerate() {
         check_segment(segment).map_err(refused)?;
@@ -36,8 +37,8 @@ pub(super) fn of_key(root: &Path, key: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The deepest directory that holds every key with this prefix, as key text (empty, or ending in `/`) and path; `None` when no key can
-/// have the prefix.
+/// The deepest directory that holds every key with this prefix, as key text (empty, or ending in `/`) and path; `None`
+/// when no key can have the prefix.
 pub(super) fn of_prefix(root: &Path, prefix: &str) -> Option<(String, PathBuf)> {
     match prefix.rsplit_once('/') {
         None => Some((String::new(), root.to_owned())),
@@ -65,9 +66,20 @@ mod tests {
 
     #[test]
     fn other_keys_are_refused() {
-        for key in
-            ["", "/", "/etc/passwd", "a//b", "a/", "..", "../x", "a/../../x", "a/./b", "a\0b", ".s3sync-staging/x", ".s3sync-staging"]
-        {
+        for key in [
+            "",
+            "/",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/./b",
+            "a\0b",
+            ".s3sync-staging/x",
+            ".s3sync-staging",
+        ] {
             check(key, None);
         }
         check(&format!("a/{}", "n".repeat(256)), None);

@@ -10,8 +10,8 @@ use super::{Bucket, Failure, STAGING, etag, path};
 use crate::model::object::Etag;
 use crate::store::ErrorKind;
 
-/// Directories come and go under us: another process removes them while they are empty. Each retry needs another process to win the same
-/// race again.
+/// Directories come and go under us: another process removes them while they are empty. Each retry needs another
+/// process to win the same race again.
 const RACES_MAX: u32 = 100;
 
 /// What must stand at a key for a write to go on.
@@ -22,8 +22,8 @@ pub(super) enum Expected {
 }
 
 impl Bucket {
-    /// Makes the file at `staged` the object `key`, by a rename, and syncs the directories. The file's bytes must be on disk. An error of
-    /// kind `NotFound` means that `staged` is gone.
+    /// Makes the file at `staged` the object `key`, by a rename, and syncs the directories. The file's bytes must be on
+    /// disk. An error of kind `NotFound` means that `staged` is gone.
     pub(super) fn place(&self, staged: &Path, key: &str, expected: &Expected) -> Result<(), Failure> {
         let path = path::of_key(&self.root, key)?;
         let lock = self.lock()?;
@@ -48,7 +48,9 @@ impl Bucket {
                 return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
             }
             // The parent's name is taken by a file.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(io::Error::from(io::ErrorKind::NotADirectory).into()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+            }
             other => other?,
         };
         drop(lock);
@@ -129,7 +131,8 @@ fn again_while_directories_vanish<T>(worthwhile: impl Fn() -> bool, work: impl F
     }
 }
 
-/// Renames without replacing. Where the filesystem cannot, a hard link and the removal of the first name do the same in two steps.
+/// Renames without replacing. Where the filesystem cannot, a hard link and the removal of the first name do the same in
+/// two steps.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
@@ -150,8 +153,8 @@ fn create_parents(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(highest)
 }
 
-/// Creates a directory and those above it. One that others remove between its being found and its being looked at, which the standard
-/// library reports as `AlreadyExists`, went missing: the caller tries again.
+/// Creates a directory and those above it. One that others remove between its being found and its being looked at,
+/// which the standard library reports as `AlreadyExists`, went missing: the caller tries again.
 fn create_directories(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists if !directory.ancestors().any(Path::is_file) => io::ErrorKind::NotFound.into(),

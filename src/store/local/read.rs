@@ -14,7 +14,8 @@ use super::{Bucket, Failure, LocalStore, etag, io_error, last_modified, path};
 use crate::model::object::Etag;
 use crate::store::{Body, ErrorKind, Head, StoreError};
 
-/// Bytes of one read: large enough that the hop to a blocking thread (tens of microseconds) does not count, small enough for the budget.
+/// Bytes of one read: large enough that the hop to a blocking thread (tens of microseconds) does not count, small
+/// enough for the budget.
 const CHUNK_BYTES: u64 = 1 << 20;
 
 const GET: &str = "GetObject";
@@ -29,7 +30,9 @@ impl Bucket {
     /// What stands at a key. A directory or a device is no object.
     pub(super) fn metadata(&self, key: &str) -> Result<fs::Metadata, Failure> {
         let metadata = match fs::metadata(path::of_key(&self.root, key)?) {
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(io::Error::from(io::ErrorKind::NotFound).into()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.creates && !self.root.exists() => {
                 return Err(Failure::found(ErrorKind::NoSuchBucket, "the directory is gone"));
             }
@@ -44,7 +47,12 @@ impl Bucket {
 
     pub(super) fn head(&self, key: &str) -> Result<Head, Failure> {
         let metadata = self.metadata(key)?;
-        Ok(Head { etag: etag(&metadata), size: metadata.len(), id: None, last_modified: Some(last_modified(&metadata)) })
+        Ok(Head {
+            etag: etag(&metadata),
+            size: metadata.len(),
+            id: None,
+            last_modified: Some(last_modified(&metadata)),
+        })
     }
 
     fn open(&self, key: &str) -> Result<(Opened, fs::Metadata), Failure> {
@@ -62,7 +70,8 @@ impl Opened {
         Failure::found(ErrorKind::Changed, format!("the file with etag {} changed while it was read", self.etag))
     }
 
-    /// Reads up to `CHUNK_BYTES` from the front of `range`. Bytes are given only when the file was still the same after they were read.
+    /// Reads up to `CHUNK_BYTES` from the front of `range`. Bytes are given only when the file was still the same after
+    /// they were read.
     fn chunk(&self, range: &Range<u64>) -> Result<Bytes, Failure> {
         let wanted = (range.end - range.start).min(CHUNK_BYTES) as usize;
         let mut buffer = Vec::with_capacity(wanted);
@@ -85,7 +94,12 @@ impl Opened {
 }
 
 impl LocalStore {
-    pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>, pin: Option<&Etag>) -> Result<Body, StoreError> {
+    pub(super) async fn read(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+        pin: Option<&Etag>,
+    ) -> Result<Body, StoreError> {
         let owned = key.to_owned();
         let (opened, metadata) = self.blocking(GET, key, move |bucket| bucket.open(&owned)).await?;
         if let Some(pin) = pin.filter(|pin| **pin != opened.etag) {
@@ -103,7 +117,12 @@ impl LocalStore {
     }
 }
 
-fn chunks(place: String, key: String, opened: Opened, range: Range<u64>) -> BoxStream<'static, Result<Bytes, StoreError>> {
+fn chunks(
+    place: String,
+    key: String,
+    opened: Opened,
+    range: Range<u64>,
+) -> BoxStream<'static, Result<Bytes, StoreError>> {
     let opened = Arc::new(opened);
     stream::try_unfold(range, move |range| {
         let (opened, place, key) = (opened.clone(), place.clone(), key.clone());

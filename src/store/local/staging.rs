@@ -1,11 +1,13 @@
 //! Uploads under way: a directory each, inside the hidden staging directory.
 //!
-//! `data` holds the file as it will be published: part `n` is written at `(n - 1) * part size`, in whatever order parts come. The part
-//! size is the first part's; a part that comes before it is parked as `part-<n>`. `parts` is a journal, a line for each part with number,
-//! bytes and CRC-32; the last line of a number counts, and a line that a crash cut short does not. `upload` names key and id.
+//! `data` holds the file as it will be published: part `n` is written at `(n - 1) * part size`, in whatever order parts
+//! come. The part size is the first part's; a part that comes before it is parked as `part-<n>`. `parts` is a journal,
+//! a line for each part with number, bytes and CRC-32; the last line of a number counts, and a line that a crash cut
+//! short does not. `upload` names key and id.
 //!
-//! Parts are not synced one by one. Instead an upload that another process wrote is verified against its journal before it is published:
-//! bytes that were lost with the machine show, and the upload counts as gone ([`ErrorKind::NoSuchUpload`]), which its owner can mend.
+//! Parts are not synced one by one. Instead an upload that another process wrote is verified against its journal before
+//! it is published: bytes that were lost with the machine show, and the upload counts as gone
+//! ([`ErrorKind::NoSuchUpload`]), which its owner can mend.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -51,7 +53,8 @@ struct Named {
     id: String,
 }
 
-/// How long the staging directory stays as it is before what it held is remembered: twice the coarsest times that file systems keep (FAT).
+/// How long the staging directory stays as it is before what it held is remembered: twice the coarsest times that file
+/// systems keep (FAT).
 const SETTLED: Duration = Duration::from_secs(4);
 
 /// Uploads by a digest of their keys, and the time that the staging directory had then.
@@ -135,7 +138,13 @@ impl Bucket {
         Ok(part.etag())
     }
 
-    pub(super) fn complete_upload(&self, key: &str, upload: &str, etags: &[String], if_none_match: bool) -> Result<Etag, Failure> {
+    pub(super) fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        etags: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, Failure> {
         let directory = self.upload(key, upload)?;
         let path = directory.join("data");
         let ours = self.written().contains_key(upload);
@@ -145,7 +154,10 @@ impl Bucket {
         known.settle(&directory)?;
         let data = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| gone(error, upload))?;
         if !ours && !known.verify(&data)? {
-            return Err(Failure::found(ErrorKind::NoSuchUpload, format!("upload {upload} lost bytes when the machine stopped")));
+            return Err(Failure::found(
+                ErrorKind::NoSuchUpload,
+                format!("upload {upload} lost bytes when the machine stopped"),
+            ));
         }
         if data.metadata()?.len() != size {
             data.set_len(size)?;
@@ -186,7 +198,8 @@ impl Bucket {
         Ok(uploads)
     }
 
-    /// Names of uploads that may be for this key. Whoever sweeps asks for one key after the other, and looks through the directory once.
+    /// Names of uploads that may be for this key. Whoever sweeps asks for one key after the other, and looks through
+    /// the directory once.
     fn listed(&self, key: &str) -> io::Result<Vec<String>> {
         let staging = self.root.join(STAGING);
         let changed = fs::metadata(&staging)?.modified()?;
@@ -296,7 +309,10 @@ impl Parts {
             let first = self.part_bytes.unwrap_or(part.bytes);
             fits(number, *part, first)?;
             if (number as usize) < etags.len() && part.bytes != first {
-                return refused(format!("part {number} of upload {upload} has {} bytes where part 1 has {first}", part.bytes));
+                return refused(format!(
+                    "part {number} of upload {upload} has {} bytes where part 1 has {first}",
+                    part.bytes
+                ));
             }
             size += part.bytes;
         }
@@ -360,8 +376,10 @@ fn fits(number: u32, part: Part, part_bytes: u64) -> Result<(), Failure> {
     if part.bytes <= part_bytes {
         return Ok(());
     }
-    let message =
-        format!("part {number} has {} bytes where part 1 has {part_bytes}: only the last part may differ, and be smaller", part.bytes);
+    let message = format!(
+        "part {number} has {} bytes where part 1 has {part_bytes}: only the last part may differ, and be smaller",
+        part.bytes
+    );
     Err(Failure::found(ErrorKind::Other, message))
 }
 

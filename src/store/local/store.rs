@@ -14,7 +14,8 @@ use crate::model::object::{Etag, Object};
 use crate::model::settings::ObjectAttributes;
 use crate::store::{Body, Condition, ErrorKind, Head, Store, StoreError};
 
-/// The longest name in a directory: NAME_MAX of Linux and of its file systems; APFS and NTFS count 255 characters, which are no fewer bytes.
+/// The longest name in a directory: NAME_MAX of Linux and of its file systems; APFS and NTFS count 255 characters,
+/// which are no fewer bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Objects on one page, as on S3.
@@ -26,7 +27,11 @@ impl Store for LocalStore {
         &self.bucket.place
     }
 
-    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         const OP: &str = "ListObjectsV2";
         let begin = move || {
             let (owned, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
@@ -34,7 +39,11 @@ impl Store for LocalStore {
                 match Walk::begin(&bucket.root, &owned, start_after.as_deref()) {
                     Err(Failure::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
                         // A destination that nothing was written to yet is an empty one.
-                        if bucket.creates { Ok(None) } else { Err(Failure::found(ErrorKind::NoSuchBucket, "the directory is gone")) }
+                        if bucket.creates {
+                            Ok(None)
+                        } else {
+                            Err(Failure::found(ErrorKind::NoSuchBucket, "the directory is gone"))
+                        }
                     }
                     other => other.map(Some),
                 }
@@ -85,9 +94,18 @@ impl Store for LocalStore {
         self.blocking("UploadPart", key, move |bucket| bucket.upload_part(&owned, &upload, number, &body)).await
     }
 
-    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         let (owned, upload, parts) = (key.to_owned(), upload.to_owned(), parts.to_vec());
-        self.blocking("CompleteMultipartUpload", key, move |bucket| bucket.complete_upload(&owned, &upload, &parts, if_none_match)).await
+        self.blocking("CompleteMultipartUpload", key, move |bucket| {
+            bucket.complete_upload(&owned, &upload, &parts, if_none_match)
+        })
+        .await
     }
 
     async fn abort_upload(&self, key: &str, upload: &str) -> Result<(), StoreError> {

@@ -127,7 +127,10 @@ async fn keys_never_lead_out_of_the_directory() {
     }
     assert_eq!(fs::read(directory.path().join("outside")).unwrap(), b"secret");
     let error = store.put(&"n".repeat(256), Bytes::new(), Condition::Any).await.unwrap_err().to_string();
-    assert!(error.contains("a path segment of more than 255 bytes, which a directory cannot hold: use another key"), "{error}");
+    assert!(
+        error.contains("a path segment of more than 255 bytes, which a directory cannot hold: use another key"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +160,8 @@ async fn a_file_that_changes_while_it_is_read_is_noticed() {
             "shorter" => fs::write(&path, "y").unwrap(),
             _ => {
                 fs::write(&path, vec![b'y'; 3 << 20]).unwrap();
-                // A write within the clock's granularity may leave the time as it was; a writer of a moment later does not.
+                // A write within the clock's granularity may leave the time as it was; a writer of a moment later does
+                // not.
                 let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
                 fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
             }
@@ -200,7 +204,10 @@ fn errors_of_the_filesystem_say_what_to_do() {
     let check = |error: io::ErrorKind, kind: ErrorKind, words: &str| {
         let error = io_error("PutObject", "/data/bucket", "key", io::Error::from(error));
         assert_eq!(error.kind, kind);
-        assert!(error.to_string().starts_with("PutObject /data/bucket/key: ") && error.to_string().contains(words), "{error}");
+        assert!(
+            error.to_string().starts_with("PutObject /data/bucket/key: ") && error.to_string().contains(words),
+            "{error}"
+        );
     };
     check(io::ErrorKind::StorageFull, ErrorKind::Full, "the filesystem is full: free some space");
     check(io::ErrorKind::QuotaExceeded, ErrorKind::Full, "the disk quota is used up: free some space");

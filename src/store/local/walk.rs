@@ -1,7 +1,8 @@
 //! Walks a directory tree in the order in which S3 lists keys.
 //!
-//! Entries of one directory are sorted with `/` behind the names of directories, because that is what follows in their keys: `a.csv`
-//! comes before everything under `a/`. Only the entries of the directories between the root and the current one are in memory.
+//! Entries of one directory are sorted with `/` behind the names of directories, because that is what follows in their
+//! keys: `a.csv` comes before everything under `a/`. Only the entries of the directories between the root and the
+//! current one are in memory.
 
 use std::fs;
 use std::io;
@@ -32,13 +33,18 @@ struct Level {
 }
 
 impl Walk {
-    /// Begins a listing. A bucket that is not there is an error; a prefix under which nothing can lie is an empty listing.
+    /// Begins a listing. A bucket that is not there is an error; a prefix under which nothing can lie is an empty
+    /// listing.
     pub(super) fn begin(root: &Path, prefix: &str, start_after: Option<&str>) -> Result<Self, Failure> {
         if !fs::metadata(root)?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
         }
-        let mut walk =
-            Self { root: root.to_owned(), prefix: prefix.to_owned(), start_after: start_after.map(str::to_owned), levels: Vec::new() };
+        let mut walk = Self {
+            root: root.to_owned(),
+            prefix: prefix.to_owned(),
+            start_after: start_after.map(str::to_owned),
+            levels: Vec::new(),
+        };
         if let Some((key, directory)) = path::of_prefix(root, prefix) {
             walk.enter(key, &directory)?;
         }

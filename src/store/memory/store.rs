@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 
-use super::{Conditions, MemoryStore, Order, Part, State, Stored, Upload, content_etag, multipart_etag};
+use super::{Conditions, Contents, MemoryStore, Order, Part, Stored, Upload, content_etag, multipart_etag};
 use crate::model::object::{Etag, Object};
 use crate::model::server::Lack;
 use crate::model::settings::ObjectAttributes;
@@ -34,10 +34,20 @@ impl MemoryStore {
     fn listed(&self, key: &str, stored: &Stored) -> Object {
         let listed = stored.listed(key);
         let listed = Object { archived: listed.archived && self.shared.behaviour.lists_archived, ..listed };
-        if self.lacks(Lack::ListingEtag) { Object { etag: Etag::new(&format!("{}-listed", listed.etag)), ..listed } } else { listed }
+        if self.lacks(Lack::ListingEtag) {
+            Object { etag: Etag::new(&format!("{}-listed", listed.etag)), ..listed }
+        } else {
+            listed
+        }
     }
 
-    fn check(&self, op: &'static str, key: &str, condition: Condition<'_>, standing: Option<&Stored>) -> Result<(), StoreError> {
+    fn check(
+        &self,
+        op: &'static str,
+        key: &str,
+        condition: Condition<'_>,
+        standing: Option<&Stored>,
+    ) -> Result<(), StoreError> {
         if matches!(condition, Condition::Any) {
             return Ok(());
         }
@@ -65,7 +75,10 @@ impl MemoryStore {
                     Some(key) if key.as_str() >= prefix => Bound::Excluded(key.as_str()),
                     _ => Bound::Included(prefix),
                 };
-                let matching = state.objects.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+                let matching = state
+                    .objects
+                    .range::<str, _>((from, Bound::Unbounded))
+                    .take_while(|(key, _)| key.starts_with(prefix));
                 let page: Vec<Object> = matching.take(page_max).map(|(key, stored)| self.listed(key, stored)).collect();
                 let last = page.last()?.key.clone();
                 Some((page, Cursor::Utf8(Some(last))))
@@ -77,8 +90,12 @@ impl MemoryStore {
                 } else {
                     keys.sort_by_cached_key(|key| content_etag(key.as_bytes()));
                 }
-                let page: Vec<Object> =
-                    keys.iter().skip(skipped).take(page_max).map(|key| self.listed(key, &state.objects[*key])).collect();
+                let page: Vec<Object> = keys
+                    .iter()
+                    .skip(skipped)
+                    .take(page_max)
+                    .map(|key| self.listed(key, &state.objects[*key]))
+                    .collect();
                 let end = skipped + page.len();
                 (!page.is_empty()).then_some((page, Cursor::Scattered(end)))
             }
@@ -92,7 +109,7 @@ enum Cursor {
     Scattered(usize),
 }
 
-impl State {
+impl Contents {
     fn upload(&self, key: &str, upload: &str) -> Option<&Upload> {
         self.uploads.get(upload).filter(|found| found.key == key)
     }
@@ -104,12 +121,20 @@ impl Store for MemoryStore {
         &self.shared.place
     }
 
-    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         let cursor = match self.shared.behaviour.order {
             Order::Utf8 if !self.lacks(Lack::ListingOrder) => Cursor::Utf8(start_after.map(str::to_owned)),
             _ => Cursor::Scattered(0),
         };
-        stream::unfold(cursor, move |cursor| async move { self.page(prefix, cursor).map(|(page, next)| (Ok(page), next)) }).boxed()
+        stream::unfold(
+            cursor,
+            move |cursor| async move { self.page(prefix, cursor).map(|(page, next)| (Ok(page), next)) },
+        )
+        .boxed()
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>, pin: Option<&Etag>) -> Result<Body, StoreError> {
@@ -126,8 +151,14 @@ impl Store for MemoryStore {
         let asked = range.map_or(0..size, |range| cut(range.start)..cut(range.end));
         let mut rest = if asked.is_empty() { Bytes::new() } else { stored.bytes.slice(asked) };
         let chunk_bytes = self.shared.behaviour.chunk_bytes;
-        let chunks = std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(chunk_bytes.min(rest.len())))));
-        Ok(Body { etag: stored.etag, size: size as u64, last_modified: Some(stored.last_modified), bytes: stream::iter(chunks).boxed() })
+        let chunks =
+            std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(chunk_bytes.min(rest.len())))));
+        Ok(Body {
+            etag: stored.etag,
+            size: size as u64,
+            last_modified: Some(stored.last_modified),
+            bytes: stream::iter(chunks).boxed(),
+        })
     }
 
     async fn head(&self, key: &str) -> Result<Head, StoreError> {
@@ -149,7 +180,8 @@ impl Store for MemoryStore {
         self.check("PutObject", key, condition, state.objects.get(key))?;
         let etag = Etag::new(&content_etag(&body));
         let attributes = ObjectAttributes::default();
-        let stored = Stored { bytes: body, etag: etag.clone(), last_modified: now, id: None, attributes, archived: false };
+        let stored =
+            Stored { bytes: body, etag: etag.clone(), last_modified: now, id: None, attributes, archived: false };
         state.objects.insert(key.to_owned(), stored);
         Ok(etag)
     }
@@ -176,7 +208,13 @@ impl Store for MemoryStore {
         state.uploads_begun += 1;
         // Padded, so that the order of names is the order in which uploads began.
         let name = format!("upload-{:08}", state.uploads_begun);
-        let upload = Upload { key: key.to_owned(), id: id.to_owned(), attributes: attributes.clone(), began, parts: Default::default() };
+        let upload = Upload {
+            key: key.to_owned(),
+            id: id.to_owned(),
+            attributes: attributes.clone(),
+            began,
+            parts: Default::default(),
+        };
         state.uploads.insert(name.clone(), upload);
         Ok(name)
     }
@@ -184,7 +222,12 @@ impl Store for MemoryStore {
     async fn upload_part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
         const OP: &str = "UploadPart";
         if !(1..=10_000).contains(&number) {
-            return Err(self.error(ErrorKind::Other, OP, key, format!("part number {number} is not between 1 and 10000")));
+            return Err(self.error(
+                ErrorKind::Other,
+                OP,
+                key,
+                format!("part number {number} is not between 1 and 10000"),
+            ));
         }
         let mut state = self.state();
         let Some(found) = state.uploads.get_mut(upload).filter(|found| found.key == key) else {
@@ -196,7 +239,13 @@ impl Store for MemoryStore {
         Ok(etag)
     }
 
-    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         const OP: &str = "CompleteMultipartUpload";
         let mut state = self.state();
         let found = state.upload(key, upload).ok_or_else(|| self.no_such_upload(OP, key, upload))?;
@@ -220,7 +269,8 @@ impl Store for MemoryStore {
         if self.lacks(Lack::LongSegments) && key.split('/').any(|segment| segment.len() > 255) {
             return refused("the name is too long".to_owned());
         }
-        let honoured = self.shared.behaviour.conditions == Conditions::Honoured && !self.lacks(Lack::CompletionIfNoneMatchIgnored);
+        let honoured =
+            self.shared.behaviour.conditions == Conditions::Honoured && !self.lacks(Lack::CompletionIfNoneMatchIgnored);
         if if_none_match && honoured && state.objects.contains_key(key) {
             return Err(self.error(ErrorKind::Precondition, OP, key, "another version stands there"));
         }

@@ -69,12 +69,19 @@ impl MemoryStore {
         self.insert_dated(key, bytes, self.shared.clock.now())
     }
 
-    /// Somebody's object appears with a time of its own: with one in the past it is a multipart upload that began then and finishes now.
+    /// Somebody's object appears with a time of its own: with one in the past it is a multipart upload that began then
+    /// and finishes now.
     pub fn insert_dated(&self, key: &str, bytes: impl Into<Bytes>, last_modified: Timestamp) -> Etag {
         let bytes = bytes.into();
         let etag = Etag::new(&content_etag(&bytes));
-        let stored =
-            Stored { bytes, etag: etag.clone(), last_modified, id: None, attributes: ObjectAttributes::default(), archived: false };
+        let stored = Stored {
+            bytes,
+            etag: etag.clone(),
+            last_modified,
+            id: None,
+            attributes: ObjectAttributes::default(),
+            archived: false,
+        };
         self.state().objects.insert(key.to_owned(), stored);
         etag
     }
@@ -84,7 +91,8 @@ impl MemoryStore {
         self.state().objects.remove(key).is_some()
     }
 
-    /// A lifecycle rule moves an object into an archive, or somebody restores it from there. Nothing else of it changes.
+    /// A lifecycle rule moves an object into an archive, or somebody restores it from there. Nothing else of it
+    /// changes.
     pub fn set_archived(&self, key: &str, archived: bool) {
         self.state().objects.get_mut(key).expect("an object that is there").archived = archived;
     }
@@ -92,7 +100,8 @@ impl MemoryStore {
     /// A lifecycle rule takes the uploads that began before `time`, and gives their names.
     pub fn expire_uploads(&self, time: Timestamp) -> Vec<String> {
         let mut state = self.state();
-        let expired: Vec<String> = state.uploads.iter().filter(|(_, upload)| upload.began < time).map(|(name, _)| name.clone()).collect();
+        let expired: Vec<String> =
+            state.uploads.iter().filter(|(_, upload)| upload.began < time).map(|(name, _)| name.clone()).collect();
         expired.iter().for_each(|name| drop(state.uploads.remove(name)));
         expired
     }

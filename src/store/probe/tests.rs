@@ -56,7 +56,8 @@ async fn a_probe_that_was_killed_leaves_nothing_behind_the_next() {
     }
 }
 
-/// What is worked around is the contract again; what a listing shows wrongly nobody relies on, and a server without metadata is refused.
+/// What is worked around is the contract again; what a listing shows wrongly nobody relies on, and a server without
+/// metadata is refused.
 #[tokio::test]
 async fn an_adapted_store_keeps_the_contract_whatever_its_server_lacks() {
     let expected = Expected { conditional_writes: true, metadata: true, staged_etags: false, strict_uploads: true };
@@ -76,7 +77,9 @@ async fn an_adapted_store_keeps_the_contract_whatever_its_server_lacks() {
 /// Two workers 0 of one cursor begin at one moment: each removes what the other has just written.
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_another_one_disturbs_begins_again() {
-    for (op, at) in [("head", "upload/1.s3sync"), ("upload_part", "upload/1.s3sync"), ("complete_upload", "upload/1.s3sync")] {
+    for (op, at) in
+        [("head", "upload/1.s3sync"), ("upload_part", "upload/1.s3sync"), ("complete_upload", "upload/1.s3sync")]
+    {
         let memory = server(Behaviour::default());
         let (other, met) = (memory.clone(), std::sync::atomic::AtomicBool::new(false));
         let faults = Faults::new(move |call: &Call<'_>| {
@@ -96,19 +99,24 @@ async fn what_a_probe_met_once_is_tried_again_and_what_lasts_is_said() {
     for (calls, found_out) in [(1, true), (u64::MAX, false)] {
         let seen = std::sync::atomic::AtomicU64::new(0);
         let faults = Faults::new(move |call: &Call<'_>| {
-            let meets =
-                call.op == "put" && call.key.ends_with("upload-1.s3sync") && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < calls;
+            let meets = call.op == "put"
+                && call.key.ends_with("upload-1.s3sync")
+                && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < calls;
             if meets { Fault::Before(ErrorKind::Other) } else { Fault::None }
         });
         let store = FaultyStore::new(Arc::new(server(Behaviour::default())), faults);
         let probed = probe(&store, "_s3sync/abc/probe/", &ObjectAttributes::default()).await;
-        assert_eq!(probed.map_err(|error| error.kind), if found_out { Ok(BTreeSet::new()) } else { Err(ErrorKind::Other) });
+        assert_eq!(
+            probed.map_err(|error| error.kind),
+            if found_out { Ok(BTreeSet::new()) } else { Err(ErrorKind::Other) }
+        );
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_is_no_answer_about_conditions() {
-    let store = FaultyStore::new(Arc::new(server(Behaviour::default())), Faults::new(at(1, Fault::Before(ErrorKind::Full))));
+    let store =
+        FaultyStore::new(Arc::new(server(Behaviour::default())), Faults::new(at(1, Fault::Before(ErrorKind::Full))));
     let error = probe(&store, "_s3sync/abc/probe/", &ObjectAttributes::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Full);
 }

@@ -1,4 +1,5 @@
-//! The SDK's client for one bucket, built from a connection, and built anew when its identity or its region has to change.
+//! The SDK's client for one bucket, built from a connection, and built anew when its identity or its region has to
+//! change.
 
 use std::sync::Arc;
 
@@ -13,15 +14,17 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    AppName, ConfigBag, Credentials as Keys, IdentityCache, Intercept, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    RuntimeComponents, SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
+    AppName, ConfigBag, Credentials as Keys, IdentityCache, Intercept, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::BoxError;
 
 use crate::model::connection::{Connection, Credentials, Endpoint, Role};
 use crate::store::secrets;
 
-/// Where nothing else names a region. AWS answers there for every bucket, if only with its true region; others take any.
+/// Where nothing else names a region. AWS answers there for every bucket, if only with its true region; others take
+/// any.
 const REGION_DEFAULT: &str = "us-east-1";
 
 /// What clients are built from.
@@ -78,7 +81,8 @@ impl Plan {
         }
     }
 
-    /// Builds a client. Nothing of an earlier one is reused but its connections: files and the environment are read again.
+    /// Builds a client. Nothing of an earlier one is reused but its connections: files and the environment are read
+    /// again.
     pub(super) async fn build(&self, region: Option<&str>) -> (aws_sdk_s3::Client, String) {
         let region = match region.or(self.connection.region.as_deref()) {
             Some(region) => region.to_owned(),
@@ -108,7 +112,8 @@ impl Plan {
         matches!(self.connection.credentials, Credentials::Anonymous) && self.connection.role.is_none()
     }
 
-    /// Environment, then profile. The instance's own region is not asked for: off AWS, waiting for nobody's answer takes seconds.
+    /// Environment, then profile. The instance's own region is not asked for: off AWS, waiting for nobody's answer
+    /// takes seconds.
     async fn default_region(&self) -> String {
         let mut profile = ProfileFileRegionProvider::builder();
         if let Credentials::Profile(name) = &self.connection.credentials {
@@ -120,7 +125,8 @@ impl Plan {
 
     /// Credentials and what else the environment says.
     async fn shared(&self, region: Region) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(self.http.clone()).region(region.clone());
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(self.http.clone()).region(region.clone());
         if let Ok(name) = AppName::new("s3sync") {
             loader = loader.app_name(name);
         }
@@ -131,13 +137,15 @@ impl Plan {
             }
             Credentials::Profile(name) => {
                 // Not through the default chain, where the environment would win over the profile that was named.
-                let provider = ProviderConfig::without_region().with_region(Some(region)).with_http_client(self.http.clone());
-                let provider = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(name).build();
+                let provider =
+                    ProviderConfig::without_region().with_region(Some(region)).with_http_client(self.http.clone());
+                let provider =
+                    ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(name).build();
                 loader.profile_name(name).credentials_provider(provider)
             }
-            Credentials::Static { access_key_id, secret_access_key, session_token } => {
-                loader.credentials_provider(Keys::new(access_key_id, secret_access_key, session_token.clone(), None, "secretRef"))
-            }
+            Credentials::Static { access_key_id, secret_access_key, session_token } => loader.credentials_provider(
+                Keys::new(access_key_id, secret_access_key, session_token.clone(), None, "secretRef"),
+            ),
             Credentials::Anonymous => loader.no_credentials(),
         };
         let shared = loader.load().await;
@@ -160,8 +168,8 @@ impl Plan {
         shared.to_builder().credentials_provider(provider).build()
     }
 
-    /// Where roles are assumed: AWS's own service, unless the environment names another, or the endpoint is not AWS's: MinIO and Ceph
-    /// answer for STS on the endpoint of S3.
+    /// Where roles are assumed: AWS's own service, unless the environment names another, or the endpoint is not AWS's:
+    /// MinIO and Ceph answer for STS on the endpoint of S3.
     fn sts_endpoint(&self) -> Option<String> {
         let Endpoint::Url(url) = &self.connection.endpoint else { return None };
         (!is_named("AWS_ENDPOINT_URL_STS") && !is_of_aws(url)).then(|| url.clone())
@@ -171,7 +179,9 @@ impl Plan {
 /// The same, and no text shows the credentials that its provider finds.
 fn unshown(shared: SdkConfig) -> SdkConfig {
     match shared.credentials_provider() {
-        Some(provider) => shared.to_builder().credentials_provider(SharedCredentialsProvider::new(Unshown(provider))).build(),
+        Some(provider) => {
+            shared.to_builder().credentials_provider(SharedCredentialsProvider::new(Unshown(provider))).build()
+        }
         None => shared,
     }
 }
@@ -201,8 +211,8 @@ impl ProvideCredentials for Unshown {
 
 /// What every request says, and does not say, about us.
 ///
-/// What the SDK tells AWS about itself is taken away, but for the plain `user-agent`. A server reads, and in part verifies, each header: these are
-/// a twelfth of what a MinIO does for a small object.
+/// What the SDK tells AWS about itself is taken away, but for the plain `user-agent`. A server reads, and in part
+/// verifies, each header: these are a twelfth of what a MinIO does for a small object.
 #[derive(Debug)]
 struct Headers {
     /// Whether requests carry `x-amz-request-payer`.

@@ -1,6 +1,6 @@
-//! What an error of the SDK means: for the caller, for the next try, and in words. No text here comes from a request; of the SDK's errors
-//! only their sentences are kept, not their contents. A server may say anything, also what it was sent: its words go through
-//! [`secrets::words`].
+//! What an error of the SDK means: for the caller, for the next try, and in words. No text here comes from a request;
+//! of the SDK's errors only their sentences are kept, not their contents. A server may say anything, also what it was
+//! sent: its words go through [`secrets::words`].
 
 use std::error::Error;
 
@@ -49,7 +49,8 @@ impl Cause {
     }
 }
 
-/// The next error down the chain. An `io::Error` shows as its source the source of what it wraps, so what it wraps is taken instead.
+/// The next error down the chain. An `io::Error` shows as its source the source of what it wraps, so what it wraps is
+/// taken instead.
 fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<std::io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -70,14 +71,22 @@ impl Failure {
         let mut failure = match error {
             _ if let Some(what) = foreign(error) => {
                 let server = error.raw_response().and_then(|raw| raw.headers().get("server")).unwrap_or("the server");
-                let message = format!("{server} answers otherwise than S3 ({what}): use another server, or another version of it");
+                let message = format!(
+                    "{server} answers otherwise than S3 ({what}): use another server, or another version of it"
+                );
                 failure(ErrorKind::Unsupported, message)
             }
             SdkError::ServiceError(service) => {
                 let (raw, error) = (service.raw(), service.err());
                 let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);
-                Answer { op, status: raw.status().as_u16(), code: error.code().unwrap_or_default(), said: error.message(), region }
-                    .meaning()
+                Answer {
+                    op,
+                    status: raw.status().as_u16(),
+                    code: error.code().unwrap_or_default(),
+                    said: error.message(),
+                    region,
+                }
+                .meaning()
             }
             // Another try would bring the same.
             SdkError::ResponseError(_) if chain(error).any(|cause| cause.is::<TooLong>()) => {
@@ -100,8 +109,8 @@ impl Failure {
     }
 }
 
-/// What the SDK says of a document that is whole and is not the one that S3 gives: its root has another name. Its error is not public beyond
-/// its words, `…invalid XML root: expected X but got …`.
+/// What the SDK says of a document that is whole and is not the one that S3 gives: its root has another name. Its error
+/// is not public beyond its words, `…invalid XML root: expected X but got …`.
 fn foreign(error: &(dyn Error + 'static)) -> Option<String> {
     let said = chain(error).map(ToString::to_string).find(|said| said.contains("invalid XML root"))?;
     let (_, expected) = said.split_once("expected ")?;
@@ -134,7 +143,10 @@ fn unsent(error: &(dyn Error + 'static), sendable: bool) -> Failure {
                 ),
                 other => {
                     let why = secrets::words(&other.to_string());
-                    failure(ErrorKind::Other, format!("TLS failed ({why}): check that the endpoint's scheme and port belong together"))
+                    failure(
+                        ErrorKind::Other,
+                        format!("TLS failed ({why}): check that the endpoint's scheme and port belong together"),
+                    )
                 }
             };
         }
@@ -149,12 +161,21 @@ fn unsent(error: &(dyn Error + 'static), sendable: bool) -> Failure {
 
 fn no_credentials(error: &CredentialsError) -> Failure {
     /// Codes of STS that waiting does not change.
-    const REFUSALS: [&str; 6] =
-        ["AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidIdentityToken", "UnrecognizedClient"];
-    /// What the SDK's providers say when a machine's or a container's metadata service answers 401 or 403: there is one, and it gives us
-    /// nothing. Their errors are not public beyond their words.
-    const CLOSED: [&str; 5] = ["(code: 401)", "(code: 403)", "request forbidden: IMDS", "StatusCode(401)", "StatusCode(403)"];
-    let says = |words: &[&str]| chain(error).map(ToString::to_string).any(|said| words.iter().any(|words| said.contains(words)));
+    const REFUSALS: [&str; 6] = [
+        "AccessDenied",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidIdentityToken",
+        "UnrecognizedClient",
+    ];
+    /// What the SDK's providers say when a machine's or a container's metadata service answers 401 or 403: there is
+    /// one, and it gives us nothing. Their errors are not public beyond their words.
+    const CLOSED: [&str; 5] =
+        ["(code: 401)", "(code: 403)", "request forbidden: IMDS", "StatusCode(401)", "StatusCode(403)"];
+    let says = |words: &[&str]| {
+        chain(error).map(ToString::to_string).any(|said| words.iter().any(|words| said.contains(words)))
+    };
     let (refused, closed) = (says(&REFUSALS), says(&CLOSED));
     match error {
         CredentialsError::CredentialsNotLoaded(_) => failure(
@@ -170,7 +191,10 @@ fn no_credentials(error: &CredentialsError) -> Failure {
             ErrorKind::Denied,
             "no credentials were found, and the metadata service of this machine refuses to give any: set secretRef, profile or anonymous",
         ),
-        _ if refused => failure(ErrorKind::Denied, "the role or token for the credentials was refused: check roleArn and its trust policy"),
+        _ if refused => failure(
+            ErrorKind::Denied,
+            "the role or token for the credentials was refused: check roleArn and its trust policy",
+        ),
         _ => unavailable("the credentials could not be loaded"),
     }
 }
@@ -195,7 +219,8 @@ impl Answer<'_> {
         match (self.status, self.code) {
             (_, "NoSuchBucket") => failure(ErrorKind::NoSuchBucket, "no such bucket: check bucket and endpoint"),
             (_, "NoSuchUpload") => failure(ErrorKind::NoSuchUpload, "the upload is not there"),
-            // MinIO, when the connection of an earlier completion broke: the parts are taken apart already, the object is not there.
+            // MinIO, when the connection of an earlier completion broke: the parts are taken apart already, the object
+            // is not there.
             (_, "InvalidPart") if op == "CompleteMultipartUpload" => {
                 failure(ErrorKind::NoSuchUpload, "the upload has lost parts, so it can no longer be completed")
             }
@@ -206,22 +231,37 @@ impl Answer<'_> {
             },
             (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => failure(
                 ErrorKind::Denied,
-                format!("the server does not know the credentials or their secret is wrong ({}): check secretRef or profile", self.code),
+                format!(
+                    "the server does not know the credentials or their secret is wrong ({}): check secretRef or profile",
+                    self.code
+                ),
             ),
             // By the next try the client has learned the server's time from this answer.
             (_, "RequestTimeTooSkewed") => unavailable("this machine's clock is wrong"),
-            (_, "InvalidObjectState") => {
-                failure(ErrorKind::Archived, "the object is archived (GLACIER, DEEP_ARCHIVE or an archive tier): restore it first")
-            }
+            (_, "InvalidObjectState") => failure(
+                ErrorKind::Archived,
+                "the object is archived (GLACIER, DEEP_ARCHIVE or an archive tier): restore it first",
+            ),
             (_, "NotImplemented") | (501, _) => {
                 failure(ErrorKind::Unsupported, format!("the server does not implement this: {}", self.words()))
             }
             // MinIO's two, Ceph's, and what RFC 4918 has for all.
             (_, "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded") | (507, _) => failure(
                 ErrorKind::Full,
-                format!("the server has no room ({}): free some, or raise the bucket's quota, and run again", self.words()),
+                format!(
+                    "the server has no room ({}): free some, or raise the bucket's quota, and run again",
+                    self.words()
+                ),
             ),
-            (_, "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded")
+            (
+                _,
+                "SlowDown"
+                | "SlowDownRead"
+                | "SlowDownWrite"
+                | "Throttling"
+                | "ThrottlingException"
+                | "RequestLimitExceeded",
+            )
             | (_, "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "BadDigest" | "OperationAborted")
             | (429 | 500 | 502 | 503 | 504, _) => unavailable(format!("the server answered {}", self.words())),
             (412, _) | (_, "PreconditionFailed") if matches!(op, "GetObject" | "HeadObject") => {
@@ -230,7 +270,9 @@ impl Answer<'_> {
             (412, _) | (_, "PreconditionFailed" | "ConditionalRequestConflict") => {
                 failure(ErrorKind::Precondition, "another version stands there")
             }
-            (404, _) if matches!(op, "UploadPart" | "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts") => {
+            (404, _)
+                if matches!(op, "UploadPart" | "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts") =>
+            {
                 failure(ErrorKind::NoSuchUpload, "the upload is not there")
             }
             (404, _) => failure(ErrorKind::NotFound, "no such key"),
@@ -259,7 +301,8 @@ impl Answer<'_> {
 
     /// The region to go to, by a redirect or by a signature that was made for another one.
     fn other_region(&self) -> Option<String> {
-        let misdirected = matches!(self.status, 301 | 307) || matches!(self.code, "AuthorizationHeaderMalformed" | "PermanentRedirect");
+        let misdirected = matches!(self.status, 301 | 307)
+            || matches!(self.code, "AuthorizationHeaderMalformed" | "PermanentRedirect");
         if !misdirected {
             return None;
         }
@@ -285,7 +328,8 @@ impl Answer<'_> {
 
 /// Whether a server's text can be a region: it becomes part of a host name, and of messages.
 fn is_region(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]
@@ -295,7 +339,13 @@ mod tests {
     #[test]
     fn what_an_answer_means() {
         for (op, status, code, kind, said) in [
-            ("PutObject", 507, "XMinioStorageFull", ErrorKind::Full, "free some, or raise the bucket's quota, and run again"),
+            (
+                "PutObject",
+                507,
+                "XMinioStorageFull",
+                ErrorKind::Full,
+                "free some, or raise the bucket's quota, and run again",
+            ),
             ("CompleteMultipartUpload", 507, "", ErrorKind::Full, "the server has no room (507)"),
             ("PutObject", 403, "QuotaExceeded", ErrorKind::Full, "the server has no room (403 QuotaExceeded)"),
             ("PutObject", 400, "XMinioAdminBucketQuotaExceeded", ErrorKind::Full, "raise the bucket's quota"),
@@ -322,7 +372,11 @@ mod tests {
         let error = || CredentialsError::invalid_configuration(said);
         let failure = no_credentials(&error());
         assert_eq!(failure.kind, ErrorKind::Denied);
-        assert!(failure.message.contains("check the profile") && !failure.message.contains("wJalr"), "{}", failure.message);
+        assert!(
+            failure.message.contains("check the profile") && !failure.message.contains("wJalr"),
+            "{}",
+            failure.message
+        );
         let cause = Cause::of(&std::io::Error::other(error()));
         let causes: Vec<String> = chain(&cause).map(ToString::to_string).collect();
         assert!(causes.len() == 2 && causes.iter().all(|cause| !cause.contains("wJalr")), "{causes:?}");

@@ -1,7 +1,7 @@
 //! The HTTP client: one pool of connections, bounded waits everywhere, and the server's clock read from every response.
 //!
-//! The SDK's own client is not used because it cannot be told to skip certificate verification, and because its read timeout does not
-//! tell a response that stalls from a large one.
+//! The SDK's own client is not used because it cannot be told to skip certificate verification, and because its read
+//! timeout does not tell a response that stalls from a large one.
 
 use std::fmt;
 use std::pin::Pin;
@@ -37,7 +37,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a response's body while somebody waits for them.
     pub idle: Duration,
-    /// The slowest upload that is waited for, in bytes a second: the request's body adds its size over this to `response`.
+    /// The slowest upload that is waited for, in bytes a second: the request's body adds its size over this to
+    /// `response`.
     pub upload_bytes_per_second: u64,
 }
 
@@ -52,8 +53,8 @@ impl Timeouts {
 }
 
 impl Default for Timeouts {
-    /// A minute for an answer, because completing an upload of thousands of parts takes that long on some servers; half a minute of
-    /// silence inside a body, which is then read on from where it stopped; 64 KiB a second for uploads.
+    /// A minute for an answer, because completing an upload of thousands of parts takes that long on some servers; half
+    /// a minute of silence inside a body, which is then read on from where it stopped; 64 KiB a second for uploads.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
@@ -88,7 +89,9 @@ impl Default for ServerClock {
 impl ServerClock {
     /// How many seconds it is ahead of ours; `None` before the first response that tells the time.
     pub(super) fn ahead(&self) -> Option<SignedDuration> {
-        Some(self.ahead_seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds != UNSEEN).map(SignedDuration::from_secs)
+        Some(self.ahead_seconds.load(Ordering::Relaxed))
+            .filter(|seconds| *seconds != UNSEEN)
+            .map(SignedDuration::from_secs)
     }
 
     /// The time there, to the second.
@@ -105,7 +108,12 @@ impl ServerClock {
 }
 
 /// A client for the SDK: every request of one store, its credential providers' among them, goes through this pool.
-pub(super) fn client(tls: rustls::ClientConfig, timeouts: Timeouts, proxies: Proxies, clock: Arc<ServerClock>) -> SharedHttpClient {
+pub(super) fn client(
+    tls: rustls::ClientConfig,
+    timeouts: Timeouts,
+    proxies: Proxies,
+    clock: Arc<ServerClock>,
+) -> SharedHttpClient {
     let connector = connector(tls, proxies, timeouts.connect);
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
@@ -146,7 +154,8 @@ impl HttpConnector for Connector {
         let clock = self.clock.clone();
         HttpConnectorFuture::new(async move {
             let answered = tokio::time::timeout(wait, answer).await;
-            let response = answered.map_err(|_| ConnectorError::timeout(Stalled(wait).into()))?.map_err(connector_error)?;
+            let response =
+                answered.map_err(|_| ConnectorError::timeout(Stalled(wait).into()))?.map_err(connector_error)?;
             if let Some(date) = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()) {
                 clock.saw(date);
             }
@@ -157,7 +166,8 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What the SDK marks a connection by: one whose answer was an error of the server, or broke, is closed and not used again.
+/// What the SDK marks a connection by: one whose answer was an error of the server, or broke, is closed and not used
+/// again.
 fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
     let is_proxied = captured.connection_metadata().as_ref()?.is_proxied();
     let captured = captured.clone();
@@ -170,7 +180,8 @@ fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
 }
 
 fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
-    // Whatever breaks between us and the server may be better next time; what is wrong with certificates is told apart by its cause.
+    // Whatever breaks between us and the server may be better next time; what is wrong with certificates is told apart
+    // by its cause.
     ConnectorError::io(error.into())
 }
 
@@ -179,17 +190,18 @@ fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
 #[error("nothing came for {0:?}")]
 pub(super) struct Stalled(Duration);
 
-/// Whether a request asks for the bytes of an object, by the mark that the SDK gives each call. Whoever reads them takes them as they come; every
-/// other answer is held as a whole before it is looked at.
+/// Whether a request asks for the bytes of an object, by the mark that the SDK gives each call. Whoever reads them
+/// takes them as they come; every other answer is held as a whole before it is looked at.
 fn reads_object(request: &http::Request<SdkBody>) -> bool {
     request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "x-id=GetObject"))
 }
 
-/// The longest answer that is held: a page of 1,000 keys has 4 MB when each is of 1,024 bytes that are all written as `%XX`.
+/// The longest answer that is held: a page of 1,000 keys has 4 MB when each is of 1,024 bytes that are all written as
+/// `%XX`.
 pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
 
-/// Tags in an answer: each element costs some hundred bytes once it is parsed, however short it is. A page of 1,000 objects with all that S3 tells
-/// of them has some 30,000.
+/// Tags in an answer: each element costs some hundred bytes once it is parsed, however short it is. A page of 1,000
+/// objects with all that S3 tells of them has some 30,000.
 pub(super) const ANSWER_TAGS_MAX: usize = 100_000;
 
 /// What is left of an answer that is held as a whole.
@@ -217,8 +229,8 @@ impl Bound {
 #[error("the answer has more than {} MiB or {ANSWER_TAGS_MAX} tags, and none of S3 has", ANSWER_BYTES_MAX >> 20)]
 pub(super) struct TooLong;
 
-/// A body that fails when nothing comes for too long, or when more comes than is held. Only time in which somebody waits for it counts: a reader
-/// may be as slow as it likes.
+/// A body that fails when nothing comes for too long, or when more comes than is held. Only time in which somebody
+/// waits for it counts: a reader may be as slow as it likes.
 struct Watched<B> {
     body: B,
     idle: Duration,

@@ -26,8 +26,8 @@ struct Page {
     next: Option<From>,
 }
 
-/// Pages without an object in a row. A server may hide what it passes (AWS does with keys that are deleted in a versioned bucket), a thousand keys a
-/// page; a million are no listing that gets anywhere.
+/// Pages without an object in a row. A server may hide what it passes (AWS does with keys that are deleted in a
+/// versioned bucket), a thousand keys a page; a million are no listing that gets anywhere.
 const EMPTY_PAGES_MAX: u32 = 1_000;
 
 /// Bytes of a key: S3's own bound. What a listing gives goes into plans and ledgers, a thousand keys a page.
@@ -39,8 +39,8 @@ const ETAG_BYTES_MAX: usize = 1_024;
 /// Uploads under way for one key that are named: nobody has more than a few.
 const UPLOADS_MAX: usize = 10_000;
 
-/// Notices when a listing goes round in circles, in constant memory (Brent 1980): the place at each power of two is kept, and compared with all
-/// that follow it.
+/// Notices when a listing goes round in circles, in constant memory (Brent 1980): the place at each power of two is
+/// kept, and compared with all that follow it.
 struct Circle<T> {
     kept: Option<T>,
     steps: u64,
@@ -77,9 +77,18 @@ struct Listing {
 }
 
 impl S3Store {
-    pub(super) fn listing(&self, prefix: &str, start_after: Option<&str>) -> BoxStream<'static, Result<Vec<Object>, StoreError>> {
-        let listing =
-            Listing { store: self.clone(), prefix: prefix.to_owned(), circle: Circle::new(), empty_pages: 0, ahead: JoinSet::new() };
+    pub(super) fn listing(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+    ) -> BoxStream<'static, Result<Vec<Object>, StoreError>> {
+        let listing = Listing {
+            store: self.clone(),
+            prefix: prefix.to_owned(),
+            circle: Circle::new(),
+            empty_pages: 0,
+            ahead: JoinSet::new(),
+        };
         let first = From::Key(start_after.map(str::to_owned));
         // The first request is sent when the stream is first polled, as a stream's should be.
         stream::unfold((listing, Some(first)), |(mut listing, first)| async move {
@@ -116,7 +125,11 @@ impl S3Store {
             .attempt(OP, prefix, |current| {
                 let call = current.client.list_objects_v2().bucket(&self.inner.bucket).encoding_type(EncodingType::Url);
                 let call = if prefix.is_empty() { call } else { call.prefix(prefix) };
-                let call = if says_archived { call.optional_object_attributes(OptionalObjectAttributes::RestoreStatus) } else { call };
+                let call = if says_archived {
+                    call.optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+                } else {
+                    call
+                };
                 match from {
                     From::Key(None) => call,
                     From::Key(Some(key)) => call.start_after(key),
@@ -146,7 +159,10 @@ impl S3Store {
                 .attempt(OP, key, |current| {
                     let call = current.client.list_multipart_uploads().bucket(&self.inner.bucket).prefix(key);
                     let (key_marker, upload_marker) = marker.clone().unzip();
-                    call.encoding_type(EncodingType::Url).set_key_marker(key_marker).set_upload_id_marker(upload_marker.flatten()).send()
+                    call.encoding_type(EncodingType::Url)
+                        .set_key_marker(key_marker)
+                        .set_upload_id_marker(upload_marker.flatten())
+                        .send()
                 })
                 .await?;
             let encoded = output.encoding_type() == Some(&EncodingType::Url);
@@ -212,7 +228,10 @@ fn object(listed: &Listed, encoded: bool, says_archived: bool) -> Result<Object,
     let key = decode(listed.key().ok_or("the listing has an object without a key")?, encoded)?;
     if key.len() > KEY_BYTES_MAX {
         let begins = crate::model::ledger::cut(&key, 100);
-        return Err(format!("the listing has a key of {} bytes, and S3 knows none of more than {KEY_BYTES_MAX}: {begins}", key.len()));
+        return Err(format!(
+            "the listing has a key of {} bytes, and S3 knows none of more than {KEY_BYTES_MAX}: {begins}",
+            key.len()
+        ));
     }
     let missing = |what: &str| format!("the listing gives no {what} of {key}");
     let etag = listed.e_tag().ok_or_else(|| missing("etag"))?;
@@ -225,9 +244,10 @@ fn object(listed: &Listed, encoded: bool, says_archived: bool) -> Result<Object,
     Ok(Object { key, etag, size, last_modified, archived: says_archived && is_archived(listed) })
 }
 
-/// Whether an object's storage class is one that has to be restored, and it is not (S3 API reference, `RestoreStatus`: one that is restored for a while
-/// keeps its class and has a day of expiry). The archive tiers of INTELLIGENT_TIERING show in no listing. This is AWS's word alone: elsewhere a class
-/// may have any name, and what was restored may not be said.
+/// Whether an object's storage class is one that has to be restored, and it is not (S3 API reference, `RestoreStatus`:
+/// one that is restored for a while keeps its class and has a day of expiry). The archive tiers of INTELLIGENT_TIERING
+/// show in no listing. This is AWS's word alone: elsewhere a class may have any name, and what was restored may not be
+/// said.
 fn is_archived(listed: &Listed) -> bool {
     let restored = listed
         .restore_status()
@@ -235,8 +255,9 @@ fn is_archived(listed: &Listed) -> bool {
     matches!(listed.storage_class(), Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)) && !restored
 }
 
-/// A key as it stands in a response. With `encoding-type=url` it is form-encoded (a space is `+`), because XML 1.0 has no way to write
-/// some characters that keys may have (S3 API reference, ListObjectsV2). A server that does not know the option answers without it.
+/// A key as it stands in a response. With `encoding-type=url` it is form-encoded (a space is `+`), because XML 1.0 has
+/// no way to write some characters that keys may have (S3 API reference, ListObjectsV2). A server that does not know
+/// the option answers without it.
 fn decode(key: &str, encoded: bool) -> Result<String, String> {
     if !encoded {
         return Ok(key.to_owned());

@@ -15,8 +15,8 @@ use crate::store::{Body, ErrorKind, StoreError};
 
 const OP: &str = "GetObject";
 
-/// After this much progress the count of breaks begins anew: a connection that breaks now and then in a body of many gigabytes is no
-/// reason to give up, one that never gets further is.
+/// After this much progress the count of breaks begins anew: a connection that breaks now and then in a body of many
+/// gigabytes is no reason to give up, one that never gets further is.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// The answer to a GET.
@@ -44,7 +44,12 @@ struct Reading {
 }
 
 impl S3Store {
-    pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>, pin: Option<&Etag>) -> Result<Body, StoreError> {
+    pub(super) async fn read(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+        pin: Option<&Etag>,
+    ) -> Result<Body, StoreError> {
         if range.as_ref().is_some_and(Range::is_empty) {
             return self.nothing_of(key, pin).await;
         }
@@ -57,12 +62,18 @@ impl S3Store {
         let at = left.start;
         let (etag, last_modified) = (opened.etag.clone(), opened.last_modified);
         let bytes = Some(self.bytes_from(key, opened, at)?);
-        let reading = Reading { store: self.clone(), key: key.to_owned(), etag: etag.clone(), left, bytes, breaks: 0, at };
+        let reading =
+            Reading { store: self.clone(), key: key.to_owned(), etag: etag.clone(), left, bytes, breaks: 0, at };
         Ok(Body { etag, size, last_modified, bytes: reading.stream() })
     }
 
     /// Sends a GET and checks that the answer is about the pinned version. `None`: nothing lies in the range.
-    async fn open(&self, key: &str, range: Option<Range<u64>>, pin: Option<&Etag>) -> Result<Option<Opened>, StoreError> {
+    async fn open(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+        pin: Option<&Etag>,
+    ) -> Result<Option<Opened>, StoreError> {
         // HTTP ranges include their end (RFC 9110, 14.1.2).
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
         let answered = self
@@ -92,7 +103,8 @@ impl S3Store {
         let refused = |message: &str| self.refused(ErrorKind::Other, OP, key, message);
         let etag = Etag::new(output.e_tag().ok_or_else(|| refused("the answer has no etag"))?);
         let (from, size) = match output.content_range() {
-            Some(text) => content_range(text).ok_or_else(|| refused(&format!("the answer's Content-Range {text:?} makes no sense")))?,
+            Some(text) => content_range(text)
+                .ok_or_else(|| refused(&format!("the answer's Content-Range {text:?} makes no sense")))?,
             // No range was asked for, or the server does not know ranges.
             None => {
                 let length = output.content_length().and_then(|length| u64::try_from(length).ok());
@@ -103,13 +115,16 @@ impl S3Store {
         Ok(Opened { etag, size, last_modified, from, bytes: output.body })
     }
 
-    /// The answer's bytes, if they begin where they should. A server without ranges sends everything every time, and reading over what was
-    /// not asked for would fetch a large object once for each of its ranges.
+    /// The answer's bytes, if they begin where they should. A server without ranges sends everything every time, and
+    /// reading over what was not asked for would fetch a large object once for each of its ranges.
     fn bytes_from(&self, key: &str, opened: Opened, at: u64) -> Result<ByteStream, StoreError> {
         if opened.from == at {
             return Ok(opened.bytes);
         }
-        let message = format!("bytes from {at} were asked for and the server sent them from {}: it must serve ranges", opened.from);
+        let message = format!(
+            "bytes from {at} were asked for and the server sent them from {}: it must serve ranges",
+            opened.from
+        );
         Err(self.refused(ErrorKind::Unsupported, OP, key, message))
     }
 
@@ -183,7 +198,8 @@ impl Reading {
 
     async fn reopen(&self) -> Result<ByteStream, StoreError> {
         let opened = self.store.open(&self.key, Some(self.left.clone()), Some(&self.etag)).await?;
-        let changed = || self.store.refused(ErrorKind::Changed, OP, &self.key, "the object became shorter while it was read");
+        let changed =
+            || self.store.refused(ErrorKind::Changed, OP, &self.key, "the object became shorter while it was read");
         let opened = opened.ok_or_else(changed)?;
         self.store.bytes_from(&self.key, opened, self.left.start)
     }

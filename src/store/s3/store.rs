@@ -21,7 +21,9 @@ const PUT: &str = "PutObject";
 impl S3Store {
     pub(super) async fn look(&self, key: &str) -> Result<Head, StoreError> {
         const OP: &str = "HeadObject";
-        let output = self.attempt(OP, key, |current| current.client.head_object().bucket(&self.inner.bucket).key(key).send()).await?;
+        let output = self
+            .attempt(OP, key, |current| current.client.head_object().bucket(&self.inner.bucket).key(key).send())
+            .await?;
         let missing = |what: &str| self.refused(ErrorKind::Other, OP, key, format!("the answer has no {what}"));
         let size = output.content_length().and_then(|size| u64::try_from(size).ok());
         Ok(Head {
@@ -38,7 +40,12 @@ impl S3Store {
         let Protection { acl, sse, kms_key_id } = &self.inner.clients.plan.connection.protection;
         let written = self
             .attempt_counted(PUT, key, &mut failed, |current| {
-                let call = current.client.put_object().bucket(&self.inner.bucket).key(key).body(ByteStream::from(body.clone()));
+                let call = current
+                    .client
+                    .put_object()
+                    .bucket(&self.inner.bucket)
+                    .key(key)
+                    .body(ByteStream::from(body.clone()));
                 let call = call
                     .set_acl(acl.as_deref().map(ObjectCannedAcl::from))
                     .set_server_side_encryption(sse.as_deref().map(ServerSideEncryption::from))
@@ -57,8 +64,11 @@ impl S3Store {
                 Some(etag) => Ok(etag),
                 None => Ok(self.look(key).await?.etag),
             },
-            // One of the tries whose answer was lost may be what stands in the way. What is there has the bytes that we meant to write.
-            Err(error) if error.kind == ErrorKind::Precondition && failed > 0 => self.ours(key, &body).await?.ok_or(error),
+            // One of the tries whose answer was lost may be what stands in the way. What is there has the bytes that we
+            // meant to write.
+            Err(error) if error.kind == ErrorKind::Precondition && failed > 0 => {
+                self.ours(key, &body).await?.ok_or(error)
+            }
             // A version that must stand there, where nothing does (AWS: 404).
             Err(error) if error.kind == ErrorKind::NotFound && matches!(condition, Condition::Match(_)) => {
                 Err(StoreError { kind: ErrorKind::Precondition, ..error })
@@ -84,7 +94,13 @@ impl S3Store {
         const OP: &str = "DeleteObject";
         let deleted = self
             .attempt(OP, key, |current| {
-                current.client.delete_object().bucket(&self.inner.bucket).key(key).set_if_match(pin.map(Etag::quoted)).send()
+                current
+                    .client
+                    .delete_object()
+                    .bucket(&self.inner.bucket)
+                    .key(key)
+                    .set_if_match(pin.map(Etag::quoted))
+                    .send()
             })
             .await;
         match deleted {
@@ -100,7 +116,11 @@ impl Store for S3Store {
         &self.inner.place
     }
 
-    fn list<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxStream<'a, Result<Vec<Object>, StoreError>> {
         self.listing(prefix, start_after)
     }
 
@@ -128,7 +148,13 @@ impl Store for S3Store {
         self.part(key, upload, number, body).await
     }
 
-    async fn complete_upload(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         self.complete(key, upload, parts, if_none_match).await
     }
 

@@ -22,11 +22,17 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 const PARTS_MAX: usize = 10_000;
 
 impl S3Store {
-    pub(super) async fn create(&self, key: &str, id: &str, attributes: &ObjectAttributes) -> Result<String, StoreError> {
+    pub(super) async fn create(
+        &self,
+        key: &str,
+        id: &str,
+        attributes: &ObjectAttributes,
+    ) -> Result<String, StoreError> {
         const OP: &str = "CreateMultipartUpload";
         let output = self
             .attempt(OP, key, |current| {
-                let mut call = current.client.create_multipart_upload().bucket(&self.inner.bucket).key(key).metadata(ID, id);
+                let mut call =
+                    current.client.create_multipart_upload().bucket(&self.inner.bucket).key(key).metadata(ID, id);
                 for (name, value) in &attributes.metadata {
                     call = call.metadata(name, value);
                 }
@@ -42,7 +48,13 @@ impl S3Store {
         upload.ok_or_else(|| self.refused(ErrorKind::Other, OP, key, "the answer names no upload"))
     }
 
-    pub(super) async fn part(&self, key: &str, upload: &str, number: u32, body: Vec<Bytes>) -> Result<String, StoreError> {
+    pub(super) async fn part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        body: Vec<Bytes>,
+    ) -> Result<String, StoreError> {
         const OP: &str = "UploadPart";
         let unhashed = self.inner.clients.plan.skips_payload_hash();
         // What is hashed has to be in one piece.
@@ -59,17 +71,25 @@ impl S3Store {
         etag.ok_or_else(|| self.refused(ErrorKind::Other, OP, key, format!("the answer has no etag for part {number}")))
     }
 
-    pub(super) async fn complete(&self, key: &str, upload: &str, parts: &[String], if_none_match: bool) -> Result<Etag, StoreError> {
+    pub(super) async fn complete(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[String],
+        if_none_match: bool,
+    ) -> Result<Etag, StoreError> {
         const OP: &str = "CompleteMultipartUpload";
         if parts.is_empty() {
             return Err(self.refused(ErrorKind::Other, OP, key, format!("upload {upload} has no parts to complete")));
         }
-        let parts =
-            (1..).zip(parts).map(|(number, etag)| CompletedPart::builder().part_number(number).e_tag(Etag::new(etag).quoted()).build());
+        let parts = (1..)
+            .zip(parts)
+            .map(|(number, etag)| CompletedPart::builder().part_number(number).e_tag(Etag::new(etag).quoted()).build());
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
         let complete = async |if_none_match: bool| {
             self.attempt(OP, key, |current| {
-                let call = current.client.complete_multipart_upload().bucket(&self.inner.bucket).key(key).upload_id(upload);
+                let call =
+                    current.client.complete_multipart_upload().bucket(&self.inner.bucket).key(key).upload_id(upload);
                 let condition = if_none_match.then(|| "*".to_owned());
                 call.multipart_upload(parts.clone()).set_if_none_match(condition).send()
             })
@@ -114,7 +134,8 @@ impl S3Store {
                     parts.push((number.cast_unsigned(), Etag::new(etag).as_str().to_owned()));
                 }
             }
-            let next = output.next_part_number_marker().filter(|_| output.is_truncated() == Some(true)).map(str::to_owned);
+            let next =
+                output.next_part_number_marker().filter(|_| output.is_truncated() == Some(true)).map(str::to_owned);
             if next.is_none() || next == marker {
                 return Ok(parts);
             }
@@ -187,7 +208,8 @@ mod tests {
 
     #[test]
     fn tags_are_a_query_string() {
-        let tags = [("team", "data & ml"), ("a=b", "ü"), ("empty", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let tags = [("team", "data & ml"), ("a=b", "ü"), ("empty", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(tagging(&tags).as_deref(), Some("team=data%20%26%20ml&a%3Db=%C3%BC&empty="));
         assert_eq!(tagging(&[]), None);
     }
@@ -199,7 +221,11 @@ mod tests {
             let some = pieces[..count].to_vec();
             let whole = some.concat();
             let body = one_after_another(&some);
-            assert_eq!(body.size_hint(), (whole.len() as u64, Some(whole.len() as u64)), "its length is known before it is sent");
+            assert_eq!(
+                body.size_hint(),
+                (whole.len() as u64, Some(whole.len() as u64)),
+                "its length is known before it is sent"
+            );
             assert_eq!(body.collect().await.unwrap().into_bytes(), whole);
             assert_eq!(put_together(some), whole);
         }

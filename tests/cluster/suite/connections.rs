@@ -26,7 +26,10 @@ fn syncs_follow_the_connection_that_they_name() {
     for name in ["one", "two"] {
         site.apply(&named(&site, name)).expect("accepted");
         let ready = site.condition(name, "Ready", "False", "ConnectionNotFound");
-        assert!(ready["message"].as_str().is_some_and(|text| text.contains("names the S3Connection \"minio\"")), "{ready}");
+        assert!(
+            ready["message"].as_str().is_some_and(|text| text.contains("names the S3Connection \"minio\"")),
+            "{ready}"
+        );
         assert!(site.jobs(name).is_empty());
     }
     // Both heal by themselves.
@@ -52,7 +55,8 @@ fn syncs_follow_the_connection_that_they_name() {
     site.succeeded("one", 2);
     site.has_each_row_once("one/", rows);
     assert_eq!(site.jobs("two").len(), runs);
-    let env = site.jobs("one").into_iter().max_by_key(|job| job["metadata"]["creationTimestamp"].to_string()).expect("a Job");
+    let env =
+        site.jobs("one").into_iter().max_by_key(|job| job["metadata"]["creationTimestamp"].to_string()).expect("a Job");
     assert!(env.to_string().contains("\"rotated\"") && !env.to_string().contains("connectionRef"), "{env}");
 
     // Another endpoint is another source and destination, and waits for somebody to accept it.

@@ -29,7 +29,8 @@ fn every_metric_that_alerts_and_dashboard_ask_for_is_there() {
     site.succeeded("orders", 1);
     let asked = std::fs::read_to_string(format!("{}/files/dashboard.json", release::CHART)).expect("a dashboard")
         + &std::fs::read_to_string(format!("{}/templates/prometheusrule.yaml", release::CHART)).expect("alerts");
-    let names = asked.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with("s3sync_"));
+    let names =
+        asked.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with("s3sync_"));
     let metrics = release::metrics(&release::leader());
     for name in names {
         // Counters of what has not happened yet have a type and no value.
@@ -50,7 +51,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
     let may = |who: &str, verb: &str, what: &str| {
         // kubectl reads what stands behind a slash as an object's name.
         let (what, part) = what.split_once(':').unwrap_or((what, ""));
-        let printed = kubectl(&["auth", "can-i", verb, what, "--subresource", part, "--namespace", namespace, "--as", who]);
+        let printed =
+            kubectl(&["auth", "can-i", verb, what, "--subresource", part, "--namespace", namespace, "--as", who]);
         assert!(["yes", "no"].contains(&printed.stdout.trim()), "{printed:?}");
         printed.stdout.trim() == "yes"
     };
@@ -95,8 +97,11 @@ fn rights_are_what_the_operator_needs_and_no_more() {
     ] {
         assert!(!may(&controller, verb, what), "the controller may {verb} {what}");
     }
-    for (verb, what) in [("get", "configmaps/orders-cursor"), ("update", "configmaps/orders-cursor"), ("watch", "configmaps/orders-cursor")]
-    {
+    for (verb, what) in [
+        ("get", "configmaps/orders-cursor"),
+        ("update", "configmaps/orders-cursor"),
+        ("watch", "configmaps/orders-cursor"),
+    ] {
         assert!(may(&worker, verb, what), "the worker may not {verb} {what}");
     }
     for (verb, what) in [
@@ -117,7 +122,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
     let editor = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "editor"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
         "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ada"}]});
-    api::apply(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), &editor).expect("bound");
+    api::apply(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), &editor)
+        .expect("bound");
     let both = || ["s3syncs.s3sync.dev", "s3connections.s3sync.dev"].iter().all(|what| may("ada", "create", what));
     until("the aggregated role", || if both() { Ok(()) } else { Err("no".to_owned()) });
 }
@@ -184,9 +190,21 @@ fn an_operator_of_one_namespace_leaves_the_others_alone() {
     }
     ours.succeeded("orders", 1);
     ours.has_each_row_once("orders/", 1);
-    assert!(theirs.jobs("orders").is_empty() && theirs.get("orders")["status"]["observedGeneration"].as_i64().is_none_or(|g| g < 1));
+    assert!(
+        theirs.jobs("orders").is_empty()
+            && theirs.get("orders")["status"]["observedGeneration"].as_i64().is_none_or(|g| g < 1)
+    );
     let controller = format!("system:serviceaccount:{}:{}", release::NAMESPACE, release::RELEASE);
-    let denied = kubectl(&["auth", "can-i", "list", "s3syncs.s3sync.dev", "--namespace", &theirs.namespace, "--as", &controller]);
+    let denied = kubectl(&[
+        "auth",
+        "can-i",
+        "list",
+        "s3syncs.s3sync.dev",
+        "--namespace",
+        &theirs.namespace,
+        "--as",
+        &controller,
+    ]);
     assert_eq!(denied.stdout.trim(), "no");
     release::install(&[]);
     theirs.succeeded("orders", 1);

@@ -78,8 +78,11 @@ fn a_change_of_what_is_synced_runs_and_a_change_of_pods_does_not() {
     site.change("orders", json!({"schema": {"drop": ["name"]}}));
     site.succeeded("orders", 2);
     site.has_each_row_once("orders/", 2);
-    let labels =
-        site.jobs("orders").into_iter().map(|job| job["spec"]["template"]["metadata"]["labels"]["team"].clone()).collect::<Vec<_>>();
+    let labels = site
+        .jobs("orders")
+        .into_iter()
+        .map(|job| job["spec"]["template"]["metadata"]["labels"]["team"].clone())
+        .collect::<Vec<_>>();
     assert!(labels.contains(&json!("data")), "{labels:?}");
 }
 
@@ -94,7 +97,10 @@ fn a_changed_identity_stops_until_it_is_accepted() {
     site.condition("orders", "Ready", "False", "SpecChanged");
     site.has_each_row_once("orders/", 1);
     let generation = changed["metadata"]["generation"].to_string();
-    api::patch(&site.path("orders"), &json!({"metadata": {"annotations": {"s3sync.dev/accept-spec-change": generation}}}));
+    api::patch(
+        &site.path("orders"),
+        &json!({"metadata": {"annotations": {"s3sync.dev/accept-spec-change": generation}}}),
+    );
     site.condition("orders", "Ready", "True", "Armed");
     site.succeeded("orders", 2);
     site.has_each_row_once("orders/", 2);
@@ -124,9 +130,12 @@ fn finished_jobs_are_kept_by_the_history_limit() {
         let token = format!("t{n}");
         site.wait("orders", "the triggered run", |sync| {
             let idle = sync["status"]["active"].as_array().is_none_or(Vec::is_empty);
-            idle && sync["status"]["lastTriggerAnnotation"] == token.as_str() && sync["status"]["lastRun"]["result"] == "Succeeded"
+            idle && sync["status"]["lastTriggerAnnotation"] == token.as_str()
+                && sync["status"]["lastRun"]["result"] == "Succeeded"
         });
     }
-    until("old Jobs to go", || if site.jobs("orders").len() == 1 { Ok(()) } else { Err(format!("{} Jobs", site.jobs("orders").len())) });
+    until("old Jobs to go", || {
+        if site.jobs("orders").len() == 1 { Ok(()) } else { Err(format!("{} Jobs", site.jobs("orders").len())) }
+    });
     site.has_each_row_once("orders/", 3);
 }

@@ -1,6 +1,8 @@
-//! The operator on a real cluster, with a real MinIO: what a user does, and what goes wrong. `tests/cluster/test` runs it.
+//! The operator on a real cluster, with a real MinIO: what a user does, and what goes wrong. `tests/cluster/test` runs
+//! it.
 //!
-//! Nothing here knows how the operator works: tests apply resources, break things, and read rows back with other engines.
+//! Nothing here knows how the operator works: tests apply resources, break things, and read rows back with other
+//! engines.
 
 mod connections;
 mod ending;

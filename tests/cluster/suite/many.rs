@@ -22,7 +22,11 @@ fn three_hundred_resources_on_one_minute_run_once_each() {
     let schedule = format!("{} {} {} {} *", slot.minute(), slot.hour(), slot.day(), slot.month());
     for n in 0..RESOURCES {
         let name = format!("sync-{n:03}");
-        let sync = site.sync(&name, "orders/", json!({"schedule": schedule, "worker": {"resources": {"requests": {"memory": "16Mi"}}}}));
+        let sync = site.sync(
+            &name,
+            "orders/",
+            json!({"schedule": schedule, "worker": {"resources": {"requests": {"memory": "16Mi"}}}}),
+        );
         site.apply(&sync).expect("accepted");
     }
     let syncs = || api::list(&api::syncs(&site.namespace), "");
@@ -36,7 +40,12 @@ fn three_hundred_resources_on_one_minute_run_once_each() {
         assert_eq!(sync["status"]["lastRun"]["rows"], 1, "{sync}");
     }
     let keys = call("keys", json!({"bucket": site.lake()}));
-    let files = keys.as_array().expect("keys").iter().filter(|key| key.as_str().is_some_and(|key| key.ends_with(".parquet"))).count();
+    let files = keys
+        .as_array()
+        .expect("keys")
+        .iter()
+        .filter(|key| key.as_str().is_some_and(|key| key.ends_with(".parquet")))
+        .count();
     assert_eq!(files, RESOURCES, "one file each");
     // At rest: nothing is due, and everybody watches.
     let (before, since) = (traffic(), Instant::now());

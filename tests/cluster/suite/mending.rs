@@ -1,4 +1,5 @@
-//! What is wrong outside shows as a condition with reason and sentence, makes no storm of Jobs, and heals without a restart.
+//! What is wrong outside shows as a condition with reason and sentence, makes no storm of Jobs, and heals without a
+//! restart.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,11 @@ fn a_missing_secret_is_named_and_its_arrival_is_enough() {
     let spec = json!({"source": {"secretRef": {"name": "later"}}});
     site.apply(&site.sync("orders", "orders/", spec)).expect("accepted");
     let sync = site.wait("orders", "a sentence about the Secret", |sync| {
-        sync["status"]["conditions"].as_array().into_iter().flatten().any(|condition| message(condition).contains("later"))
+        sync["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|condition| message(condition).contains("later"))
     });
     assert_eq!(site.jobs("orders").len(), 1, "{sync}");
     site.secret("later", &var("S3SYNC_TEST_ACCESS_KEY"), &var("S3SYNC_TEST_SECRET_KEY"));
@@ -74,7 +79,8 @@ fn a_schedule_that_no_clock_knows_is_a_condition_until_it_is_mended() {
 #[test]
 fn what_only_a_terminal_has_is_refused_in_a_cluster() {
     let site = Site::new("terminal");
-    site.apply(&site.sync("profile", "orders/", json!({"source": {"profile": "dev", "secretRef": null}}))).expect("CEL cannot see it");
+    site.apply(&site.sync("profile", "orders/", json!({"source": {"profile": "dev", "secretRef": null}})))
+        .expect("CEL cannot see it");
     site.apply(&site.sync("file", "orders/", json!({"source": {"endpoint": "file:./data", "secretRef": null}})))
         .expect("CEL cannot see it");
     for name in ["profile", "file"] {
@@ -91,7 +97,11 @@ fn bad_data_names_the_object_and_a_mended_object_is_enough() {
     site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
     let failed = site.condition("orders", "LastRunSucceeded", "False", "BadData");
     assert!(message(&failed).contains("orders/b.csv"), "{failed}");
-    assert_eq!(site.sql("orders/", "select count(*) from read_parquet(FILES)"), json!([]), "something bad became visible");
+    assert_eq!(
+        site.sql("orders/", "select count(*) from read_parquet(FILES)"),
+        json!([]),
+        "something bad became visible"
+    );
     site.put("orders/b.csv", "id,name\n1,bob\n");
     site.trigger("orders", "mended");
     site.succeeded("orders", 1);
@@ -105,7 +115,8 @@ fn a_second_sync_of_the_same_source_and_path_is_refused_as_claimed() {
     site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
     site.succeeded("orders", 1);
     let mut twin = site.sync("twin", "orders/", json!({}));
-    twin["spec"]["destination"]["path"] = site.sync("orders", "orders/", json!({}))["spec"]["destination"]["path"].clone();
+    twin["spec"]["destination"]["path"] =
+        site.sync("orders", "orders/", json!({}))["spec"]["destination"]["path"].clone();
     site.apply(&twin).expect("accepted");
     site.condition("twin", "Ready", "False", "Claimed");
     site.has_each_row_once("orders/", 1);
@@ -124,7 +135,10 @@ fn a_cursor_edited_into_nonsense_stops_the_sync_and_deletes_nothing() {
     site.trigger("orders", "after the edit");
     site.condition("orders", "Ready", "False", "CursorInvalid");
     site.has_each_row_once("orders/", 1);
-    assert!(api::get(&path)["data"]["cursor"].as_str().is_some_and(|text| text.contains("many")), "the cursor was replaced");
+    assert!(
+        api::get(&path)["data"]["cursor"].as_str().is_some_and(|text| text.contains("many")),
+        "the cursor was replaced"
+    );
     api::patch(&path, &json!({"data": {"cursor": good}}));
     site.condition("orders", "Ready", "True", "Armed");
     site.trigger("orders", "after the mending");

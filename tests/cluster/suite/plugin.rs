@@ -85,13 +85,14 @@ fn state_is_exported_and_reset_where_the_workers_are() {
     site.put("orders/a.csv", "id\n0\n");
     site.apply(&site.sync("orders", "orders/", json!({}))).expect("accepted");
     site.succeeded("orders", 1);
-    let outside =
-        s3sync(&["state", "export", "orders", "--namespace", namespace]).says(&["cannot be reached from here", "--in-cluster orders"]);
+    let outside = s3sync(&["state", "export", "orders", "--namespace", namespace])
+        .says(&["cannot be reached from here", "--in-cluster orders"]);
     assert_eq!(outside.code, 1, "{outside:?}");
     let somebody = somebody(&site, &rights_for_a_job());
     let kubeconfig = somebody.path().to_str().expect("text");
-    let state =
-        |args: &[&str]| s3sync(&[&["state"], args, &["--namespace", namespace, "--kubeconfig", kubeconfig, "--in-cluster"]].concat());
+    let state = |args: &[&str]| {
+        s3sync(&[&["state"], args, &["--namespace", namespace, "--kubeconfig", kubeconfig, "--in-cluster"]].concat())
+    };
     let exported = state(&["export", "orders", "-o", "json"]).expect();
     let files: Value = serde_json::from_str(&exported.stdout).unwrap_or_else(|error| panic!("{error}: {exported:?}"));
     assert_eq!((files.as_array().map(Vec::len), &files[0]["rows"]), (Some(1), &json!(1)), "{files}");
@@ -110,7 +111,8 @@ fn a_run_is_cancelled_and_the_next_one_is_asked_for() {
     let site = Site::new("cancel");
     let namespace = site.namespace.as_str();
     site.put("orders/a.csv", "id\n0\n");
-    site.apply(&site.sync("orders", "orders/", json!({"source": {"secretRef": {"name": "nowhere"}}}))).expect("accepted");
+    site.apply(&site.sync("orders", "orders/", json!({"source": {"secretRef": {"name": "nowhere"}}})))
+        .expect("accepted");
     site.condition("orders", "Reconciling", "True", "WorkerWaiting");
     let job = site.get("orders")["status"]["active"][0]["job"].as_str().expect("a run in progress").to_owned();
     let cancelled = s3sync(&["cancel", "orders", "--namespace", namespace, "--wait"]).expect();
@@ -137,10 +139,15 @@ fn verbs_take_many_syncs_by_name_label_and_namespace() {
         site.succeeded(name, 1);
     }
     let suspended = |name: &str| site.get(name)["spec"]["suspend"] == true;
-    s3sync(&["suspend", "-l", "team=sales", "--namespace", namespace]).expect().says(&["/one suspended", "/two suspended"]);
+    s3sync(&["suspend", "-l", "team=sales", "--namespace", namespace])
+        .expect()
+        .says(&["/one suspended", "/two suspended"]);
     assert_eq!(["one", "two", "three"].map(suspended), [true, true, false]);
     let listed = s3sync(&["status", "-l", "team=sales", "-A"]).expect().stdout;
-    assert!(listed.contains(&format!("{namespace}/one")) && !listed.contains(&format!("{namespace}/three")), "{listed}");
+    assert!(
+        listed.contains(&format!("{namespace}/one")) && !listed.contains(&format!("{namespace}/three")),
+        "{listed}"
+    );
     s3sync(&["resume", "--all", "--namespace", namespace]).expect().says(&["/three is not suspended", "/one resumed"]);
     s3sync(&["trigger", "one", "three", "--namespace", namespace, "--wait"]).expect();
     // One that is not there keeps none of the others from it.
@@ -150,8 +157,8 @@ fn verbs_take_many_syncs_by_name_label_and_namespace() {
     assert!(!none.ok && none.stderr.contains("--all") && none.stderr.contains("-l"), "{none:?}");
 }
 
-/// All is well, as whoever may make Jobs and whoever runs the cluster see it; then what the namespace does not take is told, and nothing waits
-/// for it.
+/// All is well, as whoever may make Jobs and whoever runs the cluster see it; then what the namespace does not take is
+/// told, and nothing waits for it.
 #[test]
 fn the_doctor_finds_a_sync_well_and_what_keeps_it_from_running() {
     let site = Site::new("doctor");
@@ -161,7 +168,8 @@ fn the_doctor_finds_a_sync_well_and_what_keeps_it_from_running() {
     site.succeeded("orders", 1);
     let doctor = |args: &[&str]| {
         let printed = s3sync(&[&["doctor"], args, &["--namespace", namespace, "-o", "json"]].concat());
-        let report: Value = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
+        let report: Value =
+            serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
         (printed.code, report)
     };
     let check = |report: &Value, name: &str| {
@@ -170,7 +178,17 @@ fn the_doctor_finds_a_sync_well_and_what_keeps_it_from_running() {
     };
     let (code, report) = doctor(&["orders"]);
     assert_eq!((code, &report["result"]), (0, &json!("Ok")), "{report:#}");
-    for name in ["Leader", "OperatorRights", "WorkerRights", "Admission", "Pod", "SourceRead", "DestinationPath", "State", "Claim"] {
+    for name in [
+        "Leader",
+        "OperatorRights",
+        "WorkerRights",
+        "Admission",
+        "Pod",
+        "SourceRead",
+        "DestinationPath",
+        "State",
+        "Claim",
+    ] {
         assert_eq!(check(&report, name)["result"], "Ok", "{report:#}");
     }
     let somebody = somebody(&site, &rights_for_a_job());

@@ -23,13 +23,17 @@ fn a_sync_publishes_each_row_once_and_a_second_run_reads_only_what_is_new() {
     // Of the whole controller since its start: alone on a cluster, it has looked at this resource only.
     let metrics = release::metrics(&release::leader());
     let look = |line: &&str| {
-        line.starts_with("s3sync_reconcile_duration_seconds_sum") || line.starts_with("s3sync_reconcile_duration_seconds_count")
+        line.starts_with("s3sync_reconcile_duration_seconds_sum")
+            || line.starts_with("s3sync_reconcile_duration_seconds_count")
     };
     println!("{}", metrics.lines().filter(look).collect::<Vec<_>>().join("\n"));
     let sync = site.succeeded("orders", 1);
     site.has_each_row_once("orders/", 2);
     let run = &sync["status"]["lastRun"];
-    assert_eq!((&run["objects"], &run["rows"], &run["tables"], &run["files"]), (&json!(1), &json!(2), &json!(1), &json!(1)));
+    assert_eq!(
+        (&run["objects"], &run["rows"], &run["tables"], &run["files"]),
+        (&json!(1), &json!(2), &json!(1), &json!(1))
+    );
     site.condition("orders", "Ready", "True", "Armed");
     site.condition("orders", "LastRunSucceeded", "True", "Succeeded");
 
@@ -42,7 +46,11 @@ fn a_sync_publishes_each_row_once_and_a_second_run_reads_only_what_is_new() {
 
     let cursor = site.cursor("orders").expect("a cursor");
     let mark: Value = serde_json::from_str(cursor["data"]["table.orders"].as_str().expect("a mark")).expect("JSON");
-    assert_eq!((&mark["objects"], &mark["rows"]), (&json!(2), &json!(3)), "a person reads the table's mark in the ConfigMap");
+    assert_eq!(
+        (&mark["objects"], &mark["rows"]),
+        (&json!(2), &json!(3)),
+        "a person reads the table's mark in the ConfigMap"
+    );
 }
 
 #[test]
@@ -60,7 +68,10 @@ fn a_pass_that_finds_nothing_to_do_writes_nothing() {
     });
     let versions = || {
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-        (version(&site.cursor("orders").expect("a cursor")), site.jobs("orders").iter().map(version).collect::<Vec<_>>())
+        (
+            version(&site.cursor("orders").expect("a cursor")),
+            site.jobs("orders").iter().map(version).collect::<Vec<_>>(),
+        )
     };
     let (before, status, requests) = (versions(), site.get("orders")["status"].clone(), traffic());
     // Each touch is a pass; none of them has anything to do.
@@ -102,8 +113,10 @@ fn partitions_and_lineage_arrive_as_written() {
     site.apply(&site.sync("orders", "orders/", spec)).expect("accepted");
     site.succeeded("orders", 1);
     site.has_each_row_once("orders/", rows);
-    let seen =
-        site.sql("orders/", "select count(distinct part), count(distinct _s3sync_key) from read_parquet(FILES, hive_partitioning = true)");
+    let seen = site.sql(
+        "orders/",
+        "select count(distinct part), count(distinct _s3sync_key) from read_parquet(FILES, hive_partitioning = true)",
+    );
     assert_eq!(seen, json!([[7, 4]]));
 }
 
@@ -120,7 +133,8 @@ fn what_is_invalid_is_refused_by_the_api_server_with_our_sentence() {
         (json!({"worker": {"concurrency": 0}}), "concurrency must be at least 1"),
     ];
     for (spec, sentence) in refusals {
-        let refusal = site.apply(&site.sync("orders", "orders/", spec.clone())).expect_err(&format!("{spec} was accepted"));
+        let refusal =
+            site.apply(&site.sync("orders", "orders/", spec.clone())).expect_err(&format!("{spec} was accepted"));
         assert!(refusal.starts_with("422 ") && refusal.contains(sentence), "{spec}: {refusal}");
     }
     let long = "n".repeat(53);
@@ -168,12 +182,16 @@ fn every_example_is_accepted_and_the_first_one_runs() {
         rows += text.lines().count() - 1;
         site.put(&format!("orders/{}", path.file_name().expect("a name").to_string_lossy()), text);
     }
-    let mut sync: Value = serde_yaml::from_str(&std::fs::read_to_string(first.join("sync.yaml")).expect("text")).expect("YAML");
+    let mut sync: Value =
+        serde_yaml::from_str(&std::fs::read_to_string(first.join("sync.yaml")).expect("text")).expect("YAML");
     let at = |bucket: String| json!({"bucket": bucket, "endpoint": ENDPOINT, "secretRef": {"name": "s3"}});
     overlay(&mut sync["spec"], json!({"source": at(site.raw()), "destination": at(site.lake())}));
     site.apply(&sync).expect("accepted");
     site.trigger("orders", "at once");
     site.succeeded("orders", 1);
-    let seen = site.sql("orders/", "select count(*), count(distinct country) > 1 from read_parquet(FILES, hive_partitioning = true)");
+    let seen = site.sql(
+        "orders/",
+        "select count(*), count(distinct country) > 1 from read_parquet(FILES, hive_partitioning = true)",
+    );
     assert_eq!(seen, json!([[rows, true]]));
 }

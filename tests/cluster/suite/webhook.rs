@@ -25,8 +25,12 @@ fn what_validate_refuses_is_refused_by_apply_unless_the_webhook_is_away() {
     let validated = s3sync(&["validate", "-o", "json", "-f", file.path().to_str().expect("text")]);
     assert_eq!(validated.code, 2, "{validated:?}");
     let errors: Value = serde_json::from_str(&validated.stdout).expect("JSON");
-    let errors: Vec<&str> =
-        errors["errors"].as_array().expect("errors").iter().map(|error| error["message"].as_str().expect("text")).collect();
+    let errors: Vec<&str> = errors["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| error["message"].as_str().expect("text"))
+        .collect();
     assert_eq!(errors.len(), 2, "{errors:?}");
     let dry = "--dry-run=server";
     let refusal = until("the webhook", || {
@@ -41,7 +45,11 @@ fn what_validate_refuses_is_refused_by_apply_unless_the_webhook_is_away() {
         let refused = apply(&site, &bad, more);
         assert!(!refused.ok && refused.stderr.contains("spec.schedule"), "{more:?}: {refused:?}");
     }
-    let own = site.sync("own", "orders/", json!({"destination": {"bucket": site.raw(), "path": "orders/{{UUID}}.{{FORMAT}}"}}));
+    let own = site.sync(
+        "own",
+        "orders/",
+        json!({"destination": {"bucket": site.raw(), "path": "orders/{{UUID}}.{{FORMAT}}"}}),
+    );
     let refused = apply(&site, &own, &[dry]);
     assert!(!refused.ok && refused.stderr.contains("spec.destination"), "{refused:?}");
     let many = apply(&site, &site.sync("many", "orders/", json!({"worker": {"replicas": 5}})), &[dry]);
@@ -57,7 +65,9 @@ fn what_validate_refuses_is_refused_by_apply_unless_the_webhook_is_away() {
     // A certificate that somebody removed is made anew, without a pod that is started again.
     let secret = format!("{}/{name}", api::core(release::NAMESPACE, "secrets"));
     api::patch(&secret, &json!({"data": null}));
-    until("another certificate", || if api::get(&secret)["data"]["tls.crt"].is_string() { Ok(()) } else { Err("none".to_owned()) });
+    until("another certificate", || {
+        if api::get(&secret)["data"]["tls.crt"].is_string() { Ok(()) } else { Err("none".to_owned()) }
+    });
     until("the webhook again", || {
         let refused = apply(&site, &bad, &[dry]);
         if refused.ok { Err(refused.stdout) } else { Ok(()) }

@@ -15,12 +15,13 @@ const OTHERS: usize = 200;
 /// Two syncs that name `minio`, and many that name none.
 fn sync(n: usize) -> Option<Value> {
     let by = json!({"name": "minio"});
-    let named =
-        json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
+    let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
     match n {
         0 => Some(resource("data", "orders", "1", named, json!({}))),
         1 => Some(resource("data", "events", "1", named, json!({}))),
-        n if n < OTHERS + 2 => Some(resource("data", &format!("sync-{n:03}"), "1", json!({"suspend": true}), json!({}))),
+        n if n < OTHERS + 2 => {
+            Some(resource("data", &format!("sync-{n:03}"), "1", json!({"suspend": true}), json!({})))
+        }
         _ => None,
     }
 }
@@ -45,7 +46,9 @@ fn made(asked: &Asked, told: &Told, manifests: &Mutex<Vec<Value>>) -> Answer {
             job["metadata"]["creationTimestamp"] = json!("2026-11-21T12:00:10Z");
             created(job)
         }
-        ("POST", "secrets" | "configmaps" | "serviceaccounts" | "roles" | "rolebindings") => created(asked.body.clone()),
+        ("POST", "secrets" | "configmaps" | "serviceaccounts" | "roles" | "rolebindings") => {
+            created(asked.body.clone())
+        }
         _ => common(asked, told),
     }
 }
@@ -69,7 +72,9 @@ fn a_change_of_a_connection_is_a_look_at_the_syncs_that_name_it() {
     let (_dir, running) = controller(&server, &["--no-leader-election", "--listen", &address]);
     let both = |reason: &str| {
         let told = told.lock().expect("no panic");
-        ["orders", "events"].iter().all(|name| told.contains(&("data".to_owned(), (*name).to_owned(), reason.to_owned())))
+        ["orders", "events"]
+            .iter()
+            .all(|name| told.contains(&("data".to_owned(), (*name).to_owned(), reason.to_owned())))
     };
     let all = || told.lock().expect("no panic").len() == OTHERS + 2;
     let missing = within(SOON, || both("ConnectionNotFound") && all());
@@ -101,15 +106,21 @@ fn a_change_of_a_connection_is_a_look_at_the_syncs_that_name_it() {
     }
 }
 
-/// An operator that was upgraded before its definitions or its rights: what names no connection goes on, and what names one says what is missing.
+/// An operator that was upgraded before its definitions or its rights: what names no connection goes on, and what names
+/// one says what is missing.
 #[test]
 fn a_cluster_without_the_definition_holds_up_only_those_who_name_one() {
-    let (told, notes, there) = (Told::default(), Arc::<Mutex<BTreeSet<String>>>::default(), Arc::new(AtomicBool::new(false)));
+    let (told, notes, there) =
+        (Told::default(), Arc::<Mutex<BTreeSet<String>>>::default(), Arc::new(AtomicBool::new(false)));
     let (tells, noted, defined) = (Arc::clone(&told), Arc::clone(&notes), Arc::clone(&there));
     let server = ApiServer::start(move |asked| match (asked.method.as_str(), asked.kind()) {
         ("POST", "events") => {
             let text = |value: &Value| value.as_str().expect("text").to_owned();
-            noted.lock().expect("no panic").insert(format!("{}: {}", text(&asked.body["reason"]), text(&asked.body["note"])));
+            noted.lock().expect("no panic").insert(format!(
+                "{}: {}",
+                text(&asked.body["reason"]),
+                text(&asked.body["note"])
+            ));
             created(json!({"metadata": {"name": "e"}, "eventTime": null}))
         }
         ("GET", "s3connections") if defined.load(Ordering::Relaxed) => {

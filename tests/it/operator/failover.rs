@@ -1,4 +1,5 @@
-//! A controller that takes over: what is due starts soon, whatever comes late, and one namespace does not hold up another.
+//! A controller that takes over: what is due starts soon, whatever comes late, and one namespace does not hold up
+//! another.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +10,8 @@ use super::*;
 /// As many resources as a controller is meant for.
 const MANY: usize = 300;
 
-/// How soon all of them are looked at once they are listed: a slot is late by that. Seconds, but for a machine that does much besides.
+/// How soon all of them are looked at once they are listed: a slot is late by that. Seconds, but for a machine that
+/// does much besides.
 const SOON: Duration = Duration::from_secs(60);
 
 fn many(namespace: &str, spec: &Value, status: &Value) -> impl Fn(usize) -> Option<Value> {
@@ -22,7 +24,9 @@ fn lists_that_arrive_late_hold_up_no_look() {
     let told = Told::default();
     let tells = Arc::clone(&told);
     let server = ApiServer::start(move |asked| {
-        let late = ["s3syncs", "jobs", "pods", "configmaps"].iter().position(|kind| asked.method == "GET" && asked.kind() == *kind);
+        let late = ["s3syncs", "jobs", "pods", "configmaps"]
+            .iter()
+            .position(|kind| asked.method == "GET" && asked.kind() == *kind);
         std::thread::sleep(Duration::from_secs(late.unwrap_or(0) as u64));
         match (asked.method.as_str(), asked.kind()) {
             ("GET", "s3syncs") => ok(asked.page(&many("data", &json!({"suspend": true}), &json!({})))),
@@ -37,16 +41,20 @@ fn lists_that_arrive_late_hold_up_no_look() {
     assert!(took.is_some(), "{} of {MANY} were looked at: {}", count(), outcome.stderr);
 }
 
-/// Every resource has a slot that is due, and everything of its earlier runs is there. An answer takes as long as a busy API server's.
+/// Every resource has a slot that is due, and everything of its earlier runs is there. An answer takes as long as a
+/// busy API server's.
 #[test]
 fn every_slot_that_is_due_starts_soon_after_a_failover() {
     let jobs = Arc::new(Mutex::new(BTreeSet::new()));
     let (told, made) = (Told::default(), Arc::clone(&jobs));
     let due = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(90);
-    let status =
-        json!({"observedGeneration": 1, "consecutiveFailures": 0, "nextScheduleTime": due.strftime("%Y-%m-%dT%H:%M:00Z").to_string()});
+    let status = json!({"observedGeneration": 1, "consecutiveFailures": 0, "nextScheduleTime": due.strftime("%Y-%m-%dT%H:%M:00Z").to_string()});
     let server = ApiServer::start(move |asked| {
-        std::thread::sleep(Duration::from_millis(if asked.method == "GET" && asked.kind() == "pods" { 1500 } else { 20 }));
+        std::thread::sleep(Duration::from_millis(if asked.method == "GET" && asked.kind() == "pods" {
+            1500
+        } else {
+            20
+        }));
         match (asked.method.as_str(), asked.kind()) {
             ("GET", "s3syncs") => ok(asked.page(&many("data", &json!({"schedule": "* * * * *"}), &status))),
             ("POST", "jobs") => {
@@ -69,7 +77,8 @@ fn every_slot_that_is_due_starts_soon_after_a_failover() {
     assert!(took.is_some(), "{} of {MANY} slots were started: {}", count(), outcome.stderr);
 }
 
-/// Two namespaces are watched, and a Role lacks a right in one of them: the other one's looks go on, the reason is told, and it heals.
+/// Two namespaces are watched, and a Role lacks a right in one of them: the other one's looks go on, the reason is
+/// told, and it heals.
 #[test]
 fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
     let (told, events, allowed) = (Told::default(), Told::default(), Arc::new(AtomicBool::new(false)));
@@ -77,9 +86,11 @@ fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
     let repeated = Arc::<Mutex<Vec<Value>>>::default();
     let repeats = Arc::clone(&repeated);
     let server = ApiServer::start(move |asked| match (asked.method.as_str(), asked.kind()) {
-        ("GET", "pods") if asked.namespace() == "broken" && !allows.load(Ordering::Relaxed) => {
-            refused(403, "Forbidden", "pods is forbidden: User \"s3sync\" cannot list resource \"pods\" in the namespace \"broken\"")
-        }
+        ("GET", "pods") if asked.namespace() == "broken" && !allows.load(Ordering::Relaxed) => refused(
+            403,
+            "Forbidden",
+            "pods is forbidden: User \"s3sync\" cannot list resource \"pods\" in the namespace \"broken\"",
+        ),
         ("GET", "s3syncs") => ok(asked.page(&many(asked.namespace(), &json!({"suspend": true}), &json!({})))),
         ("POST", "events") => {
             let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -113,12 +124,14 @@ fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
     assert!(repeated.is_empty(), "told twice: {repeated:?}");
     let events = events.lock().expect("no panic").clone();
     let (_, reason, note) = events.first().expect("an event");
-    let sentence = "pods of the namespace broken cannot be listed, and this sync waits until they can: pods is forbidden: ";
+    let sentence =
+        "pods of the namespace broken cannot be listed, and this sync waits until they can: pods is forbidden: ";
     assert!(reason == "NotWatched" && note.starts_with(sentence), "{reason}: {note}");
     assert!(outcome.stderr.contains("a watch failed") && outcome.stderr.contains("broken"), "{}", outcome.stderr);
     let failing = |value: &str| format!("s3sync_watch_failing{{kind=\"pods\",namespace=\"broken\"}} {value}");
     assert!(
-        metrics.contains(&failing("1.0")) && metrics.contains("s3sync_watch_failing{kind=\"pods\",namespace=\"whole\"} 0.0"),
+        metrics.contains(&failing("1.0"))
+            && metrics.contains("s3sync_watch_failing{kind=\"pods\",namespace=\"whole\"} 0.0"),
         "{metrics}"
     );
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
@@ -163,7 +176,8 @@ fn a_killed_leader_is_followed_after_its_lease_and_one_that_ends_at_once() {
         false => common(asked, &told),
     });
     let port = || TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
-    let replica = |listen: &str| controller(&server, &["--lease-namespace", "ops", "--lease-name", "s3sync", "--listen", listen]);
+    let replica =
+        |listen: &str| controller(&server, &["--lease-namespace", "ops", "--lease-name", "s3sync", "--listen", listen]);
     let holder = || {
         let lease = lease.lock().expect("no panic").clone().unwrap_or_default();
         lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
@@ -194,7 +208,10 @@ fn a_killed_leader_is_followed_after_its_lease_and_one_that_ends_at_once() {
     three.signal("KILL");
     println!("followed {killed:?} after a kill, and {ended:?} after an end");
     let outcomes = (one.wait(), two.wait(), three.wait());
-    assert!(killed.is_some_and(|took| took > Duration::from_secs(10) && took < Duration::from_secs(30)), "{killed:?}: {outcomes:?}");
+    assert!(
+        killed.is_some_and(|took| took > Duration::from_secs(10) && took < Duration::from_secs(30)),
+        "{killed:?}: {outcomes:?}"
+    );
     assert!(ended.is_some_and(|took| took < Duration::from_secs(10)), "{ended:?}: {outcomes:?}");
     assert_eq!(outcomes.1.code, Some(0), "{:?}", outcomes.1);
 }

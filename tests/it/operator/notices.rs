@@ -22,8 +22,10 @@ fn receiver() -> (String, Came) {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-            let head: Vec<String> = (&mut reader).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-            let length = head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let head: Vec<String> =
+                (&mut reader).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let length =
+                head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             let mut body = vec![0; length.unwrap_or(0)];
             reader.read_exact(&mut body).expect("a body");
             comes.lock().expect("no panic").push(serde_json::from_slice(&body).expect("JSON"));
@@ -57,7 +59,8 @@ fn what_turned_is_told_once_and_not_again_by_the_next_controller() {
     let server = ApiServer::start(move |asked| answer(asked, &keeps, &tells));
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), url).expect("writable");
-    let flags = ["--no-leader-election", "--listen", "127.0.0.1:0", "--notify-url-file", file.path().to_str().expect("text")];
+    let flags =
+        ["--no-leader-election", "--listen", "127.0.0.1:0", "--notify-url-file", file.path().to_str().expect("text")];
     let came = || came.lock().expect("no panic").clone();
 
     let (_dir, running) = controller(&server, &flags);

@@ -112,7 +112,9 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, changes: &
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(Request { method, path, query, body }) = request(&mut reader)? {
         if query.contains("watch=") {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            stream.write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+            )?;
             let plural = path.rsplit('/').next().unwrap_or_default();
             let mut seen = 0;
             loop {
@@ -129,7 +131,11 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, changes: &
         let asked = Asked { method, path, query, body };
         let Answer { code, body } = answer(&asked);
         let text = body.to_string();
-        write!(stream, "HTTP/1.1 {code} said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", text.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 {code} said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            text.len()
+        )?;
         stream.write_all(text.as_bytes())?;
     }
     Ok(())

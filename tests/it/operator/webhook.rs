@@ -1,4 +1,5 @@
-//! The validating webhook as API servers meet it: the certificate that they are told to trust, TLS, a review, and its answer.
+//! The validating webhook as API servers meet it: the certificate that they are told to trust, TLS, a review, and its
+//! answer.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -35,7 +36,8 @@ fn answer(asked: &Asked, kept: &Kept) -> Answer {
     if asked.method == "PATCH" && is_secret {
         object["data"] = asked.body["data"].clone();
     } else if asked.method == "PATCH" {
-        object["webhooks"][0]["clientConfig"]["caBundle"] = asked.body["webhooks"][0]["clientConfig"]["caBundle"].clone();
+        object["webhooks"][0]["clientConfig"]["caBundle"] =
+            asked.body["webhooks"][0]["clientConfig"]["caBundle"].clone();
     }
     ok(object.clone())
 }
@@ -56,7 +58,15 @@ impl Hook {
         // Free a moment ago; nobody else asks for one port twice.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let address = port.to_string();
-        let fixed = ["--no-leader-election", "--listen", "127.0.0.1:0", "--webhook-listen", &address, "--webhook-namespace", "ops"];
+        let fixed = [
+            "--no-leader-election",
+            "--listen",
+            "127.0.0.1:0",
+            "--webhook-listen",
+            &address,
+            "--webhook-namespace",
+            "ops",
+        ];
         let (dir, running) = controller(&server, &[&fixed, args].concat());
         Hook { running, dir, address, kept }
     }
@@ -77,7 +87,8 @@ impl Hook {
         let certificates = <CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(bundle);
         roots.add_parsable_certificates(certificates.map(|certificate| certificate.expect("PEM")));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         // As Go does.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -104,8 +115,10 @@ impl Hook {
     }
 
     fn review(&self, bundle: &[u8], object: &Value) -> Value {
-        let request = json!({"uid": "review-1", "operation": "CREATE", "name": "orders", "namespace": "data", "object": object});
-        let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string();
+        let request =
+            json!({"uid": "review-1", "operation": "CREATE", "name": "orders", "namespace": "data", "object": object});
+        let body =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string();
         let (status, body) = self.post(bundle, "/validate", &body).expect("an answer");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<Value>(&body).expect("JSON")["response"].take()
@@ -133,13 +146,20 @@ fn sync(spec: Value) -> Value {
 fn an_api_server_is_answered_in_the_words_of_validate() {
     let hook = Hook::start(&["--max-replicas", "4"]);
     let bundle = hook.bundle();
-    assert_eq!(hook.review(&bundle, &sync(json!({"schedule": "H/15 * * * *"}))), json!({"uid": "review-1", "allowed": true}));
+    assert_eq!(
+        hook.review(&bundle, &sync(json!({"schedule": "H/15 * * * *"}))),
+        json!({"uid": "review-1", "allowed": true})
+    );
     let bad = sync(json!({"schedule": "61 * * * *", "timeZone": "Mars/Base"}));
     let response = hook.review(&bundle, &bad);
     let site = Site::directory();
     site.manifest(std::slice::from_ref(&bad));
     let validated = site.start(&["validate"], &["-o", "json"]).wait().expect(2).json();
-    let sentences = validated["errors"].as_array().expect("errors").iter().map(|error| error["message"].as_str().expect("a message"));
+    let sentences = validated["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| error["message"].as_str().expect("a message"));
     assert_eq!(response["status"]["message"], sentences.collect::<Vec<_>>().join("; "));
     let forbidden = hook.review(&bundle, &sync(json!({"worker": {"replicas": 5}})));
     assert_eq!((&forbidden["allowed"], &forbidden["status"]["reason"]), (&json!(false), &json!("Forbidden")));
@@ -147,7 +167,10 @@ fn an_api_server_is_answered_in_the_words_of_validate() {
         assert_eq!(hook.post(&bundle, path, body).expect("an answer").0, status, "{path} {body}");
     }
     // Whoever trusts another certificate sends nothing.
-    let stranger = rcgen::generate_simple_self_signed(vec!["s3sync-webhook.ops.svc".to_owned()]).expect("a certificate").cert.pem();
+    let stranger = rcgen::generate_simple_self_signed(vec!["s3sync-webhook.ops.svc".to_owned()])
+        .expect("a certificate")
+        .cert
+        .pem();
     let error = hook.post(stranger.as_bytes(), "/validate", "{}").expect_err("a stranger");
     assert!(error.to_string().contains("certificate"), "{error}");
     hook.running.signal("TERM");
@@ -193,7 +216,9 @@ fn reviews_that_are_filled_to_the_brim_do_not_end_the_controller() {
         r#"{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":[{{"matchExpressions":[{{"key":"a","operator":"In","values":{texts}}}]}}]}}}}}}"#
     );
     let review = |worker: &str| {
-        let spec = format!(r#"{{"source":{{"bucket":"raw"}},"destination":{{"bucket":"lake","format":"csv"}},"worker":{{{worker}}}}}"#);
+        let spec = format!(
+            r#"{{"source":{{"bucket":"raw"}},"destination":{{"bucket":"lake","format":"csv"}},"worker":{{{worker}}}}}"#
+        );
         format!(
             r#"{{"apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","operation":"UPDATE","object":{{"spec":{spec}}},"oldObject":{{"spec":{{}}}}}}}}"#
         )
@@ -202,7 +227,8 @@ fn reviews_that_are_filled_to_the_brim_do_not_end_the_controller() {
     let mut answers = Vec::new();
     std::thread::scope(|scope| {
         let (hook, bundle, bodies) = (&hook, &bundle, &bodies);
-        let asked: Vec<_> = (0..16).map(|n| scope.spawn(move || hook.post(bundle, "/validate", &bodies[n % 2]))).collect();
+        let asked: Vec<_> =
+            (0..16).map(|n| scope.spawn(move || hook.post(bundle, "/validate", &bodies[n % 2]))).collect();
         answers.extend(asked.into_iter().map(|asked| asked.join().expect("no panic")));
     });
     for answer in answers {

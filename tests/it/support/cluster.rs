@@ -1,5 +1,5 @@
-//! A cluster that a test plays: an API server with the few objects that the plugin and a worker ask for, and a kubelet that starts a Job's
-//! container as a process. And the only way to S3, which is open to pods alone.
+//! A cluster that a test plays: an API server with the few objects that the plugin and a worker ask for, and a kubelet
+//! that starts a Job's container as a process. And the only way to S3, which is open to pods alone.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -183,7 +183,11 @@ fn start(shared: &Arc<Shared>, job: &Value) {
         ("JOB_COMPLETION_INDEX", "0"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ]);
-    command.envs([("S3SYNC_TERMINATION_LOG", "/dev/null"), ("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]);
+    command.envs([
+        ("S3SYNC_TERMINATION_LOG", "/dev/null"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ]);
     for variable in container["env"].as_array().expect("variables") {
         let from = &variable["valueFrom"];
         let value = match (variable["value"].as_str(), from["secretKeyRef"]["name"].as_str()) {
@@ -192,7 +196,9 @@ fn start(shared: &Arc<Shared>, job: &Value) {
                 let objects = lock(&shared.objects);
                 let key = from["secretKeyRef"]["key"].as_str().expect("a key");
                 // Here in plain text, for the kubelet alone.
-                objects.get(&format!("secrets/{secret}")).and_then(|secret| Some(secret["stringData"][key].as_str()?.to_owned()))
+                objects
+                    .get(&format!("secrets/{secret}"))
+                    .and_then(|secret| Some(secret["stringData"][key].as_str()?.to_owned()))
             }
             (None, None) => Some("data".to_owned()),
         };
@@ -200,14 +206,19 @@ fn start(shared: &Arc<Shared>, job: &Value) {
         if let Some(value) = value {
             command.env(
                 variable,
-                if variable == "S3SYNC_SCRATCH_DIR" { std::env::temp_dir().to_str().expect("text").to_owned() } else { value },
+                if variable == "S3SYNC_SCRATCH_DIR" {
+                    std::env::temp_dir().to_str().expect("text").to_owned()
+                } else {
+                    value
+                },
             );
         }
     }
     shared.gateway.set(!shared.holds.load(Ordering::Relaxed));
     let mut child = command.spawn().expect("the binary starts");
     let log = Arc::new(Mutex::new(Vec::new()));
-    let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
+    let streams: [Box<dyn Read + Send>; 2] =
+        [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
     let readers = streams.into_iter().map(|stream| {
         let log = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -238,7 +249,8 @@ fn pod(shared: &Shared, job: &str) -> Value {
         None => json!({"running": {}}),
         Some(code) => json!({"terminated": {"exitCode": code, "reason": "Error"}}),
     };
-    let container = json!({"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let container =
+        json!({"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": format!("{job}-0-abcde"), "namespace": "data", "labels": {"batch.kubernetes.io/job-name": job}},
@@ -256,7 +268,11 @@ fn converse(mut stream: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> 
         }
         let (status, answer) = answer(&method, path, &query, &body, shared);
         let answer = answer.to_string();
-        write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
+            answer.len()
+        )?;
     }
     Ok(())
 }
@@ -289,7 +305,9 @@ fn follow(mut stream: TcpStream, shared: &Shared, job: &str) -> std::io::Result<
 fn answer(method: &str, path: &str, query: &str, body: &[u8], shared: &Arc<Shared>) -> (&'static str, Value) {
     let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
     let failure = |code: u16, reason: &str| json!({"kind": "Status", "status": "Failure", "reason": reason, "message": reason, "code": code, "details": {"name": path}});
-    let job = query.split('&').find_map(|pair| pair.strip_prefix("labelSelector=batch.kubernetes.io%2Fjob-name%3D")?.split('&').next());
+    let job = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("labelSelector=batch.kubernetes.io%2Fjob-name%3D")?.split('&').next());
     let tell = |what: String| lock(&shared.history).push(what);
     match (method, path, path.split_once('/')) {
         ("POST", "jobs", _) => {
@@ -308,14 +326,20 @@ fn answer(method: &str, path: &str, query: &str, body: &[u8], shared: &Arc<Share
         }
         ("GET", "pods", _) => {
             let job = job.filter(|job| lock(&shared.pods).contains_key(*job));
-            ("200 OK", json!({"metadata": {}, "items": job.map(|job| pod(shared, job)).into_iter().collect::<Vec<_>>()}))
+            (
+                "200 OK",
+                json!({"metadata": {}, "items": job.map(|job| pod(shared, job)).into_iter().collect::<Vec<_>>()}),
+            )
         }
         ("GET", _, Some(("pods", name))) => ("200 OK", pod(shared, name.trim_end_matches("-0-abcde"))),
         // Only what lies in the namespace is seen.
-        (_, _, _) if path.starts_with("/apis/") || path.starts_with("/api/") => ("403 Forbidden", failure(403, "Forbidden")),
+        (_, _, _) if path.starts_with("/apis/") || path.starts_with("/api/") => {
+            ("403 Forbidden", failure(403, "Forbidden"))
+        }
         ("GET", "s3syncs", _) => {
             let objects = lock(&shared.objects);
-            let items: Vec<_> = objects.iter().filter(|(path, _)| path.starts_with("s3syncs/")).map(|(_, object)| object).collect();
+            let items: Vec<_> =
+                objects.iter().filter(|(path, _)| path.starts_with("s3syncs/")).map(|(_, object)| object).collect();
             ("200 OK", json!({"metadata": {}, "items": items}))
         }
         ("GET", "events", _) => ("200 OK", json!({"metadata": {}, "items": []})),
@@ -325,7 +349,8 @@ fn answer(method: &str, path: &str, query: &str, body: &[u8], shared: &Arc<Share
             if there["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] {
                 return ("409 Conflict", failure(409, "Conflict"));
             }
-            body["metadata"]["resourceVersion"] = json!((shared.version.fetch_add(1, Ordering::Relaxed) + 1).to_string());
+            body["metadata"]["resourceVersion"] =
+                json!((shared.version.fetch_add(1, Ordering::Relaxed) + 1).to_string());
             objects.insert(path.to_owned(), body.clone());
             ("200 OK", body)
         }

@@ -38,8 +38,8 @@ pub fn python(code: &str, mut values: Value) -> Value {
 }
 
 fn start() -> Oracle {
-    let python =
-        std::env::var("S3SYNC_TEST_PYTHON").expect("S3SYNC_TEST_PYTHON is not set: run tests/run, which prepares what the tests need");
+    let python = std::env::var("S3SYNC_TEST_PYTHON")
+        .expect("S3SYNC_TEST_PYTHON is not set: run tests/run, which prepares what the tests need");
     let mut child = Command::new(python)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle.py"))
         .stdin(Stdio::piped())

@@ -31,7 +31,8 @@ impl Outcome {
     /// The one JSON document on stdout.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("stdout is no JSON ({e}): {}\nstderr: {}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("stdout is no JSON ({e}): {}\nstderr: {}", self.stdout, self.stderr))
     }
 
     /// Everything that was printed, which must hold each of `parts`.
@@ -77,7 +78,8 @@ impl Running {
 
     /// Sends a signal by name, `INT` or `KILL`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        let status =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).stderr(Stdio::null()).status();
         status.expect("kill is on every machine");
     }
 
@@ -105,7 +107,8 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         let code = self.child.wait().expect("our child").code();
-        let text = |thread: Option<JoinHandle<String>>| thread.map(|t| t.join().expect("read to the end")).unwrap_or_default();
+        let text =
+            |thread: Option<JoinHandle<String>>| thread.map(|t| t.join().expect("read to the end")).unwrap_or_default();
         Outcome { code, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
     }
 }

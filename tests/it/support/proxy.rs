@@ -1,5 +1,6 @@
-//! A door between the binary and MinIO that counts requests, and at a chosen one pulls the trigger: before the server sees the request, or after the
-//! server has done it and before the binary hears so. Between them every point is met where a crash can part the two.
+//! A door between the binary and MinIO that counts requests, and at a chosen one pulls the trigger: before the server
+//! sees the request, or after the server has done it and before the binary hears so. Between them every point is met
+//! where a crash can part the two.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -102,7 +103,8 @@ fn serve(shared: &Arc<Shared>, client: TcpStream) -> std::io::Result<()> {
     let mut server = server;
     while let Some((head, body_bytes)) = head(&mut requests)? {
         let number = shared.requests.fetch_add(1, Ordering::SeqCst) + 1;
-        let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+        let line =
+            String::from_utf8_lossy(&head).lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
         shared.log.lock().expect("no panic under it").push(line);
         let at = *shared.at.lock().expect("no panic under it");
         if at == Some((number, Moment::Before)) {

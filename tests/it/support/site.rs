@@ -41,7 +41,8 @@ impl Site {
     pub fn server(variable: &str) -> Site {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let own = format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let place = Place::Server { raw: format!("raw-{own}"), lake: format!("lake-{own}"), endpoint: required(variable) };
+        let place =
+            Place::Server { raw: format!("raw-{own}"), lake: format!("lake-{own}"), endpoint: required(variable) };
         let site = Site { dir: TempDir::new().expect("a temporary directory"), place };
         site.ask("make_bucket", json!({"bucket": site.raw()}));
         site.ask("make_bucket", json!({"bucket": site.lake()}));
@@ -159,7 +160,8 @@ impl Site {
             }
             end
         };
-        let defaults = json!({"source": end(self.raw(), &spec["source"]), "destination": end(self.lake(), &spec["destination"])});
+        let defaults =
+            json!({"source": end(self.raw(), &spec["source"]), "destination": end(self.lake(), &spec["destination"])});
         json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "metadata": {"name": name}, "spec": merge(defaults, spec)})
     }
 
@@ -168,7 +170,9 @@ impl Site {
         let mut text = String::new();
         if let Place::Server { .. } = self.place {
             text.push_str("apiVersion: v1\nkind: Secret\nmetadata: {name: minio}\n");
-            text.push_str("stringData: {AWS_ACCESS_KEY_ID: \"${TEST_KEY}\", AWS_SECRET_ACCESS_KEY: \"${TEST_SECRET}\"}\n");
+            text.push_str(
+                "stringData: {AWS_ACCESS_KEY_ID: \"${TEST_KEY}\", AWS_SECRET_ACCESS_KEY: \"${TEST_SECRET}\"}\n",
+            );
         }
         for document in documents {
             text.push_str("---\n");
@@ -270,5 +274,6 @@ fn write(file: &Path, body: &[u8]) {
 }
 
 fn required(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/run, which prepares what the tests need"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run tests/run, which prepares what the tests need"))
 }

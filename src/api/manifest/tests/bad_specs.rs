@@ -98,8 +98,14 @@ fn the_meaning_of_a_spec_is_checked() {
             "source: {bucket: raw, include: ['[a']}\ndestination: {bucket: lake, format: csv}",
             "m.yaml:5: spec.source.include[0] is not valid: \"[a\" is not a glob",
         ),
-        ("source: {bucket: raw, include: []}\ndestination: {bucket: lake, format: csv}", "m.yaml:5: spec.source.include is empty"),
-        ("source: {bucket: 'ra w'}\ndestination: {bucket: lake, format: csv}", "m.yaml:5: spec.source.bucket has the bucket \"ra w\""),
+        (
+            "source: {bucket: raw, include: []}\ndestination: {bucket: lake, format: csv}",
+            "m.yaml:5: spec.source.include is empty",
+        ),
+        (
+            "source: {bucket: 'ra w'}\ndestination: {bucket: lake, format: csv}",
+            "m.yaml:5: spec.source.bucket has the bucket \"ra w\"",
+        ),
         (
             "source: {bucket: raw, tables: {from: Pattern, pattern: '^a/([^/]+)/'}}\ndestination: {bucket: lake, format: csv}",
             "m.yaml:5: spec.source.tables.pattern is \"^a/([^/]+)/\", which has no group named table; write it like ^events/(?<table>[^/]+)/",
@@ -204,7 +210,10 @@ fn the_meaning_of_a_spec_is_checked() {
             "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\nerrors: {maxBadRecords: 5}",
             "m.yaml:7: spec.errors.maxBadRecords needs deadLetterPath when it is above 0: the place where bad records are kept",
         ),
-        ("source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\ntimeZone: Etc/UTC", "m.yaml:7: spec.timeZone needs schedule"),
+        (
+            "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\ntimeZone: Etc/UTC",
+            "m.yaml:7: spec.timeZone needs schedule",
+        ),
         (
             "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\nschedule: every hour",
             "m.yaml:7: spec.schedule is \"every hour\", which is no cron expression",
@@ -233,7 +242,9 @@ fn everything_is_said_at_once() {
     let spec = "source: {bucket: raw, prefix: /a}\nschedule: 61 * * * *\ndestination: {bucket: lake, fromat: csv, path: 'x.{{FORMT}}'}\n\
                 schema: {columns: [{name: a, type: string}]}\nworker: {replicas: 0}";
     let errors = errors_of(spec);
-    for part in ["fromat", "prefix begins with /", "the minute is \"61\"", "{{FORMT}}", "did you mean utf8?", "replicas is 0"] {
+    for part in
+        ["fromat", "prefix begins with /", "the minute is \"61\"", "{{FORMT}}", "did you mean utf8?", "replicas is 0"]
+    {
         assert_eq!(errors.iter().filter(|error| error.contains(part)).count(), 1, "{part}: {errors:#?}");
     }
     assert_eq!(errors.len(), 6, "{errors:#?}");
@@ -251,8 +262,13 @@ fn a_cron_field_is_named() {
         ("* * * *", "it has 4 fields, not five (minute, hour, "),
         ("0 0 31 2 *", "a day that never comes"),
     ] {
-        let errors = errors_of(&format!("source: {{bucket: raw}}\ndestination: {{bucket: lake, format: csv}}\nschedule: '{schedule}'"));
-        assert!(errors.iter().any(|error| error.to_lowercase().contains(&part.to_lowercase())), "{schedule}: {errors:#?}");
+        let errors = errors_of(&format!(
+            "source: {{bucket: raw}}\ndestination: {{bucket: lake, format: csv}}\nschedule: '{schedule}'"
+        ));
+        assert!(
+            errors.iter().any(|error| error.to_lowercase().contains(&part.to_lowercase())),
+            "{schedule}: {errors:#?}"
+        );
     }
 }
 
@@ -266,7 +282,9 @@ fn variables_outside_a_secret_are_no_text() {
         ("state.prefix", "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\nstate: {prefix: '${B}'}"),
     ] {
         let errors = errors_of(spec);
-        let expected = format!("spec.{field} holds ${{B}}, and variables of the environment work in the stringData of a Secret only");
+        let expected = format!(
+            "spec.{field} holds ${{B}}, and variables of the environment work in the stringData of a Secret only"
+        );
         assert!(errors.len() == 1 && errors[0].contains(&expected), "{errors:#?}");
     }
     let null = "source: {bucket: raw, csv: {nullValues: ['${NULL}']}}\ndestination: {bucket: lake, format: csv}";

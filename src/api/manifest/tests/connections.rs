@@ -7,7 +7,9 @@ const WRITTEN: &str = "source: {bucket: raw, endpoint: 'http://minio:9000', secr
 const KEYS: &str = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s3, namespace: data}\nstringData: {AWS_ACCESS_KEY_ID: a, AWS_SECRET_ACCESS_KEY: b}\n";
 
 fn minio(namespace: &str, spec: &str) -> String {
-    format!("apiVersion: s3sync.dev/v1alpha1\nkind: S3Connection\nmetadata: {{name: minio, namespace: {namespace}}}\nspec: {spec}\n")
+    format!(
+        "apiVersion: s3sync.dev/v1alpha1\nkind: S3Connection\nmetadata: {{name: minio, namespace: {namespace}}}\nspec: {spec}\n"
+    )
 }
 
 fn good() -> String {
@@ -32,7 +34,9 @@ fn a_sync_sees_through_to_what_its_connections_say() {
         let manifests = check_all(&texts).unwrap();
         let named = manifests.connect(&env).unwrap();
         assert_eq!(named[0].settings, written[0].settings);
-        for (named, written) in [(&named[0].source, &written[0].source), (&named[0].destination, &written[0].destination)] {
+        for (named, written) in
+            [(&named[0].source, &written[0].source), (&named[0].destination, &written[0].destination)]
+        {
             assert_eq!(format!("{named:?}"), format!("{written:?}"));
         }
         assert_eq!(SpecHash::of(&named[0].settings), SpecHash::of(&written[0].settings));
@@ -53,7 +57,9 @@ fn a_connection_that_is_not_there_is_said_with_file_and_line() {
         assert!(all[1].starts_with("m.yaml:11: data/orders: spec.destination.connectionRef"), "{all:?}");
     }
     // What else is wrong is said with it, and nothing that only seems to follow.
-    let wrong = NAMED.replace("format: parquet", "format: parquet\n  path: '{{TABEL}}/'").replace("bucket: lake", "bucket: raw");
+    let wrong = NAMED
+        .replace("format: parquet", "format: parquet\n  path: '{{TABEL}}/'")
+        .replace("bucket: lake", "bucket: raw");
     let all = errors(&[text("m.yaml", &manifest(&wrong))]);
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all.iter().any(|error| error.contains("{{TABEL}}")), "{all:?}");
@@ -66,7 +72,10 @@ fn what_is_wrong_with_a_connection_is_said_of_it() {
         ("{profile: dev}", "spec.profile is no field of S3Connection; the fields of spec are"),
         ("{connectionRef: {name: a}}", "spec.connectionRef is no field of S3Connection; the fields of spec are"),
         ("{endpoint: 'minio:9000'}", "spec.endpoint is \"minio:9000\", which is not like http://minio.minio:9000"),
-        ("{endpoint: 'file:./data'}", "spec.endpoint is \"file:./data\", and a directory is an endpoint of a sync itself"),
+        (
+            "{endpoint: 'file:./data'}",
+            "spec.endpoint is \"file:./data\", and a directory is an endpoint of a sync itself",
+        ),
         ("{endpoint: '${ENDPOINT}'}", "spec.endpoint holds ${ENDPOINT}, and variables"),
         ("{externalId: abc}", "spec.externalId needs roleArn"),
         ("{anonymous: true, secretRef: {name: a}}", "spec.anonymous excludes secretRef"),
@@ -77,7 +86,10 @@ fn what_is_wrong_with_a_connection_is_said_of_it() {
         assert!(all[0].starts_with(&format!("c.yaml:4: S3Connection data/minio: {expected}")), "{all:?}");
     }
     let twice = errors(&[text("m.yaml", &manifest(NAMED)), text("c.yaml", &format!("{}---\n{}", good(), good()))]);
-    assert_eq!(twice, ["c.yaml:6: S3Connection data/minio: is defined already at c.yaml:1; give one of them another name"]);
+    assert_eq!(
+        twice,
+        ["c.yaml:6: S3Connection data/minio: is defined already at c.yaml:1; give one of them another name"]
+    );
     let old = errors(&[text("c.yaml", &good().replace("v1alpha1", "v1"))]);
     assert_eq!(old, ["c.yaml:1: apiVersion is \"s3sync.dev/v1\", and this build knows s3sync.dev/v1alpha1"]);
     let near = errors(&[text("c.yaml", &good().replace("S3Connection", "S3Conection"))]);
@@ -91,8 +103,7 @@ fn what_is_wrong_with_a_connection_is_said_of_it() {
 fn a_field_beside_a_connection_is_said_once() {
     let both = NAMED.replace("bucket: raw\n", "bucket: raw\n  region: eu-west-1\n  endpoint: http://x\n");
     let all = errors(&[text("m.yaml", &manifest(&both)), text("c.yaml", &good())]);
-    let expected =
-        "spec.source.connectionRef excludes endpoint, region: the S3Connection says how this side is reached; leave out one or the other";
+    let expected = "spec.source.connectionRef excludes endpoint, region: the S3Connection says how this side is reached; leave out one or the other";
     assert_eq!(all, [format!("m.yaml:9: data/orders: {expected}")]);
 }
 
@@ -114,6 +125,9 @@ fn connections_alone_are_valid_and_no_run() {
     std::fs::write(&file, good()).unwrap();
     let files = [file];
     let manifests = check(&files).unwrap();
-    assert_eq!((manifests.syncs.len(), manifests.connections.len(), manifests.connections[0].name.as_str()), (0, 1, "minio"));
+    assert_eq!(
+        (manifests.syncs.len(), manifests.connections.len(), manifests.connections[0].name.as_str()),
+        (0, 1, "minio")
+    );
     assert!(load(&files, &|_| None).unwrap_err()[0].message.starts_with("no S3Sync in "));
 }

@@ -18,18 +18,22 @@ pub(super) fn is_number(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
 
-/// Between numbers: the same number, or null. Not `same`: -0.0, whose sign floats alone have, may be another zero, and a number the float that
-/// either is equal or says the same.
+/// Between numbers: the same number, or null. Not `same`: -0.0, whose sign floats alone have, may be another zero, and
+/// a number the float that either is equal or says the same.
 ///
-/// Of floats, NaN and infinities stay in floats. float32 widens to the float64 that is equal; to decimals it goes by its own shortest text.
+/// Of floats, NaN and infinities stay in floats. float32 widens to the float64 that is equal; to decimals it goes by
+/// its own shortest text.
 pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<ArrayRef, DecodeError> {
     use DataType::*;
     if same && !target.is_floating() && has_negative_zero(array) {
         return cast(&without_negative_zero(array)?, target, false);
     }
     // What is no float has to be what the float says.
-    let (narrow, nearest) =
-        if same { (equal_float32 as fn(f64) -> _, shortest_float32 as fn(f64) -> _) } else { (float32_of as _, float32_of as _) };
+    let (narrow, nearest) = if same {
+        (equal_float32 as fn(f64) -> _, shortest_float32 as fn(f64) -> _)
+    } else {
+        (float32_of as _, float32_of as _)
+    };
     match (array.data_type(), target) {
         (source, target) if source == target => Ok(Arc::clone(array)),
         (Float16 | Float32, Float64) | (Float16, Float32) => checked(array, target),
@@ -37,21 +41,31 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
         (source, target) if source.is_integer() && target.is_integer() => checked(array, target),
         (Int8 | Int16 | UInt8 | UInt16, Float32 | Float64) | (Int32 | UInt32, Float64) => checked(array, target),
         (UInt64, Float64) => Ok(mapped::<UInt64Type, Float64Type>(array, target, |value| float64_of(value, same))),
-        (UInt64, Float32) => Ok(mapped::<UInt64Type, Float32Type>(array, target, |value| nearest(float64_of(value, same)?))),
+        (UInt64, Float32) => {
+            Ok(mapped::<UInt64Type, Float32Type>(array, target, |value| nearest(float64_of(value, same)?)))
+        }
         (source, Float64) if source.is_integer() => {
             Ok(mapped::<Int64Type, Float64Type>(&checked(array, &Int64)?, target, |value| float64_of(value, same)))
         }
         (source, Float32) if source.is_integer() => {
-            Ok(mapped::<Int64Type, Float32Type>(&checked(array, &Int64)?, target, |value| nearest(float64_of(value, same)?)))
+            Ok(mapped::<Int64Type, Float32Type>(&checked(array, &Int64)?, target, |value| {
+                nearest(float64_of(value, same)?)
+            }))
         }
         (Float64, UInt64) => Ok(mapped::<Float64Type, UInt64Type>(array, target, integer_of)),
         (Float32, UInt64) => Ok(mapped::<Float32Type, UInt64Type>(array, target, integer_of)),
-        (Float64, target) if target.is_integer() => checked(&mapped::<Float64Type, Int64Type>(array, &Int64, integer_of), target),
-        (Float32, target) if target.is_integer() => checked(&mapped::<Float32Type, Int64Type>(array, &Int64, integer_of), target),
+        (Float64, target) if target.is_integer() => {
+            checked(&mapped::<Float64Type, Int64Type>(array, &Int64, integer_of), target)
+        }
+        (Float32, target) if target.is_integer() => {
+            checked(&mapped::<Float32Type, Int64Type>(array, &Int64, integer_of), target)
+        }
         (Float32, Decimal128(p, s)) => {
             Ok(mapped::<Float32Type, Decimal128Type>(array, target, |value| shortest_decimal(value, *p, *s)?.to_i128()))
         }
-        (Float32, Decimal256(p, s)) => Ok(mapped::<Float32Type, Decimal256Type>(array, target, |value| shortest_decimal(value, *p, *s))),
+        (Float32, Decimal256(p, s)) => {
+            Ok(mapped::<Float32Type, Decimal256Type>(array, target, |value| shortest_decimal(value, *p, *s)))
+        }
         (Float64, Decimal128(p, s)) => {
             let short = ShortDecimals::new(*p, *s);
             let value = |value| short.of(value).map(i128::from).or_else(|| shortest_decimal(value, *p, *s)?.to_i128());
@@ -59,7 +73,9 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
         }
         (Float64, Decimal256(p, s)) => {
             let short = ShortDecimals::new(*p, *s);
-            let value = |value| short.of(value).map(|value| i256::from(i128::from(value))).or_else(|| shortest_decimal(value, *p, *s));
+            let value = |value| {
+                short.of(value).map(|value| i256::from(i128::from(value))).or_else(|| shortest_decimal(value, *p, *s))
+            };
             Ok(mapped::<Float64Type, Decimal256Type>(array, target, value))
         }
         (Decimal128(p, s), Float64) => Ok(mapped::<Decimal128Type, Float64Type>(array, target, |value| {
@@ -68,26 +84,35 @@ pub(super) fn cast(array: &ArrayRef, target: &DataType, same: bool) -> Result<Ar
                 .and_then(|value| short_float(value, *s))
                 .or_else(|| float_of_decimal::<Decimal128Type>(value, *p, *s, same))
         })),
-        (Decimal256(p, s), Float64) => {
-            Ok(mapped::<Decimal256Type, Float64Type>(array, target, |value| float_of_decimal::<Decimal256Type>(value, *p, *s, same)))
+        (Decimal256(p, s), Float64) => Ok(mapped::<Decimal256Type, Float64Type>(array, target, |value| {
+            float_of_decimal::<Decimal256Type>(value, *p, *s, same)
+        })),
+        (source, Float32) if source.is_decimal() => {
+            Ok(mapped::<Float64Type, Float32Type>(&cast(array, &Float64, same)?, target, nearest))
         }
-        (source, Float32) if source.is_decimal() => Ok(mapped::<Float64Type, Float32Type>(&cast(array, &Float64, same)?, target, nearest)),
-        (source, target) if (source.is_integer() || source.is_decimal()) && keeps_scale(source, target) => checked(array, target),
+        (source, target) if (source.is_integer() || source.is_decimal()) && keeps_scale(source, target) => {
+            checked(array, target)
+        }
         (_, target) => there_and_back(array, target),
     }
 }
 
 fn has_negative_zero(array: &ArrayRef) -> bool {
     match array.data_type() {
-        DataType::Float32 => array.as_primitive::<Float32Type>().values().iter().any(|value| *value == 0.0 && value.is_sign_negative()),
-        DataType::Float64 => array.as_primitive::<Float64Type>().values().iter().any(|value| *value == 0.0 && value.is_sign_negative()),
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().values().iter().any(|value| *value == 0.0 && value.is_sign_negative())
+        }
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().values().iter().any(|value| *value == 0.0 && value.is_sign_negative())
+        }
         _ => false,
     }
 }
 
 fn without_negative_zero(array: &ArrayRef) -> Result<ArrayRef, DecodeError> {
     let wide = checked(array, &DataType::Float64)?;
-    let negative = BooleanArray::from_unary(wide.as_primitive::<Float64Type>(), |value| value == 0.0 && value.is_sign_negative());
+    let negative =
+        BooleanArray::from_unary(wide.as_primitive::<Float64Type>(), |value| value == 0.0 && value.is_sign_negative());
     nullif(array, &negative).map_err(contradicts)
 }
 
@@ -99,7 +124,8 @@ fn mapped<S: ArrowPrimitiveType, T: ArrowPrimitiveType>(
     Arc::new(array.as_primitive::<S>().unary_opt::<_, T>(value).with_data_type(target.clone()))
 }
 
-const SAFE: CastOptions<'static> = CastOptions { safe: true, format_options: arrow::util::display::FormatOptions::new() };
+const SAFE: CastOptions<'static> =
+    CastOptions { safe: true, format_options: arrow::util::display::FormatOptions::new() };
 
 /// Arrow's own cast, where it gives the value or null.
 fn checked(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, DecodeError> {
@@ -130,7 +156,8 @@ fn keeps_scale(source: &DataType, target: &DataType) -> bool {
     from >= 0 && to >= from && target.is_decimal()
 }
 
-/// An integer as float64: up to 2^53 always, beyond where the float's shortest text is the integer, or the float is equal and `same` does not matter.
+/// An integer as float64: up to 2^53 always, beyond where the float's shortest text is the integer, or the float is
+/// equal and `same` does not matter.
 trait IntegerText: Copy + itoa::Integer {
     fn magnitude(self) -> u64;
     fn nearest(self) -> f64;
@@ -159,8 +186,9 @@ impl IntegerText for u64 {
 #[inline]
 fn float64_of<N: IntegerText>(value: N, same: bool) -> Option<f64> {
     let nearest = value.nearest();
-    (value.magnitude() <= FLOAT64_INTEGER_MAX || float_keeps(nearest, itoa::Buffer::new().format(value).as_bytes(), same))
-        .then_some(nearest)
+    (value.magnitude() <= FLOAT64_INTEGER_MAX
+        || float_keeps(nearest, itoa::Buffer::new().format(value).as_bytes(), same))
+    .then_some(nearest)
 }
 
 /// Whether a float keeps the number that a text says.
@@ -168,7 +196,8 @@ fn float_keeps(value: f64, text: &[u8], same: bool) -> bool {
     float64_says(value, text) || (!same && float64_equals(value, text))
 }
 
-/// A float as an integer: up to 2^53 where it is whole, beyond only where its shortest text is what it is, as with 1e18.
+/// A float as an integer: up to 2^53 where it is whole, beyond only where its shortest text is what it is, as with
+/// 1e18.
 #[inline]
 fn integer_of<F: ryu::Float + Into<f64> + Copy, N: TryFrom<i64> + TryFrom<i128>>(value: F) -> Option<N> {
     let wide: f64 = value.into();
@@ -203,8 +232,9 @@ const SAFE_DIGITS: u32 = 15;
 
 /// Float64 to decimal without the way over text.
 ///
-/// A decimal of up to 15 digits that is nearest to a float is the only one that is, so it is what the shortest text says. Both numbers of the division
-/// are exact (10^22 is the largest power of ten that float64 holds), so it rounds once, to the nearest.
+/// A decimal of up to 15 digits that is nearest to a float is the only one that is, so it is what the shortest text
+/// says. Both numbers of the division are exact (10^22 is the largest power of ten that float64 holds), so it rounds
+/// once, to the nearest.
 struct ShortDecimals {
     factor: f64,
     max: f64,

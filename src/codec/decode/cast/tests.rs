@@ -31,8 +31,9 @@ fn decoded(format: Format, record: &str, target: &DataType) -> Option<String> {
     let header = (format == Format::Csv).then(|| ["v".to_owned()]);
     let header = header.as_ref().map(|header| &header[..]);
     let decoder = RecordDecoder::new(format, &CsvReadSettings::default(), header, Arc::new(table), &[], 10).unwrap();
-    let Decoded { batches, bad, .. } =
-        decoder.decode(&Block { bytes: format!("{record}\n").into(), offset: 0, line: 1, line_end: Default::default() }).unwrap();
+    let Decoded { batches, bad, .. } = decoder
+        .decode(&Block { bytes: format!("{record}\n").into(), offset: 0, line: 1, line_end: Default::default() })
+        .unwrap();
     assert_eq!(batches.len() + bad.len(), 1, "{record:?} as {target}");
     batches.first().and_then(|batch| shown(batch.column(0), 0))
 }
@@ -41,7 +42,8 @@ fn declared(array: &ArrayRef, target: &DataType) -> ArrayRef {
     cast(array, target, Strictness::Declared).unwrap().array
 }
 
-/// The value in Parquet (an array of one), in csv and in JSON, cast to `target`: the text of what comes out, or `None` for a bad record.
+/// The value in Parquet (an array of one), in csv and in JSON, cast to `target`: the text of what comes out, or `None`
+/// for a bad record.
 #[track_caller]
 fn check(array: impl Array + 'static, csv: &str, json: &str, target: DataType, expected: Option<&str>) {
     let array: ArrayRef = Arc::new(array);
@@ -87,7 +89,13 @@ fn numbers_keep_their_value_or_are_bad() {
     check(int(7), "7", "7", Int8, Some("7"));
     check(int(128), "128", "128", Int8, None);
     check(int(-1), "-1", "-1", UInt64, None);
-    check(UInt64Array::from(vec![u64::MAX]), "18446744073709551615", "18446744073709551615", UInt64, Some("18446744073709551615"));
+    check(
+        UInt64Array::from(vec![u64::MAX]),
+        "18446744073709551615",
+        "18446744073709551615",
+        UInt64,
+        Some("18446744073709551615"),
+    );
     check(UInt64Array::from(vec![u64::MAX]), "18446744073709551615", "18446744073709551615", Int64, None);
     check(float(5.0), "5.0", "5.0", Int64, Some("5"));
     check(float(5.5), "5.5", "5.5", Int64, None);
@@ -103,7 +111,13 @@ fn numbers_keep_their_value_or_are_bad() {
     check(int(16_777_217), "16777217", "16777217", Float32, None);
     check(int(1 << 30), "1073741824", "1073741824", Float32, Some("1073741800.0"));
     check(int(1 << 53), "9007199254740992", "9007199254740992", Float64, Some("9007199254740992.0"));
-    check(UInt64Array::from(vec![1 << 63]), "9223372036854775808", "9223372036854775808", Float64, Some("9.223372036854776e18"));
+    check(
+        UInt64Array::from(vec![1 << 63]),
+        "9223372036854775808",
+        "9223372036854775808",
+        Float64,
+        Some("9.223372036854776e18"),
+    );
     check(UInt64Array::from(vec![1 << 63]), "9223372036854775808", "9223372036854775808", Float32, Some("9.223372e18"));
     check(UInt64Array::from(vec![(1 << 63) + 1]), "9223372036854775809", "9223372036854775809", Float64, None);
     check(dec(1 << 60, 38, 0), "1152921504606846976", "1152921504606846976", Float64, Some("1.152921504606847e18"));
@@ -137,11 +151,29 @@ fn times_keep_their_value_or_are_bad() {
     check(micros(12_000_000), "1970-01-01T00:00:12Z", "\"1970-01-01T00:00:12Z\"", Date32, None);
     check(micros(86_400_000_000), "1970-01-02T00:00:00Z", "\"1970-01-02T00:00:00Z\"", Date32, Some("1970-01-02"));
     check(micros(-1), "1969-12-31T23:59:59.999999Z", "\"1969-12-31T23:59:59.999999Z\"", Date32, None);
-    check(Date32Array::from(vec![-1]), "1969-12-31", "\"1969-12-31\"", utc(Second), Some("1969-12-31T00:00:00.000000Z"));
+    check(
+        Date32Array::from(vec![-1]),
+        "1969-12-31",
+        "\"1969-12-31\"",
+        utc(Second),
+        Some("1969-12-31T00:00:00.000000Z"),
+    );
     check(Date32Array::from(vec![200_000]), "2517-08-02", "\"2517-08-02\"", utc(Nanosecond), None);
     let local = || TimestampMicrosecondArray::from(vec![1_000_000]);
-    check(local(), "1970-01-01T00:00:01", "\"1970-01-01T00:00:01\"", utc(Microsecond), Some("1970-01-01T00:00:01.000000Z"));
-    check(micros(1_000_000), "1970-01-01T00:00:01Z", "\"1970-01-01T00:00:01Z\"", DataType::Timestamp(Microsecond, None), None);
+    check(
+        local(),
+        "1970-01-01T00:00:01",
+        "\"1970-01-01T00:00:01\"",
+        utc(Microsecond),
+        Some("1970-01-01T00:00:01.000000Z"),
+    );
+    check(
+        micros(1_000_000),
+        "1970-01-01T00:00:01Z",
+        "\"1970-01-01T00:00:01Z\"",
+        DataType::Timestamp(Microsecond, None),
+        None,
+    );
     check(micros(1_000_000), "1970-01-01T00:00:01Z", "\"1970-01-01T00:00:01Z\"", Int64, None);
     check(Date32Array::from(vec![1]), "1970-01-02", "\"1970-01-02\"", Int32, None);
 }
@@ -175,7 +207,13 @@ fn a_value_of_another_kind_is_what_its_text_says() {
     check(text("NaN"), "NaN", "\"NaN\"", Float64, None);
     check(text("2024-02-29"), "2024-02-29", "\"2024-02-29\"", Date32, Some("2024-02-29"));
     check(text("2024-02-29 00:00:00"), "2024-02-29 00:00:00", "\"2024-02-29 00:00:00\"", Date32, Some("2024-02-29"));
-    check(text("1970-01-01T02:00:00+02:00"), "1970-01-01T02:00:00+02:00", "\"1970-01-01T02:00:00+02:00\"", Date32, Some("1970-01-01"));
+    check(
+        text("1970-01-01T02:00:00+02:00"),
+        "1970-01-01T02:00:00+02:00",
+        "\"1970-01-01T02:00:00+02:00\"",
+        Date32,
+        Some("1970-01-01"),
+    );
     check(text("AP8="), "AP8=", "\"AP8=\"", Binary, Some("AP8="));
     check(text("AP8"), "AP8", "\"AP8\"", Binary, None);
     check(text("1.50"), "1.50", "\"1.50\"", Decimal128(5, 2), Some("1.50"));
@@ -185,16 +223,54 @@ fn a_value_of_another_kind_is_what_its_text_says() {
 
 /// Values of every type that Parquet objects have.
 fn sources() -> Vec<ArrayRef> {
-    let ints = [0, 1, -1, 7, 127, 128, -129, 255, 65_535, 16_777_217, 1 << 30, 4_294_967_296, (1 << 53) + 1, 1 << 60, i64::MAX, i64::MIN];
-    let floats = [0.0, 1.0, -1.0, 0.1, 0.5, 2.5, 1e15, 1e18, 0.123456789, 123456789.125, 1e20, 0.3, 1e-7, 33_554_432.0, 1e300, 1.005];
+    let ints = [
+        0,
+        1,
+        -1,
+        7,
+        127,
+        128,
+        -129,
+        255,
+        65_535,
+        16_777_217,
+        1 << 30,
+        4_294_967_296,
+        (1 << 53) + 1,
+        1 << 60,
+        i64::MAX,
+        i64::MIN,
+    ];
+    let floats = [
+        0.0,
+        1.0,
+        -1.0,
+        0.1,
+        0.5,
+        2.5,
+        1e15,
+        1e18,
+        0.123456789,
+        123456789.125,
+        1e20,
+        0.3,
+        1e-7,
+        33_554_432.0,
+        1e300,
+        1.005,
+    ];
     let seconds = [0, 1, -1, 86_400, -86_400, 1_704_604_143, 253_402_300_799, 253_402_300_800, -62_167_219_201];
-    let wide: Vec<i128> =
-        ints.iter().map(|value| i128::from(*value)).chain([10i128.pow(37), -10i128.pow(20), 123_456_789_012_345_678]).collect();
+    let wide: Vec<i128> = ints
+        .iter()
+        .map(|value| i128::from(*value))
+        .chain([10i128.pow(37), -10i128.pow(20), 123_456_789_012_345_678])
+        .collect();
     let int64: ArrayRef = Arc::new(Int64Array::from(ints.to_vec()));
     let narrowed = |to: &DataType| arrow::compute::cast(&int64, to).unwrap();
     let mut sources = vec![int64.clone()];
     sources.extend(
-        [DataType::Int8, DataType::Int16, Int32, DataType::UInt8, DataType::UInt16, DataType::UInt32, UInt64].map(|to| narrowed(&to)),
+        [DataType::Int8, DataType::Int16, Int32, DataType::UInt8, DataType::UInt16, DataType::UInt32, UInt64]
+            .map(|to| narrowed(&to)),
     );
     sources.push(Arc::new(Float64Array::from(floats.to_vec())));
     sources.push(Arc::new(Float32Array::from(vec![0.0, 1.0, -1.0, 0.5, 0.1, 2.5, 1e10, 16_777_216.0])));
@@ -205,24 +281,39 @@ fn sources() -> Vec<ArrayRef> {
     }
     for zone in [None, Some("UTC")] {
         sources.push(Arc::new(TimestampSecondArray::from(seconds.to_vec()).with_timezone_opt(zone)));
-        let scaled = |factor: i64| seconds.iter().flat_map(move |second| [second * factor, second * factor + 1]).collect::<Vec<_>>();
+        let scaled = |factor: i64| {
+            seconds.iter().flat_map(move |second| [second * factor, second * factor + 1]).collect::<Vec<_>>()
+        };
         sources.push(Arc::new(TimestampMillisecondArray::from(scaled(1_000)).with_timezone_opt(zone)));
         sources.push(Arc::new(TimestampMicrosecondArray::from(scaled(1_000_000)).with_timezone_opt(zone)));
         let nanos = [0, 1, -1, 1_000, 1_000_000_000, i64::MAX, i64::MIN, 86_400_000_000_000];
         sources.push(Arc::new(TimestampNanosecondArray::from(nanos.to_vec()).with_timezone_opt(zone)));
     }
-    sources.push(Arc::new(Date32Array::from(vec![0, 1, -1, 19_782, 2_932_896, -719_528, 2_932_897, -719_529, i32::MAX])));
+    sources.push(Arc::new(Date32Array::from(vec![
+        0,
+        1,
+        -1,
+        19_782,
+        2_932_896,
+        -719_528,
+        2_932_897,
+        -719_529,
+        i32::MAX,
+    ])));
     sources.push(Arc::new(Time32SecondArray::from(vec![0, 86_399])));
     sources.push(Arc::new(Time64NanosecondArray::from(vec![0, 1])));
     sources.push(Arc::new(BooleanArray::from(vec![true, false])));
-    let with_null = |array: &ArrayRef| arrow::compute::concat(&[array.as_ref(), new_null_array(array.data_type(), 1).as_ref()]).unwrap();
+    let with_null = |array: &ArrayRef| {
+        arrow::compute::concat(&[array.as_ref(), new_null_array(array.data_type(), 1).as_ref()]).unwrap()
+    };
     sources.iter().map(with_null).collect()
 }
 
 fn targets() -> Vec<DataType> {
     use DataType::*;
     let decimals = [Decimal128(38, 0), Decimal128(5, 2), Decimal128(38, 20), Decimal256(76, 18), Decimal256(76, 30)];
-    let mut targets = vec![Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float32, Float64, Date32, Utf8];
+    let mut targets =
+        vec![Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float32, Float64, Date32, Utf8];
     targets.extend(decimals);
     targets.extend([Second, Millisecond, Microsecond, Nanosecond].map(utc));
     targets

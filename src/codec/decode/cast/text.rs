@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, GenericBinaryArray, GenericStringArray, LargeStringBuilder,
-    OffsetSizeTrait, PrimitiveArray, StringArray, StringBuilder, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, GenericBinaryArray, GenericStringArray,
+    LargeStringBuilder, OffsetSizeTrait, PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::{cast as arrow_cast, is_not_null, nullif};
 use arrow_schema::{ArrowError, DataType};
@@ -35,12 +35,13 @@ pub(super) fn of_values(array: &ArrayRef) -> ArrayRef {
     Arc::new(texts.finish())
 }
 
-/// Every value as JSON. Texts of JSON, and those that are declared to be, are what they say, and null where they say nothing; everything else is
-/// a JSON value of its own.
+/// Every value as JSON. Texts of JSON, and those that are declared to be, are what they say, and null where they say
+/// nothing; everything else is a JSON value of its own.
 pub(super) fn json(array: &ArrayRef, declared: bool) -> Result<ArrayRef, ArrowError> {
     if *array.data_type() == JSON || (declared && *array.data_type() == DataType::Utf8) {
         let array = arrow_cast(array, &JSON)?;
-        let lost: BooleanArray = array.as_string::<i64>().iter().map(|text| Some(text.is_some_and(|text| !is_json(text)))).collect();
+        let lost: BooleanArray =
+            array.as_string::<i64>().iter().map(|text| Some(text.is_some_and(|text| !is_json(text)))).collect();
         return if lost.has_true() { nullif(&array, &lost) } else { Ok(array) };
     }
     let write = writer(array.as_ref(), &WholeJson);
@@ -65,7 +66,9 @@ pub(super) fn of_bytes(array: &ArrayRef) -> ArrayRef {
     let (offsets, values, nulls) = array.as_binary::<i32>().clone().into_parts();
     match StringArray::try_new(offsets, values, nulls) {
         Ok(texts) => Arc::new(texts),
-        Err(_) => Arc::new(array.as_binary::<i32>().iter().map(|bytes| std::str::from_utf8(bytes?).ok()).collect::<StringArray>()),
+        Err(_) => Arc::new(
+            array.as_binary::<i32>().iter().map(|bytes| std::str::from_utf8(bytes?).ok()).collect::<StringArray>(),
+        ),
     }
 }
 

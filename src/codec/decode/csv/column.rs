@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder, LargeStringBuilder, NullBufferBuilder, PrimitiveArray,
-    StringArray, new_null_array,
+    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanArray, BooleanBufferBuilder, LargeStringBuilder,
+    NullBufferBuilder, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
@@ -27,7 +27,10 @@ pub(super) struct Nulls {
 impl Nulls {
     pub(super) fn new(csv: &CsvReadSettings) -> Nulls {
         let others = csv.null_values.iter().filter(|text| !text.is_empty());
-        Nulls { empty: csv.null_values.iter().any(String::is_empty), others: others.map(|text| text.as_bytes().into()).collect() }
+        Nulls {
+            empty: csv.null_values.iter().any(String::is_empty),
+            others: others.map(|text| text.as_bytes().into()).collect(),
+        }
     }
 
     #[inline]
@@ -103,7 +106,8 @@ impl<'a> Source<'a> {
 
     /// A column of which only nulls are known: everything else misfits.
     pub(super) fn nulls(&self, data_type: &DataType) -> Parsed {
-        let misfits = self.iter().enumerate().filter(|(_, cell)| !self.nulls.is_null(self.data, *cell)).map(|(row, _)| row);
+        let misfits =
+            self.iter().enumerate().filter(|(_, cell)| !self.nulls.is_null(self.data, *cell)).map(|(row, _)| row);
         (new_null_array(data_type, self.rows()), misfits.collect())
     }
 
@@ -143,7 +147,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Texts are strings in a column that JSON objects of the same table made JSON, and JSON themselves in a declared one.
+    /// Texts are strings in a column that JSON objects of the same table made JSON, and JSON themselves in a declared
+    /// one.
     fn jsons(self, exact: bool) -> Parsed {
         let mut values = LargeStringBuilder::new();
         let (mut misfits, mut scratch, mut json) = (Vec::new(), Vec::new(), Vec::new());

@@ -7,9 +7,14 @@ use super::valid_cells;
 use crate::model::schema::TableSchema;
 use crate::model::settings::CsvReadSettings;
 
-/// The schema that this text alone would have, columns in the header's order. Records that are no rows are not looked at, and a header without
-/// rows says nothing of any column.
-pub(in crate::codec::decode) fn infer(data: &[u8], dialect: Dialect, csv: &CsvReadSettings, header: &[String]) -> TableSchema {
+/// The schema that this text alone would have, columns in the header's order. Records that are no rows are not looked
+/// at, and a header without rows says nothing of any column.
+pub(in crate::codec::decode) fn infer(
+    data: &[u8],
+    dialect: Dialect,
+    csv: &CsvReadSettings,
+    header: &[String],
+) -> TableSchema {
     let nulls = Nulls::new(csv);
     let width = header.len();
     let cells = valid_cells(data, dialect, width);

@@ -1,4 +1,5 @@
-//! Where records end, found by jumping from quote to quote: the serial part of reading csv, so it looks at as little as possible.
+//! Where records end, found by jumping from quote to quote: the serial part of reading csv, so it looks at as little as
+//! possible.
 //!
 //! A record ends, outside quotes, with a newline, a carriage return and a newline, or a carriage return alone.
 
@@ -8,7 +9,7 @@ use super::scan::Dialect;
 #[derive(Clone, Debug)]
 pub(in crate::codec::decode) struct RecordScan {
     dialect: Dialect,
-    state: State,
+    state: RecordState,
     /// Bytes seen since the scan began.
     seen: u64,
     /// Where the last quoted cell opened, in bytes since the scan began.
@@ -16,7 +17,7 @@ pub(in crate::codec::decode) struct RecordScan {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum RecordState {
     /// At the start of a record.
     Record,
     /// In a comment.
@@ -35,7 +36,7 @@ enum State {
 
 impl RecordScan {
     pub(in crate::codec::decode) fn new(dialect: Dialect) -> RecordScan {
-        RecordScan { dialect, state: State::Record, seen: 0, opened: 0 }
+        RecordScan { dialect, state: RecordState::Record, seen: 0, opened: 0 }
     }
 
     /// A scan of plain lines.
@@ -43,9 +44,10 @@ impl RecordScan {
         RecordScan::new(Dialect { delimiter: b',', quote: None, escape: None, comment: None })
     }
 
-    /// Looks at the next piece of text. Gives the length up to the first end of a record at or after `min` bytes, and stands at the
-    /// start of a record then; the caller comes again with what follows. It may be 0 where `min` is: the last piece ended with a carriage
-    /// return, and what this one begins with tells that it was alone. `None`: the piece has been looked at and has no such end.
+    /// Looks at the next piece of text. Gives the length up to the first end of a record at or after `min` bytes, and
+    /// stands at the start of a record then; the caller comes again with what follows. It may be 0 where `min` is: the
+    /// last piece ended with a carriage return, and what this one begins with tells that it was alone. `None`: the
+    /// piece has been looked at and has no such end.
     pub(in crate::codec::decode) fn end(&mut self, piece: &[u8], min: usize) -> Option<usize> {
         let found = self.scan(piece, min);
         self.seen += found.unwrap_or(piece.len()) as u64;
@@ -54,7 +56,7 @@ impl RecordScan {
 
     /// Whether the text so far ends inside quotes: how many bytes lie from the opening quote on.
     pub(in crate::codec::decode) fn open_quote(&self) -> Option<u64> {
-        matches!(self.state, State::Quoted | State::Escaped).then_some(self.seen - self.opened)
+        matches!(self.state, RecordState::Quoted | RecordState::Escaped).then_some(self.seen - self.opened)
     }
 
     fn scan(&mut self, piece: &[u8], min: usize) -> Option<usize> {
@@ -62,27 +64,28 @@ impl RecordScan {
         while at < piece.len() {
             let rest = &piece[at..];
             match self.state {
-                State::Record if self.dialect.comment == Some(rest[0]) => self.state = State::Comment,
-                State::Record => self.state = State::Cell { start: true },
-                State::Return => {
+                RecordState::Record if self.dialect.comment == Some(rest[0]) => self.state = RecordState::Comment,
+                RecordState::Record => self.state = RecordState::Cell { start: true },
+                RecordState::Return => {
                     at += usize::from(rest[0] == b'\n');
-                    self.state = State::Record;
+                    self.state = RecordState::Record;
                     if at >= min {
                         return Some(at);
                     }
                 }
-                State::Comment => {
+                RecordState::Comment => {
                     let end = memchr::memchr2(b'\n', b'\r', rest)?;
                     at += end + 1;
                     if self.ends(rest[end]) && at >= min {
                         return Some(at);
                     }
                 }
-                State::Cell { start } => {
+                RecordState::Cell { start } => {
                     let quote = self.dialect.quote.and_then(|quote| memchr::memchr(quote, rest));
                     let run = quote.map_or(rest.len(), |quote| quote);
                     // With comments every record's start matters; otherwise only the first end behind `min`.
-                    let from = if self.dialect.comment.is_some() { 0 } else { min.saturating_sub(1).saturating_sub(at) };
+                    let from =
+                        if self.dialect.comment.is_some() { 0 } else { min.saturating_sub(1).saturating_sub(at) };
                     if let Some(end) = rest.get(from..run).and_then(|run| memchr::memchr2(b'\n', b'\r', run)) {
                         at += from + end + 1;
                         if self.ends(rest[from + end]) && at >= min {
@@ -92,35 +95,35 @@ impl RecordScan {
                     }
                     let start = if run == 0 { start } else { self.separates(rest[run - 1]) };
                     at += run;
-                    self.state = State::Cell { start };
+                    self.state = RecordState::Cell { start };
                     if quote.is_some() {
                         if start {
                             self.opened = self.seen + at as u64;
-                            self.state = State::Quoted;
+                            self.state = RecordState::Quoted;
                         } else {
-                            self.state = State::Cell { start: false };
+                            self.state = RecordState::Cell { start: false };
                         }
                         at += 1;
                     }
                 }
-                State::Quoted => {
+                RecordState::Quoted => {
                     let quote = self.dialect.quote.unwrap_or(b'"');
                     let found = match self.dialect.escape {
                         Some(escape) => memchr::memchr2(quote, escape, rest)?,
                         None => memchr::memchr(quote, rest)?,
                     };
-                    self.state = if rest[found] == quote { State::QuoteSeen } else { State::Escaped };
+                    self.state = if rest[found] == quote { RecordState::QuoteSeen } else { RecordState::Escaped };
                     at += found + 1;
                 }
-                State::Escaped => {
-                    self.state = State::Quoted;
+                RecordState::Escaped => {
+                    self.state = RecordState::Quoted;
                     at += 1;
                 }
-                State::QuoteSeen if Some(rest[0]) == self.dialect.quote => {
-                    self.state = State::Quoted;
+                RecordState::QuoteSeen if Some(rest[0]) == self.dialect.quote => {
+                    self.state = RecordState::Quoted;
                     at += 1;
                 }
-                State::QuoteSeen => self.state = State::Cell { start: false },
+                RecordState::QuoteSeen => self.state = RecordState::Cell { start: false },
             }
         }
         None
@@ -128,7 +131,7 @@ impl RecordScan {
 
     /// Behind the end of a line, its newline or carriage return: whether that is the record's.
     fn ends(&mut self, byte: u8) -> bool {
-        self.state = if byte == b'\n' { State::Record } else { State::Return };
+        self.state = if byte == b'\n' { RecordState::Record } else { RecordState::Return };
         byte == b'\n'
     }
 

@@ -1,8 +1,9 @@
 //! Where the cells of a block lie: one pass over its bytes, 64 at a time.
 //!
-//! A cell that begins with the quote is quoted, and ends with the next quote that is neither doubled nor escaped; a quote elsewhere in
-//! a cell is text. Records end, outside quotes, at a newline, to which a carriage return before it belongs, or at a carriage return alone. Blank
-//! lines between records are skipped, unless the table has one column, where they are an empty cell.
+//! A cell that begins with the quote is quoted, and ends with the next quote that is neither doubled nor escaped; a
+//! quote elsewhere in a cell is text. Records end, outside quotes, at a newline, to which a carriage return before it
+//! belongs, or at a carriage return alone. Blank lines between records are skipped, unless the table has one column,
+//! where they are an empty cell.
 
 use std::ops::Range;
 
@@ -18,7 +19,8 @@ pub(in crate::codec::decode) struct Dialect {
     pub(in crate::codec::decode) comment: Option<u8>,
 }
 
-/// Where a cell's text lies in its block, without its quotes. Blocks are shorter than 2^31 bytes, so that two bits are free.
+/// Where a cell's text lies in its block, without its quotes. Blocks are shorter than 2^31 bytes, so that two bits are
+/// free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::codec::decode) struct Cell {
     start: u32,
@@ -96,7 +98,8 @@ impl Cells {
     }
 }
 
-/// Finds the cells of records that have `width` of them; without a width the first record sets it (for names and inference).
+/// Finds the cells of records that have `width` of them; without a width the first record sets it (for names and
+/// inference).
 pub(in crate::codec::decode) fn scan(data: &[u8], dialect: Dialect, width: usize) -> Cells {
     assert!(data.len() < FLAG as usize, "blocks are bounded far below 2 GiB");
     let mut scanner = Scanner {
@@ -108,7 +111,7 @@ pub(in crate::codec::decode) fn scan(data: &[u8], dialect: Dialect, width: usize
         first: 0,
         record: 0,
         start: 0,
-        state: State::Plain,
+        state: CellState::Plain,
         fault: None,
     };
     scanner.run();
@@ -116,7 +119,7 @@ pub(in crate::codec::decode) fn scan(data: &[u8], dialect: Dialect, width: usize
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CellState {
     /// Outside quotes.
     Plain,
     /// Inside quotes; escapes seen or not.
@@ -136,7 +139,7 @@ struct Scanner<'a> {
     record: usize,
     /// Offset of the cell (of its opening quote, where it has one).
     start: usize,
-    state: State,
+    state: CellState,
     fault: Option<Fault>,
 }
 
@@ -145,7 +148,7 @@ impl Scanner<'_> {
         let mut base = self.skip_comments(0);
         while base < self.data.len() {
             let (separators, quotes, next) = self.window(base);
-            base = if quotes == 0 && self.state == State::Plain && self.dialect.comment.is_none() {
+            base = if quotes == 0 && self.state == CellState::Plain && self.dialect.comment.is_none() {
                 self.plain(base, separators);
                 next
             } else {
@@ -191,11 +194,14 @@ impl Scanner<'_> {
         (separators, if self.dialect.quote.is_some() { quotes } else { 0 })
     }
 
-    /// The carriage returns of a window that no newline follows: they separate as newlines do. The others are left to their newline.
+    /// The carriage returns of a window that no newline follows: they separate as newlines do. The others are left to
+    /// their newline.
     fn lone_returns(&self, chunk: &[u8; 64], base: usize) -> u64 {
         let mask = |byte: u8| {
             let (lanes, _) = chunk.as_chunks::<16>();
-            let lane = |(i, lane): (usize, &[u8; 16])| u64::from(u8x16::new(*lane).simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * i);
+            let lane = |(i, lane): (usize, &[u8; 16])| {
+                u64::from(u8x16::new(*lane).simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * i)
+            };
             lanes.iter().enumerate().map(lane).fold(0, |mask, lane| mask | lane)
         };
         let followed = (mask(b'\n') >> 1) | (u64::from(self.data.get(base + 64) == Some(&b'\n')) << 63);
@@ -224,28 +230,28 @@ impl Scanner<'_> {
             structure &= structure - 1;
             let byte = self.data[at];
             match self.state {
-                State::Plain if Some(byte) == quote => {
+                CellState::Plain if Some(byte) == quote => {
                     if at == self.start {
-                        self.state = State::Quoted { escaped: false };
+                        self.state = CellState::Quoted { escaped: false };
                         if self.dialect.escape.is_some() {
                             return self.inside_with_escape(at + 1);
                         }
                     }
                 }
-                State::Quoted { .. } if Some(byte) == quote => {
+                CellState::Quoted { .. } if Some(byte) == quote => {
                     if self.data.get(at + 1).copied() == quote {
-                        self.state = State::Quoted { escaped: true };
+                        self.state = CellState::Quoted { escaped: true };
                         // The second quote may lie in the next window: begin a new one behind it.
                         return at + 2;
                     }
-                    let State::Quoted { escaped } = self.state else {
+                    let CellState::Quoted { escaped } = self.state else {
                         return next;
                     };
-                    self.state = State::Closed { at, escaped };
+                    self.state = CellState::Closed { at, escaped };
                 }
-                State::Quoted { .. } => {}
-                State::Closed { .. } if Some(byte) == quote => {}
-                State::Plain => {
+                CellState::Quoted { .. } => {}
+                CellState::Closed { .. } if Some(byte) == quote => {}
+                CellState::Plain => {
                     self.out.cells.push(Cell::plain(self.start, at));
                     self.start = at + 1;
                     if byte != self.dialect.delimiter {
@@ -255,11 +261,11 @@ impl Scanner<'_> {
                         }
                     }
                 }
-                State::Closed { at: closed, escaped } => {
+                CellState::Closed { at: closed, escaped } => {
                     let ends = byte != self.dialect.delimiter;
                     self.push_quoted(closed, escaped, at, ends);
                     self.start = at + 1;
-                    self.state = State::Plain;
+                    self.state = CellState::Plain;
                     if ends {
                         self.end_record(at);
                         if self.dialect.comment.is_some() {
@@ -286,7 +292,7 @@ impl Scanner<'_> {
                 at = here + 2;
                 continue;
             }
-            self.state = State::Closed { at: here, escaped };
+            self.state = CellState::Closed { at: here, escaped };
             return here + 1;
         }
         self.data.len()
@@ -353,10 +359,10 @@ impl Scanner<'_> {
     fn finish(&mut self) {
         let end = self.data.len();
         match self.state {
-            State::Plain if self.record >= end => return,
-            State::Plain => self.out.cells.push(Cell::plain(self.start, end)),
-            State::Closed { at, escaped } => self.push_quoted(at, escaped, end, true),
-            State::Quoted { .. } => {
+            CellState::Plain if self.record >= end => return,
+            CellState::Plain => self.out.cells.push(Cell::plain(self.start, end)),
+            CellState::Closed { at, escaped } => self.push_quoted(at, escaped, end, true),
+            CellState::Quoted { .. } => {
                 self.fault = Some(Fault::OpenQuote(self.out.cells.len() - self.first));
                 self.out.cells.push(Cell::plain(self.start, end));
             }

@@ -21,8 +21,10 @@ fn names(names: &str) -> Vec<String> {
 }
 
 fn table(columns: &[(&str, DataType, Misfit)]) -> TableSchema {
-    let column =
-        |(name, data_type, misfit): &(&str, DataType, Misfit)| Column { misfit: *misfit, ..Column::inferred(*name, data_type.clone()) };
+    let column = |(name, data_type, misfit): &(&str, DataType, Misfit)| Column {
+        misfit: *misfit,
+        ..Column::inferred(*name, data_type.clone())
+    };
     TableSchema { columns: columns.iter().map(column).collect(), ..TableSchema::default() }
 }
 
@@ -48,8 +50,10 @@ fn shown(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
         let columns: Vec<_> = batch.columns().iter().map(|column| zoned(column)).collect();
-        let columns: Vec<_> =
-            columns.iter().map(|column| arrow::util::display::ArrayFormatter::try_new(column, &options).expect("shown")).collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|column| arrow::util::display::ArrayFormatter::try_new(column, &options).expect("shown"))
+            .collect();
         for row in 0..batch.num_rows() {
             rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"));
         }
@@ -58,7 +62,9 @@ fn shown(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 fn shown_schema(schema: &TableSchema) -> String {
-    let column = |column: &Column| format!("{}:{}{}", column.name, type_name(&column.data_type), if column.wide { "!" } else { "" });
+    let column = |column: &Column| {
+        format!("{}:{}{}", column.name, type_name(&column.data_type), if column.wide { "!" } else { "" })
+    };
     schema.columns.iter().map(column).collect::<Vec<_>>().join(" ")
 }
 
@@ -67,10 +73,11 @@ const UTC: fn(TimeUnit) -> DataType = |unit| DataType::Timestamp(unit, Some("UTC
 /// What one column of text becomes: the inferred type and the values under it.
 fn check(cells: &[&str], expected_type: &str, expected: &[&str]) {
     let text: String = cells.iter().map(|cell| format!("{cell},\n")).collect();
-    let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names("a,b")), &block(text.clone())).expect("infers");
+    let schema =
+        infer(Format::Csv, &CsvReadSettings::default(), Some(&names("a,b")), &block(text.clone())).expect("infers");
     assert_eq!(shown_schema(&schema), format!("a:{expected_type} b:null"));
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema.clone(), text);
-    assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
+    assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
     let rows: Vec<String> = expected.iter().map(|row| format!("{row}|null")).collect();
     assert_eq!(shown(&decoded.batches), rows);
     decoded.batches.iter().for_each(|batch| assert_eq!(batch.schema(), schema.arrow()));
@@ -99,7 +106,11 @@ fn columns_have_the_type_of_their_texts() {
     check(&["9007199254740993", "1.5"], "decimal(17,1)", &["9007199254740993.0", "1.5"]);
     check(&["9007199254740993", "1.5", "1e5"], "utf8", &["9007199254740993", "1.5", "1e5"]);
     check(&["2024-02-29", ""], "date32", &["2024-02-29", "null"]);
-    check(&["2024-02-29", "2024-01-01T01:00:00+01:00"], "timestamp(us)", &["2024-02-29T00:00:00Z", "2024-01-01T00:00:00Z"]);
+    check(
+        &["2024-02-29", "2024-01-01T01:00:00+01:00"],
+        "timestamp(us)",
+        &["2024-02-29T00:00:00Z", "2024-01-01T00:00:00Z"],
+    );
     check(&[" 1", "2"], "utf8", &[" 1", "2"]);
     check(&["", "\"\"", "x"], "utf8", &["null", "", "x"]);
     check(&["\"a \"\"b\"\"\"", "\"c,\nd\"", "e\"f"], "utf8", &["a \"b\"", "c,\nd", "e\"f"]);
@@ -135,10 +146,16 @@ fn columns_are_found_by_their_source_name() {
     let decoded = decode(&CsvReadSettings::default(), "b", schema.clone(), "1\n");
     assert_eq!(shown(&decoded.batches), ["null|1"]);
     let decoded = decode(&CsvReadSettings::default(), "b,z,new", schema.clone(), "1,x,y\n");
-    assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
+    assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
     assert_eq!(decoded.batches, []);
-    let decoder =
-        RecordDecoder::new(Format::Csv, &CsvReadSettings::default(), Some(&names("b,z,new")), Arc::new(schema.clone()), &names("new"), 9);
+    let decoder = RecordDecoder::new(
+        Format::Csv,
+        &CsvReadSettings::default(),
+        Some(&names("b,z,new")),
+        Arc::new(schema.clone()),
+        &names("new"),
+        9,
+    );
     assert_eq!(shown(&decoder.expect("options").decode(&block("1,x,y\n")).expect("decodes").batches), ["x|1"]);
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
     assert_eq!(shown(&decode(&CsvReadSettings::default(), "b,z,new", ignoring, "1,x,y\n").batches), ["x|1"]);
@@ -162,13 +179,13 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
         (DataType::Boolean, "1\n", "a:int64"),
         (DataType::UInt8, "256\n", "a:int64"),
         (DataType::Float32, "0.1\n", "a:float64"),
-        // Merging would change nothing, so that the value would surprise for ever.
+        // Merging would change nothing, so that the value would mismatch for ever.
         (UTC(TimeUnit::Nanosecond), "1500-01-01\n", "a:utf8"),
         (DataType::Binary, "AAEC\n", "a:utf8"),
     ] {
         let schema = table(&[("a", data_type.clone(), Misfit::Widen)]);
         let decoded = decode(&CsvReadSettings::default(), "a", schema, text);
-        assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text:?}");
+        assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text:?}");
     }
 }
 
@@ -182,7 +199,8 @@ fn declared_types_make_bad_records() {
             Some(value) => assert_eq!(shown(&decoded.batches), [value], "{cell} as {data_type}"),
             None => {
                 assert_eq!(decoded.batches, []);
-                let reason = format!("{:?} of column a is no {}", cell.trim_matches('"'), type_name(&settle(&data_type)));
+                let reason =
+                    format!("{:?} of column a is no {}", cell.trim_matches('"'), type_name(&settle(&data_type)));
                 assert_eq!(decoded.bad.iter().map(|bad| bad.reason.clone()).collect::<Vec<_>>(), [reason]);
             }
         }
@@ -257,14 +275,22 @@ fn bad_records_are_named_and_left_out() {
     let bad: Vec<_> = decoded
         .bad
         .iter()
-        .map(|bad| (bad.record, bad.position.line.unwrap_or(0), bad.position.offset, bad.reason.as_str(), bad.raw.as_str()))
+        .map(|bad| {
+            (bad.record, bad.position.line.unwrap_or(0), bad.position.offset, bad.reason.as_str(), bad.raw.as_str())
+        })
         .collect();
     assert_eq!(
         bad,
         [
             (1, 3, 104, "1 fields, where the header has 2", "2"),
             (3, 6, 116, "\"four\" of column a is no int64", "four,v"),
-            (4, 7, 123, "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding", "5,\u{fffd}"),
+            (
+                4,
+                7,
+                123,
+                "not valid UTF-8; if it is in another encoding, name that in source.csv.encoding",
+                "5,\u{fffd}"
+            ),
             (6, 9, 131, "text follows the closing quote of field 1", "\"7\" ,u"),
         ]
     );
@@ -276,7 +302,10 @@ fn what_does_not_fit_is_rescued() {
     let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Date32, Misfit::Rescue)]);
     schema.rescued = true;
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
-    assert_eq!(shown(&decoded.batches), ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]);
+    assert_eq!(
+        shown(&decoded.batches),
+        ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]
+    );
 }
 
 /// arrow-csv's reader over the same text, where the two mean the same: no null but the empty cell, no blank lines.
@@ -291,8 +320,11 @@ fn arrow_csv_reads_the_same_rows() {
         Just(String::new()),
     ];
     let rows = proptest::collection::vec((cell.clone(), cell, "-?[1-9][0-9]{0,17}"), 1..40);
-    let schema =
-        table(&[("a", DataType::Utf8, Misfit::Widen), ("b", DataType::Utf8, Misfit::Widen), ("c", DataType::Int64, Misfit::Widen)]);
+    let schema = table(&[
+        ("a", DataType::Utf8, Misfit::Widen),
+        ("b", DataType::Utf8, Misfit::Widen),
+        ("c", DataType::Int64, Misfit::Widen),
+    ]);
     runner
         .run(&rows, |rows| {
             let text: String = rows.iter().map(|(a, b, c)| format!("{a},{b},{c}\r\n")).collect();
@@ -316,7 +348,7 @@ proptest! {
         let header = (0..width).map(|i| format!("c{i}")).collect::<Vec<_>>().join(",");
         let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
         let decoded = decode(&CsvReadSettings::default(), &header, schema, text);
-        prop_assert_eq!(&decoded.surprise, &None);
+        prop_assert_eq!(&decoded.mismatch, &None);
         let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
     }

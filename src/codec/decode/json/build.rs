@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, LargeStringArray, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray, new_null_array,
+    ArrayRef, BooleanArray, LargeStringArray, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type, Int64Type};
@@ -45,13 +46,14 @@ impl Keys {
     }
 }
 
-/// A builder of one array. After each record every builder of a batch has one value more, or was truncated to where it was.
+/// A builder of one array. After each record every builder of a batch has one value more, or was truncated to where it
+/// was.
 pub(super) struct Builder {
-    kind: Kind,
+    kind: Values,
     valid: NullBufferBuilder,
 }
 
-enum Kind {
+enum Values {
     /// A type of which no JSON value is, or a column of which only nulls are known.
     Nothing(DataType),
     /// `only_strings`: other values are none of this type; otherwise they become their text.
@@ -91,29 +93,31 @@ enum Kind {
 }
 
 impl Builder {
-    /// A builder for the type of a column's batches. `exact`: what JSON values are by themselves (inferred types); otherwise (declared types)
-    /// strings are read as what they say.
+    /// A builder for the type of a column's batches. `exact`: what JSON values are by themselves (inferred types);
+    /// otherwise (declared types) strings are read as what they say.
     pub(super) fn new(typed: &Typed, exact: bool) -> Builder {
         let data_type = &typed.data_type;
         let nested = |field: &FieldRef| Builder::new(&Typed::of_field(field), exact);
         let kind = match (data_type, settle(data_type)) {
             (DataType::Utf8, _) => {
                 let only_strings = exact && typed.mixed != Mixed::Kept;
-                Kind::Text { values: Vec::new(), offsets: vec![0], only_strings }
+                Values::Text { values: Vec::new(), offsets: vec![0], only_strings }
             }
-            (_, JSON) => Kind::Json { values: Vec::new(), offsets: vec![0], only_empty: *data_type != JSON },
-            (DataType::Struct(fields), DataType::Struct(settled)) => Kind::Struct {
+            (_, JSON) => Values::Json { values: Vec::new(), offsets: vec![0], only_empty: *data_type != JSON },
+            (DataType::Struct(fields), DataType::Struct(settled)) => Values::Struct {
                 keys: Keys::new(fields.iter().map(|field| field.name().as_str())),
                 children: fields.iter().map(nested).collect(),
                 fields: settled,
             },
-            (DataType::List(item), DataType::List(field)) => Kind::List { field, offsets: vec![0], item: Box::new(nested(item)) },
-            (DataType::Boolean, _) => Kind::Boolean { values: Vec::new(), lenient: !exact },
-            (DataType::Int64, _) if exact => Kind::Int64(Vec::new()),
-            (DataType::Float64, _) if exact => Kind::Float64(Vec::new()),
+            (DataType::List(item), DataType::List(field)) => {
+                Values::List { field, offsets: vec![0], item: Box::new(nested(item)) }
+            }
+            (DataType::Boolean, _) => Values::Boolean { values: Vec::new(), lenient: !exact },
+            (DataType::Int64, _) if exact => Values::Int64(Vec::new()),
+            (DataType::Float64, _) if exact => Values::Float64(Vec::new()),
             (other, _) => match scalars(other, exact) {
-                Some(column) => Kind::Scalars { column, lenient: !exact },
-                None => Kind::Nothing(settle(other)),
+                Some(column) => Values::Scalars { column, lenient: !exact },
+                None => Values::Nothing(settle(other)),
             },
         };
         Builder { kind, valid: NullBufferBuilder::new(0) }
@@ -127,15 +131,15 @@ impl Builder {
     pub(super) fn push_null(&mut self) {
         self.valid.append_null();
         match &mut self.kind {
-            Kind::Nothing(_) => {}
-            Kind::Text { values, offsets, .. } => offsets.push(values.len() as i32),
-            Kind::Json { values, offsets, .. } => offsets.push(values.len() as i64),
-            Kind::Boolean { values, .. } => values.push(false),
-            Kind::Int64(values) => values.push(0),
-            Kind::Float64(values) => values.push(0.0),
-            Kind::Scalars { column, .. } => column.push_null(),
-            Kind::Struct { children, .. } => children.iter_mut().for_each(Builder::push_null),
-            Kind::List { offsets, item, .. } => offsets.push(item.len() as i32),
+            Values::Nothing(_) => {}
+            Values::Text { values, offsets, .. } => offsets.push(values.len() as i32),
+            Values::Json { values, offsets, .. } => offsets.push(values.len() as i64),
+            Values::Boolean { values, .. } => values.push(false),
+            Values::Int64(values) => values.push(0),
+            Values::Float64(values) => values.push(0.0),
+            Values::Scalars { column, .. } => column.push_null(),
+            Values::Struct { children, .. } => children.iter_mut().for_each(Builder::push_null),
+            Values::List { offsets, item, .. } => offsets.push(item.len() as i32),
         }
     }
 
@@ -143,21 +147,21 @@ impl Builder {
     pub(super) fn truncate(&mut self, len: usize) {
         self.valid.truncate(len);
         match &mut self.kind {
-            Kind::Nothing(_) => {}
-            Kind::Text { values, offsets, .. } => {
+            Values::Nothing(_) => {}
+            Values::Text { values, offsets, .. } => {
                 offsets.truncate(len + 1);
                 values.truncate(offsets.last().map_or(0, |end| *end as usize));
             }
-            Kind::Json { values, offsets, .. } => {
+            Values::Json { values, offsets, .. } => {
                 offsets.truncate(len + 1);
                 values.truncate(offsets.last().map_or(0, |end| *end as usize));
             }
-            Kind::Boolean { values, .. } => values.truncate(len),
-            Kind::Int64(values) => values.truncate(len),
-            Kind::Float64(values) => values.truncate(len),
-            Kind::Scalars { column, .. } => column.truncate(len),
-            Kind::Struct { children, .. } => children.iter_mut().for_each(|child| child.truncate(len)),
-            Kind::List { offsets, item, .. } => {
+            Values::Boolean { values, .. } => values.truncate(len),
+            Values::Int64(values) => values.truncate(len),
+            Values::Float64(values) => values.truncate(len),
+            Values::Scalars { column, .. } => column.truncate(len),
+            Values::Struct { children, .. } => children.iter_mut().for_each(|child| child.truncate(len)),
+            Values::List { offsets, item, .. } => {
                 offsets.truncate(len + 1);
                 item.truncate(offsets.last().map_or(0, |end| *end as usize));
             }
@@ -174,8 +178,8 @@ impl Builder {
             return Ok(());
         }
         match &mut self.kind {
-            Kind::Text { only_strings: true, .. } if first != b'"' => return Err(Fault::Misfit),
-            Kind::Text { values, offsets, .. } => {
+            Values::Text { only_strings: true, .. } if first != b'"' => return Err(Fault::Misfit),
+            Values::Text { values, offsets, .. } => {
                 if first == b'"' {
                     let text = parser.string()?;
                     if text.escaped {
@@ -191,7 +195,7 @@ impl Builder {
                 }
                 offsets.push(values.len() as i32);
             }
-            Kind::Json { values, offsets, only_empty } => {
+            Values::Json { values, offsets, only_empty } => {
                 let start = parser.at;
                 parser.skip(depth)?;
                 let raw = &parser.data[start..parser.at];
@@ -206,11 +210,11 @@ impl Builder {
                 }
                 offsets.push(values.len() as i64);
             }
-            Kind::Int64(values) => values.push(value::integer(parser_number(parser, first)?).ok_or(Fault::Misfit)?),
-            Kind::Float64(values) => {
+            Values::Int64(values) => values.push(value::integer(parser_number(parser, first)?).ok_or(Fault::Misfit)?),
+            Values::Float64(values) => {
                 values.push(value::float64(parser_number(parser, first)?, true).ok_or(Fault::Misfit)?);
             }
-            Kind::Boolean { values, lenient } => match first {
+            Values::Boolean { values, lenient } => match first {
                 b't' => {
                     parser.word(b"true")?;
                     values.push(true);
@@ -225,17 +229,17 @@ impl Builder {
                 }
                 _ => return Err(Fault::Misfit),
             },
-            Kind::Struct { .. } if first != b'{' => return Err(Fault::Misfit),
-            Kind::Struct { keys, children, .. } => {
+            Values::Struct { .. } if first != b'{' => return Err(Fault::Misfit),
+            Values::Struct { keys, children, .. } => {
                 let len = self.valid.len();
                 push_members(parser, depth, keys, children, len)?;
             }
-            Kind::List { .. } if first != b'[' => return Err(Fault::Misfit),
-            Kind::List { offsets, item, .. } => {
+            Values::List { .. } if first != b'[' => return Err(Fault::Misfit),
+            Values::List { offsets, item, .. } => {
                 parser.array(depth, |parser| item.push(parser, depth + 1))?;
                 offsets.push(item.len() as i32);
             }
-            Kind::Scalars { column, lenient } => {
+            Values::Scalars { column, lenient } => {
                 let taken = match first {
                     b'"' if *lenient => {
                         let text = parser.string()?;
@@ -248,7 +252,7 @@ impl Builder {
                     return Err(Fault::Misfit);
                 }
             }
-            Kind::Nothing(_) => return Err(Fault::Misfit),
+            Values::Nothing(_) => return Err(Fault::Misfit),
         }
         self.valid.append_non_null();
         Ok(())
@@ -259,26 +263,32 @@ impl Builder {
         let valid = std::mem::replace(&mut self.valid, NullBufferBuilder::new(0));
         let len = valid.len();
         Ok(match &mut self.kind {
-            Kind::Nothing(data_type) => new_null_array(data_type, len),
-            Kind::Text { values, offsets, .. } => {
+            Values::Nothing(data_type) => new_null_array(data_type, len),
+            Values::Text { values, offsets, .. } => {
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let values = std::mem::take(values);
                 Arc::new(StringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
             }
-            Kind::Json { values, offsets, .. } => {
+            Values::Json { values, offsets, .. } => {
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let values = std::mem::take(values);
                 Arc::new(LargeStringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.build())?)
             }
-            Kind::Boolean { values, .. } => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build())),
-            Kind::Int64(values) => Arc::new(PrimitiveArray::<Int64Type>::new(std::mem::take(values).into(), valid.build())),
-            Kind::Float64(values) => Arc::new(PrimitiveArray::<Float64Type>::new(std::mem::take(values).into(), valid.build())),
-            Kind::Scalars { column, .. } => column.finish(valid),
-            Kind::Struct { fields, children, .. } => {
+            Values::Boolean { values, .. } => {
+                Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(values)), valid.build()))
+            }
+            Values::Int64(values) => {
+                Arc::new(PrimitiveArray::<Int64Type>::new(std::mem::take(values).into(), valid.build()))
+            }
+            Values::Float64(values) => {
+                Arc::new(PrimitiveArray::<Float64Type>::new(std::mem::take(values).into(), valid.build()))
+            }
+            Values::Scalars { column, .. } => column.finish(valid),
+            Values::Struct { fields, children, .. } => {
                 let children = children.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
                 Arc::new(StructArray::try_new_with_length(fields.clone(), children, valid.build(), len)?)
             }
-            Kind::List { field, offsets, item } => {
+            Values::List { field, offsets, item } => {
                 let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
                 Arc::new(ListArray::try_new(field.clone(), offsets, item.finish()?, valid.build())?)
             }
@@ -287,7 +297,13 @@ impl Builder {
 }
 
 /// The members of an object; fields that it does not have are null, and the last of several with one key counts.
-fn push_members(parser: &mut Parser<'_>, depth: usize, keys: &Keys, children: &mut [Builder], len: usize) -> Result<(), Fault> {
+fn push_members(
+    parser: &mut Parser<'_>,
+    depth: usize,
+    keys: &Keys,
+    children: &mut [Builder],
+    len: usize,
+) -> Result<(), Fault> {
     let mut expected = 0;
     parser.object(depth, |parser, key| {
         // A field that the schema does not have widens it.

@@ -95,8 +95,15 @@ impl Shape {
     /// The least type of the lattice.
     fn typed(&self) -> Typed {
         let numbers = self.numbers.typed();
-        let told_apart = numbers.data_type != DataType::Null || self.boolean || self.object.is_some() || self.array.is_some();
-        let kinds = [numbers.data_type != DataType::Null, self.boolean, self.string, self.object.is_some(), self.array.is_some()];
+        let told_apart =
+            numbers.data_type != DataType::Null || self.boolean || self.object.is_some() || self.array.is_some();
+        let kinds = [
+            numbers.data_type != DataType::Null,
+            self.boolean,
+            self.string,
+            self.object.is_some(),
+            self.array.is_some(),
+        ];
         let typed = match kinds {
             [false, false, false, false, false] => DataType::Null.into(),
             [true, false, false, false, false] => numbers,

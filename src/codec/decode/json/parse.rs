@@ -168,7 +168,11 @@ impl<'a> Parser<'a> {
 
     /// An object: `member` is called behind each key and its colon, and takes the value.
     #[inline]
-    pub(super) fn object(&mut self, depth: usize, mut member: impl FnMut(&mut Self, Text) -> Result<(), Fault>) -> Result<(), Fault> {
+    pub(super) fn object(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, Text) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         self.enter(depth)?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -189,7 +193,11 @@ impl<'a> Parser<'a> {
 
     /// An array: `item` takes each value.
     #[inline]
-    pub(super) fn array(&mut self, depth: usize, mut item: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+    pub(super) fn array(
+        &mut self,
+        depth: usize,
+        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         self.enter(depth)?;
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -254,7 +262,9 @@ impl<'a> Parser<'a> {
                 b'r' => out.push(b'\r'),
                 b't' => out.push(b'\t'),
                 b'u' => {
-                    let Some(first) = self.code_unit(at, text.end) else { return fault("an escape is not four digits") };
+                    let Some(first) = self.code_unit(at, text.end) else {
+                        return fault("an escape is not four digits");
+                    };
                     used = 6;
                     let code = match first {
                         0xd800..=0xdbff => {

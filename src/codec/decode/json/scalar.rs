@@ -17,7 +17,8 @@ pub(super) trait Scalars: Send {
     fn finish(&mut self, valid: NullBufferBuilder) -> ArrayRef;
 }
 
-/// The column of a type, see [`parsing`]; `None` for a type that no text is, and for those that have a builder of their own.
+/// The column of a type, see [`parsing`]; `None` for a type that no text is, and for those that have a builder of their
+/// own.
 pub(super) fn scalars(data_type: &DataType, exact: bool) -> Option<Box<dyn Scalars>> {
     parsing(data_type, exact, Boxed { data_type })
 }
@@ -29,8 +30,15 @@ struct Boxed<'a> {
 impl Parsing for Boxed<'_> {
     type Output = Option<Box<dyn Scalars>>;
 
-    fn primitive<T: ArrowPrimitiveType>(self, parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static) -> Self::Output {
-        Some(Box::new(Primitives::<T> { data_type: self.data_type.clone(), values: Vec::new(), parse: Box::new(parse) }))
+    fn primitive<T: ArrowPrimitiveType>(
+        self,
+        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
+    ) -> Self::Output {
+        Some(Box::new(Primitives::<T> {
+            data_type: self.data_type.clone(),
+            values: Vec::new(),
+            parse: Box::new(parse),
+        }))
     }
 
     fn boolean(self, _: fn(&[u8]) -> Option<bool>) -> Self::Output {

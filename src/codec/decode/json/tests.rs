@@ -41,8 +41,10 @@ fn decode(format: Format, table: TableSchema, drop: &[&str], text: impl Into<Vec
 }
 
 fn table(columns: &[(&str, DataType, Misfit)]) -> TableSchema {
-    let column =
-        |(name, data_type, misfit): &(&str, DataType, Misfit)| Column { misfit: *misfit, ..Column::inferred(*name, data_type.clone()) };
+    let column = |(name, data_type, misfit): &(&str, DataType, Misfit)| Column {
+        misfit: *misfit,
+        ..Column::inferred(*name, data_type.clone())
+    };
     TableSchema { columns: columns.iter().map(column).collect(), ..TableSchema::default() }
 }
 
@@ -65,7 +67,7 @@ fn check(text: &str, schema: &str, rows: &str) {
     let inferred = infer_of(Format::Jsonl, text);
     assert_eq!(shown_schema(&inferred), schema, "{text}");
     let decoded = decode(Format::Jsonl, inferred.clone(), &[], text);
-    assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
+    assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
     assert_eq!(shown(&decoded.batches), rows, "{text}");
     decoded.batches.iter().for_each(|batch| assert_eq!(batch.schema(), inferred.arrow()));
 }
@@ -78,13 +80,21 @@ fn columns_have_the_type_of_their_values() {
     check("{\"a\":\"\\u00e9\\n\\ud83d\\ude00\"}\r\n", "a:utf8", "{\"a\":\"é\\n😀\"}\n");
     check("{\"a\":1}\n{\"a\":\"x\"}\n", "a:json", "{\"a\":\"1\"}\n{\"a\":\"\\\"x\\\"\"}\n");
     check("{\"a\":1}\n{\"a\":true}\n", "a:json", "{\"a\":\"1\"}\n{\"a\":\"true\"}\n");
-    check("{\"a\":12345678901234567890}\n{\"a\":-1}\n", "a:decimal(20,0)", "{\"a\":12345678901234567890}\n{\"a\":-1}\n");
+    check(
+        "{\"a\":12345678901234567890}\n{\"a\":-1}\n",
+        "a:decimal(20,0)",
+        "{\"a\":12345678901234567890}\n{\"a\":-1}\n",
+    );
     check(
         "{\"a\":0.123456789012345678}\n{\"a\":1234567890123.123456}\n",
         "a:decimal(31,18)",
         "{\"a\":0.123456789012345678}\n{\"a\":1234567890123.123456000000000000}\n",
     );
-    check("{\"a\":[1,0.123456789012345678]}\n", "a:list<decimal(19,18)>", "{\"a\":[1.000000000000000000,0.123456789012345678]}\n");
+    check(
+        "{\"a\":[1,0.123456789012345678]}\n",
+        "a:list<decimal(19,18)>",
+        "{\"a\":[1.000000000000000000,0.123456789012345678]}\n",
+    );
     check("{\"a\":-0}\n", "a:float64", "{\"a\":-0.0}\n");
     check("{\"a\":9007199254740993}\n", "a:int64!", "{\"a\":9007199254740993}\n");
     check("{\"a\":9007199254740993}\n{\"a\":0.5}\n", "a:decimal(17,1)", "{\"a\":9007199254740993.0}\n{\"a\":0.5}\n");
@@ -103,7 +113,11 @@ fn nested_values_merge() {
         "{\"s\":{\"a\":1}}\n{\"s\":{\"a\":2,\"b\":[1.0,2.5]}}\n{}\n{\"s\":{}}\n",
     );
     check("{\"l\":[]}\n{\"l\":[null]}\n", "l:list<null>", "{\"l\":[]}\n{\"l\":[null]}\n");
-    check("{\"l\":[{\"a\":1},{\"b\":[]}]}\n", "l:list<struct<a: int64, b: list<null>>>", "{\"l\":[{\"a\":1},{\"b\":[]}]}\n");
+    check(
+        "{\"l\":[{\"a\":1},{\"b\":[]}]}\n",
+        "l:list<struct<a: int64, b: list<null>>>",
+        "{\"l\":[{\"a\":1},{\"b\":[]}]}\n",
+    );
     check("{\"o\":{}}\n", "o:struct<>", "{\"o\":\"{}\"}\n");
     check(
         "{\"m\":1.50}\n{\"m\":{ \"a b\" : [1, \"x y\"]}}\n{\"m\":\"s\"}\n",
@@ -122,15 +136,25 @@ fn json_objects_hold_one_array_or_values() {
         assert_eq!(shown(&decoded.batches), "{\"a\":\"1\"}\n{\"a\":\"[2]\"}\n", "{text}");
         assert_eq!((decoded.records, decoded.bad), (2, vec![]));
     }
-    let decoded =
-        decode(Format::Json, table(&[("a", DataType::Int64, Misfit::Widen)]), &[], "1,\n[{\"a\":1}],{\"a\":\n 2\n x}, {\"a\":3}]");
-    let bad: Vec<_> = decoded.bad.iter().map(|bad| (bad.record, bad.position.line, bad.reason.as_str(), bad.raw.as_str())).collect();
+    let decoded = decode(
+        Format::Json,
+        table(&[("a", DataType::Int64, Misfit::Widen)]),
+        &[],
+        "1,\n[{\"a\":1}],{\"a\":\n 2\n x}, {\"a\":3}]",
+    );
+    let bad: Vec<_> =
+        decoded.bad.iter().map(|bad| (bad.record, bad.position.line, bad.reason.as_str(), bad.raw.as_str())).collect();
     assert_eq!(
         bad,
         [
             (0, Some(2), "a record is an object, and this is none", "1"),
             (1, Some(3), "a record is an object, and this is none", "[{\"a\":1}]"),
-            (2, Some(3), "a comma or the end of the object was expected, 2 lines into the record at column 2", "{\"a\":\n 2\n x}"),
+            (
+                2,
+                Some(3),
+                "a comma or the end of the object was expected, 2 lines into the record at column 2",
+                "{\"a\":\n 2\n x}"
+            ),
         ]
     );
     assert_eq!(shown(&decoded.batches), "{\"a\":3}\n");
@@ -145,8 +169,11 @@ fn bad_records_are_named_and_left_out() {
     let text = b"{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":2,\"s\":{\"x\":[\"q\",\"r\"\n[1]\n{\"s\":{\"x\":[\"t\"]},\"a\":\"x\"}\n{\"s\":{\"x\":[\"\xff\"]}}\n{\"s\":{\"x\":[\"\\ud800\"]}}\n{\"a\":3} x\n{\"a\":\"4\"}\n".to_vec();
     let decoded = decode(Format::Jsonl, schema, &[], text);
     assert_eq!(shown(&decoded.batches), "{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":4}\n");
-    let bad: Vec<_> =
-        decoded.bad.iter().map(|bad| (bad.record, bad.position.line.unwrap_or(0), bad.position.offset, bad.reason.as_str())).collect();
+    let bad: Vec<_> = decoded
+        .bad
+        .iter()
+        .map(|bad| (bad.record, bad.position.line.unwrap_or(0), bad.position.offset, bad.reason.as_str()))
+        .collect();
     assert_eq!(
         bad,
         [
@@ -188,7 +215,7 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
     ] {
         let decoded = decode(Format::Jsonl, table(&[("a", data_type.clone(), Misfit::Widen)]), &[], text);
         let expected = if text == "{\"a\":[1,\"x\"]}" { "a:list<json>" } else { expected };
-        assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text}");
+        assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text}");
         assert_eq!(decoded.batches, []);
     }
 }
@@ -200,9 +227,11 @@ fn kept_text_and_json_hold_whatever_comes() {
     let rows = |column: Column| -> Vec<Option<String>> {
         let table = TableSchema { columns: vec![column], ..TableSchema::default() };
         let decoded = decode(Format::Jsonl, table, &[], text);
-        assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
+        assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
         let texts = decoded.batches.iter().map(|batch| cast(batch.column(0), &DataType::Utf8).expect("text"));
-        texts.flat_map(|array| array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()).collect()
+        texts
+            .flat_map(|array| array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>())
+            .collect()
     };
     let of = |texts: [&str; 4]| {
         let [a, b, c, d] = texts.map(|text| Some(text.to_owned()));
@@ -223,7 +252,7 @@ fn unknown_and_dropped_members() {
     let schema = table(&[("a", DataType::Int64, Misfit::Widen)]);
     let text = "{\"x\":[{\"y\":\"\\\"\"}],\"a\":1}\n";
     let decoded = decode(Format::Jsonl, schema.clone(), &[], text);
-    assert_eq!(decoded.surprise.as_ref().map(shown_schema).as_deref(), Some("x:list<struct<y: utf8>> a:int64"));
+    assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("x:list<struct<y: utf8>> a:int64"));
     assert_eq!(shown(&decode(Format::Jsonl, schema.clone(), &["x"], text).batches), "{\"a\":1}\n");
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
     assert_eq!(shown(&decode(Format::Jsonl, ignoring, &[], text).batches), "{\"a\":1}\n");
@@ -258,7 +287,12 @@ fn declared_types_read_strings_and_numbers() {
         (Utf8, "12.50", Some("\"12.50\"")),
         (Utf8, "{ \"a\": 1 }", Some("\"{\\\"a\\\":1}\"")),
     ] {
-        let decoded = decode(Format::Jsonl, table(&[("a", data_type.clone(), Misfit::BadRecord)]), &[], format!("{{\"a\":{value}}}\n"));
+        let decoded = decode(
+            Format::Jsonl,
+            table(&[("a", data_type.clone(), Misfit::BadRecord)]),
+            &[],
+            format!("{{\"a\":{value}}}\n"),
+        );
         let got = shown(&decoded.batches);
         let expected = expected.map(|value| format!("{{\"a\":{value}}}\n")).unwrap_or_default();
         assert_eq!(got, expected, "{value} as {data_type}");
@@ -309,7 +343,7 @@ proptest! {
         let text: String = records.iter().map(|record| serde_json::to_string(record).expect("json") + "\n").collect();
         let schema = infer_of(Format::Jsonl, &text);
         let decoded = decode(Format::Jsonl, schema.clone(), &[], text.clone());
-        prop_assert_eq!((&decoded.surprise, &decoded.bad), (&None, &vec![]));
+        prop_assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
         let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows, records.len());
         let array = format!("{}]", text.replace('\n', " ,\n"));

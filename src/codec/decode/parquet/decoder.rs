@@ -25,7 +25,8 @@ use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
 use crate::codec::{DecodeError, Decoded, Position};
 use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown};
 
-/// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still small beside any budget.
+/// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still
+/// small beside any budget.
 pub const BATCH_BYTES: u64 = 16 << 20;
 
 /// Decodes row groups of one object into a table's batches.
@@ -58,8 +59,8 @@ struct Current {
 }
 
 impl<R: ChunkReader + 'static> ParquetDecoder<R> {
-    /// A decoder of `row_groups`, in that order, into `table`, without the input columns in `drop`. Batches have at most `rows_per_batch`
-    /// rows; a page of more than `page_bytes_max` bytes is refused. Nothing is read yet.
+    /// A decoder of `row_groups`, in that order, into `table`, without the input columns in `drop`. Batches have at
+    /// most `rows_per_batch` rows; a page of more than `page_bytes_max` bytes is refused. Nothing is read yet.
     ///
     /// # Errors
     /// [`DecodeError::Bad`] where the object's schema cannot be read, or a wanted column is an INTERVAL.
@@ -73,9 +74,12 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         page_bytes_max: u64,
     ) -> Result<Self, DecodeError> {
         let mut all = roots(&metadata)?;
-        let int96 = |root: &Root| metadata.file_metadata().schema_descr().column(root.leaves.start).physical_type() == Physical::INT96;
+        let int96 = |root: &Root| {
+            metadata.file_metadata().schema_descr().column(root.leaves.start).physical_type() == Physical::INT96
+        };
         for root in all.iter_mut().filter(|root| !root.read.is_nested() && int96(root)) {
-            let column = table.columns.iter().find(|column| column.source == root.name && column.misfit == Misfit::BadRecord);
+            let column =
+                table.columns.iter().find(|column| column.source == root.name && column.misfit == Misfit::BadRecord);
             if column.is_some_and(|column| matches!(column.data_type, DataType::Timestamp(TimeUnit::Nanosecond, _))) {
                 root.in_nanoseconds();
             }
@@ -91,7 +95,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
         let hint: Fields = all.iter().map(Root::read_field).collect();
         let levels = caught(|| {
-            parquet_to_arrow_field_levels(descriptor, mask, Some(&hint)).map_err(|error| bad(format!("its schema cannot be read: {error}")))
+            parquet_to_arrow_field_levels(descriptor, mask, Some(&hint))
+                .map_err(|error| bad(format!("its schema cannot be read: {error}")))
         })?;
         let read = wanted.iter().map(|&root| all[root].clone()).collect();
         Ok(Self {
@@ -111,14 +116,16 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         })
     }
 
-    /// Lets batches say which stored rows they are, where a file may take them over. The object's bytes live as long as they do.
+    /// Lets batches say which stored rows they are, where a file may take them over. The object's bytes live as long as
+    /// they do.
     pub fn naming_stored(mut self, worth: Option<Worth>) -> Self {
         self.names_stored = worth;
         self
     }
 
-    /// The next batch and its bad records. A table that cannot hold the object's columns gets one surprise and nothing else; one that
-    /// cannot hold a value (an int64 beyond 2^53 in float64) gets a surprise in place of the batch, and what follows.
+    /// The next batch and its bad records. A table that cannot hold the object's columns gets one mismatch and nothing
+    /// else; one that cannot hold a value (an int64 beyond 2^53 in float64) gets a mismatch in place of the batch, and
+    /// what follows.
     ///
     /// `None` at the end, and after an error.
     ///
@@ -129,9 +136,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         if self.ended {
             return Ok(None);
         }
-        if let Plan::Surprise(schema) = &self.plan {
+        if let Plan::SchemaMismatch(schema) = &self.plan {
             self.ended = true;
-            return Ok(Some(Decoded { surprise: Some(schema.clone()), ..Decoded::default() }));
+            return Ok(Some(Decoded { mismatch: Some(schema.clone()), ..Decoded::default() }));
         }
         // After an error nothing of this is used again: that is what `caught` asks for.
         let decoded = caught(|| self.step());
@@ -150,22 +157,32 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             }
             let Some(current) = &mut self.current else { continue };
             let position = Some(Position { line: None, offset: current.offset });
-            let unreadable =
-                |what: String| DecodeError::Bad { reason: format!("row group {} cannot be read: {what}", current.ordinal), position };
+            let unreadable = |what: String| DecodeError::Bad {
+                reason: format!("row group {} cannot be read: {what}", current.ordinal),
+                position,
+            };
             match current.batches.next() {
                 Some(Ok(batch)) => {
                     let first = current.rows_read;
                     current.rows_read += batch.num_rows() as u64;
                     if current.rows_read > current.rows {
-                        return Err(unreadable(format!("it has more rows than the {} that the footer says", current.rows)));
+                        return Err(unreadable(format!(
+                            "it has more rows than the {} that the footer says",
+                            current.rows
+                        )));
                     }
                     let (ordinal, offset) = (current.ordinal, current.offset);
                     let stored = current.stored.clone().map(|group| GroupRows { group, first });
-                    return self.table_batch(&batch, ordinal, first, offset).map(|decoded| Some(Decoded { stored, ..decoded }));
+                    return self
+                        .table_batch(&batch, ordinal, first, offset)
+                        .map(|decoded| Some(Decoded { stored, ..decoded }));
                 }
                 Some(Err(error)) => return Err(unreadable(error.to_string())),
                 None if current.rows_read != current.rows => {
-                    return Err(unreadable(format!("it has {} rows, and the footer says {}", current.rows_read, current.rows)));
+                    return Err(unreadable(format!(
+                        "it has {} rows, and the footer says {}",
+                        current.rows_read, current.rows
+                    )));
                 }
                 None => self.current = None,
             }
@@ -175,7 +192,10 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     /// Begins a row group; `None` for one without rows.
     fn open(&self, ordinal: usize) -> Result<Option<Current>, DecodeError> {
         if ordinal >= self.metadata.num_row_groups() {
-            return Err(bad(format!("it has {} row groups, and number {ordinal} is wanted", self.metadata.num_row_groups())));
+            return Err(bad(format!(
+                "it has {} row groups, and number {ordinal} is wanted",
+                self.metadata.num_row_groups()
+            )));
         }
         let group = self.metadata.row_group(ordinal);
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
@@ -189,15 +209,19 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         };
         let leaves = self.read.iter().flat_map(|root| root.leaves.clone().map(|leaf| (leaf, root.int96_unit())));
         let open =
-            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.names_stored.is_some()).map_err(unreadable)?;
+            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.names_stored.is_some())
+                .map_err(unreadable)?;
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
-        let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None).map_err(unreadable)?;
-        let stored = self.names_stored.and_then(|worth| self.stored(ordinal, &open.places).filter(|group| worth.keeping(group)));
+        let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None)
+            .map_err(unreadable)?;
+        let stored =
+            self.names_stored.and_then(|worth| self.stored(ordinal, &open.places).filter(|group| worth.keeping(group)));
         Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset, stored }))
     }
 
-    /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that are not.
+    /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that
+    /// are not.
     fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<SourceGroup>> {
         let Plan::Read(sources) = &self.plan else { return None };
         if self.table.rescued {
@@ -219,12 +243,18 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     }
 
     /// One batch as it was read, in the table's schema.
-    fn table_batch(&self, batch: &RecordBatch, ordinal: usize, first: u64, offset: u64) -> Result<Decoded, DecodeError> {
+    fn table_batch(
+        &self,
+        batch: &RecordBatch,
+        ordinal: usize,
+        first: u64,
+        offset: u64,
+    ) -> Result<Decoded, DecodeError> {
         let Plan::Read(sources) = &self.plan else { return Ok(Decoded::default()) };
         let rows = batch.num_rows();
         let carried = self.carried(batch, ordinal, offset)?;
         let mut columns = Vec::with_capacity(self.schema.fields().len());
-        let mut surprise: Vec<Column> = Vec::new();
+        let mut mismatch: Vec<Column> = Vec::new();
         let mut misfits = Misfits::new(rows);
         for (column, source) in self.table.columns.iter().zip(sources) {
             let target = column.written_type();
@@ -247,7 +277,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
                         misfits.note(column, misfit, array, &cast.array, strictness)?
                     }
                     needed => {
-                        surprise.push(needed.into_column(&column.source));
+                        mismatch.push(needed.into_column(&column.source));
                         cast.array
                     }
                 },
@@ -255,9 +285,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             });
         }
         let records = rows as u64;
-        if !surprise.is_empty() {
-            let schema = TableSchema { columns: surprise, rescued: false, unknown: Unknown::Widen };
-            return Ok(Decoded { records, surprise: Some(schema), ..Decoded::default() });
+        if !mismatch.is_empty() {
+            let schema = TableSchema { columns: mismatch, rescued: false, unknown: Unknown::Widen };
+            return Ok(Decoded { records, mismatch: Some(schema), ..Decoded::default() });
         }
         if self.table.rescued {
             columns.push(misfits.take_rescued());

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
+use parquet::file::metadata::{
+    FooterTail, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
 
 use super::mend::mended;
 use super::{bad, thrift};
 use crate::codec::DecodeError;
 use crate::codec::caught::caught;
 
-/// Bytes from the end that are read first: the footers of most objects are smaller, and it costs no more than one round trip.
+/// Bytes from the end that are read first: the footers of most objects are smaller, and it costs no more than one round
+/// trip.
 pub const FOOTER_BYTES: u64 = 64 << 10;
 
 /// Magic at both ends, and the length of the metadata: nothing shorter is parquet.
@@ -31,8 +34,8 @@ pub enum Footer {
 
 /// Parses the footer of an object of `size` bytes from its last bytes, `tail` (at least 8, or all of a shorter object).
 ///
-/// Statistics are kept of footers up to [`STATISTICS_FOOTER_BYTES`], where they can be read: files that take column chunks over need them, nothing
-/// here reads them, and they can be most of a large footer. Page indexes are left out.
+/// Statistics are kept of footers up to [`STATISTICS_FOOTER_BYTES`], where they can be read: files that take column
+/// chunks over need them, nothing here reads them, and they can be most of a large footer. Page indexes are left out.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the object is not parquet, is encrypted or corrupt, or points outside of itself;
@@ -45,7 +48,8 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
     let Some(last) = tail.len().checked_sub(FOOTER_SIZE).map(|at| &tail[at..]) else {
         return Ok(Footer::NeedsTail(FOOTER_BYTES.min(size)));
     };
-    let known = FooterTail::try_from(last).map_err(|_| bad("it is not parquet, or cut off: it does not end in PAR1"))?;
+    let known =
+        FooterTail::try_from(last).map_err(|_| bad("it is not parquet, or cut off: it does not end in PAR1"))?;
     if known.is_encrypted_footer() {
         return Err(bad(
             "its footer is encrypted, and there is no way to give a key: write it without encryption, or leave it out with source.exclude",
@@ -57,7 +61,12 @@ pub fn parse_footer(tail: Bytes, size: u64, footer_bytes_max: u64) -> Result<Foo
         return Err(bad(format!("its footer claims {length} bytes, in an object of {size}")));
     }
     if length > footer_bytes_max {
-        return Err(DecodeError::TooLarge { what: "the footer".into(), needed: length, allowed: footer_bytes_max, position: None });
+        return Err(DecodeError::TooLarge {
+            what: "the footer".into(),
+            needed: length,
+            allowed: footer_bytes_max,
+            position: None,
+        });
     }
     let needed = length + FOOTER_SIZE as u64;
     if (tail.len() as u64) < needed {
@@ -111,7 +120,8 @@ fn refuse_encrypted(footer: &[u8]) -> Result<(), DecodeError> {
     )))
 }
 
-/// What the readers of the parquet crate take for granted: sizes are not negative, and column chunks end before the footer, at `end`.
+/// What the readers of the parquet crate take for granted: sizes are not negative, and column chunks end before the
+/// footer, at `end`.
 fn check(metadata: &ParquetMetaData, end: u64) -> Result<(), DecodeError> {
     let leaves = metadata.file_metadata().schema_descr().num_columns();
     for (ordinal, group) in metadata.row_groups().iter().enumerate() {

@@ -11,7 +11,8 @@ use crate::codec::DecodeError;
 use crate::model::plan::Slice;
 use crate::model::schema::TableSchema;
 
-/// The row groups of a slice, in order: those whose middle byte lies in it. Slices that cover an object have every row group once.
+/// The row groups of a slice, in order: those whose middle byte lies in it. Slices that cover an object have every row
+/// group once.
 ///
 /// `None` has all of them. A slice by text bytes has none: parquet is not cut there.
 pub fn row_groups(metadata: &ParquetMetaData, slice: Option<Slice>) -> Vec<usize> {
@@ -31,14 +32,15 @@ fn middle(metadata: &ParquetMetaData, ordinal: usize) -> u64 {
     start + (end - start) / 2
 }
 
-/// The bytes of a column chunk, its dictionary page included. [`parse_footer`](super::parse_footer) has seen to it that they are inside.
+/// The bytes of a column chunk, its dictionary page included. [`parse_footer`](super::parse_footer) has seen to it that
+/// they are inside.
 pub(super) fn range_of(column: &ColumnChunkMetaData) -> Range<u64> {
     let (start, length) = column.byte_range();
     start..start + length
 }
 
-/// Byte ranges of the column chunks that decoding `row_group` will read, sorted by start, without empty ones: what is worth fetching ahead.
-/// They overlap in corrupt objects only.
+/// Byte ranges of the column chunks that decoding `row_group` will read, sorted by start, without empty ones: what is
+/// worth fetching ahead. They overlap in corrupt objects only.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the schema cannot be read.
@@ -51,19 +53,27 @@ pub fn stretches(
     let roots = roots(metadata)?;
     let group = metadata.row_group(row_group);
     let wanted = wanted(metadata, &roots, table, drop);
-    let mut ranges: Vec<Range<u64>> =
-        wanted.into_iter().flat_map(|root| roots[root].leaves.clone()).map(|leaf| range_of(group.column(leaf))).collect();
+    let mut ranges: Vec<Range<u64>> = wanted
+        .into_iter()
+        .flat_map(|root| roots[root].leaves.clone())
+        .map(|leaf| range_of(group.column(leaf)))
+        .collect();
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| (range.start, range.end));
     Ok(ranges)
 }
 
-/// Bytes of the pages that decoding `row_group` holds open at once, a page of each wanted column and its dictionary, by the footer's counts. A
-/// column chunk whose pages the footer does not count, as DuckDB's, is taken for one page.
+/// Bytes of the pages that decoding `row_group` holds open at once, a page of each wanted column and its dictionary, by
+/// the footer's counts. A column chunk whose pages the footer does not count, as DuckDB's, is taken for one page.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the schema cannot be read.
-pub fn open_page_bytes(metadata: &ParquetMetaData, row_group: usize, table: &TableSchema, drop: &[String]) -> Result<u64, DecodeError> {
+pub fn open_page_bytes(
+    metadata: &ParquetMetaData,
+    row_group: usize,
+    table: &TableSchema,
+    drop: &[String],
+) -> Result<u64, DecodeError> {
     let roots = roots(metadata)?;
     let group = metadata.row_group(row_group);
     let leaves = wanted(metadata, &roots, table, drop).into_iter().flat_map(|root| roots[root].leaves.clone());
@@ -82,12 +92,13 @@ fn open_pages_of(column: &ColumnChunkMetaData) -> u64 {
     if data < 2 { bytes } else { (bytes / data).saturating_mul(2 + dictionary).min(bytes) }
 }
 
-/// The roots to read, in the object's order: those that the table names and that are not dropped. Where there are none the smallest stands
-/// in, so that the number of rows is what the data says, not what the footer claims.
+/// The roots to read, in the object's order: those that the table names and that are not dropped. Where there are none
+/// the smallest stands in, so that the number of rows is what the data says, not what the footer claims.
 pub(super) fn wanted(metadata: &ParquetMetaData, roots: &[Root], table: &TableSchema, drop: &[String]) -> Vec<usize> {
     let sources: HashSet<&str> = table.columns.iter().map(|column| column.source.as_str()).collect();
-    let wanted: Vec<usize> =
-        (0..roots.len()).filter(|&root| sources.contains(roots[root].name.as_str()) && !drop.contains(&roots[root].name)).collect();
+    let wanted: Vec<usize> = (0..roots.len())
+        .filter(|&root| sources.contains(roots[root].name.as_str()) && !drop.contains(&roots[root].name))
+        .collect();
     if !wanted.is_empty() {
         return wanted;
     }

@@ -1,5 +1,5 @@
-//! INT96, the times of old writers: a day and the nanoseconds in it. The parquet crate makes counts of one unit of them, cuts what is finer and wraps
-//! what is beyond. So values are looked at before, as they lie in pages.
+//! INT96, the times of old writers: a day and the nanoseconds in it. The parquet crate makes counts of one unit of
+//! them, cuts what is finer and wraps what is beyond. So values are looked at before, as they lie in pages.
 
 use arrow_schema::TimeUnit;
 use parquet::basic::Encoding;
@@ -54,7 +54,14 @@ impl Int96 {
     fn values<'a>(&self, page: &'a Page) -> Option<&'a [u8]> {
         match page {
             Page::DictionaryPage { buf, .. } => Some(buf),
-            Page::DataPage { buf, num_values, encoding: Encoding::PLAIN, def_level_encoding, rep_level_encoding, .. } => {
+            Page::DataPage {
+                buf,
+                num_values,
+                encoding: Encoding::PLAIN,
+                def_level_encoding,
+                rep_level_encoding,
+                ..
+            } => {
                 let buf = after_levels(buf, *rep_level_encoding, self.column.max_rep_level(), *num_values)?;
                 after_levels(buf, *def_level_encoding, self.column.max_def_level(), *num_values)
             }

@@ -7,13 +7,15 @@ const HEADER_BYTES_MAX: i64 = 100;
 
 /// The metadata as its writer should have written it, of an object whose footer begins at `end`:
 ///
-/// - a dictionary page that is said to lie where no page can, at offset 0 or behind the data, is none: the data's offset says where to begin;
-/// - parquet-mr before 1.2.9 left the header of the dictionary page out of a column chunk's size (IMPALA-694, PARQUET-816): the chunk goes on to the
-///   next one.
+/// - a dictionary page that is said to lie where no page can, at offset 0 or behind the data, is none: the data's
+///   offset says where to begin;
+/// - parquet-mr before 1.2.9 left the header of the dictionary page out of a column chunk's size (IMPALA-694,
+///   PARQUET-816): the chunk goes on to the next one.
 pub(super) fn mended(metadata: ParquetMetaData, end: u64) -> ParquetMetaData {
     let is_short = lacks_header(metadata.file_metadata().created_by());
-    let needs_mending =
-        |column: &ColumnChunkMetaData| is_short || column.dictionary_page_offset().is_some_and(|offset| !is_place(column, offset));
+    let needs_mending = |column: &ColumnChunkMetaData| {
+        is_short || column.dictionary_page_offset().is_some_and(|offset| !is_place(column, offset))
+    };
     if !metadata.row_groups().iter().flat_map(|group| group.columns()).any(needs_mending) {
         return metadata;
     }
@@ -34,8 +36,9 @@ pub(super) fn mended(metadata: ParquetMetaData, end: u64) -> ParquetMetaData {
             column.clone().into_builder().set_dictionary_page_offset(offset).set_total_compressed_size(size).build()
         });
         // What cannot be put together again is left for the checks that follow.
-        let mended =
-            columns.collect::<Result<_, _>>().and_then(|columns| group.clone().into_builder().set_column_metadata(columns).build());
+        let mended = columns
+            .collect::<Result<_, _>>()
+            .and_then(|columns| group.clone().into_builder().set_column_metadata(columns).build());
         builder = builder.add_row_group(mended.unwrap_or(group));
     }
     builder.build()

@@ -28,8 +28,8 @@ impl Misfits {
         Self { rows, bad: HashMap::new(), rescued: Rescued::default() }
     }
 
-    /// Notes the rows of `array` that `column` cannot hold, `cast` being what became of it; gives `cast` with these rows null. They are rescued
-    /// or bad, as `misfit` says.
+    /// Notes the rows of `array` that `column` cannot hold, `cast` being what became of it; gives `cast` with these
+    /// rows null. They are rescued or bad, as `misfit` says.
     pub fn note(
         &mut self,
         column: &Column,
@@ -39,7 +39,8 @@ impl Misfits {
         strictness: Strictness,
     ) -> Result<ArrayRef, DecodeError> {
         let write = writer(array.as_ref(), &WholeJson);
-        let lost: BooleanArray = (0..array.len()).map(|row| lost(array, cast, strictness, row).map(Some)).collect::<Result<_, _>>()?;
+        let lost: BooleanArray =
+            (0..array.len()).map(|row| lost(array, cast, strictness, row).map(Some)).collect::<Result<_, _>>()?;
         for row in lost.values().set_indices() {
             let mut value = Vec::new();
             write(row, &mut value);
@@ -48,7 +49,10 @@ impl Misfits {
                 self.rescued.json(row, &column.source, &value);
                 continue;
             }
-            let (_, members) = self.bad.entry(row).or_insert_with(|| (misfit_reason(column, array.data_type(), &value), String::new()));
+            let (_, members) = self
+                .bad
+                .entry(row)
+                .or_insert_with(|| (misfit_reason(column, array.data_type(), &value), String::new()));
             let mut name = Vec::new();
             push_json_string(&column.source, &mut name);
             let comma = if members.is_empty() { "" } else { "," };
@@ -62,8 +66,15 @@ impl Misfits {
         std::mem::take(&mut self.rescued).into_array(self.rows)
     }
 
-    /// Takes the bad rows out of a batch. `first` is the ordinal of its first row in the row group, which begins at `offset`.
-    pub fn split(self, batch: RecordBatch, ordinal: usize, first: u64, offset: u64) -> Result<(RecordBatch, Vec<BadRecord>), DecodeError> {
+    /// Takes the bad rows out of a batch. `first` is the ordinal of its first row in the row group, which begins at
+    /// `offset`.
+    pub fn split(
+        self,
+        batch: RecordBatch,
+        ordinal: usize,
+        first: u64,
+        offset: u64,
+    ) -> Result<(RecordBatch, Vec<BadRecord>), DecodeError> {
         let batch = without_rows(batch, &self.bad)?;
         let record = |(row, (reason, members)): (usize, (String, String))| BadRecord {
             record: row as u64,
@@ -77,7 +88,8 @@ impl Misfits {
     }
 }
 
-/// Whether the value of a row did not survive. Below the surface of a nested value it takes a second look at the row alone.
+/// Whether the value of a row did not survive. Below the surface of a nested value it takes a second look at the row
+/// alone.
 fn lost(array: &ArrayRef, cast_array: &ArrayRef, strictness: Strictness, row: usize) -> Result<bool, DecodeError> {
     if array.is_null(row) {
         return Ok(false);
@@ -89,7 +101,7 @@ fn lost(array: &ArrayRef, cast_array: &ArrayRef, strictness: Strictness, row: us
         return Ok(false);
     }
     // A slice of a list would still have all items.
-    let alone =
-        take(array, &UInt64Array::from(vec![row as u64]), None).map_err(|error| bad(format!("a nested value cannot be read: {error}")))?;
+    let alone = take(array, &UInt64Array::from(vec![row as u64]), None)
+        .map_err(|error| bad(format!("a nested value cannot be read: {error}")))?;
     Ok(cast(&alone, cast_array.data_type(), strictness)?.wider.is_some())
 }

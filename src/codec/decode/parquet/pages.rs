@@ -114,8 +114,9 @@ impl<R: ChunkReader> Read for HeaderRead<R> {
     }
 }
 
-/// The first three fields of a page header (parquet.thrift, `PageHeader`): type, uncompressed size, compressed size, all required 32-bit
-/// integers, in Thrift's compact protocol: a byte `0x15` (the next field, an i32) and a zigzag variable-length integer.
+/// The first three fields of a page header (parquet.thrift, `PageHeader`): type, uncompressed size, compressed size,
+/// all required 32-bit integers, in Thrift's compact protocol: a byte `0x15` (the next field, an i32) and a zigzag
+/// variable-length integer.
 #[derive(Default)]
 struct Fields {
     done: u8,
@@ -158,15 +159,17 @@ pub(super) struct OpenGroup {
     ordinal: usize,
     /// By leaf; taken once.
     pages: Mutex<Vec<Option<Box<dyn PageReader>>>>,
-    /// By leaf; empty for those that are not read, and unless they are located: their number is bounded by what is held of the row group alone.
+    /// By leaf; empty for those that are not read, and unless they are located: their number is bounded by what is held
+    /// of the row group alone.
     pub places: Vec<PagePlaces>,
     /// Bytes of an average row once it is decoded: an estimate, see [`OpenGroup::open`].
     pub row_bytes: u64,
 }
 
 impl OpenGroup {
-    /// Opens the chunks of `leaves`, with the unit that their times are read in if they are INT96, and reads their dictionaries: what a row takes in memory is not seen from the footer, because a
-    /// dictionary's value counts once there, and again in every row.
+    /// Opens the chunks of `leaves`, with the unit that their times are read in if they are INT96, and reads their
+    /// dictionaries: what a row takes in memory is not seen from the footer, because a dictionary's value counts once
+    /// there, and again in every row.
     pub fn open<R: ChunkReader + 'static>(
         reader: &Arc<R>,
         metadata: &Arc<ParquetMetaData>,
@@ -191,8 +194,15 @@ impl OpenGroup {
             };
             let width = value_bytes(column, dictionary.as_ref());
             row_bytes = row_bytes.saturating_add(width.saturating_mul(column.num_values().unsigned_abs()) / rows);
-            let int96 = (column.column_type() == Physical::INT96).then(|| Int96 { column: column.column_descr_ptr(), unit });
-            pages[leaf] = Some(Box::new(Pages { dictionary, inner, chunk, int96, places: locates.then(|| Arc::clone(&places[leaf])) }));
+            let int96 =
+                (column.column_type() == Physical::INT96).then(|| Int96 { column: column.column_descr_ptr(), unit });
+            pages[leaf] = Some(Box::new(Pages {
+                dictionary,
+                inner,
+                chunk,
+                int96,
+                places: locates.then(|| Arc::clone(&places[leaf])),
+            }));
         }
         Ok(Self { metadata: Arc::clone(metadata), ordinal, pages: Mutex::new(pages), places, row_bytes })
     }
@@ -230,7 +240,8 @@ impl RowGroups for OpenGroup {
 
     fn column_chunks(&self, leaf: usize) -> ParquetResult<Box<dyn PageIterator>> {
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get_mut(leaf).and_then(Option::take);
-        let pages = pages.ok_or_else(|| ParquetError::General(format!("column chunk {leaf} is read twice, or was not asked for")))?;
+        let pages = pages
+            .ok_or_else(|| ParquetError::General(format!("column chunk {leaf} is read twice, or was not asked for")))?;
         Ok(Box::new(OneChunk(Some(pages))))
     }
 
@@ -269,7 +280,10 @@ impl<R: ChunkReader + 'static> Pages<R> {
     /// Refuses times that the crate would cut or wrap.
     fn exact(&self, page: &Page) -> ParquetResult<()> {
         let Some(reason) = self.int96.as_ref().and_then(|int96| int96.misfit(page)) else { return Ok(()) };
-        let refusal = DecodeError::Bad { reason: reason.clone(), position: Some(Position { line: None, offset: self.chunk.last().0 }) };
+        let refusal = DecodeError::Bad {
+            reason: reason.clone(),
+            position: Some(Position { line: None, offset: self.chunk.last().0 }),
+        };
         *self.chunk.limit.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
         Err(ParquetError::General(reason))
     }
@@ -292,7 +306,11 @@ impl<R: ChunkReader + 'static> PageReader for Pages<R> {
                 page.as_ref().map_or(Ok(()), |page| self.exact(page))?;
                 if let (Some(places), Some(page)) = (&self.places, page.as_ref().filter(|page| page.is_data_page())) {
                     let (start, end) = *self.chunk.last();
-                    places.lock().unwrap_or_else(PoisonError::into_inner).push((start, end - start, u64::from(page.num_values())));
+                    places.lock().unwrap_or_else(PoisonError::into_inner).push((
+                        start,
+                        end - start,
+                        u64::from(page.num_values()),
+                    ));
                 }
                 Ok(page)
             }

@@ -28,10 +28,11 @@ pub(super) enum Plan {
     /// For each column of the table, where it comes from.
     Read(Vec<Source>),
     /// The table cannot hold the object: what would.
-    Surprise(TableSchema),
+    SchemaMismatch(TableSchema),
 }
 
-/// Compares an object with a table. `wanted` are the roots that will be read, in order. Columns `without_rows` surprise nobody.
+/// Compares an object with a table. `wanted` are the roots that will be read, in order. Columns `without_rows` mismatch
+/// nobody.
 pub(super) fn plan(
     roots: &[Root],
     wanted: &[usize],
@@ -39,21 +40,23 @@ pub(super) fn plan(
     drop: &[String],
     without_rows: bool,
 ) -> Result<Plan, DecodeError> {
-    let by_source: HashMap<&str, &Column> = table.columns.iter().map(|column| (column.source.as_str(), column)).collect();
-    let mut surprised = false;
+    let by_source: HashMap<&str, &Column> =
+        table.columns.iter().map(|column| (column.source.as_str(), column)).collect();
+    let mut mismatched = false;
     for root in roots.iter().filter(|root| !without_rows && !drop.contains(&root.name)) {
         let fits = match by_source.get(root.name.as_str()) {
             Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried.clone().into()),
             None => table.unknown == Unknown::Ignore,
         };
-        surprised |= !fits;
+        mismatched |= !fits;
     }
-    if surprised {
+    if mismatched {
         let columns = roots.iter().filter(|root| !drop.contains(&root.name));
         let columns = columns.map(|root| Column::inferred(&root.name, root.carried.clone())).collect();
-        return Ok(Plan::Surprise(TableSchema { columns, rescued: false, unknown: Unknown::Widen }));
+        return Ok(Plan::SchemaMismatch(TableSchema { columns, rescued: false, unknown: Unknown::Widen }));
     }
-    let read: HashMap<&str, usize> = wanted.iter().enumerate().map(|(at, &root)| (roots[root].name.as_str(), at)).collect();
+    let read: HashMap<&str, usize> =
+        wanted.iter().enumerate().map(|(at, &root)| (roots[root].name.as_str(), at)).collect();
     let source = |column: &Column| {
         let Some(&at) = read.get(column.source.as_str()).filter(|_| !drop.contains(&column.source)) else {
             return Ok(Source::Absent);
@@ -73,7 +76,12 @@ pub(super) fn plan(
 
 /// Whether a column's type holds a type by the lattice of types: merging them changes nothing.
 pub(super) fn holds(column: &Column, typed: &Typed) -> bool {
-    let of = |typed: &Typed| Typed { wide: column.wide, digits: None, mixed: column.mixed.max(typed.mixed), ..typed.clone() };
+    let of = |typed: &Typed| Typed {
+        wide: column.wide,
+        digits: None,
+        mixed: column.mixed.max(typed.mixed),
+        ..typed.clone()
+    };
     let alone = of(&Typed::of(column));
     // Merging with itself first gives both sides the same spelling of nested fields.
     alone.merge(&of(typed)).data_type == alone.merge(&alone).data_type

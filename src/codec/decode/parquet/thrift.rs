@@ -1,7 +1,9 @@
-//! The footer's bytes, where the parquet crate does not tell or does not take what is in them: Thrift's compact protocol, as much as that needs.
+//! The footer's bytes, where the parquet crate does not tell or does not take what is in them: Thrift's compact
+//! protocol, as much as that needs.
 //!
-//! Readers made from parquet.thrift pass over a field whose type is not the one they know, because somebody else may have given its number another meaning
-//! (Dremio did), and over enum values that they do not know. The crate refuses both. So a footer that it does not take is written again without them.
+//! Readers made from parquet.thrift pass over a field whose type is not the one they know, because somebody else may
+//! have given its number another meaning (Dremio did), and over enum values that they do not know. The crate refuses
+//! both. So a footer that it does not take is written again without them.
 
 /// Kinds of values (thrift-compact-protocol.md).
 mod kind {
@@ -23,19 +25,25 @@ use kind::{BINARY, I16, I32, I64, LIST, STRUCT};
 /// Levels that are followed: a footer's own structures have a third of them, and a stack many times more.
 const DEPTH_MAX: u8 = 32;
 
-/// A structure of parquet.thrift: the kinds of its fields, by number from 1, and what is inside of those that are looked into.
+/// A structure of parquet.thrift: the kinds of its fields, by number from 1, and what is inside of those that are
+/// looked into.
 struct Shape {
     kinds: &'static [u8],
     inside: &'static [(i16, &'static Shape)],
 }
 
 const SCHEMA_ELEMENT: Shape = Shape { kinds: &[I32, I32, I32, BINARY, I32, I32, I32, I32, I32, STRUCT], inside: &[] };
-const COLUMN_META_DATA: Shape =
-    Shape { kinds: &[I32, LIST, LIST, I32, I64, I64, I64, LIST, I64, I64, I64, STRUCT, LIST, I64, I32, STRUCT, STRUCT], inside: &[] };
-const COLUMN_CHUNK: Shape = Shape { kinds: &[BINARY, I64, STRUCT, I64, I32, I64, I32, STRUCT, BINARY], inside: &[(3, &COLUMN_META_DATA)] };
+const COLUMN_META_DATA: Shape = Shape {
+    kinds: &[I32, LIST, LIST, I32, I64, I64, I64, LIST, I64, I64, I64, STRUCT, LIST, I64, I32, STRUCT, STRUCT],
+    inside: &[],
+};
+const COLUMN_CHUNK: Shape =
+    Shape { kinds: &[BINARY, I64, STRUCT, I64, I32, I64, I32, STRUCT, BINARY], inside: &[(3, &COLUMN_META_DATA)] };
 const ROW_GROUP: Shape = Shape { kinds: &[LIST, I64, I64, LIST, I64, I64, I16], inside: &[(1, &COLUMN_CHUNK)] };
-const FILE_META_DATA: Shape =
-    Shape { kinds: &[I32, LIST, I64, LIST, LIST, BINARY, LIST, STRUCT, BINARY], inside: &[(2, &SCHEMA_ELEMENT), (4, &ROW_GROUP)] };
+const FILE_META_DATA: Shape = Shape {
+    kinds: &[I32, LIST, I64, LIST, LIST, BINARY, LIST, STRUCT, BINARY],
+    inside: &[(2, &SCHEMA_ELEMENT), (4, &ROW_GROUP)],
+};
 
 /// Numbers of fields that are looked for.
 const FILE_ROW_GROUPS: i16 = 4;
@@ -54,8 +62,9 @@ const CONVERTED_TYPE_NULL: u64 = 24;
 /// `LogicalType::UNKNOWN`, which says the same since: field 11, an empty structure, and the end of the union.
 const LOGICAL_TYPE_UNKNOWN: [u8; 3] = [11 << 4 | STRUCT, 0, 0];
 
-/// The columns that are encrypted though the footer is not, by its first row group: writers encrypt a column in all of them. By path where they say it
-/// themselves, else by ordinal. Empty too where the footer is not understood: whoever decodes it says so.
+/// The columns that are encrypted though the footer is not, by its first row group: writers encrypt a column in all of
+/// them. By path where they say it themselves, else by ordinal. Empty too where the footer is not understood: whoever
+/// decodes it says so.
 pub(super) fn encrypted_columns(footer: &[u8]) -> Vec<String> {
     encrypted(footer).unwrap_or_default()
 }
@@ -108,8 +117,8 @@ fn encrypted_column(bytes: &mut Bytes<'_>, ordinal: usize) -> Option<Option<Stri
     Some(is_encrypted.then(|| path.unwrap_or_else(|| format!("column {ordinal}"))))
 }
 
-/// The footer without fields of other types than parquet.thrift has, and without types of columns that it does not know. `None` where it is no
-/// footer.
+/// The footer without fields of other types than parquet.thrift has, and without types of columns that it does not
+/// know. `None` where it is no footer.
 pub(super) fn known_part(footer: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(footer.len());
     known_fields(&mut Bytes::new(footer), &FILE_META_DATA, &mut out)?;
@@ -293,7 +302,8 @@ impl<'a> Bytes<'a> {
 mod tests {
     use super::*;
 
-    /// `FileMetaData` of one optional int32 column `x` of this converted type, without row groups, and what stands behind.
+    /// `FileMetaData` of one optional int32 column `x` of this converted type, without row groups, and what stands
+    /// behind.
     fn footer(converted: u8, more: &[u8]) -> Vec<u8> {
         let root = [0x48, 1, b'm', 0x15, 2, 0];
         let column = [0x15, 2, 0x25, 2, 0x18, 1, b'x', 0x25, converted, 0];

@@ -1,6 +1,7 @@
 //! The types that parquet columns are carried in.
 //!
-//! Arrow has several layouts for one kind of value; a table has one, so that objects of different writers fit each other:
+//! Arrow has several layouts for one kind of value; a table has one, so that objects of different writers fit each
+//! other:
 //!
 //! | parquet, or the Arrow schema that its writer embedded | carried as |
 //! | --- | --- |
@@ -32,14 +33,19 @@ use crate::codec::DecodeError;
 use crate::codec::caught::caught;
 use crate::model::schema::{Column, DEPTH_MAX, JSON, TableSchema, Unknown, depth};
 
-/// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that it holds nulls only. One
-/// without rows has no columns: writers that infer types (pandas) have nothing to go by there, and what they wrote would bind the rows of others.
+/// The schema that an object would have alone. Statistics are not looked at: `Null` is a column that says itself that
+/// it holds nulls only. One without rows has no columns: writers that infer types (pandas) have nothing to go by there,
+/// and what they wrote would bind the rows of others.
 ///
 /// # Errors
 /// [`DecodeError::Bad`] where the object's types contradict each other, or two columns have one name.
 pub fn schema(metadata: &ParquetMetaData) -> Result<TableSchema, DecodeError> {
     let has_rows = metadata.row_groups().iter().any(|group| group.num_rows() > 0);
-    let columns = roots(metadata)?.into_iter().filter(|_| has_rows).map(|root| Column::inferred(root.name, root.carried)).collect();
+    let columns = roots(metadata)?
+        .into_iter()
+        .filter(|_| has_rows)
+        .map(|root| Column::inferred(root.name, root.carried))
+        .collect();
     Ok(TableSchema { columns, rescued: false, unknown: Unknown::Widen })
 }
 
@@ -54,7 +60,8 @@ pub(super) struct Root {
     pub read: DataType,
     /// The type in [`schema`].
     pub carried: DataType,
-    /// Whether the crate makes text of it without looking at its UTF-8: it does where the column is not annotated as UTF8 (JSON).
+    /// Whether the crate makes text of it without looking at its UTF-8: it does where the column is not annotated as
+    /// UTF8 (JSON).
     pub unchecked_text: bool,
     nullable: bool,
 }
@@ -135,7 +142,8 @@ struct Leaves<'a> {
 }
 
 impl Leaves<'_> {
-    /// `plain` is the type by parquet's schema alone, `hint` the one by the embedded Arrow schema, which may be any other.
+    /// `plain` is the type by parquet's schema alone, `hint` the one by the embedded Arrow schema, which may be any
+    /// other.
     fn typed(&mut self, plain: &DataType, hint: &DataType) -> Typed {
         use DataType::{FixedSizeList, LargeList, LargeListView, List, ListView, Map, Struct};
         match plain {
@@ -144,13 +152,18 @@ impl Leaves<'_> {
                     Struct(hints) if hints.len() == fields.len() => hints,
                     _ => fields,
                 };
-                let (read, carried): (Vec<_>, Vec<_>) =
-                    fields.iter().zip(hints).map(|(field, hint)| self.field(field, hint.data_type(), field.name())).unzip();
+                let (read, carried): (Vec<_>, Vec<_>) = fields
+                    .iter()
+                    .zip(hints)
+                    .map(|(field, hint)| self.field(field, hint.data_type(), field.name()))
+                    .unzip();
                 Typed { read: Struct(read.into()), carried: Struct(carried.into()) }
             }
             List(item) => {
                 let hint = match hint {
-                    List(hint) | LargeList(hint) | ListView(hint) | LargeListView(hint) | FixedSizeList(hint, _) => hint,
+                    List(hint) | LargeList(hint) | ListView(hint) | LargeListView(hint) | FixedSizeList(hint, _) => {
+                        hint
+                    }
                     _ => item,
                 };
                 let (read, carried) = self.field(item, hint.data_type(), Field::LIST_FIELD_DEFAULT_NAME);
@@ -167,7 +180,8 @@ impl Leaves<'_> {
                 let column = self.descriptor.column(self.next);
                 self.next += 1;
                 let typed = leaf_typed(leaf, hint, &column);
-                self.unchecked_text |= matches!(typed.read, DataType::Utf8 | JSON) && column.converted_type() != ConvertedType::UTF8;
+                self.unchecked_text |=
+                    matches!(typed.read, DataType::Utf8 | JSON) && column.converted_type() != ConvertedType::UTF8;
                 typed
             }
         }
@@ -205,8 +219,10 @@ fn leaf_typed(plain: &DataType, hint: &DataType, column: &ColumnDescriptor) -> T
     };
     let same = |data_type| Typed { read: DataType::clone(&data_type), carried: data_type };
     let as_text = || Typed { read: Binary, carried: Utf8 };
-    let is_enum = column.logical_type_ref() == Some(&LogicalType::Enum) || column.converted_type() == ConvertedType::ENUM;
-    let is_json = column.logical_type_ref() == Some(&LogicalType::Json) || column.converted_type() == ConvertedType::JSON;
+    let is_enum =
+        column.logical_type_ref() == Some(&LogicalType::Enum) || column.converted_type() == ConvertedType::ENUM;
+    let is_json =
+        column.logical_type_ref() == Some(&LogicalType::Json) || column.converted_type() == ConvertedType::JSON;
     match (plain, hint) {
         (Utf8, _) if is_json => same(JSON),
         (Timestamp(..), _) if column.physical_type() == Physical::INT96 => same(Timestamp(TimeUnit::Microsecond, None)),

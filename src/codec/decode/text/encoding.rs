@@ -6,13 +6,14 @@ use encoding_rs::DecoderResult;
 use crate::codec::{DecodeError, Position};
 use crate::model::settings::Encoding;
 
-/// Turns the bytes of one text into UTF-8, chunk by chunk, without its byte order mark. UTF-8 itself passes unchanged and unchecked:
-/// records are checked one by one when they are decoded. Latin-1 passes too, for [`latin1`] to transcode its records.
+/// Turns the bytes of one text into UTF-8, chunk by chunk, without its byte order mark. UTF-8 itself passes unchanged
+/// and unchecked: records are checked one by one when they are decoded. Latin-1 passes too, for [`latin1`] to transcode
+/// its records.
 pub(super) struct Transcoder {
     encoding: Encoding,
     /// Bytes that are needed before anything can be said: a byte order mark in pieces.
     head: Vec<u8>,
-    state: State,
+    state: Transcoding,
     /// Bytes of input so far.
     consumed: u64,
     /// Bytes of a byte order mark that was taken off UTF-8 text: they count in offsets.
@@ -21,16 +22,17 @@ pub(super) struct Transcoder {
     csv: bool,
 }
 
-enum State {
+enum Transcoding {
     Head,
     Pass,
     Decode(encoding_rs::Decoder),
 }
 
 impl Transcoder {
-    /// `at_start`: whether the text's first bytes come, where a byte order mark may stand. `csv`: whether the encoding is the user's.
+    /// `at_start`: whether the text's first bytes come, where a byte order mark may stand. `csv`: whether the encoding
+    /// is the user's.
     pub(super) fn new(encoding: Encoding, at_start: bool, csv: bool) -> Transcoder {
-        let state = if at_start { State::Head } else { State::Pass };
+        let state = if at_start { Transcoding::Head } else { Transcoding::Pass };
         Transcoder { encoding, head: Vec::new(), state, consumed: 0, mark_bytes: 0, csv }
     }
 
@@ -41,15 +43,15 @@ impl Transcoder {
     /// The next bytes as UTF-8; `last`: none follow. An empty answer means that more bytes are needed.
     pub(super) fn decode(&mut self, bytes: Bytes, last: bool) -> Result<Bytes, DecodeError> {
         let bytes = match self.state {
-            State::Head => match self.begin(bytes, last)? {
+            Transcoding::Head => match self.begin(bytes, last)? {
                 Some(bytes) => bytes,
                 None => return Ok(Bytes::new()),
             },
             _ => bytes,
         };
         match &mut self.state {
-            State::Head | State::Pass => Ok(bytes),
-            State::Decode(decoder) => {
+            Transcoding::Head | Transcoding::Pass => Ok(bytes),
+            Transcoding::Decode(decoder) => {
                 let text = transcode(decoder, &bytes, last, self.consumed)?;
                 self.consumed += bytes.len() as u64;
                 Ok(text.into())
@@ -82,12 +84,17 @@ impl Transcoder {
             (Encoding::Utf8, Some(_)) => {
                 let reason = match self.csv {
                     true => "the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16",
-                    false => "the text begins with a utf-16 byte order mark, and json is read as utf-8 alone; convert the object",
+                    false => {
+                        "the text begins with a utf-16 byte order mark, and json is read as utf-8 alone; convert the object"
+                    }
                 };
-                return Err(DecodeError::Bad { reason: reason.to_owned(), position: Some(Position { line: Some(1), offset: 0 }) });
+                return Err(DecodeError::Bad {
+                    reason: reason.to_owned(),
+                    position: Some(Position { line: Some(1), offset: 0 }),
+                });
             }
             (Encoding::Utf8, None) => {
-                self.state = State::Pass;
+                self.state = Transcoding::Pass;
                 let marked = bytes.starts_with(UTF8_MARK);
                 self.mark_bytes = if marked { UTF8_MARK.len() as u64 } else { 0 };
                 return Ok(Some(if marked { bytes.slice(UTF8_MARK.len()..) } else { bytes }));
@@ -96,16 +103,21 @@ impl Transcoder {
             (Encoding::Utf16Le, _) => utf16(true),
             (Encoding::Utf16Be, _) => utf16(false),
             (Encoding::Latin1, _) => {
-                self.state = State::Pass;
+                self.state = Transcoding::Pass;
                 return Ok(Some(bytes));
             }
         };
-        self.state = State::Decode(encoding.new_decoder_with_bom_removal());
+        self.state = Transcoding::Decode(encoding.new_decoder_with_bom_removal());
         Ok(Some(bytes))
     }
 }
 
-fn transcode(decoder: &mut encoding_rs::Decoder, bytes: &[u8], last: bool, consumed: u64) -> Result<Vec<u8>, DecodeError> {
+fn transcode(
+    decoder: &mut encoding_rs::Decoder,
+    bytes: &[u8],
+    last: bool,
+    consumed: u64,
+) -> Result<Vec<u8>, DecodeError> {
     let malformed = |at: usize| {
         let position = Some(Position { line: None, offset: consumed + at as u64 });
         DecodeError::Bad { reason: "the text is not valid utf-16".to_owned(), position }
@@ -121,8 +133,9 @@ fn transcode(decoder: &mut encoding_rs::Decoder, bytes: &[u8], last: bool, consu
     }
 }
 
-/// Latin-1 text as UTF-8: as the WHATWG has it, with printable characters in place of the C1 controls (windows-1252). Every byte is a character,
-/// and ASCII is itself, so that records are found before they are transcoded, also from the middle of an object.
+/// Latin-1 text as UTF-8: as the WHATWG has it, with printable characters in place of the C1 controls (windows-1252).
+/// Every byte is a character, and ASCII is itself, so that records are found before they are transcoded, also from the
+/// middle of an object.
 pub(super) fn latin1(bytes: Bytes) -> Bytes {
     let text = match encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0 {
         std::borrow::Cow::Borrowed(_) => None,
@@ -160,7 +173,11 @@ mod tests {
         check(Encoding::Utf8, b"\xef\xbb\xbfa", Ok("a"));
         check(Encoding::Utf8, b"a", Ok("a"));
         check(Encoding::Utf8, b"", Ok(""));
-        check(Encoding::Utf8, b"\xff\xfea\0", Err("the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16"));
+        check(
+            Encoding::Utf8,
+            b"\xff\xfea\0",
+            Err("the text begins with a utf-16 byte order mark; set source.csv.encoding to utf-16"),
+        );
         check(Encoding::Utf16, b"\xff\xfea\0\xe9\0", Ok("aé"));
         check(Encoding::Utf16, b"\xfe\xff\0a\0\xe9", Ok("aé"));
         check(Encoding::Utf16, b"\0a\0\xe9", Ok("aé"));

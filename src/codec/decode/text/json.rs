@@ -1,14 +1,15 @@
-//! Where the values of a json object end: one array, one object, or several separated by white space, whatever their size.
+//! Where the values of a json object end: one array, one object, or several separated by white space, whatever their
+//! size.
 
 use wide::u8x16;
 
 use crate::codec::{DecodeError, Position};
 
-/// A scan over the structure of a text: quotes, brackets, and what separates the outermost values. What lies inside a value is looked at
-/// when it is decoded.
+/// A scan over the structure of a text: quotes, brackets, and what separates the outermost values. What lies inside a
+/// value is looked at when it is decoded.
 #[derive(Clone, Debug)]
 pub(super) struct ValueScan {
-    place: Place,
+    position: Within,
     /// Whether the values stand in an array.
     array: bool,
     /// Brackets that are open inside the value.
@@ -16,7 +17,7 @@ pub(super) struct ValueScan {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Within {
     /// Before everything.
     Start,
     /// Before a value; in an array, `comma` says whether one must come.
@@ -37,27 +38,28 @@ enum Place {
 
 impl ValueScan {
     pub(super) fn new() -> ValueScan {
-        ValueScan { place: Place::Start, array: false, depth: 0 }
+        ValueScan { position: Within::Start, array: false, depth: 0 }
     }
 
-    /// Looks at the next piece; gives the length up to the first end of a value at or after `min` bytes, or up to the bracket that opens
-    /// the object's array: it stands alone, so that the values behind it need no context. Errors tell the offset in the piece.
+    /// Looks at the next piece; gives the length up to the first end of a value at or after `min` bytes, or up to the
+    /// bracket that opens the object's array: it stands alone, so that the values behind it need no context. Errors
+    /// tell the offset in the piece.
     pub(super) fn end(&mut self, piece: &[u8], min: usize) -> Result<Option<usize>, DecodeError> {
         let mut at = 0;
         while at < piece.len() {
             let byte = piece[at];
-            match self.place {
-                Place::Nested | Place::Text => {
+            match self.position {
+                Within::Nested | Within::Text => {
                     at = self.inside(piece, at);
-                    if self.place == Place::After && at >= min {
+                    if self.position == Within::After && at >= min {
                         return Ok(Some(at));
                     }
                     continue;
                 }
-                Place::Escape => self.place = Place::Text,
-                Place::Word => {
+                Within::Escape => self.position = Within::Text,
+                Within::Word => {
                     if matches!(byte, b',' | b']' | b'}' | b'"' | b'[' | b'{') || byte.is_ascii_whitespace() {
-                        self.place = Place::After;
+                        self.position = Within::After;
                         if at >= min {
                             return Ok(Some(at));
                         }
@@ -65,19 +67,19 @@ impl ValueScan {
                     }
                 }
                 _ if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') => {}
-                Place::Start if byte == b'[' => {
+                Within::Start if byte == b'[' => {
                     self.array = true;
-                    self.place = Place::Before { comma: false };
+                    self.position = Within::Before { comma: false };
                     return Ok(Some(at + 1));
                 }
-                Place::Before { comma: false } if self.array && byte == b']' => self.place = Place::Done,
-                Place::After if self.array => match byte {
-                    b',' => self.place = Place::Before { comma: true },
-                    b']' => self.place = Place::Done,
+                Within::Before { comma: false } if self.array && byte == b']' => self.position = Within::Done,
+                Within::After if self.array => match byte {
+                    b',' => self.position = Within::Before { comma: true },
+                    b']' => self.position = Within::Done,
                     _ => return Err(stray(byte, "a comma or the end of the array", at)),
                 },
-                Place::Done => return Err(stray(byte, "nothing behind the end of the array", at)),
-                Place::Start | Place::Before { .. } | Place::After => self.begin(byte, at)?,
+                Within::Done => return Err(stray(byte, "nothing behind the end of the array", at)),
+                Within::Start | Within::Before { .. } | Within::After => self.begin(byte, at)?,
             }
             at += 1;
         }
@@ -86,24 +88,24 @@ impl ValueScan {
 
     /// The text ends.
     pub(super) fn finish(&self) -> Result<(), &'static str> {
-        match self.place {
-            Place::Start | Place::Done => Ok(()),
-            Place::After | Place::Before { .. } | Place::Word if !self.array => Ok(()),
-            Place::Text | Place::Escape => Err("the text ends inside a string"),
-            Place::Nested => Err("the text ends inside a value"),
-            Place::After | Place::Before { .. } | Place::Word => Err("the text ends inside its array"),
+        match self.position {
+            Within::Start | Within::Done => Ok(()),
+            Within::After | Within::Before { .. } | Within::Word if !self.array => Ok(()),
+            Within::Text | Within::Escape => Err("the text ends inside a string"),
+            Within::Nested => Err("the text ends inside a value"),
+            Within::After | Within::Before { .. } | Within::Word => Err("the text ends inside its array"),
         }
     }
 
     fn begin(&mut self, byte: u8, at: usize) -> Result<(), DecodeError> {
-        self.place = match byte {
+        self.position = match byte {
             b'{' | b'[' => {
                 self.depth = 1;
-                Place::Nested
+                Within::Nested
             }
-            b'"' => Place::Text,
+            b'"' => Within::Text,
             b',' | b':' | b']' | b'}' => return Err(stray(byte, "a value", at)),
-            _ => Place::Word,
+            _ => Within::Word,
         };
         Ok(())
     }
@@ -111,16 +113,16 @@ impl ValueScan {
     /// Goes through a value from `at` to its end, or the piece's.
     fn inside(&mut self, piece: &[u8], mut at: usize) -> usize {
         while at < piece.len() {
-            if self.place == Place::Text {
+            if self.position == Within::Text {
                 let Some(found) = memchr::memchr2(b'"', b'\\', &piece[at..]) else {
                     return piece.len();
                 };
                 at += found + 1;
                 if piece[at - 1] == b'\\' {
-                    self.place = Place::Escape;
+                    self.position = Within::Escape;
                     return at;
                 }
-                self.place = if self.depth == 0 { Place::After } else { Place::Nested };
+                self.position = if self.depth == 0 { Within::After } else { Within::Nested };
                 if self.depth == 0 {
                     return at;
                 }
@@ -135,14 +137,14 @@ impl ValueScan {
                 match piece[here] {
                     b'{' | b'[' => self.depth += 1,
                     b'"' => {
-                        self.place = Place::Text;
+                        self.position = Within::Text;
                         at = here + 1;
                         break;
                     }
                     _ => {
                         self.depth -= 1;
                         if self.depth == 0 {
-                            self.place = Place::After;
+                            self.position = Within::After;
                             return here + 1;
                         }
                     }
@@ -168,7 +170,7 @@ impl ValueEnds {
             *at = data.len();
             return None;
         }
-        let mut scan = ValueScan { place: Place::Before { comma: false }, array: false, depth: 0 };
+        let mut scan = ValueScan { position: Within::Before { comma: false }, array: false, depth: 0 };
         let rest = &data[*at..];
         let length = scan.end(rest, 1).ok().flatten().unwrap_or(rest.len());
         let range = *at..*at + length;
@@ -192,7 +194,8 @@ fn window(piece: &[u8], at: usize) -> (u32, usize) {
     let lane = u8x16::new(lane);
     // `[` and `{`, `]` and `}` differ in one bit.
     let folded = lane | u8x16::splat(0x20);
-    let found = lane.simd_eq(u8x16::splat(b'"')) | folded.simd_eq(u8x16::splat(b'{')) | folded.simd_eq(u8x16::splat(b'}'));
+    let found =
+        lane.simd_eq(u8x16::splat(b'"')) | folded.simd_eq(u8x16::splat(b'{')) | folded.simd_eq(u8x16::splat(b'}'));
     (found.to_bitmask(), next)
 }
 
@@ -213,7 +216,9 @@ mod tests {
         let (mut values, mut value) = (Vec::new(), String::new());
         for piece in text.as_bytes().chunks(step) {
             let mut piece = piece;
-            while let Some(end) = scan.end(piece, 1usize.saturating_sub(value.len())).map_err(|error| error.to_string())? {
+            while let Some(end) =
+                scan.end(piece, 1usize.saturating_sub(value.len())).map_err(|error| error.to_string())?
+            {
                 value += std::str::from_utf8(&piece[..end]).expect("ascii");
                 values.push(std::mem::take(&mut value));
                 piece = &piece[end..];
@@ -226,7 +231,8 @@ mod tests {
     }
 
     fn check(text: &str, expected: Result<&[&str], &str>) {
-        let expected = expected.map(|values| values.iter().map(|&value| value.to_owned()).collect()).map_err(str::to_owned);
+        let expected =
+            expected.map(|values| values.iter().map(|&value| value.to_owned()).collect()).map_err(str::to_owned);
         for step in 1..=text.len().max(1) {
             assert_eq!(cut(text, step), expected, "{text:?} in steps of {step}");
         }

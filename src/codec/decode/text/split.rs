@@ -49,7 +49,16 @@ pub(super) struct Splitter {
 
 impl Splitter {
     pub(super) fn new(scan: Scan, record_bytes_max: usize, offset: u64, line: u64) -> Splitter {
-        Splitter { scan, record_bytes_max, carry: BytesMut::new(), chunk: Bytes::new(), ended: false, offset, line, line_end: None }
+        Splitter {
+            scan,
+            record_bytes_max,
+            carry: BytesMut::new(),
+            chunk: Bytes::new(),
+            ended: false,
+            offset,
+            line,
+            line_end: None,
+        }
     }
 
     pub(super) fn feed(&mut self, text: Bytes) {
@@ -80,8 +89,8 @@ impl Splitter {
         self.ended && self.is_empty()
     }
 
-    /// The next block: it ends with the first record that ends `min` bytes or more from its start (which must be the same in every
-    /// call until a block comes), or with the text. `None`: it needs more text, or is finished.
+    /// The next block: it ends with the first record that ends `min` bytes or more from its start (which must be the
+    /// same in every call until a block comes), or with the text. `None`: it needs more text, or is finished.
     pub(super) fn cut(&mut self, min: usize) -> Result<Option<Block>, DecodeError> {
         let wanted = min.max(1).saturating_sub(self.carry.len());
         let bytes = match self.scan.end(&self.chunk, wanted).map_err(|error| self.located(error))? {
@@ -128,9 +137,10 @@ impl Splitter {
                 let reason = format!("the quote that opens{at} never closes");
                 Err(DecodeError::Bad { reason, position: Some(position) })
             }
-            Scan::Values(scan) => scan
-                .finish()
-                .map_err(|reason| DecodeError::Bad { reason: reason.to_owned(), position: Some(self.position(self.carry.len())) }),
+            Scan::Values(scan) => scan.finish().map_err(|reason| DecodeError::Bad {
+                reason: reason.to_owned(),
+                position: Some(self.position(self.carry.len())),
+            }),
             _ => Ok(()),
         }
     }
@@ -143,7 +153,12 @@ impl Splitter {
             }
             _ => ("one record".to_owned(), self.position(0)),
         };
-        DecodeError::TooLarge { what, needed: self.carry.len() as u64, allowed: self.record_bytes_max as u64, position: Some(position) }
+        DecodeError::TooLarge {
+            what,
+            needed: self.carry.len() as u64,
+            allowed: self.record_bytes_max as u64,
+            position: Some(position),
+        }
     }
 
     /// Where the open quote stands, in words and as a position.
@@ -159,7 +174,10 @@ impl Splitter {
 
     /// The position of a byte of the carry.
     fn position(&self, at: usize) -> Position {
-        Position { line: (self.line > 0).then(|| self.line + self.lines(&self.carry[..at])), offset: self.offset + at as u64 }
+        Position {
+            line: (self.line > 0).then(|| self.line + self.lines(&self.carry[..at])),
+            offset: self.offset + at as u64,
+        }
     }
 
     /// The line ends in a part of the next block.

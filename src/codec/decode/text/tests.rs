@@ -169,7 +169,12 @@ fn a_quote_that_never_closes_is_named_by_its_line() {
 
 #[test]
 fn json_is_cut_between_values() {
-    check(&options(Format::Json), b"[{\"a\":1},\n {\"a\":[2,3]}, {}]\n", None, &[("{\"a\":1},\n {\"a\":[2,3]}", 1, 1), (", {}]\n", 22, 2)]);
+    check(
+        &options(Format::Json),
+        b"[{\"a\":1},\n {\"a\":[2,3]}, {}]\n",
+        None,
+        &[("{\"a\":1},\n {\"a\":[2,3]}", 1, 1), (", {}]\n", 22, 2)],
+    );
     check(&options(Format::Json), b"{\"a\":\n1}\n{}", None, &[("{\"a\":\n1}", 0, 1), ("\n{}", 8, 2)]);
     check(&options(Format::Json), b"", None, &[]);
     check_error(&options(Format::Json), b"[{\"a\":1}", "the text ends inside its array");

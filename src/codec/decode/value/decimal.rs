@@ -14,7 +14,8 @@ pub(in crate::codec::decode) fn decimal(text: &[u8], precision: u8, scale: i8) -
     }
 }
 
-/// The same for a column whose type was inferred: what is in a float's own notation is none of its values, even where one would do.
+/// The same for a column whose type was inferred: what is in a float's own notation is none of its values, even where
+/// one would do.
 pub(in crate::codec::decode) fn plain_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
     let value = decimal(text, precision, scale)?;
     let negative_zero = value == i256::ZERO && text[0] == b'-';
@@ -43,7 +44,8 @@ fn long(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
     }
     let ten = i256::from_i128(10);
     let digits = number.digits().chain(std::iter::repeat_n(0, zeros));
-    let value = digits.fold(i256::ZERO, |value, digit| value.wrapping_mul(ten).wrapping_add(i256::from_i128(digit.into())));
+    let value =
+        digits.fold(i256::ZERO, |value, digit| value.wrapping_mul(ten).wrapping_add(i256::from_i128(digit.into())));
     Some(if number.negative { value.wrapping_neg() } else { value })
 }
 
@@ -70,7 +72,12 @@ mod tests {
         check("1200", 2, -2, Some("12"));
         check("1250", 4, -2, None);
         check("12345678901234567890123456789012345678", 38, 0, Some("12345678901234567890123456789012345678"));
-        check("-99999999999999999999999999999999999999999999.5", 76, 1, Some("-999999999999999999999999999999999999999999995"));
+        check(
+            "-99999999999999999999999999999999999999999999.5",
+            76,
+            1,
+            Some("-999999999999999999999999999999999999999999995"),
+        );
         check("007", 5, 0, None);
         check("1e99999999999999999999", 5, 0, None);
         check("abc", 5, 0, None);
@@ -88,7 +95,9 @@ mod tests {
 
     #[test]
     fn an_inferred_decimal_is_no_float() {
-        for (text, expected) in [("1.50", Some(150)), ("-2", Some(-200)), ("0", Some(0)), ("1e2", None), ("-0", None), ("-0.00", None)] {
+        for (text, expected) in
+            [("1.50", Some(150)), ("-2", Some(-200)), ("0", Some(0)), ("1e2", None), ("-0", None), ("-0.00", None)]
+        {
             assert_eq!(plain_decimal(text.as_bytes(), 10, 2), expected.map(i256::from_i128), "{text}");
         }
     }

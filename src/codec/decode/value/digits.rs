@@ -57,7 +57,8 @@ impl<'a> Significand<'a> {
 
 impl PartialEq for Significand<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.negative, self.len, self.point) == (other.negative, other.len, other.point) && self.digits().eq(other.digits())
+        (self.negative, self.len, self.point) == (other.negative, other.len, other.point)
+            && self.digits().eq(other.digits())
     }
 }
 
@@ -83,7 +84,11 @@ mod tests {
         ] {
             let of = Significand::of(text.as_bytes()).expect("a number");
             let shown: String = of.digits().map(|digit| char::from(b'0' + digit)).collect();
-            assert_eq!((shown.as_str(), of.len, of.before(), of.after()), (digits, digits.len(), before, after), "{text}");
+            assert_eq!(
+                (shown.as_str(), of.len, of.before(), of.after()),
+                (digits, digits.len(), before, after),
+                "{text}"
+            );
         }
         assert_eq!(Significand::of(b"1e99999999999"), None);
         assert_eq!(Significand::of(b"12.5"), Significand::of(b"0.1250e2"));

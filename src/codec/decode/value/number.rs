@@ -78,8 +78,10 @@ pub(super) fn all_digits(word: u64) -> bool {
 }
 
 /// Powers of ten that float64 holds exactly.
-pub(in crate::codec::decode) const EXACT_POWERS: [f64; 23] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
+pub(in crate::codec::decode) const EXACT_POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
 
 /// A number as the float that is nearest to it, and how it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,11 +137,12 @@ impl Form {
         if self.negative { -value } else { value }
     }
 
-    /// Whether these digits are the shortest text of `value`, the float nearest to them, as most programs print it. In integers, which decides
-    /// nearly all numbers of 16 and 17 digits at a fraction of what printing costs; `None` for the others.
+    /// Whether these digits are the shortest text of `value`, the float nearest to them, as most programs print it. In
+    /// integers, which decides nearly all numbers of 16 and 17 digits at a fraction of what printing costs; `None` for
+    /// the others.
     ///
-    /// In units of `2^-(shift + 1)` and of the last digit, the float is `twice`, and what rounds to it lies less than `half` away. The digits
-    /// are its shortest text when no number that ends in 0 lies there, and no other is closer.
+    /// In units of `2^-(shift + 1)` and of the last digit, the float is `twice`, and what rounds to it lies less than
+    /// `half` away. The digits are its shortest text when no number that ends in 0 lies there, and no other is closer.
     fn is_shortest(&self, value: f64) -> Option<bool> {
         const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
         let bits = value.to_bits() & !(1 << 63);
@@ -157,7 +160,8 @@ impl Form {
         let scaled = |digits: u64| i128::from(digits) << (shift + 1);
         let half = 5i128.pow(self.fraction as u32);
         let twice = i128::from(fraction | 1 << FRACTION_BITS) * half * 2;
-        let (below, above) = (twice - scaled(self.mantissa - last), scaled(self.mantissa - last) + (10 << (shift + 1)) - twice);
+        let (below, above) =
+            (twice - scaled(self.mantissa - last), scaled(self.mantissa - last) + (10 << (shift + 1)) - twice);
         let (away, unit) = ((scaled(self.mantissa) - twice).abs() * 2, 1 << (shift + 1));
         // On the edge it depends on how ties are rounded.
         if below == half || above == half || away == unit {
@@ -196,11 +200,17 @@ pub(super) fn form(text: &[u8]) -> Option<Form> {
         }
     }
     let plain = at == rest.len();
-    (whole + fraction > 0 && (plain || exponent(&rest[at..]))).then_some(Form { negative, mantissa, whole, fraction, plain })
+    (whole + fraction > 0 && (plain || exponent(&rest[at..]))).then_some(Form {
+        negative,
+        mantissa,
+        whole,
+        fraction,
+        plain,
+    })
 }
 
-/// A number by the grammar of the module. The nearest float is taken, as everywhere; whether it says what the text says is another question:
-/// [`Float::gives_back`].
+/// A number by the grammar of the module. The nearest float is taken, as everywhere; whether it says what the text says
+/// is another question: [`Float::gives_back`].
 #[inline]
 pub(in crate::codec::decode) fn float(text: &[u8]) -> Option<Float> {
     float_of(text, form(text)?)
@@ -227,8 +237,8 @@ pub(super) fn float_of(text: &[u8], form: Form) -> Option<Float> {
 }
 
 impl Float {
-    /// Whether the float says what its text says: its shortest text is the same number, digit by digit. An exponent is a float's own
-    /// notation, whose digits nobody counts (`%.18e` prints 19 of them).
+    /// Whether the float says what its text says: its shortest text is the same number, digit by digit. An exponent is
+    /// a float's own notation, whose digits nobody counts (`%.18e` prints 19 of them).
     pub(super) fn gives_back(&self, text: &[u8]) -> bool {
         self.form.is_short()
             || self.notation == Notation::Float
@@ -245,7 +255,8 @@ pub(in crate::codec::decode) fn float64_says(value: f64, text: &[u8]) -> bool {
 /// Whether a float is equal to the number that a text says, whatever its shortest text is.
 #[cold]
 pub(in crate::codec::decode) fn float64_equals(value: f64, text: &[u8]) -> bool {
-    // The last bit of a float counts 2^(exponent - 1075), which has as many digits behind the point as it has halves; Rust prints all of them.
+    // The last bit of a float counts 2^(exponent - 1075), which has as many digits behind the point as it has halves;
+    // Rust prints all of them.
     let exponent = (value.to_bits() >> (f64::MANTISSA_DIGITS - 1) & 0x7ff).max(1);
     let digits = usize::try_from(1075_u64.saturating_sub(exponent)).unwrap_or(0);
     value.is_finite() && Significand::of(text) == Significand::of(format!("{value:.digits$}").as_bytes())
@@ -266,7 +277,8 @@ pub(in crate::codec::decode) fn shortest_float32(value: f64) -> Option<f32> {
     if !narrow.is_finite() || !value.is_finite() {
         return None;
     }
-    let same = Significand::of(short.format_finite(narrow).as_bytes()) == Significand::of(long.format_finite(value).as_bytes());
+    let same = Significand::of(short.format_finite(narrow).as_bytes())
+        == Significand::of(long.format_finite(value).as_bytes());
     same.then_some(narrow)
 }
 
@@ -365,7 +377,11 @@ mod tests {
         ] {
             let got = float(text.as_bytes()).map(|float| (float.value, float.notation));
             assert_eq!(got, expected, "{text:?}");
-            assert_eq!(got.map(|got| got.0.is_sign_negative()), expected.map(|expected| expected.0.is_sign_negative()), "{text:?}");
+            assert_eq!(
+                got.map(|got| got.0.is_sign_negative()),
+                expected.map(|expected| expected.0.is_sign_negative()),
+                "{text:?}"
+            );
         }
         let tiny = format!("0.{}1", "0".repeat(400));
         assert_eq!(float(tiny.as_bytes()), None);

@@ -10,7 +10,10 @@ pub(in crate::codec::decode) trait Parsing: Sized {
     type Output;
 
     /// A parser of values of one width: `None` for a text that is none.
-    fn primitive<T: ArrowPrimitiveType>(self, parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static) -> Self::Output;
+    fn primitive<T: ArrowPrimitiveType>(
+        self,
+        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
+    ) -> Self::Output;
 
     /// A parser of truth values.
     fn boolean(self, parse: fn(&[u8]) -> Option<bool>) -> Self::Output;
@@ -25,9 +28,9 @@ pub(in crate::codec::decode) trait Parsing: Sized {
     fn nothing(self) -> Self::Output;
 }
 
-/// Hands the parser of a type on. `exact`: numbers and times as they are written by themselves (inferred types); otherwise (declared types) whatever
-/// says the value exactly: a plus and leading zeros, a whole number with a point or an exponent, an integer that counts a timestamp's units, the
-/// start of a day as a date; and binary is base64 text.
+/// Hands the parser of a type on. `exact`: numbers and times as they are written by themselves (inferred types);
+/// otherwise (declared types) whatever says the value exactly: a plus and leading zeros, a whole number with a point or
+/// an exponent, an integer that counts a timestamp's units, the start of a day as a date; and binary is base64 text.
 pub(in crate::codec::decode) fn parsing<P: Parsing>(data_type: &DataType, exact: bool, into: P) -> P::Output {
     use DataType::*;
     match data_type {

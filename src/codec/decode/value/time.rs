@@ -59,7 +59,8 @@ pub(in crate::codec::decode) fn date(text: &[u8]) -> Option<i32> {
     }
 }
 
-/// Days since 1970-01-01 of a date whose year needs more than four digits or a sign, as we write it, and what follows it.
+/// Days since 1970-01-01 of a date whose year needs more than four digits or a sign, as we write it, and what follows
+/// it.
 #[inline]
 fn far_date(text: &[u8]) -> Option<(i64, &[u8])> {
     match text {
@@ -257,11 +258,16 @@ mod tests {
         ] {
             assert_eq!(micros(text), expected, "{text:?}");
         }
-        let nanos = timestamp(b"2262-04-11T23:47:16.854775807Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
+        let nanos =
+            timestamp(b"2262-04-11T23:47:16.854775807Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
         assert_eq!(nanos, Some(i64::MAX));
-        let first = timestamp(b"1677-09-21T00:12:43.145224192Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
+        let first =
+            timestamp(b"1677-09-21T00:12:43.145224192Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond));
         assert_eq!(first, Some(i64::MIN));
-        assert_eq!(timestamp(b"2262-04-11T23:47:16.854775808Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)), None);
+        assert_eq!(
+            timestamp(b"2262-04-11T23:47:16.854775808Z").and_then(|instant| instant.in_unit(TimeUnit::Nanosecond)),
+            None
+        );
     }
 
     #[test]

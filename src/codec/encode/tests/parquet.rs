@@ -9,8 +9,11 @@ fn read(bytes: Vec<u8>) -> RecordBatch {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
     let schema = Arc::new(Schema::new(builder.schema().fields().clone()));
     let batches: Vec<RecordBatch> = builder.build().unwrap().map(|batch| batch.unwrap()).collect();
-    concat_batches(&schema, batches.iter().map(|batch| batch.clone().with_schema(schema.clone()).unwrap()).collect::<Vec<_>>().iter())
-        .unwrap()
+    concat_batches(
+        &schema,
+        batches.iter().map(|batch| batch.clone().with_schema(schema.clone()).unwrap()).collect::<Vec<_>>().iter(),
+    )
+    .unwrap()
 }
 
 proptest! {
@@ -41,14 +44,16 @@ fn buffers_stay_within_their_bound() {
     let rows = 8192;
     let mut options = options(Format::Parquet);
     options.buffer_bytes_max = 1 << 20;
-    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]));
     let mut encoder = FileEncoder::new(&options, &schema).unwrap();
     let mut out = Vec::new();
     let (mut peak, mut emitted) = (0, 0);
     for at in 0..100i64 {
         let numbers: Vec<i64> = (0..rows).map(|row| (at * rows + row).wrapping_mul(0x5851_f42d_4c95_7f2d)).collect();
         let texts: StringArray = numbers.iter().map(|number| Some(format!("{number:x}"))).collect();
-        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers)), Arc::new(texts)]).unwrap();
+        let batch =
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers)), Arc::new(texts)]).unwrap();
         encoder.write(&batch).unwrap();
         peak = peak.max(encoder.buffered_bytes());
         give_out(&mut encoder, &mut out).unwrap();
@@ -60,17 +65,20 @@ fn buffers_stay_within_their_bound() {
     assert!(emitted > 1 << 20, "row groups leave as soon as they close");
 }
 
-/// Ordinals of a dictionary take eight bytes a row until their page closes: they must not close the row group of a table of codes.
+/// Ordinals of a dictionary take eight bytes a row until their page closes: they must not close the row group of a
+/// table of codes.
 #[test]
 fn a_table_of_codes_has_full_row_groups() {
     let rows = 180_000;
     let mut options = options(Format::Parquet);
     options.buffer_bytes_max = 32 << 20;
-    let codes: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| ["DE", "FR", "NL", "PL"][row * 7 % 11 % 4])));
+    let codes: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..rows).map(|row| ["DE", "FR", "NL", "PL"][row * 7 % 11 % 4])));
     let batch = RecordBatch::try_from_iter((0..24).map(|n| (format!("code{n}"), Arc::clone(&codes)))).unwrap();
     let batches: Vec<RecordBatch> = (0..rows).step_by(8192).map(|at| batch.slice(at, 8192.min(rows - at))).collect();
     let file = encode(&options, &batches, 2).unwrap();
-    let metadata = ::parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(file)).unwrap();
+    let metadata =
+        ::parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(file)).unwrap();
     assert_eq!(metadata.row_groups().iter().map(|group| group.num_rows()).collect::<Vec<_>>(), [rows as i64]);
 }
 
@@ -93,22 +101,38 @@ fn a_type_that_parquet_lacks_is_refused_by_its_column() {
 fn seconds_are_written_in_milliseconds() {
     let instants = || TimestampSecondArray::from(vec![Some(1_704_067_200), None, Some(-1)]).with_timezone("UTC");
     let times: ArrayRef = Arc::new(Time32SecondArray::from(vec![Some(86_399), None, Some(0)]));
-    let lists: ArrayRef =
-        Arc::new(ListArray::from_iter_primitive::<TimestampSecondType, _, _>(vec![Some(vec![Some(7), None]), None, Some(vec![])]));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<TimestampSecondType, _, _>(vec![
+        Some(vec![Some(7), None]),
+        None,
+        Some(vec![]),
+    ]));
     let inner: ArrayRef = Arc::new(StructArray::try_from(vec![("at", Arc::new(instants()) as ArrayRef)]).unwrap());
-    let columns =
-        || vec![("at", Arc::new(instants()) as ArrayRef), ("time", times.clone()), ("list", lists.clone()), ("inner", inner.clone())];
-    let batch = RecordBatch::try_from_iter_with_nullable(columns().into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let columns = || {
+        vec![
+            ("at", Arc::new(instants()) as ArrayRef),
+            ("time", times.clone()),
+            ("list", lists.clone()),
+            ("inner", inner.clone()),
+        ]
+    };
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns().into_iter().map(|(name, array)| (name, array, true)))
+            .unwrap();
     let rows = read(encode(&options(Format::Parquet), &[batch.clone(), batch.slice(1, 2)], 2).unwrap());
-    let millis =
-        |unit: &DataType| DataType::Timestamp(TimeUnit::Millisecond, matches!(unit, DataType::Timestamp(_, Some(_))).then(|| "UTC".into()));
+    let millis = |unit: &DataType| {
+        DataType::Timestamp(
+            TimeUnit::Millisecond,
+            matches!(unit, DataType::Timestamp(_, Some(_))).then(|| "UTC".into()),
+        )
+    };
     assert_eq!(*rows.column(0).data_type(), millis(instants().data_type()));
     assert_eq!(*rows.column(1).data_type(), DataType::Time32(TimeUnit::Millisecond));
     let expected = [Some(1_704_067_200_000), None, Some(-1_000), None, Some(-1_000)];
     assert_eq!(rows.column(0).as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>(), expected);
     assert_eq!(rows.column(1).as_primitive::<Time32MillisecondType>().value(0), 86_399_000);
     assert_eq!(rows.column(2).as_list::<i32>().value(0).as_primitive::<TimestampMillisecondType>().value(0), 7_000);
-    let inner = rows.column(3).as_struct().column(0).as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>();
+    let inner =
+        rows.column(3).as_struct().column(0).as_primitive::<TimestampMillisecondType>().iter().collect::<Vec<_>>();
     assert_eq!(inner, expected);
 }
 

@@ -20,7 +20,8 @@ fn strings(values: &[Option<&str>]) -> ArrayRef {
 
 /// A value of each kind that needs care.
 fn kinds() -> RecordBatch {
-    let decimal = |values: Vec<Option<i128>>| Arc::new(Decimal128Array::from(values).with_precision_and_scale(10, 3).unwrap());
+    let decimal =
+        |values: Vec<Option<i128>>| Arc::new(Decimal128Array::from(values).with_precision_and_scale(10, 3).unwrap());
     let inner = StructArray::try_from(vec![
         ("a", Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])) as ArrayRef),
         ("b", strings(&[Some("x\"y"), None, Some("é")])),
@@ -37,7 +38,14 @@ fn kinds() -> RecordBatch {
         ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None, Some(-1)]).with_timezone("UTC"))),
         ("blob", Arc::new(BinaryArray::from_iter([Some(b"\x00\xff".as_slice()), None, Some(b"")]))),
         ("inner", Arc::new(inner)),
-        ("list", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]))),
+        (
+            "list",
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([
+                Some(vec![Some(1), None]),
+                None,
+                Some(vec![]),
+            ])),
+        ),
     ])
 }
 
@@ -71,8 +79,34 @@ fn json_is_one_array_over_any_number_of_batches() {
 #[test]
 fn csv_tells_null_from_what_looks_like_it() {
     let batch = columns(vec![
-        ("a", strings(&[Some(""), None, Some("NULL"), Some("a,b"), Some("a\tb"), Some("q\"q"), Some("l\nl"), Some("r\rr"), Some(" x ")])),
-        ("n", Arc::new(Int64Array::from(vec![Some(0), None, Some(-1), Some(4), Some(5), Some(6), Some(7), Some(8), Some(9)]))),
+        (
+            "a",
+            strings(&[
+                Some(""),
+                None,
+                Some("NULL"),
+                Some("a,b"),
+                Some("a\tb"),
+                Some("q\"q"),
+                Some("l\nl"),
+                Some("r\rr"),
+                Some(" x "),
+            ]),
+        ),
+        (
+            "n",
+            Arc::new(Int64Array::from(vec![
+                Some(0),
+                None,
+                Some(-1),
+                Some(4),
+                Some(5),
+                Some(6),
+                Some(7),
+                Some(8),
+                Some(9),
+            ])),
+        ),
     ]);
     let check = |change: fn(&mut EncodeOptions), expected: &str| {
         let mut options = options(Format::Csv);
@@ -108,14 +142,18 @@ fn csv_without_quotes_refuses_what_would_need_them() {
     assert_eq!(text(&options, &[fine]), "a,b,c\nx\"y,\n-,z\n");
     for bad in ["a,b", "a\nb", "-"] {
         let error = encode(&options, &[columns(vec![("a", strings(&[Some(bad)]))])], 1).unwrap_err();
-        assert_eq!(error.to_string(), format!("column a has a value that needs quoting, and csv.quote is empty: {bad:?}; set csv.quote"));
+        assert_eq!(
+            error.to_string(),
+            format!("column a has a value that needs quoting, and csv.quote is empty: {bad:?}; set csv.quote")
+        );
     }
 }
 
 #[test]
 fn headers_are_quoted_where_they_must_be() {
     let mut options = options(Format::Csv);
-    let batch = columns(vec![("a,b", strings(&[Some("1")])), ("", strings(&[Some("2")])), ("c\"d", strings(&[Some("3")]))]);
+    let batch =
+        columns(vec![("a,b", strings(&[Some("1")])), ("", strings(&[Some("2")])), ("c\"d", strings(&[Some("3")]))]);
     assert_eq!(text(&options, std::slice::from_ref(&batch)), "\"a,b\",\"\",\"c\"\"d\"\n1,2,3\n");
     options.csv.header = false;
     assert_eq!(text(&options, &[batch]), "1,2,3\n");
@@ -154,7 +192,10 @@ fn no_row_is_a_blank_line() {
         let batch = || [columns(vec![("v", array.clone())])];
         for (quote, format) in [(Some(b'"'), Format::Csv), (None, Format::Csv), (Some(b'"'), Format::Tsv)] {
             let error = encode(&of("", quote, format), &batch(), 2).unwrap_err().to_string();
-            assert!(error.contains("column v, the only one, is null") && error.contains("set destination.csv.nullValue"), "{error}");
+            assert!(
+                error.contains("column v, the only one, is null") && error.contains("set destination.csv.nullValue"),
+                "{error}"
+            );
             let text = text(&of("NULL", quote, format), &batch());
             assert!(text.lines().all(|line| !line.is_empty()) && text.lines().count() == 3, "{text}");
         }
@@ -292,7 +333,8 @@ proptest! {
 
 #[test]
 fn large_texts_become_several_blocks_of_known_size() {
-    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values((0..200_000).map(|n: i64| n.wrapping_mul(0x5851_f42d_4c95_7f2d))));
+    let numbers: ArrayRef =
+        Arc::new(Int64Array::from_iter_values((0..200_000).map(|n: i64| n.wrapping_mul(0x5851_f42d_4c95_7f2d))));
     let batch = columns(vec![("n", numbers)]);
     let mut options = options(Format::Csv);
     options.compression = Compression::Gzip;

@@ -8,7 +8,11 @@ fn killed(world: &World) -> Vec<(String, String)> {
 }
 
 fn dying(world: &World) -> Worker {
-    Worker { ended: None, deleted: Some(at("12:01:30")), ..reported(&world.seen.runs[0], 5, RunReport::failed("Interrupted", "stopped")) }
+    Worker {
+        ended: None,
+        deleted: Some(at("12:01:30")),
+        ..reported(&world.seen.runs[0], 5, RunReport::failed("Interrupted", "stopped"))
+    }
 }
 
 /// One event a pod, whether the run goes on or ends with it.
@@ -32,12 +36,15 @@ fn a_pod_that_is_killed_is_told() {
         (Worker { job: "orders-another".into(), killed: Some("OOMKilled".into()), ..ended.clone() }, None),
     ] {
         world.seen.workers = vec![worker.clone()];
-        let expected = sentence.map(|sentence| (worker.uid.clone(), format!("WorkerKilled the pod {pod} of worker 0 {sentence}")));
+        let expected =
+            sentence.map(|sentence| (worker.uid.clone(), format!("WorkerKilled the pod {pod} of worker 0 {sentence}")));
         assert_eq!(killed(&world), expected.into_iter().collect::<Vec<_>>(), "{worker:?}");
     }
     // The Job's own deed.
     world.seen.workers = vec![Worker { deleted: Some(at("12:01:30")), ..ended.clone() }];
-    for change in [|run: &mut Run| run.ending = true, |run: &mut Run| run.held = true, |run: &mut Run| run.deleting = true] {
+    for change in
+        [|run: &mut Run| run.ending = true, |run: &mut Run| run.held = true, |run: &mut Run| run.deleting = true]
+    {
         world.seen.runs = vec![run.clone()];
         change(&mut world.seen.runs[0]);
         assert_eq!(killed(&world), []);

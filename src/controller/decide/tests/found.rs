@@ -1,4 +1,5 @@
-//! What a run finds out about the spec: Ready says it until a run gets further, and so that an alert that waits a while fires.
+//! What a run finds out about the spec: Ready says it until a run gets further, and so that an alert that waits a while
+//! fires.
 
 use super::*;
 
@@ -25,7 +26,10 @@ fn what_a_worker_finds_out_about_the_spec_is_not_ready_and_tried_again() {
         world.look("12:00:00");
         world.fail("12:01:00", reason);
         world.look("12:01:01");
-        assert_eq!((world.condition("Ready"), world.condition("Stalled")), (Some(("False", reason)), Some(("True", reason))));
+        assert_eq!(
+            (world.condition("Ready"), world.condition("Stalled")),
+            (Some(("False", reason)), Some(("True", reason)))
+        );
         assert_eq!(world.condition("LastRunSucceeded"), Some(("False", "Failed")));
         world.look("12:02:00");
         assert_eq!(world.whys(), [Why::Change, Why::Retry]);
@@ -65,7 +69,8 @@ fn a_run_that_comes_less_far_takes_nothing_back() {
     }
 }
 
-/// With a schedule the mended spec waits for its slot: what was found about the other one does not come back meanwhile, or when its run begins.
+/// With a schedule the mended spec waits for its slot: what was found about the other one does not come back meanwhile,
+/// or when its run begins.
 #[test]
 fn a_mended_spec_is_ready_until_something_is_found_about_it() {
     let mut world = World::new(json!({"schedule": "* * * * *"}), "12:00:00");
@@ -89,7 +94,12 @@ fn a_mended_spec_is_ready_until_something_is_found_about_it() {
     // Nor when that run waits until Ready says so.
     let begun = world.seen.workers.clone();
     let run = world.seen.runs.iter().find(|run| run.active()).unwrap();
-    world.seen.workers.push(Worker { begun: false, ended: None, waits: Some("Unschedulable".into()), ..reported(run, 0, good()) });
+    world.seen.workers.push(Worker {
+        begun: false,
+        ended: None,
+        waits: Some("Unschedulable".into()),
+        ..reported(run, 0, good())
+    });
     world.look("12:02:06");
     for time in ["12:12:06", "12:12:07", "12:12:08"] {
         world.look(time);

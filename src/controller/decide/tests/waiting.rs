@@ -52,11 +52,15 @@ fn what_waits_for_too_long_is_stalled_and_not_ready_until_it_goes_on() {
         (world.condition("Ready"), world.condition("Stalled"), world.condition("Reconciling")),
         (waits, Some(("True", "WorkerWaiting")), None)
     );
-    let sentence = "worker 0 does not start: Unschedulable: 0/3 nodes are available; it has waited since 2026-11-21T12:00:05Z";
+    let sentence =
+        "worker 0 does not start: Unschedulable: 0/3 nodes are available; it has waited since 2026-11-21T12:00:05Z";
     assert_eq!(shown(&world), ("Waiting (WorkerWaiting)", format!("WorkerWaiting: {sentence}").as_str()));
     assert_eq!(world.status().conditions.iter().find(|one| one.type_ == "Stalled").unwrap().message, sentence);
     world.look("15:00:00");
-    assert_eq!((world.told.as_slice(), world.started.len()), (&["WorkerWaiting", "WorkerWaiting"].map(str::to_owned)[..], 1));
+    assert_eq!(
+        (world.told.as_slice(), world.started.len()),
+        (&["WorkerWaiting", "WorkerWaiting"].map(str::to_owned)[..], 1)
+    );
     // A node came: the same run goes on.
     world.seen.workers = vec![Worker { begun: true, ..pod(&world, 0, None) }];
     world.look("15:00:05");
@@ -86,8 +90,9 @@ fn each_wait_has_its_bound_or_its_owner() {
     let waits: Wait = |world| world.seen.workers = vec![pod(world, 0, Some("ImagePullBackOff"))];
     let silent: Wait = |world| world.seen.workers = vec![pod(world, 0, None)];
     let queued: Wait = |world| world.seen.runs[0].held = true;
-    let follower: Wait =
-        |world| world.seen.workers = vec![Worker { begun: true, ..pod(world, 0, None) }, pod(world, 1, Some("Unschedulable"))];
+    let follower: Wait = |world| {
+        world.seen.workers = vec![Worker { begun: true, ..pod(world, 0, None) }, pod(world, 1, Some("Unschedulable"))]
+    };
     for (wait, reason, run, stalled) in [
         (none, "WorkerWaiting", "Waiting (WorkerWaiting)", true),
         (waits, "WorkerWaiting", "Waiting (WorkerWaiting)", true),
@@ -128,7 +133,11 @@ fn a_wait_goes_on_beside_what_else_is_not_ready() {
         now += SignedDuration::try_from(world.look_at(now).requeue).unwrap();
         let stalled = if now < at("12:12:05") { "Claimed" } else { "WorkerWaiting" };
         world.look_at(now);
-        assert_eq!((world.status().waiting_since.clone(), world.condition("Ready")), (since.clone(), Some(("False", "Claimed"))), "{now}");
+        assert_eq!(
+            (world.status().waiting_since.clone(), world.condition("Ready")),
+            (since.clone(), Some(("False", "Claimed"))),
+            "{now}"
+        );
         assert_eq!(world.condition("Stalled"), Some(("True", stalled)), "{now}");
     }
     assert!(world.told.len() <= told + 2, "{:?}", world.told);
@@ -139,7 +148,13 @@ fn a_wait_goes_on_beside_what_else_is_not_ready() {
 fn a_replacement_that_does_not_start_is_a_wait() {
     let mut world = World::new(json!({}), "12:00:00");
     world.look("12:00:00");
-    let lost = Worker { begun: true, ended: None, created: Some(at("12:00:00")), deleted: Some(at("12:20:00")), ..pod(&world, 0, None) };
+    let lost = Worker {
+        begun: true,
+        ended: None,
+        created: Some(at("12:00:00")),
+        deleted: Some(at("12:20:00")),
+        ..pod(&world, 0, None)
+    };
     let next = Worker { created: Some(at("12:25:00")), ..pod(&world, 0, Some("Unschedulable")) };
     world.seen.workers = vec![next, lost];
     world.look("12:25:05");
@@ -174,7 +189,10 @@ fn another_wait_begins_anew() {
     world.seen.runs[0].held = false;
     world.seen.workers = vec![pod(&world, 0, Some("Unschedulable"))];
     world.look("15:00:00");
-    assert_eq!((world.condition("Ready"), world.status().waiting_since.clone()), (Some(("True", "Armed")), Some(Time(at("15:00:00")))));
+    assert_eq!(
+        (world.condition("Ready"), world.status().waiting_since.clone()),
+        (Some(("True", "Armed")), Some(Time(at("15:00:00"))))
+    );
 }
 
 #[test]
@@ -186,7 +204,10 @@ fn a_failing_sync_is_seen_beside_ready() {
     assert_eq!(shown(&world).0, "Running");
     world.end("13:01:00", 4, bad());
     world.look("13:01:01");
-    assert_eq!((world.condition("Ready"), shown(&world)), (Some(("True", "Armed")), ("Failed (BadData)", bad().message.as_str())));
+    assert_eq!(
+        (world.condition("Ready"), shown(&world)),
+        (Some(("True", "Armed")), ("Failed (BadData)", bad().message.as_str()))
+    );
     world.look("14:00:00");
     assert_eq!(shown(&world), ("Running", bad().message.as_str()));
     world.end("14:01:00", 0, good());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::controller::fixtures::minio;
-use crate::controller::stores::GuardedConnection;
+use crate::controller::reflectors::GuardedConnection;
 
 fn named() -> S3Sync {
     let by = json!({"name": "minio"});
@@ -27,13 +27,14 @@ async fn a_resource_waits_for_its_connection_and_runs_with_what_it_says() {
     });
     scene.look(vec![not_ready, event("ConnectionNotFound")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
-    let names = scene.context.stores.naming.of(&("data".into(), "minio".into()));
+    let names = scene.context.reflectors.naming.of(&("data".into(), "minio".into()));
     assert_eq!(names, [("data".to_owned(), "orders".to_owned())], "a change of the connection is a look at it");
 
     listed(&mut scene.writers.connections, vec![says("http://minio:9000")]);
     let make = exchange(Method::POST, JOBS, 201, first_job("uid-1")).check(|body| {
         let env = body["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
-        let of = |name: &str| env.iter().find(|variable| variable["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+        let of =
+            |name: &str| env.iter().find(|variable| variable["name"] == name).unwrap_or_else(|| panic!("no {name}"));
         let manifest: Value = serde_json::from_str(of("S3SYNC_MANIFEST")["value"].as_str().unwrap()).unwrap();
         assert_eq!(
             (&manifest["spec"]["source"]["endpoint"], &manifest["spec"]["destination"]["secretRef"]["name"]),
@@ -50,8 +51,8 @@ async fn a_resource_waits_for_its_connection_and_runs_with_what_it_says() {
 #[tokio::test]
 async fn a_connection_is_not_missed_before_it_could_be_seen() {
     let mut scene = Scene::new(named());
-    let (fresh, mut writers) = stores();
-    Arc::get_mut(&mut scene.context).unwrap().stores.connections = fresh.connections;
+    let (fresh, mut writers) = reflectors();
+    Arc::get_mut(&mut scene.context).unwrap().reflectors.connections = fresh.connections;
     assert_eq!(scene.look(vec![]).await.unwrap(), Action::requeue(Duration::from_secs(1)));
     listed(&mut writers.connections, vec![]);
     scene.look(vec![status_patched(), event("ConnectionNotFound")]).await.unwrap();
@@ -61,6 +62,6 @@ async fn a_connection_is_not_missed_before_it_could_be_seen() {
 #[tokio::test]
 async fn a_resource_without_connections_does_not_wait_for_any() {
     let mut scene = Scene::new(sync_with(json!({"suspend": true})));
-    Arc::get_mut(&mut scene.context).unwrap().stores.connections = stores().0.connections;
+    Arc::get_mut(&mut scene.context).unwrap().reflectors.connections = reflectors().0.connections;
     scene.look(vec![status_patched()]).await.unwrap();
 }

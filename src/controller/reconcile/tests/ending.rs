@@ -39,14 +39,16 @@ fn asks(status: u16, answer: Value) -> Exchange {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_are_deleted_with_their_namespace() {
-    let mut scene = at_work(pod(json!({"deletionTimestamp": "2026-11-21T12:00:35Z"}), json!({"phase": "Running"}))).await;
+    let mut scene =
+        at_work(pod(json!({"deletionTimestamp": "2026-11-21T12:00:35Z"}), json!({"phase": "Running"}))).await;
     // A drain, as far as is known: the namespace is there.
     scene.look(vec![asks(409, refused(409, "AlreadyExists")), status_patched()]).await.unwrap();
     let again = scene.look(vec![]).await.unwrap();
     assert_eq!(again, Action::requeue(Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(10)).await;
-    let delete = exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
-        .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
+    let delete =
+        exchange(Method::DELETE, JOBS, 200, json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+            .body(json!({"propagationPolicy": "Background", "preconditions": {"uid": "job-1"}}));
     scene.look(vec![asks(403, terminating()), delete]).await.unwrap();
     // The Job goes; no other takes its place.
     scene.sees_jobs(vec![]);
@@ -59,7 +61,8 @@ async fn jobs_are_deleted_with_their_namespace() {
 /// A right that is missing is no end of a namespace.
 #[tokio::test]
 async fn another_refusal_deletes_nothing() {
-    let mut scene = at_work(pod(json!({"deletionTimestamp": "2026-11-21T12:00:35Z"}), json!({"phase": "Running"}))).await;
+    let mut scene =
+        at_work(pod(json!({"deletionTimestamp": "2026-11-21T12:00:35Z"}), json!({"phase": "Running"}))).await;
     scene.look(vec![asks(403, refused(403, "Forbidden")), status_patched()]).await.unwrap();
     scene.look(vec![]).await.unwrap();
 }

@@ -16,7 +16,8 @@ async fn what_keeps_pods_from_being_made_is_told_in_the_api_servers_words() {
         warning(format!("{quota}{}", "!".repeat(2000)), "2026-11-21T12:00:09Z"),
         warning("an earlier sentence".into(), "2026-11-21T12:00:05Z"),
     ]});
-    let asked = "/apis/events.k8s.io/v1/namespaces/data/events?&fieldSelector=regarding.uid%3Djob-1%2Ctype%3DWarning&limit=100";
+    let asked =
+        "/apis/events.k8s.io/v1/namespaces/data/events?&fieldSelector=regarding.uid%3Djob-1%2Ctype%3DWarning&limit=100";
     let status = status_patched().check(|body| {
         let message = body["status"]["message"].as_str().unwrap();
         let said = "no pod could be made for the run orders-20a7f4634f: Error creating: pods \"orders-1-0-\" is forbidden: exceeded quota: few,[31m \
@@ -49,7 +50,8 @@ async fn a_pod_that_says_nothing_is_explained_by_its_events() {
     let list = json!({"metadata": {}, "items": [
         {"metadata": {"name": "e"}, "eventTime": null, "note": "MountVolume.SetUp failed for volume \"ca\"", "reason": "FailedMount"}]});
     let asked = "/apis/events.k8s.io/v1/namespaces/data/events?&fieldSelector=regarding.uid%3Dpod-1%2C";
-    let status = status_patched()
-        .check(|body| assert_eq!(body["status"]["message"], "worker 0 does not start: MountVolume.SetUp failed for volume \"ca\""));
+    let status = status_patched().check(|body| {
+        assert_eq!(body["status"]["message"], "worker 0 does not start: MountVolume.SetUp failed for volume \"ca\"")
+    });
     scene.look(vec![exchange(Method::GET, asked, 200, list), status, event("WorkerWaiting")]).await.unwrap();
 }

@@ -35,7 +35,8 @@ fn rights_there(owner: Value) -> Vec<Exchange> {
 #[tokio::test]
 async fn rights_of_somebody_else_are_left_alone() {
     let mut scene = Scene::new(sync());
-    let mut script = rights_there(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders", "uid": "uid-9"}));
+    let mut script =
+        rights_there(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders", "uid": "uid-9"}));
     // Nothing is bound to a Role that is not ours.
     script.truncate(4);
     script.extend([make_key(), make_cursor()]);
@@ -54,7 +55,8 @@ async fn rights_of_somebody_else_are_left_alone() {
 #[tokio::test]
 async fn rights_of_a_namesake_that_is_gone_are_taken_over() {
     let mut scene = Scene::new(sync());
-    let mut script = rights_there(json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-0"}));
+    let mut script =
+        rights_there(json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "name": "orders", "uid": "uid-0"}));
     for path in [ACCOUNTS, ROLES, BINDINGS] {
         script.push(exchange(Method::PATCH, path, 200, right(json!(null))).check(|body| {
             let metadata = &body["metadata"];
@@ -78,7 +80,9 @@ async fn a_start_that_fails_for_too_long_is_stalled() {
         Arc::get_mut(&mut scene.context).expect("no look is under way").clock = || at("12:10:10");
         let stalled = status_patched().check(|body| {
             let conditions = &body["status"]["conditions"];
-            let of = |index: usize| (conditions[index]["type"].as_str().unwrap(), conditions[index]["reason"].as_str().unwrap());
+            let of = |index: usize| {
+                (conditions[index]["type"].as_str().unwrap(), conditions[index]["reason"].as_str().unwrap())
+            };
             assert_eq!((of(0), of(1)), (("Ready", "RunRefused"), ("Stalled", "RunRefused")), "{conditions}");
         });
         scene.look(vec![key_is_there(), broken(), stalled, event("RunRefused")]).await.unwrap_err();

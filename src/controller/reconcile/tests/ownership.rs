@@ -4,7 +4,11 @@ use super::*;
 
 /// A ConfigMap of the cursor's name is there, and found to be another's.
 fn taken(there: Value) -> Vec<Exchange> {
-    vec![exchange(Method::POST, MAPS, 409, refused(409, "AlreadyExists")), exchange(Method::GET, MAPS, 200, there), event("NameTaken")]
+    vec![
+        exchange(Method::POST, MAPS, 409, refused(409, "AlreadyExists")),
+        exchange(Method::GET, MAPS, 200, there),
+        event("NameTaken"),
+    ]
 }
 
 /// The cursor that a worker wrote.
@@ -62,7 +66,8 @@ async fn a_configmap_of_somebody_else_is_no_cursor() {
     let mut scene = Scene::new(sync());
     // No right is given to what has the cursor's name.
     scene.look(taken(json!({"metadata": {"name": "orders-cursor"}, "data": {"theme": "dark"}}))).await.unwrap();
-    let not_ready = status_patched().check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
+    let not_ready =
+        status_patched().check(|body| assert_eq!(body["status"]["conditions"][0]["reason"], "CursorInvalid"));
     scene.look(vec![not_ready, event("CursorInvalid")]).await.unwrap();
     scene.look(vec![]).await.unwrap();
 }

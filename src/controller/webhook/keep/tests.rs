@@ -54,7 +54,9 @@ impl Cluster {
                 let (parts, body) = request.into_parts();
                 let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
                 let (status, answer) = cluster.answer(&parts.method, parts.uri.path(), &body);
-                send.send_response(Response::builder().status(status).body(Body::from(answer.to_string().into_bytes())).unwrap());
+                send.send_response(
+                    Response::builder().status(status).body(Body::from(answer.to_string().into_bytes())).unwrap(),
+                );
             }
         });
         Client::new(service, "ops")
@@ -122,7 +124,11 @@ async fn replicas_that_begin_together_share_one_certificate() {
     for at in [1, 30, 58] {
         one.look(days(at)).await;
         later.look(days(at)).await;
-        assert_eq!((cluster.writes(SECRET), cluster.writes(CONFIGURATION), cluster.trusts(&later, days(at))), (1, 1, true), "{at}");
+        assert_eq!(
+            (cluster.writes(SECRET), cluster.writes(CONFIGURATION), cluster.trusts(&later, days(at))),
+            (1, 1, true),
+            "{at}"
+        );
     }
 }
 
@@ -162,7 +168,11 @@ async fn what_the_renewed_bundle_trusts_is_shown_only_at_the_next_look() {
     // What somebody has broken is made again.
     cluster.0.lock().unwrap().get_mut(SECRET).unwrap().object["data"]["tls.key"] = json!("bm8ga2V5");
     replica.look(days(61)).await;
-    assert_eq!((cluster.writes(SECRET), cluster.trusts(&replica, days(61))), (3, true), "its authority went with what was broken");
+    assert_eq!(
+        (cluster.writes(SECRET), cluster.trusts(&replica, days(61))),
+        (3, true),
+        "its authority went with what was broken"
+    );
 }
 
 #[tokio::test]
@@ -179,7 +189,11 @@ async fn without_rights_or_objects_it_is_said_once_and_tried_again() {
     cluster.0.lock().unwrap().insert(SECRET, secret);
     replica.look(days(0)).await;
     assert!(replica.current.is_there(), "somebody else may have written the bundle");
-    assert!(replica.told.starts_with("the API server refuses to show the ValidatingWebhookConfiguration hook: "), "{}", replica.told);
+    assert!(
+        replica.told.starts_with("the API server refuses to show the ValidatingWebhookConfiguration hook: "),
+        "{}",
+        replica.told
+    );
     cluster.0.lock().unwrap().insert(CONFIGURATION, configuration);
     replica.look(days(0)).await;
     assert_eq!((replica.told.as_str(), cluster.trusts(&replica, days(0))), ("", true));
@@ -202,7 +216,11 @@ async fn files_are_read_again_when_they_change() {
     // Half of a renewal is not shown.
     write(&Pems { key: second.key.clone(), ..first.clone() });
     replica.look(days(0)).await;
-    assert!(replica.told.contains("cannot be used together") && replica.shown.certificate == first.certificate, "{}", replica.told);
+    assert!(
+        replica.told.contains("cannot be used together") && replica.shown.certificate == first.certificate,
+        "{}",
+        replica.told
+    );
     write(&second);
     replica.look(days(0)).await;
     let shown = replica.current.0.read().unwrap().clone().unwrap();

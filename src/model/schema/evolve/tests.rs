@@ -3,7 +3,12 @@
 use super::super::merge;
 use super::*;
 
-fn rules(mode: SchemaMode, evolution: Evolution, columns: &[(&str, Option<DataType>, Option<&str>)], drop: &[&str]) -> SchemaSettings {
+fn rules(
+    mode: SchemaMode,
+    evolution: Evolution,
+    columns: &[(&str, Option<DataType>, Option<&str>)],
+    drop: &[&str],
+) -> SchemaSettings {
     let rule = |(name, data_type, from): &(&str, Option<DataType>, Option<&str>)| ColumnRule {
         name: (*name).to_owned(),
         data_type: data_type.clone(),
@@ -18,7 +23,10 @@ fn rules(mode: SchemaMode, evolution: Evolution, columns: &[(&str, Option<DataTy
 }
 
 fn table(columns: &[(&str, DataType)]) -> TableSchema {
-    TableSchema { columns: columns.iter().map(|(name, t)| Column::inferred(*name, t.clone())).collect(), ..Default::default() }
+    TableSchema {
+        columns: columns.iter().map(|(name, t)| Column::inferred(*name, t.clone())).collect(),
+        ..Default::default()
+    }
 }
 
 /// `name<-source:type`, with `!` for bad records and `?` for rescue.
@@ -43,7 +51,11 @@ fn check(rules: &SchemaSettings, inferred: &TableSchema, in_force: Option<&Table
     assert_eq!(text, expected);
     if let Ok(schema) = result {
         assert_eq!(frozen(rules, false, &schema, in_force).as_ref(), Ok(&schema), "not idempotent");
-        assert_eq!(frozen(rules, false, &merge(&schema, inferred), in_force).as_ref(), Ok(&schema), "not stable under merging");
+        assert_eq!(
+            frozen(rules, false, &merge(&schema, inferred), in_force).as_ref(),
+            Ok(&schema),
+            "not stable under merging"
+        );
     }
 }
 
@@ -63,7 +75,10 @@ fn what_is_replaced_is_bound_to_no_type() {
         assert_eq!(shown(&anew), format!("{expected} b<-b:int64 gone<-gone:date32"));
         assert_eq!(frozen(&rules(AddColumns), true, &merge(&anew, &seen), Some(&force)), Ok(anew));
         assert_eq!(frozen(&rules(Fail), true, &seen, Some(&force)), frozen(&rules(Fail), false, &seen, Some(&force)));
-        assert_eq!(frozen(&rules(Rescue), true, &seen, Some(&force)), frozen(&rules(Rescue), false, &seen, Some(&force)));
+        assert_eq!(
+            frozen(&rules(Rescue), true, &seen, Some(&force)),
+            frozen(&rules(Rescue), false, &seen, Some(&force))
+        );
     }
 }
 
@@ -102,7 +117,8 @@ fn modes_casts_renames_and_drops() {
 }
 
 /// The last way out of every changed type.
-const ANEW: &str = ", or write everything anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
+const ANEW: &str =
+    ", or write everything anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
 
 #[test]
 fn columns_evolve_across_epochs() {
@@ -116,14 +132,31 @@ fn columns_evolve_across_epochs() {
     check(&rules(Infer, Rescue, &[], &[]), &table(&[("a", Utf8)]), Some(&force), "a<-a:int64? b<-b:utf8");
     let fail = rules(Infer, Fail, &[], &[]);
     check(&fail, &table(&[("a", Null)]), Some(&force), "a<-a:int64 b<-b:utf8");
-    check(&fail, &table(&[("c", Null)]), Some(&force), "column c (null) is not in the table's schema, and schema.evolution is Fail");
-    check(&fail, &table(&[("a", Float64)]), Some(&force), &format!("column a is int64 in earlier epochs and float64 now; {cast}{ANEW}"));
-    check(&rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]), &table(&[("a", Int64)]), Some(&force), "x<-a:int64");
+    check(
+        &fail,
+        &table(&[("c", Null)]),
+        Some(&force),
+        "column c (null) is not in the table's schema, and schema.evolution is Fail",
+    );
+    check(
+        &fail,
+        &table(&[("a", Float64)]),
+        Some(&force),
+        &format!("column a is int64 in earlier epochs and float64 now; {cast}{ANEW}"),
+    );
+    check(
+        &rules(Infer, AddColumns, &[("x", None, Some("a"))], &["b"]),
+        &table(&[("a", Int64)]),
+        Some(&force),
+        "x<-a:int64",
+    );
     check(
         &rules(Infer, Rescue, &[("a", Some(Date32), None)], &[]),
         &table(&[("a", Int64)]),
         Some(&force),
-        &format!("column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out{ANEW}"),
+        &format!(
+            "column a is int64 in earlier epochs and date32 now; schema.columns must cast it to int64 or leave its type out{ANEW}"
+        ),
     );
 }
 
@@ -173,7 +206,12 @@ fn what_was_rescued_elsewhere_is_not_filled_anew() {
     check(&rules(Infer, Rescue, &[], &[]), &seen, None, same);
     check(&rules(Infer, Rescue, &[], &[]), &seen, Some(&table(&[("a", Int64)])), same);
     check(&rules(Infer, Rescue, &[], &[RESCUED_COLUMN]), &seen, None, "a<-a:int64");
-    check(&rules(Infer, Rescue, &[("old", None, Some(RESCUED_COLUMN))], &[]), &seen, None, "a<-a:int64 old<-_rescued_data:utf8");
+    check(
+        &rules(Infer, Rescue, &[("old", None, Some(RESCUED_COLUMN))], &[]),
+        &seen,
+        None,
+        "a<-a:int64 old<-_rescued_data:utf8",
+    );
     check(&rules(Infer, AddColumns, &[], &[]), &seen, None, "a<-a:int64 _rescued_data<-_rescued_data:utf8");
 }
 
@@ -183,13 +221,24 @@ fn a_type_begins_whenever_it_is_seen() {
     let add = rules(Infer, AddColumns, &[], &[]);
     let structure = Struct(vec![arrow_schema::Field::new("a", Null, true)].into());
     let list = List(std::sync::Arc::new(arrow_schema::Field::new("item", Null, true)));
-    for (data_type, name) in
-        [(Int64, "int64"), (Date32, "date32"), (Utf8, "utf8"), (JSON, "json"), (structure, "struct<a: null>"), (list, "list<null>")]
-    {
+    for (data_type, name) in [
+        (Int64, "int64"),
+        (Date32, "date32"),
+        (Utf8, "utf8"),
+        (JSON, "json"),
+        (structure, "struct<a: null>"),
+        (list, "list<null>"),
+    ] {
         for evolution in [AddColumns, Rescue] {
-            check(&rules(Infer, evolution, &[], &[]), &table(&[("n", data_type.clone())]), Some(&force), &format!("n<-n:{name}"));
+            check(
+                &rules(Infer, evolution, &[], &[]),
+                &table(&[("n", data_type.clone())]),
+                Some(&force),
+                &format!("n<-n:{name}"),
+            );
         }
-        let next = frozen(&add, false, &table(&[("n", data_type.clone())]), Some(&force)).map(|schema| schema.settled());
+        let next =
+            frozen(&add, false, &table(&[("n", data_type.clone())]), Some(&force)).map(|schema| schema.settled());
         assert_eq!(next, Ok(TableSchema { columns: vec![Column::inferred("n", data_type)], ..Default::default() }));
     }
     let fail = |cast: Option<DataType>| rules(Infer, Fail, &[("n", cast, None)], &[]);
@@ -204,7 +253,8 @@ fn a_type_begins_whenever_it_is_seen() {
 fn text_in_force_stays_text() {
     let json = Typed::of_json;
     let list = |item: Typed| Typed::from(List(std::sync::Arc::new(item.into_field("item")))).of_json();
-    let column = |typed: Typed| TableSchema { columns: vec![Column::inferred("c", Null).typed(typed)], ..Default::default() };
+    let column =
+        |typed: Typed| TableSchema { columns: vec![Column::inferred("c", Null).typed(typed)], ..Default::default() };
     let utf8 = || Typed::from(Utf8);
     let add = rules(Infer, AddColumns, &[], &[]);
     for seen in [json(Typed::from(Int64)), Typed::from(JSON), list(utf8())] {
@@ -217,13 +267,19 @@ fn text_in_force_stays_text() {
     check(&add, &column(list(list(Typed::from(JSON)))), None, "c<-c:json");
     let text = "column c is json in earlier epochs and utf8 now; schema.columns must cast it to json or leave its type out, or write everything \
                 anew under another destination.path, accepted with `s3sync run --accept-spec-change`";
-    check(&rules(Infer, AddColumns, &[("c", Some(Utf8), None)], &[]), &column(utf8()), Some(&column(Typed::from(JSON))), text);
+    check(
+        &rules(Infer, AddColumns, &[("c", Some(Utf8), None)], &[]),
+        &column(utf8()),
+        Some(&column(Typed::from(JSON))),
+        text,
+    );
 }
 
 #[test]
 fn structs_gain_fields_but_do_not_become_text() {
     use arrow_schema::Field;
-    let of = |fields: &[(&str, DataType)]| Struct(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect());
+    let of =
+        |fields: &[(&str, DataType)]| Struct(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect());
     let force = table(&[("s", of(&[("a", Int64)]))]);
     let add = rules(Infer, AddColumns, &[], &[]);
     check(&add, &table(&[("s", of(&[("b", Utf8), ("a", Float64)]))]), Some(&force), "s<-s:struct<a: float64, b: utf8>");
@@ -245,7 +301,9 @@ fn a_type_in_force_is_named_where_it_can_be_written() {
         (Decimal128(10, 2), Some("cast it to decimal(10,2) in schema.columns")),
         (Time64(Microsecond), None),
     ] {
-        let error = frozen(&add, false, &table(&[("a", Utf8)]), Some(&table(&[("a", in_force.clone())]))).unwrap_err().to_string();
+        let error = frozen(&add, false, &table(&[("a", Utf8)]), Some(&table(&[("a", in_force.clone())])))
+            .unwrap_err()
+            .to_string();
         assert_eq!(error.contains("cast it to"), advised.is_some(), "{error}");
         assert!(error.contains(advised.unwrap_or("set schema.evolution to Rescue")), "{error}");
     }

@@ -61,7 +61,8 @@ pub fn table_schema() -> TableSchema {
     }
 }
 
-/// Rows `from..to`: country repeats over `countries` names, two of ten thousand are null or empty; a day passes every 100 rows.
+/// Rows `from..to`: country repeats over `countries` names, two of ten thousand are null or empty; a day passes every
+/// 100 rows.
 pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
     let ids: Vec<i64> = (from..to).collect();
     let country = |id: &i64| match id % 10_000 {
@@ -71,9 +72,13 @@ pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(ids.clone())),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(|id| id * 864_000_000)).with_timezone("UTC")),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(ids.iter().map(|id| id * 864_000_000)).with_timezone("UTC"),
+        ),
         Arc::new(StringArray::from_iter(ids.iter().map(country))),
-        Arc::new(StringArray::from_iter_values(ids.iter().map(|id| format!("text {}", id.wrapping_mul(2_654_435_761) % 1_000_003)))),
+        Arc::new(StringArray::from_iter_values(
+            ids.iter().map(|id| format!("text {}", id.wrapping_mul(2_654_435_761) % 1_000_003)),
+        )),
     ];
     RecordBatch::try_new(table_schema().arrow(), columns).unwrap()
 }
@@ -83,7 +88,13 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     settings.destination.template = Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap();
     settings.destination.batch_bytes = 0;
     settings.worker.scratch_bytes = 1 << 30;
-    let table = |name: &str| PlannedTable { name: name.into(), source: format!("{name}/"), schema: table_schema(), objects: 1, bytes: 1 };
+    let table = |name: &str| PlannedTable {
+        name: name.into(),
+        source: format!("{name}/"),
+        schema: table_schema(),
+        objects: 1,
+        bytes: 1,
+    };
     let mut plan = Plan {
         version: 1,
         run: "run".into(),
@@ -106,8 +117,13 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
 }
 
 pub fn object(key: &str, table: u32) -> PlannedObject {
-    let object =
-        Object { key: key.into(), etag: Etag::new("e"), size: 1, last_modified: "2026-11-20T00:00:00Z".parse().unwrap(), archived: false };
+    let object = Object {
+        key: key.into(),
+        etag: Etag::new("e"),
+        size: 1,
+        last_modified: "2026-11-20T00:00:00Z".parse().unwrap(),
+        archived: false,
+    };
     PlannedObject { object, table, slice: None }
 }
 
@@ -126,7 +142,12 @@ pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
 }
 
 /// Lays everything out on so many threads.
-pub fn lay_out(plan: &Arc<Plan>, inputs: &[Input], threads: usize, cuts: Option<Vec<StagedFile>>) -> Result<Vec<Made>, LayoutError> {
+pub fn lay_out(
+    plan: &Arc<Plan>,
+    inputs: &[Input],
+    threads: usize,
+    cuts: Option<Vec<StagedFile>>,
+) -> Result<Vec<Made>, LayoutError> {
     let scratch = tempfile::tempdir().unwrap();
     let context = LayoutContext {
         plan: Arc::clone(plan),

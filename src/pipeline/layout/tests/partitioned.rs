@@ -25,7 +25,13 @@ fn by_country(plan: &mut Plan) {
 
 fn inputs(count: i64, rows_each: i64, countries: i64) -> Vec<Input> {
     (0..count)
-        .map(|at| input(at as u32, object(&format!("a/{at:03}.csv"), 0), rows(at * rows_each, (at + 1) * rows_each, countries)))
+        .map(|at| {
+            input(
+                at as u32,
+                object(&format!("a/{at:03}.csv"), 0),
+                rows(at * rows_each, (at + 1) * rows_each, countries),
+            )
+        })
         .collect()
 }
 
@@ -34,7 +40,9 @@ fn ids(made: &[Made]) -> BTreeMap<String, Vec<i64>> {
     let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for made in made {
         let batch = read(made);
-        ids.entry(made.file.partition.clone()).or_default().extend(batch.column(0).as_primitive::<Int64Type>().values());
+        ids.entry(made.file.partition.clone())
+            .or_default()
+            .extend(batch.column(0).as_primitive::<Int64Type>().values());
     }
     ids
 }
@@ -43,7 +51,8 @@ fn ids(made: &[Made]) -> BTreeMap<String, Vec<i64>> {
 fn expected(inputs: &[Input]) -> BTreeMap<String, Vec<i64>> {
     let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for input in inputs {
-        let (id, country) = (input.batch.column(0).as_primitive::<Int64Type>(), input.batch.column(2).as_string::<i32>());
+        let (id, country) =
+            (input.batch.column(0).as_primitive::<Int64Type>(), input.batch.column(2).as_string::<i32>());
         for (id, country) in id.values().iter().zip(country) {
             let value = country.filter(|country| !country.is_empty()).unwrap_or("__HIVE_DEFAULT_PARTITION__");
             ids.entry(format!("country={value}")).or_default().push(*id);
@@ -80,7 +89,8 @@ fn rows_go_to_their_directories_and_the_column_leaves() {
 fn transforms_are_calendar_parts_in_utc() {
     let made = |transform, name: &str| -> Vec<String> {
         let plan = plan(|plan| plan.settings.destination.partition_by = vec![rule("ts", Some(transform), name)]);
-        // Two rows: 1970-01-01T00:00 and, 4,000 rows of 864 seconds later, 1970-02-10T00:00; then 40 rows, 9.6 hours, on.
+        // Two rows: 1970-01-01T00:00 and, 4,000 rows of 864 seconds later, 1970-02-10T00:00; then 40 rows, 9.6 hours,
+        // on.
         let batches = [rows(0, 1, 5), rows(4000, 4001, 5), rows(4040, 4041, 5)];
         let batch = concat_batches(&table_schema().arrow(), &batches).unwrap();
         let made = lay_out(&plan, &[input(0, object("a/1", 0), batch)], 1, None).unwrap();
@@ -142,7 +152,10 @@ fn recorded_files_of_partitions_are_made_again() {
     let again = lay_out(&other, &inputs, 2, Some(wanted.map(recorded).to_vec())).unwrap();
     assert_eq!(again.len(), 2);
     for (again, wanted) in again.iter().zip(wanted) {
-        assert_eq!((&again.file, again.end.rows, again.end.first_row), (&wanted.file, wanted.end.rows, wanted.end.first_row));
+        assert_eq!(
+            (&again.file, again.end.rows, again.end.first_row),
+            (&wanted.file, wanted.end.rows, wanted.end.first_row)
+        );
         assert_eq!(read(again), read(wanted));
     }
 }
@@ -175,7 +188,10 @@ fn rules_that_cannot_work_are_refused() {
     };
     let year = Some(PartitionTransform::Year);
     for (rules, message) in [
-        (vec![rule("nope", None, "nope")], "partitionBy nope of table a: the table has no such column; it has id, ts, country, text"),
+        (
+            vec![rule("nope", None, "nope")],
+            "partitionBy nope of table a: the table has no such column; it has id, ts, country, text",
+        ),
         (
             vec![rule("id", year, "y")],
             "partitionBy id of table a: a transform needs a date or a timestamp, and the column is int64: cast it in schema.columns",
@@ -200,13 +216,15 @@ fn rules_that_cannot_work_are_refused() {
 #[test]
 fn too_many_partitions_are_refused() {
     let plan = plan(|plan| plan.settings.destination.partition_by = vec![rule("id", None, "id")]);
-    let inputs: Vec<_> = (0..11).map(|at| input(0, object("a/1", 0), rows(at * 10_000, (at + 1) * 10_000, 2))).collect();
+    let inputs: Vec<_> =
+        (0..11).map(|at| input(0, object("a/1", 0), rows(at * 10_000, (at + 1) * 10_000, 2))).collect();
     let error = lay_out(&plan, &inputs, 2, None).unwrap_err();
     assert!(matches!(&error, LayoutError::TooManyPartitions { example, .. } if example == "id=100000"), "{error}");
 }
 
 fn cut(batch: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (batch.num_rows() + 1)).chain([0, batch.num_rows()]).collect();
+    let mut ends: Vec<usize> =
+        cuts.iter().map(|cut| cut % (batch.num_rows() + 1)).chain([0, batch.num_rows()]).collect();
     ends.sort();
     ends.windows(2).map(|pair| batch.slice(pair[0], pair[1] - pair[0])).collect()
 }
@@ -214,7 +232,8 @@ fn cut(batch: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever the limits and however the rows are cut into batches: every row once, in order, and the recorded files rebuild.
+    /// Whatever the limits and however the rows are cut into batches: every row once, in order, and the recorded files
+    /// rebuild.
     #[test]
     fn every_row_is_written_once(
         cuts in proptest::collection::vec(0usize..5000, 0..8),

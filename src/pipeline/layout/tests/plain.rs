@@ -38,7 +38,8 @@ fn nothing_pushed_makes_no_file() {
 #[test]
 fn a_file_closes_at_exactly_its_rows() {
     let plan = plan(|plan| plan.settings.destination.batch_rows = 700);
-    let inputs = [input(0, object("a/1.csv", 0), rows(0, 1000, 5)), input(1, object("a/2.csv", 0), rows(1000, 2000, 5))];
+    let inputs =
+        [input(0, object("a/1.csv", 0), rows(0, 1000, 5)), input(1, object("a/2.csv", 0), rows(1000, 2000, 5))];
     let made = lay_out(&plan, &inputs, 1, None).unwrap();
     let ends: Vec<_> = made.iter().map(|made| (made.end.first_row, made.end.rows, made.end.objects)).collect();
     assert_eq!(ends, [(0, 700, (0, 0)), (700, 700, (0, 1)), (1400, 600, (1, 1))]);
@@ -49,7 +50,8 @@ fn a_file_closes_at_exactly_its_rows() {
 #[test]
 fn a_file_closes_near_its_bytes() {
     let plan = plan(|plan| plan.settings.destination.batch_bytes = 100_000);
-    let inputs: Vec<_> = (0..40).map(|at| input(0, object("a/1.csv", 0), rows(at * 2000, (at + 1) * 2000, 5))).collect();
+    let inputs: Vec<_> =
+        (0..40).map(|at| input(0, object("a/1.csv", 0), rows(at * 2000, (at + 1) * 2000, 5))).collect();
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
     assert!(made.len() > 5, "{} files", made.len());
     for made in &made[..made.len() - 1] {
@@ -66,7 +68,8 @@ fn threads_do_not_change_a_byte() {
         plan.settings.destination.lineage = true;
         plan.layout_bytes = 100_000;
     });
-    let inputs: Vec<_> = (0..30).map(|at| input(0, object("a/1.csv", 0), rows(at * 3000, (at + 1) * 3000, 50))).collect();
+    let inputs: Vec<_> =
+        (0..30).map(|at| input(0, object("a/1.csv", 0), rows(at * 3000, (at + 1) * 3000, 50))).collect();
     let one = lay_out(&plan, &inputs, 1, None).unwrap();
     assert_eq!(one, lay_out(&plan, &inputs, 2, None).unwrap());
     assert!(one.len() > 2);
@@ -75,7 +78,10 @@ fn threads_do_not_change_a_byte() {
 #[test]
 fn row_groups_close_at_their_limits() {
     let groups = |change: fn(&mut crate::model::plan::Plan)| -> Vec<i64> {
-        let inputs = [input(0, object("a/1.csv", 0), rows(0, 50_000, 5)), input(0, object("a/1.csv", 0), rows(50_000, 100_000, 5))];
+        let inputs = [
+            input(0, object("a/1.csv", 0), rows(0, 50_000, 5)),
+            input(0, object("a/1.csv", 0), rows(50_000, 100_000, 5)),
+        ];
         let made = lay_out(&plan(change), &inputs, 2, None).unwrap();
         assert_eq!(made.len(), 1);
         assert_eq!(read(&made[0]), rows(0, 100_000, 5));
@@ -83,7 +89,10 @@ fn row_groups_close_at_their_limits() {
         reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect()
     };
     assert_eq!(groups(|_| ()), [100_000]);
-    assert_eq!(groups(|plan| plan.settings.destination.parquet.row_group_rows = 30_000), [30_000, 30_000, 30_000, 10_000]);
+    assert_eq!(
+        groups(|plan| plan.settings.destination.parquet.row_group_rows = 30_000),
+        [30_000, 30_000, 30_000, 10_000]
+    );
     assert_eq!(groups(|plan| plan.settings.destination.parquet.row_group_bytes = 1000), [50_000, 50_000]);
     assert_eq!(groups(|plan| plan.layout_bytes = 1000), [50_000, 50_000]);
 }
@@ -94,15 +103,23 @@ fn files_name_the_sync_and_the_epoch() {
     let reader = SerializedFileReader::new(bytes::Bytes::from(made[0].bytes.clone())).unwrap();
     let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap();
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone()).unwrap();
-    assert_eq!((value("s3sync.sync"), value("s3sync.table"), value("s3sync.epoch")), ("data/orders".into(), "a".into(), "7".into()));
+    assert_eq!(
+        (value("s3sync.sync"), value("s3sync.table"), value("s3sync.epoch")),
+        ("data/orders".into(), "a".into(), "7".into())
+    );
     let column = reader.metadata().row_group(0).column(0);
-    assert!(column.statistics().is_some() && column.column_index_offset().is_some() && column.offset_index_offset().is_some());
+    assert!(
+        column.statistics().is_some()
+            && column.column_index_offset().is_some()
+            && column.offset_index_offset().is_some()
+    );
 }
 
 #[test]
 fn recorded_files_are_made_again_byte_by_byte() {
-    let inputs: Vec<_> =
-        (0..10).map(|at| input(at, object(&format!("a/{at}.csv"), 0), rows(i64::from(at) * 100, i64::from(at + 1) * 100, 5))).collect();
+    let inputs: Vec<_> = (0..10)
+        .map(|at| input(at, object(&format!("a/{at}.csv"), 0), rows(i64::from(at) * 100, i64::from(at + 1) * 100, 5)))
+        .collect();
     let first = plan(|plan| plan.settings.destination.batch_rows = 130);
     let made = lay_out(&first, &inputs, 1, None).unwrap();
     // Other limits: the recorded rows decide.
@@ -188,6 +205,7 @@ fn lineage_says_where_rows_came_from() {
 #[test]
 fn keys_beyond_the_limit_are_refused() {
     let plan = plan(|plan| plan.settings.destination.template = template("{{SOURCE_DIR}}/{{UUID}}"));
-    let error = lay_out(&plan, &[input(0, object(&format!("{}/x", "d".repeat(1010)), 0), rows(0, 1, 5))], 1, None).unwrap_err();
+    let error =
+        lay_out(&plan, &[input(0, object(&format!("{}/x", "d".repeat(1010)), 0), rows(0, 1, 5))], 1, None).unwrap_err();
     assert!(error.to_string().contains("has 1047 bytes, more than the 1024"), "{error}");
 }

@@ -40,7 +40,10 @@ fn a_window_is_listed_from_its_beginning_to_its_end_and_the_rest_stays() {
         }
         assert_eq!(keys(&world.run().unwrap()), [""; 0], "known by now");
         world.request = None;
-        assert_eq!(keys(&world.run().unwrap()), ["a/0.csv", "a/1.csv", "a/2.csv", "a/3.csv", "a/6.csv", "a/7.csv", "a/8.csv", "a/9.csv"]);
+        assert_eq!(
+            keys(&world.run().unwrap()),
+            ["a/0.csv", "a/1.csv", "a/2.csv", "a/3.csv", "a/6.csv", "a/7.csv", "a/8.csv", "a/9.csv"]
+        );
     }
 }
 
@@ -82,7 +85,8 @@ fn two_sources_of_one_table_are_an_error_whatever_the_window() {
 
 #[test]
 fn overwrites_follow_the_rule_in_a_request_too() {
-    for (rule, expected) in [(OnOverwrite::Reprocess, &["a/1.csv", "a/2.csv"][..]), (OnOverwrite::Ignore, &["a/2.csv"])] {
+    for (rule, expected) in [(OnOverwrite::Reprocess, &["a/1.csv", "a/2.csv"][..]), (OnOverwrite::Ignore, &["a/2.csv"])]
+    {
         let mut world = world(Order::Utf8);
         world.settings.incremental.on_overwrite = rule;
         world.run().unwrap();
@@ -130,7 +134,11 @@ fn a_survey_shows_what_a_request_would_read() {
     ];
     assert_eq!(shown(&world), again);
     world.epoch().unwrap().expect("two of three");
-    assert_eq!(shown(&world).into_iter().filter(|(.., treatment)| *treatment == Treatment::Read).count(), 1, "what is left");
+    assert_eq!(
+        shown(&world).into_iter().filter(|(.., treatment)| *treatment == Treatment::Read).count(),
+        1,
+        "what is left"
+    );
 }
 
 #[test]
@@ -142,7 +150,10 @@ fn a_window_of_replace_is_refused_and_its_rereading_is_everything() {
     let refused = [world.run().map(drop).unwrap_err(), world.survey().map(drop).unwrap_err()];
     for error in refused {
         assert_eq!(error.kind, RunErrorKind::InvalidSpec);
-        assert!(error.message.starts_with("data/orders: destination.writeMode Replace keeps what one run reads"), "{error}");
+        assert!(
+            error.message.starts_with("data/orders: destination.writeMode Replace keeps what one run reads"),
+            "{error}"
+        );
     }
     world.request = Some(Request { id: "two".into(), asked: Asked { reread: true, ..Asked::default() } });
     assert_eq!(keys(&world.run().unwrap()).len(), 10);

@@ -139,7 +139,8 @@ fn two_sources_of_one_table_are_an_error() {
 
 #[test]
 fn keys_without_a_table_or_a_format_are_errors() {
-    let mut world = World::new(|settings| settings.source.tables = TableRule::Pattern { pattern: "^(?<table>[^/]+)/".into() });
+    let mut world =
+        World::new(|settings| settings.source.tables = TableRule::Pattern { pattern: "^(?<table>[^/]+)/".into() });
     world.put("root.csv", b"x");
     fails(
         &mut world,
@@ -168,22 +169,30 @@ fn tables_that_are_left_out_are_read_once_they_are_in() {
 #[test]
 fn a_schema_is_sampled_from_the_first_the_largest_and_the_last() {
     let mut world = World::new(|_| {});
-    for (key, size) in [("a/1.csv", 1), ("a/2.csv", 9), ("a/3.csv", 5), ("a/4.csv", 2), ("b/1.csv", 1), ("c/1.csv", 1), ("c/2.csv", 9)] {
+    for (key, size) in
+        [("a/1.csv", 1), ("a/2.csv", 9), ("a/3.csv", 5), ("a/4.csv", 2), ("b/1.csv", 1), ("c/1.csv", 1), ("c/2.csv", 9)]
+    {
         world.put(key, &vec![b'x'; size]);
     }
     let ran = world.run().unwrap();
     let mut asked = std::mem::take(&mut *world.sampler.0.lock().unwrap());
     asked.sort();
     let expected = [("a", &["a/1.csv", "a/2.csv", "a/4.csv"][..]), ("b", &["b/1.csv"]), ("c", &["c/1.csv", "c/2.csv"])];
-    let expected: Vec<(String, Vec<String>)> =
-        expected.iter().map(|(table, keys)| ((*table).to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())).collect();
+    let expected: Vec<(String, Vec<String>)> = expected
+        .iter()
+        .map(|(table, keys)| ((*table).to_owned(), keys.iter().map(|key| (*key).to_owned()).collect()))
+        .collect();
     assert_eq!(asked, expected);
-    let tables: Vec<(&str, &str, u64, u64)> =
-        ran.plans[0].tables.iter().map(|table| (table.name.as_str(), table.source.as_str(), table.objects, table.bytes)).collect();
+    let tables: Vec<(&str, &str, u64, u64)> = ran.plans[0]
+        .tables
+        .iter()
+        .map(|table| (table.name.as_str(), table.source.as_str(), table.objects, table.bytes))
+        .collect();
     assert_eq!(tables, [("a", "a/", 4, 17), ("b", "b/", 1, 1), ("c", "c/", 2, 10)]);
 
     world.settings.schema.mode = SchemaMode::Declared;
-    world.settings.schema.columns = vec![ColumnRule { name: "id".into(), data_type: Some(DataType::Int64), from: None }];
+    world.settings.schema.columns =
+        vec![ColumnRule { name: "id".into(), data_type: Some(DataType::Int64), from: None }];
     world.put("d/1.csv", b"x");
     world.run().unwrap();
     assert!(world.sampler.0.lock().unwrap().is_empty(), "declared columns need no sample");

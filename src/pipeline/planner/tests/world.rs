@@ -132,7 +132,9 @@ impl World {
             for shard in &plan.shards {
                 let objects = block_on(self.blobs().get_shard(&shard.blob)).unwrap();
                 assert_eq!(objects.len() as u64, shard.objects);
-                read.extend(objects.into_iter().map(|planned| (planned.object.key, planned.object.etag.as_str().to_owned())));
+                read.extend(
+                    objects.into_iter().map(|planned| (planned.object.key, planned.object.etag.as_str().to_owned())),
+                );
             }
             ran.epochs.push(read);
             let ended = plan.listed_to.is_none();
@@ -162,9 +164,12 @@ impl World {
             scratch: self.scratch.path().to_owned(),
             holder: None,
         };
-        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else { return Ok(None) };
+        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else {
+            return Ok(None);
+        };
         assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
-        let recorded = block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
+        let recorded =
+            block_on(record(&blobs, self.cursor.ledger.as_ref(), &plan, &BTreeMap::new(), &BTreeMap::new())).unwrap();
         self.cursor.request = plan.request.clone().or(self.cursor.request.take());
         self.cursor.epoch = plan.epoch;
         self.cursor.ledger = Some(recorded.root);

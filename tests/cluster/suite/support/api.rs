@@ -10,7 +10,9 @@ use tokio::runtime::Runtime;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    RUNTIME.block_on(async { Client::try_default().await.expect("no cluster: run tests/cluster/test, which sets KUBECONFIG") })
+    RUNTIME.block_on(async {
+        Client::try_default().await.expect("no cluster: run tests/cluster/test, which sets KUBECONFIG")
+    })
 });
 
 /// Where S3Syncs of a namespace are.
@@ -31,7 +33,8 @@ pub fn core(namespace: &str, plural: &str) -> String {
 /// A request, and the answer's body; the server's own message when it refuses.
 pub fn request(method: Method, path: &str, content_type: &str, body: Option<&Value>) -> Result<Value, String> {
     let body = body.map(|body| serde_json::to_vec(body).expect("JSON")).unwrap_or_default();
-    let request = Request::builder().method(method).uri(path).header("content-type", content_type).body(body).expect("a request");
+    let request =
+        Request::builder().method(method).uri(path).header("content-type", content_type).body(body).expect("a request");
     RUNTIME.block_on(CLIENT.request::<Value>(request)).map_err(|error| match error {
         kube::Error::Api(status) => format!("{} {}: {}", status.code, status.reason, status.message),
         other => other.to_string(),
@@ -75,7 +78,8 @@ pub fn create(path: &str, object: &Value) -> Result<Value, String> {
 /// A JSON merge patch.
 #[track_caller]
 pub fn patch(path: &str, change: &Value) -> Value {
-    request(Method::PATCH, path, "application/merge-patch+json", Some(change)).unwrap_or_else(|message| panic!("PATCH {path}: {message}"))
+    request(Method::PATCH, path, "application/merge-patch+json", Some(change))
+        .unwrap_or_else(|message| panic!("PATCH {path}: {message}"))
 }
 
 /// Deletes an object, with this grace period where there is one. `false` when it was gone.

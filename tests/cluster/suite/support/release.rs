@@ -1,4 +1,5 @@
-//! The operator, installed as a user installs it: by the chart, into a namespace that enforces Pod Security `restricted`.
+//! The operator, installed as a user installs it: by the chart, into a namespace that enforces Pod Security
+//! `restricted`.
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -49,7 +50,8 @@ pub fn image() -> (String, String) {
 pub fn install(values: &[&str]) {
     let (repository, tag) = image();
     let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
-    let mut args = vec!["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"];
+    let mut args =
+        vec!["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"];
     let ours = [repository.as_str(), tag.as_str(), "image.registry=", "image.pullPolicy=Never"];
     for value in ours.iter().chain(values) {
         args.extend(["--set", value]);
@@ -60,9 +62,13 @@ pub fn install(values: &[&str]) {
 /// Makes a namespace that enforces Pod Security `restricted`, and warns of nothing less.
 #[track_caller]
 pub fn namespace(name: &str) {
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"});
-    api::apply("/api/v1/namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
-        .expect("a namespace");
+    let labels =
+        json!({"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"});
+    api::apply(
+        "/api/v1/namespaces",
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+    )
+    .expect("a namespace");
 }
 
 /// The controller's pods that are not on their way out.
@@ -77,7 +83,8 @@ pub fn controllers() -> Vec<Value> {
 pub fn leader() -> String {
     until("a leader", || {
         let lease = api::find(&format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}"));
-        let holder = lease.as_ref().and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default().to_owned();
+        let holder =
+            lease.as_ref().and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default().to_owned();
         let pods = controllers();
         let name = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).find(|name| holder.contains(name));
         name.map(str::to_owned).ok_or_else(|| format!("{lease:?}"))

@@ -1,5 +1,5 @@
-//! One test's own place: a namespace that enforces Pod Security `restricted`, a source bucket and a destination bucket on MinIO, and the
-//! Secret that opens them.
+//! One test's own place: a namespace that enforces Pod Security `restricted`, a source bucket and a destination bucket
+//! on MinIO, and the Secret that opens them.
 
 use std::path::PathBuf;
 use std::sync::RwLockReadGuard;
@@ -17,7 +17,8 @@ pub const ENDPOINT: &str = "http://minio.minio:9000";
 pub fn endpoint_of_node() -> String {
     let nodes = api::list("/api/v1/nodes", "");
     let addresses = nodes[0]["status"]["addresses"].as_array().expect("addresses");
-    let address = addresses.iter().find(|address| address["type"] == "InternalIP").expect("a node's address")["address"].as_str();
+    let address =
+        addresses.iter().find(|address| address["type"] == "InternalIP").expect("a node's address")["address"].as_str();
     let service = api::get(&format!("{}/minio", api::core("minio", "services")));
     format!("http://{}:{}", address.expect("text"), service["spec"]["ports"][0]["nodePort"])
 }
@@ -79,7 +80,8 @@ impl Site {
         call("put", json!({"bucket": self.raw(), "key": key, "file": file}));
     }
 
-    /// Puts objects `KEY-0.csv` and so on, each with its own rows `id,name`, ids counting from 0. Gives the number of rows.
+    /// Puts objects `KEY-0.csv` and so on, each with its own rows `id,name`, ids counting from 0. Gives the number of
+    /// rows.
     #[track_caller]
     pub fn put_many(&self, prefix: &str, objects: u64, rows: u64) -> u64 {
         let code = "
@@ -147,7 +149,8 @@ for n in range(objects):
     pub fn condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> Value {
         let found = |sync: &Value| {
             let current = sync["status"]["observedGeneration"] == sync["metadata"]["generation"];
-            condition(sync, kind).filter(|condition| current && condition["status"] == status && condition["reason"] == reason)
+            condition(sync, kind)
+                .filter(|condition| current && condition["status"] == status && condition["reason"] == reason)
         };
         let sync = self.wait(name, &format!("{kind}={status} {reason}"), |sync| found(sync).is_some());
         found(&sync).expect("just seen")
@@ -160,7 +163,10 @@ for n in range(objects):
             let runs_seen = history(sync).iter().filter(|run| run["result"] == "Succeeded").count();
             let idle = sync["status"]["active"].as_array().is_none_or(Vec::is_empty);
             let current = sync["status"]["observedGeneration"] == sync["metadata"]["generation"];
-            runs_seen >= runs && idle && current && history(sync).first().is_some_and(|run| run["result"] == "Succeeded")
+            runs_seen >= runs
+                && idle
+                && current
+                && history(sync).first().is_some_and(|run| run["result"] == "Succeeded")
         })
     }
 
@@ -179,10 +185,12 @@ for n in range(objects):
     /// The worker pods of a sync that are not on their way out, nor done.
     #[track_caller]
     pub fn workers(&self, name: &str) -> Vec<Value> {
-        let query = format!("labelSelector=app.kubernetes.io%2Finstance%3D{name}%2Capp.kubernetes.io%2Fcomponent%3Dworker");
+        let query =
+            format!("labelSelector=app.kubernetes.io%2Finstance%3D{name}%2Capp.kubernetes.io%2Fcomponent%3Dworker");
         let mut pods = api::list(&api::core(&self.namespace, "pods"), &query);
         pods.retain(|pod| {
-            pod["metadata"]["deletionTimestamp"].is_null() && !["Succeeded", "Failed"].iter().any(|p| pod["status"]["phase"] == *p)
+            pod["metadata"]["deletionTimestamp"].is_null()
+                && !["Succeeded", "Failed"].iter().any(|p| pod["status"]["phase"] == *p)
         });
         pods
     }
@@ -194,7 +202,8 @@ for n in range(objects):
 
     /// The phase in the cursor; empty before there is one.
     pub fn phase(&self, name: &str) -> String {
-        let cursor = self.cursor(name).and_then(|map| serde_json::from_str::<Value>(map["data"]["cursor"].as_str()?).ok());
+        let cursor =
+            self.cursor(name).and_then(|map| serde_json::from_str::<Value>(map["data"]["cursor"].as_str()?).ok());
         cursor.and_then(|cursor| Some(cursor["phase"].as_str()?.to_owned())).unwrap_or_default()
     }
 
@@ -217,9 +226,16 @@ for n in range(objects):
     /// Asserts that ids 0 to `rows` - 1 are published below a prefix, each once.
     #[track_caller]
     pub fn has_each_row_once(&self, under: &str, rows: u64) {
-        let seen =
-            self.sql(under, "select count(*), count(distinct id), min(id), max(id) from read_parquet(FILES, hive_partitioning = true)");
-        assert_eq!(seen, json!([[rows, rows, 0, rows - 1]]), "{}: rows, different ids, first and last id", self.namespace);
+        let seen = self.sql(
+            under,
+            "select count(*), count(distinct id), min(id), max(id) from read_parquet(FILES, hive_partitioning = true)",
+        );
+        assert_eq!(
+            seen,
+            json!([[rows, rows, 0, rows - 1]]),
+            "{}: rows, different ids, first and last id",
+            self.namespace
+        );
     }
 
     /// What the cluster says about this place: what a failed wait prints.
@@ -252,7 +268,8 @@ pub fn condition(sync: &Value, kind: &str) -> Option<Value> {
 
 /// The last run and those before it, the latest first.
 pub fn history(sync: &Value) -> Vec<Value> {
-    let mut runs: Vec<Value> = sync["status"]["lastRun"].as_object().map(|run| Value::Object(run.clone())).into_iter().collect();
+    let mut runs: Vec<Value> =
+        sync["status"]["lastRun"].as_object().map(|run| Value::Object(run.clone())).into_iter().collect();
     for run in sync["status"]["history"].as_array().into_iter().flatten() {
         if runs.iter().all(|known| known["job"] != run["job"]) {
             runs.push(run.clone());

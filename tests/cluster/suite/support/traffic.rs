@@ -1,5 +1,5 @@
-//! What the controller asks of the API server, counted by the API server: one FlowSchema for each sort of request, whose names its metrics carry
-//! (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>).
+//! What the controller asks of the API server, counted by the API server: one FlowSchema for each sort of request,
+//! whose names its metrics carry (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>).
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,8 @@ pub fn traffic() -> Traffic {
     }
     let metrics = api::text("/metrics");
     let count = |schema: &str| {
-        let ours = |line: &&str| line.starts_with("apiserver_flowcontrol_dispatched_requests_total") && line.contains(schema);
+        let ours =
+            |line: &&str| line.starts_with("apiserver_flowcontrol_dispatched_requests_total") && line.contains(schema);
         let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
         metrics.lines().filter(ours).filter_map(value).map(|value| value as u64).sum()
     };

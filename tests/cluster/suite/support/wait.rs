@@ -18,7 +18,9 @@ pub fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Resul
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) if started.elapsed() > patience => panic!("waited {} s for {what}; last seen: {seen}", patience.as_secs()),
+            Err(seen) if started.elapsed() > patience => {
+                panic!("waited {} s for {what}; last seen: {seen}", patience.as_secs())
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }

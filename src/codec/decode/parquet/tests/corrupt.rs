@@ -49,7 +49,9 @@ fn a_footer_is_asked_for_until_it_is_whole_and_bounded() {
     };
     let tail = object.slice(object.len() - needed as usize..);
     assert!(matches!(parse_footer(tail.clone(), size, needed).unwrap(), Footer::Done(_)));
-    assert!(matches!(parse_footer(Bytes::new(), size, 1 << 20).unwrap(), Footer::NeedsTail(bytes) if bytes == size.min(FOOTER_BYTES)));
+    assert!(
+        matches!(parse_footer(Bytes::new(), size, 1 << 20).unwrap(), Footer::NeedsTail(bytes) if bytes == size.min(FOOTER_BYTES))
+    );
     assert!(matches!(parse_footer(tail, size, needed - 9), Err(DecodeError::TooLarge { .. })));
 }
 
@@ -57,7 +59,9 @@ fn a_footer_is_asked_for_until_it_is_whole_and_bounded() {
 fn chunks_outside_of_the_object_are_refused() {
     // The footer of a larger object behind less data than it speaks of.
     let object = small(Compression::UNCOMPRESSED, WriterVersion::PARQUET_1_0);
-    let Footer::NeedsTail(footer_bytes) = parse_footer(object.slice(object.len() - 8..), object.len() as u64, 1 << 20).unwrap() else {
+    let Footer::NeedsTail(footer_bytes) =
+        parse_footer(object.slice(object.len() - 8..), object.len() as u64, 1 << 20).unwrap()
+    else {
         panic!("eight bytes are no footer");
     };
     let mut cut = b"PAR1".to_vec();
@@ -74,7 +78,11 @@ fn survives(object: &Bytes) {
     }
     let _ = read_from(object.clone(), metadata.clone(), &table, &[], 2);
     let text = TableSchema {
-        columns: table.columns.iter().map(|column| crate::model::schema::Column::inferred(&column.name, DataType::Utf8)).collect(),
+        columns: table
+            .columns
+            .iter()
+            .map(|column| crate::model::schema::Column::inferred(&column.name, DataType::Utf8))
+            .collect(),
         ..TableSchema::default()
     };
     let _ = read_from(object.clone(), metadata, &text, &["d"], 100);
@@ -171,7 +179,8 @@ fn more_rows_than_there_are_is_an_error() {
     assert!(error.contains("it has 3 rows, and the footer says 1000"), "{error}");
 }
 
-/// A row group that has more rows than its footer says is bad before a row too many is given out: whoever counts on the footer's number has it kept.
+/// A row group that has more rows than its footer says is bad before a row too many is given out: whoever counts on the
+/// footer's number has it kept.
 #[test]
 fn more_rows_than_the_footer_says_are_refused_where_they_begin() {
     let column: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..100));

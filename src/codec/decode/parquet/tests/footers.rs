@@ -23,7 +23,11 @@ fn with_columns(
     let metadata = footer(object).unwrap();
     let file = metadata.file_metadata();
     let groups = metadata.row_groups().iter().map(|group| {
-        let columns = group.columns().iter().map(|column| change(column.clone().into_builder(), column).build().unwrap()).collect();
+        let columns = group
+            .columns()
+            .iter()
+            .map(|column| change(column.clone().into_builder(), column).build().unwrap())
+            .collect();
         group.clone().into_builder().set_column_metadata(columns).build().unwrap()
     });
     let file = parquet::file::metadata::FileMetaData::new(
@@ -79,10 +83,14 @@ fn a_column_of_nulls_by_an_older_name_is_pending() {
 fn a_dictionary_page_where_none_can_be_is_none() {
     let plain = object(vec![("n", numbers())], plainly().set_dictionary_enabled(false));
     reads_numbers(&with_columns(&plain, None, |column, _| column.set_dictionary_page_offset(Some(0))));
-    let behind =
-        |column: ColumnChunkMetaDataBuilder, old: &ColumnChunkMetaData| column.set_dictionary_page_offset(Some(old.data_page_offset() + 1));
+    let behind = |column: ColumnChunkMetaDataBuilder, old: &ColumnChunkMetaData| {
+        column.set_dictionary_page_offset(Some(old.data_page_offset() + 1))
+    };
     reads_numbers(&with_columns(&plain, None, behind));
-    refused(&with_columns(&plain, None, |column, _| column.set_dictionary_page_offset(Some(-4))), "its footer is corrupt: column n");
+    refused(
+        &with_columns(&plain, None, |column, _| column.set_dictionary_page_offset(Some(-4))),
+        "its footer is corrupt: column n",
+    );
     // One that lies where the data is said to begin needs no offset.
     let dictionary = object(vec![("n", numbers())], plainly());
     let unsaid = |column: ColumnChunkMetaDataBuilder, old: &ColumnChunkMetaData| {
@@ -96,8 +104,9 @@ fn old_writers_left_a_header_out_of_the_size() {
     // They wrote no page index between the last chunk and the footer.
     let properties = plainly().set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true);
     let object = object(vec![("n", numbers()), ("m", numbers())], properties);
-    let short =
-        |column: ColumnChunkMetaDataBuilder, old: &ColumnChunkMetaData| column.set_total_compressed_size(old.compressed_size() - 14);
+    let short = |column: ColumnChunkMetaDataBuilder, old: &ColumnChunkMetaData| {
+        column.set_total_compressed_size(old.compressed_size() - 14)
+    };
     let by = |created_by| with_columns(&object, Some(created_by), short);
     for created_by in ["parquet-mr", "parquet-mr version 1.2.8"] {
         reads_numbers(&by(created_by));
@@ -110,7 +119,10 @@ fn old_writers_left_a_header_out_of_the_size() {
 #[test]
 fn flat_columns_have_as_many_values_as_rows() {
     let lists: ArrayRef =
-        Arc::new(ListArray::from_iter_primitive::<arrow::datatypes::Int32Type, _, _>(vec![Some(vec![Some(1), Some(2)]); 50]));
+        Arc::new(ListArray::from_iter_primitive::<arrow::datatypes::Int32Type, _, _>(vec![
+            Some(vec![Some(1), Some(2)]);
+            50
+        ]));
     let object = object(vec![("n", numbers()), ("l", lists)], plainly());
     reads_numbers(&with_columns(&object, None, |column, _| column));
     for values in [0, 49, 51] {

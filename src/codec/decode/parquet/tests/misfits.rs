@@ -23,12 +23,12 @@ fn one(data_type: DataType, misfit: Misfit) -> TableSchema {
 fn widened(array: impl Array + 'static, expected: impl Array + 'static) {
     let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
     let all = read(&object, &one(expected.data_type().clone(), Misfit::Widen)).unwrap();
-    let rows = all.rows.unwrap_or_else(|| panic!("a surprise: {:?}", all.decoded));
+    let rows = all.rows.unwrap_or_else(|| panic!("a mismatch: {:?}", all.decoded));
     assert_eq!(rows.column(0).as_ref(), &expected as &dyn Array);
 }
 
 #[test]
-fn lossless_casts_are_no_surprise() {
+fn lossless_casts_are_no_mismatch() {
     widened(Int32Array::from(vec![Some(7), None]), Int64Array::from(vec![Some(7), None]));
     widened(Int32Array::from(vec![Some(7), None]), Float64Array::from(vec![Some(7.0), None]));
     widened(Int64Array::from(vec![Some(1 << 53), None]), Float64Array::from(vec![Some(9_007_199_254_740_992.0), None]));
@@ -47,57 +47,66 @@ fn lossless_casts_are_no_surprise() {
     widened(Int64Array::from(vec![Some(-7), None]), StringArray::from(vec![Some("-7"), None]));
     widened(BooleanArray::from(vec![true]), StringArray::from(vec!["true"]));
     widened(BinaryArray::from_vec(vec!["täxt".as_bytes(), b""]), StringArray::from(vec!["täxt", ""]));
-    widened(TimestampMillisecondArray::from(vec![1]).with_timezone("UTC"), StringArray::from(vec!["1970-01-01T00:00:00.001000Z"]));
+    widened(
+        TimestampMillisecondArray::from(vec![1]).with_timezone("UTC"),
+        StringArray::from(vec!["1970-01-01T00:00:00.001000Z"]),
+    );
     let structure = StructArray::from(vec![(
         Arc::new(Field::new("a", DataType::Int32, true)),
         Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef,
     )]);
     widened(structure.clone(), StringArray::from(vec![r#"{"a":1}"#, r#"{"a":null}"#]));
     let wider = StructArray::from(vec![
-        (Arc::new(Field::new("b", DataType::Utf8, true)), Arc::new(StringArray::from(vec![None::<&str>, None])) as ArrayRef),
+        (
+            Arc::new(Field::new("b", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![None::<&str>, None])) as ArrayRef,
+        ),
         (Arc::new(Field::new("a", DataType::Int64, true)), Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef),
     ]);
     widened(structure, wider);
 }
 
-/// What a surprise makes of the table holds the object, and tells nothing new.
+/// What a mismatch makes of the table holds the object, and tells nothing new.
 #[track_caller]
-fn surprised(array: impl Array + 'static, in_force: DataType, expected: DataType) {
+fn mismatched(array: impl Array + 'static, in_force: DataType, expected: DataType) {
     let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
     let before = one(in_force, Misfit::Widen);
     let all = read(&object, &before).unwrap();
     assert_eq!(all.decoded.len(), 1);
-    let surprise = all.decoded[0].surprise.as_ref().expect("a surprise");
+    let mismatch = all.decoded[0].mismatch.as_ref().expect("a mismatch");
     assert!(all.rows.is_none());
-    let after = merge(&before, surprise);
+    let after = merge(&before, mismatch);
     assert_eq!(after.columns[0].data_type, expected);
     let again = read(&object, &after).unwrap();
-    assert!(again.decoded.iter().all(|decoded| decoded.surprise.is_none()));
+    assert!(again.decoded.iter().all(|decoded| decoded.mismatch.is_none()));
     assert!(again.rows.is_some());
 }
 
 #[test]
-fn what_does_not_fit_surprises_once() {
-    surprised(Int64Array::from(vec![1]), DataType::Int32, DataType::Int64);
-    surprised(Int64Array::from(vec![1]), DataType::Null, DataType::Int64);
-    surprised(StringArray::from(vec!["1"]), DataType::Int64, DataType::Utf8);
-    surprised(UInt64Array::from(vec![u64::MAX]), DataType::Int64, DataType::Decimal128(20, 0));
-    surprised(Int64Array::from(vec![(1 << 53) + 1]), DataType::Float64, DataType::Utf8);
-    surprised(Date32Array::from(vec![i32::MAX]), utc(TimeUnit::Nanosecond), DataType::Utf8);
+fn what_does_not_fit_mismatches_once() {
+    mismatched(Int64Array::from(vec![1]), DataType::Int32, DataType::Int64);
+    mismatched(Int64Array::from(vec![1]), DataType::Null, DataType::Int64);
+    mismatched(StringArray::from(vec!["1"]), DataType::Int64, DataType::Utf8);
+    mismatched(UInt64Array::from(vec![u64::MAX]), DataType::Int64, DataType::Decimal128(20, 0));
+    mismatched(Int64Array::from(vec![(1 << 53) + 1]), DataType::Float64, DataType::Utf8);
+    mismatched(Date32Array::from(vec![i32::MAX]), utc(TimeUnit::Nanosecond), DataType::Utf8);
     let wide = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some((1 << 53) + 1)])]);
-    surprised(wide, list(DataType::Float64), list(DataType::Utf8));
+    mismatched(wide, list(DataType::Float64), list(DataType::Utf8));
 }
 
 #[test]
-fn an_unknown_column_surprises_unless_it_is_dropped_or_ignored() {
+fn an_unknown_column_mismatches_unless_it_is_dropped_or_ignored() {
     let object = object(
-        vec![("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef), ("y", Arc::new(StringArray::from(vec!["a"])) as ArrayRef)],
+        vec![
+            ("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef),
+            ("y", Arc::new(StringArray::from(vec!["a"])) as ArrayRef),
+        ],
         plainly(),
     );
     let metadata = footer(&object).unwrap();
     let known = one(DataType::Int64, Misfit::Widen);
-    let surprise = read(&object, &known).unwrap().decoded[0].surprise.clone().unwrap();
-    let names: Vec<&str> = surprise.columns.iter().map(|column| column.name.as_str()).collect();
+    let mismatch = read(&object, &known).unwrap().decoded[0].mismatch.clone().unwrap();
+    let names: Vec<&str> = mismatch.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["x", "y"]);
     assert!(read_from(object.clone(), metadata, &known, &["y"], 10).unwrap().rows.is_some());
     assert!(read(&object, &TableSchema { unknown: Unknown::Ignore, ..known }).unwrap().rows.is_some());
@@ -106,12 +115,20 @@ fn an_unknown_column_surprises_unless_it_is_dropped_or_ignored() {
 /// pandas writes an empty frame with columns of null, float or text, whatever they are elsewhere.
 #[test]
 fn an_object_without_rows_constrains_nothing() {
-    for array in [Arc::new(NullArray::new(0)) as ArrayRef, Arc::new(StringArray::new_null(0)), Arc::new(Float64Array::new_null(0))] {
+    for array in [
+        Arc::new(NullArray::new(0)) as ArrayRef,
+        Arc::new(StringArray::new_null(0)),
+        Arc::new(Float64Array::new_null(0)),
+    ] {
         let object = object(vec![("x", array.clone()), ("more", array)], plainly());
         assert!(schema(&footer(&object).unwrap()).unwrap().columns.is_empty());
         for misfit in [Misfit::Widen, Misfit::Rescue, Misfit::BadRecord] {
             let all = read(&object, &one(DataType::Int64, misfit)).unwrap();
-            assert!(all.decoded.iter().all(|decoded| decoded.surprise.is_none() && decoded.records == 0), "{:?}", all.decoded);
+            assert!(
+                all.decoded.iter().all(|decoded| decoded.mismatch.is_none() && decoded.records == 0),
+                "{:?}",
+                all.decoded
+            );
         }
     }
 }
@@ -133,7 +150,8 @@ fn a_table_names_columns_by_its_rules() {
 fn declared(array: impl Array + 'static, expected: impl Array + 'static, bad: &[(u64, &str)]) {
     let object = object(vec![("x", Arc::new(array) as ArrayRef)], plainly());
     let all = read(&object, &one(expected.data_type().clone(), Misfit::BadRecord)).unwrap();
-    let got: Vec<(u64, &str)> = all.decoded.iter().flat_map(|decoded| &decoded.bad).map(|bad| (bad.record, bad.reason.as_str())).collect();
+    let got: Vec<(u64, &str)> =
+        all.decoded.iter().flat_map(|decoded| &decoded.bad).map(|bad| (bad.record, bad.reason.as_str())).collect();
     assert_eq!(got, bad);
     match all.rows {
         Some(rows) => assert_eq!(rows.column(0).as_ref(), &expected as &dyn Array),
@@ -146,7 +164,10 @@ fn a_declared_type_takes_what_it_can_and_the_rest_is_bad() {
     declared(
         StringArray::from(vec![Some("7"), Some("seven"), None, Some("")]),
         Int64Array::from(vec![Some(7), None]),
-        &[(1, "row 1 of row group 0: column x: \"seven\" is not int64"), (3, "row 3 of row group 0: column x: \"\" is not int64")],
+        &[
+            (1, "row 1 of row group 0: column x: \"seven\" is not int64"),
+            (3, "row 3 of row group 0: column x: \"\" is not int64"),
+        ],
     );
     declared(
         Float64Array::from(vec![2.0, 2.5, f64::NAN, 1e300]),
@@ -200,8 +221,10 @@ fn a_bad_row_leaves_with_all_its_columns() {
         ],
         plainly(),
     );
-    let table =
-        table(vec![Column { misfit: Misfit::BadRecord, ..Column::inferred("x", DataType::Int64) }, Column::inferred("y", DataType::Utf8)]);
+    let table = table(vec![
+        Column { misfit: Misfit::BadRecord, ..Column::inferred("x", DataType::Int64) },
+        Column::inferred("y", DataType::Utf8),
+    ]);
     let all = read(&object, &table).unwrap();
     assert_eq!(all.decoded[0].records, 3);
     assert_eq!(all.decoded[0].bad[0].raw, r#"{"x":"b\"ad"}"#);
@@ -222,7 +245,8 @@ fn rescued(array: impl Array + 'static, expected: impl Array + 'static, texts: &
 /// Every value is in its column as it was, or in the rescued one with all its digits.
 #[test]
 fn what_is_rescued_is_not_cut() {
-    let nanos = || TimestampNanosecondArray::from(vec![Some(1_704_604_143_042_000_009), Some(1_704_604_143_042_000_000), None]);
+    let nanos =
+        || TimestampNanosecondArray::from(vec![Some(1_704_604_143_042_000_009), Some(1_704_604_143_042_000_000), None]);
     rescued(
         nanos().with_timezone("UTC"),
         TimestampMicrosecondArray::from(vec![None, Some(1_704_604_143_042_000), None]).with_timezone("UTC"),
@@ -248,7 +272,11 @@ fn what_is_rescued_is_not_cut() {
         Float64Array::from(vec![None, Some(1.5)]),
         &[Some(r#"{"x":123456789012345678.91}"#), None],
     );
-    rescued(StringArray::from(vec!["007", "7"]), Int64Array::from(vec![None, None]), &[Some(r#"{"x":"007"}"#), Some(r#"{"x":"7"}"#)]);
+    rescued(
+        StringArray::from(vec!["007", "7"]),
+        Int64Array::from(vec![None, None]),
+        &[Some(r#"{"x":"007"}"#), Some(r#"{"x":"7"}"#)],
+    );
     rescued(Int64Array::from(vec![1]), BooleanArray::from(vec![None]), &[Some(r#"{"x":1}"#)]);
     rescued(BooleanArray::from(vec![true]), Int64Array::from(vec![None]), &[Some(r#"{"x":true}"#)]);
     rescued(
@@ -256,8 +284,16 @@ fn what_is_rescued_is_not_cut() {
         Int64Array::from(vec![Some(1), None, None, None, None]),
         &[None, Some(r#"{"x":2.5}"#), Some(r#"{"x":"NaN"}"#), Some(r#"{"x":"-Infinity"}"#), Some(r#"{"x":-0.0}"#)],
     );
-    rescued(Float64Array::from(vec![0.5, 0.1]), Float32Array::from(vec![Some(0.5), None]), &[None, Some(r#"{"x":0.1}"#)]);
-    rescued(Int64Array::from(vec![1_700_000_000]), TimestampSecondArray::from(vec![None]), &[Some(r#"{"x":1700000000}"#)]);
+    rescued(
+        Float64Array::from(vec![0.5, 0.1]),
+        Float32Array::from(vec![Some(0.5), None]),
+        &[None, Some(r#"{"x":0.1}"#)],
+    );
+    rescued(
+        Int64Array::from(vec![1_700_000_000]),
+        TimestampSecondArray::from(vec![None]),
+        &[Some(r#"{"x":1700000000}"#)],
+    );
     rescued(BinaryArray::from_vec(vec![b"abc"]), Int64Array::from(vec![None]), &[Some(r#"{"x":"YWJj"}"#)]);
     rescued(StringArray::from(vec!["YWJj"]), BinaryArray::from_opt_vec(vec![None]), &[Some(r#"{"x":"YWJj"}"#)]);
     rescued(
@@ -270,7 +306,10 @@ fn what_is_rescued_is_not_cut() {
 #[test]
 fn nested_values_are_rescued_whole() {
     rescued(
-        ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(vec![Some(vec![Some(1_000)]), Some(vec![Some(1_000), Some(1)])]),
+        ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(vec![
+            Some(vec![Some(1_000)]),
+            Some(vec![Some(1_000), Some(1)]),
+        ]),
         ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(vec![Some(vec![Some(1)]), None]),
         &[None, Some(r#"{"x":["1970-01-01T00:00:00.000001000","1970-01-01T00:00:00.000000001"]}"#)],
     );
@@ -283,7 +322,10 @@ fn nested_values_are_rescued_whole() {
     };
     // A field that the column has no place for, beside one of another type: null there is nothing that is lost.
     rescued(
-        of(vec![field("a", texts(vec![None, Some("1"), None])), field("b", numbers(vec![None, None, Some(2)]))], vec![true; 3]),
+        of(
+            vec![field("a", texts(vec![None, Some("1"), None])), field("b", numbers(vec![None, None, Some(2)]))],
+            vec![true; 3],
+        ),
         of(vec![field("a", numbers(vec![None; 3]))], vec![true, false, false]),
         &[None, Some(r#"{"x":{"a":"1","b":null}}"#), Some(r#"{"x":{"a":null,"b":2}}"#)],
     );
@@ -299,7 +341,9 @@ fn nested_values_are_rescued_whole() {
     let keyed = DataType::Map(
         Arc::new(Field::new(
             "entries",
-            DataType::Struct(vec![Field::new("key", DataType::Int64, false), Field::new("value", DataType::Int64, true)].into()),
+            DataType::Struct(
+                vec![Field::new("key", DataType::Int64, false), Field::new("value", DataType::Int64, true)].into(),
+            ),
             false,
         )),
         false,
@@ -325,12 +369,18 @@ fn the_values_of_a_row_are_rescued_together() {
     let all = read(&object, &table).unwrap().rows.unwrap();
     assert_eq!(all.column(0).as_ref(), &Int64Array::from(vec![None, None, None]));
     assert_eq!(all.column(1).as_ref(), &Int64Array::from(vec![Some(1), None, Some(3)]));
-    assert_eq!(all.column(2).as_ref(), &StringArray::from(vec![Some(r#"{"x":"1"}"#), Some(r#"{"x":"two","y":2.5}"#), None]));
+    assert_eq!(
+        all.column(2).as_ref(),
+        &StringArray::from(vec![Some(r#"{"x":"1"}"#), Some(r#"{"x":"two","y":2.5}"#), None])
+    );
 }
 
 #[test]
 fn a_nested_value_is_rescued_whole() {
-    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), Some((1 << 53) + 1)]), Some(vec![Some(2)])]);
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![
+        Some(vec![Some(1), Some((1 << 53) + 1)]),
+        Some(vec![Some(2)]),
+    ]);
     let object = object(vec![("x", Arc::new(lists) as ArrayRef)], plainly());
     let table = TableSchema { rescued: true, ..one(list(DataType::Float64), Misfit::Rescue) };
     let all = read(&object, &table).unwrap().rows.unwrap();

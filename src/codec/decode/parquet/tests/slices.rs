@@ -9,7 +9,8 @@ use crate::model::plan::Slice;
 /// Ten row groups of two columns.
 fn ten_groups() -> Bytes {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
-    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(|i| format!("{:0>w$}", i, w = 1 + i % 50))));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..1000).map(|i| format!("{:0>w$}", i, w = 1 + i % 50))));
     object(vec![("n", numbers), ("t", texts)], plainly().set_max_row_group_row_count(Some(100)))
 }
 
@@ -55,7 +56,10 @@ fn stretches_are_the_wanted_chunks_and_nothing_else_is_read() {
 fn an_object_without_any_wanted_column_still_has_its_rows() {
     let object = ten_groups();
     let metadata = footer(&object).unwrap();
-    let table = TableSchema { columns: vec![crate::model::schema::Column::inferred("later", DataType::Int64)], ..TableSchema::default() };
+    let table = TableSchema {
+        columns: vec![crate::model::schema::Column::inferred("later", DataType::Int64)],
+        ..TableSchema::default()
+    };
     let stretch = stretches(&metadata, 0, &table, &["n".into(), "t".into()]).unwrap();
     assert_eq!(stretch.len(), 1);
     let all = read_from(object.clone(), metadata, &table, &["n", "t"], 1000).unwrap();
@@ -91,7 +95,13 @@ fn rows_per_batch_changes_nothing_but_the_cuts() {
     let table = schema(&metadata).unwrap();
     let expected = read(&object, &table).unwrap().rows;
     for rows_per_batch in [1, 7, 100, 8192] {
-        let all = read_from(Trickle { object: object.clone(), window_bytes: 5 }, metadata.clone(), &table, &[], rows_per_batch);
+        let all = read_from(
+            Trickle { object: object.clone(), window_bytes: 5 },
+            metadata.clone(),
+            &table,
+            &[],
+            rows_per_batch,
+        );
         let all = all.unwrap();
         assert_eq!(all.rows, expected);
         assert!(all.batch_rows.iter().all(|&rows| rows <= rows_per_batch));

@@ -130,7 +130,12 @@ fn nested_values_come_under_the_usual_names() {
         nulls(),
     );
     carried_as(Arc::new(large), Arc::new(named("item")));
-    let fixed = FixedSizeListArray::new(Arc::new(Field::new("item", DataType::Int32, true)), 3, Arc::new(numbers.clone()), None);
+    let fixed = FixedSizeListArray::new(
+        Arc::new(Field::new("item", DataType::Int32, true)),
+        3,
+        Arc::new(numbers.clone()),
+        None,
+    );
     let expected = ListArray::new(
         Arc::new(Field::new("item", DataType::Int32, true)),
         OffsetBuffer::new(ScalarBuffer::from(vec![0, 3])),
@@ -145,7 +150,8 @@ fn nested_values_come_under_the_usual_names() {
     same(StructArray::new(fields, columns, nulls()));
 
     let map = |key: &str, value: &str| {
-        let fields: arrow_schema::Fields = vec![Field::new(key, DataType::Utf8, false), Field::new(value, DataType::Int32, true)].into();
+        let fields: arrow_schema::Fields =
+            vec![Field::new(key, DataType::Utf8, false), Field::new(value, DataType::Int32, true)].into();
         let keys: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
         let entries = StructArray::new(fields.clone(), vec![keys, Arc::new(numbers.clone())], None);
         let entry = Arc::new(Field::new("entries", DataType::Struct(fields), false));
@@ -158,7 +164,8 @@ fn nested_values_come_under_the_usual_names() {
 #[test]
 fn every_codec_version_and_encoding_is_read() {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..5000).map(|i| (i % 7 != 0).then_some(i * 3))));
-    let texts: ArrayRef = Arc::new(StringArray::from_iter((0..5000).map(|i| (i % 5 != 0).then(|| format!("value {}", i % 100)))));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter((0..5000).map(|i| (i % 5 != 0).then(|| format!("value {}", i % 100)))));
     let columns = || vec![("n", numbers.clone()), ("t", texts.clone())];
     let expected = object(columns(), plainly());
     let check = |properties: WriterPropertiesBuilder| {
@@ -221,8 +228,8 @@ fn json_that_is_none_is_text() {
     let object = raw("message m { required binary x (JSON); }", &[b"{\"a\":1}", b"{'a':1}"]);
     let table = schema(&footer(&object).unwrap()).unwrap();
     assert_eq!(table.columns[0].data_type, JSON);
-    let surprise = read(&object, &table).unwrap().decoded[0].surprise.clone().expect("a surprise");
-    let wider = merge(&table, &surprise);
+    let mismatch = read(&object, &table).unwrap().decoded[0].mismatch.clone().expect("a mismatch");
+    let wider = merge(&table, &mismatch);
     let expected: ArrayRef = Arc::new(StringArray::from(vec!["{\"a\":1}", "{'a':1}"]));
     assert_eq!(wider.columns[0].data_type, DataType::Utf8);
     assert_eq!(read(&object, &wider).unwrap().rows.unwrap().column(0), &expected);
@@ -259,15 +266,19 @@ fn int96_of(message: &str, times: &[Option<(i64, u64)>], required: bool, propert
 fn int96_is_microseconds_or_declared_nanoseconds() {
     use parquet::file::properties::WriterVersion::{PARQUET_1_0, PARQUET_2_0};
     let nanos = TableSchema {
-        columns: vec![Column { misfit: Misfit::BadRecord, ..Column::inferred("x", DataType::Timestamp(TimeUnit::Nanosecond, None)) }],
+        columns: vec![Column {
+            misfit: Misfit::BadRecord,
+            ..Column::inferred("x", DataType::Timestamp(TimeUnit::Nanosecond, None))
+        }],
         ..TableSchema::default()
     };
     for (version, dictionary, required) in [PARQUET_1_0, PARQUET_2_0]
         .into_iter()
         .flat_map(|version| [(true, true), (true, false), (false, true), (false, false)].map(|(d, r)| (version, d, r)))
     {
-        let write =
-            |times: &[Option<(i64, u64)>]| int96(times, required, plainly().set_writer_version(version).set_dictionary_enabled(dictionary));
+        let write = |times: &[Option<(i64, u64)>]| {
+            int96(times, required, plainly().set_writer_version(version).set_dictionary_enabled(dictionary))
+        };
         let null = |time| if required { Some(time) } else { None };
         // 9999-12-31 is a usual sentinel.
         let object = write(&[Some((1, 1000)), null((0, 0)), Some((2_932_896, 0)), Some((-1, 86_399_999_999_000))]);
@@ -281,7 +292,10 @@ fn int96_is_microseconds_or_declared_nanoseconds() {
         assert!(error.contains("column x: 1970-01-02T00:00:00.000001500 is an INT96 time"), "{error}");
         assert!(error.contains("cast the column to timestamp(ns, no zone) in schema.columns"), "{error}");
         let rows = read(&fine, &nanos).unwrap().rows.unwrap();
-        assert_eq!(rows.column(0).as_ref(), &TimestampNanosecondArray::from(vec![required.then_some(0), Some(86_400_000_001_500)]));
+        assert_eq!(
+            rows.column(0).as_ref(),
+            &TimestampNanosecondArray::from(vec![required.then_some(0), Some(86_400_000_001_500)])
+        );
     }
     // Beyond what microseconds count.
     let error = read(&int96(&[Some((200_000_000, 0))], true, plainly()), &nanos).unwrap_err().to_string();
@@ -318,9 +332,15 @@ fn a_hint_that_does_not_fit_is_left_alone() {
     let key_values = ["bm9uc2Vuc2U=".to_owned(), parquet::arrow::encode_arrow_schema(&other)];
     for hint in key_values {
         bytes.clear();
-        let options = parquet::arrow::arrow_writer::ArrowWriterOptions::new().with_skip_arrow_metadata(true).with_properties(
-            plainly().set_key_value_metadata(Some(vec![parquet::file::metadata::KeyValue::new("ARROW:schema".to_owned(), hint)])).build(),
-        );
+        let options =
+            parquet::arrow::arrow_writer::ArrowWriterOptions::new().with_skip_arrow_metadata(true).with_properties(
+                plainly()
+                    .set_key_value_metadata(Some(vec![parquet::file::metadata::KeyValue::new(
+                        "ARROW:schema".to_owned(),
+                        hint,
+                    )]))
+                    .build(),
+            );
         let mut writer = ArrowWriter::try_new_with_options(&mut bytes, batch.schema(), options).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();

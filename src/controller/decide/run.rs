@@ -1,0 +1,414 @@
+//! Runs and workers as the cluster shows them: what deciding needs of Jobs and pods. PURE.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+
+use crate::api::report::RunReport;
+use crate::api::scalar::{IntOrText, PodQuantity};
+use crate::controller::names;
+
+/// What a run was started for, written on its Job so that a lost status loses nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The slot in the Job's name.
+    pub slot: String,
+    /// The minute of a scheduled slot.
+    pub scheduled: Option<Timestamp>,
+    /// Hash of what was synced then.
+    pub synced: Option<String>,
+    /// `spec.trigger` as it was then.
+    pub trigger: Option<String>,
+    /// The annotation s3sync.dev/trigger as it was then.
+    pub trigger_annotation: Option<String>,
+}
+
+const SLOT: &str = "s3sync.dev/slot";
+const SCHEDULED: &str = "s3sync.dev/scheduled-at";
+const SYNCED: &str = "s3sync.dev/spec";
+const RUN_TRIGGER: &str = "s3sync.dev/run-trigger";
+const RUN_TRIGGER_ANNOTATION: &str = "s3sync.dev/run-trigger-annotation";
+
+impl Marks {
+    /// As annotations of the Job.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let optional = [
+            (SCHEDULED, self.scheduled.map(|time| time.to_string())),
+            (SYNCED, self.synced.clone()),
+            (RUN_TRIGGER, self.trigger.clone()),
+            (RUN_TRIGGER_ANNOTATION, self.trigger_annotation.clone()),
+        ];
+        let mut annotations: BTreeMap<String, String> =
+            optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+        annotations.insert(SLOT.to_owned(), self.slot.clone());
+        annotations
+    }
+
+    fn read(annotations: Option<&BTreeMap<String, String>>) -> Marks {
+        let text = |key: &str| annotations.and_then(|all| all.get(key)).cloned();
+        Marks {
+            slot: text(SLOT).unwrap_or_default(),
+            scheduled: text(SCHEDULED).and_then(|time| time.parse().ok()),
+            synced: text(SYNCED),
+            trigger: text(RUN_TRIGGER),
+            trigger_annotation: text(RUN_TRIGGER_ANNOTATION),
+        }
+    }
+}
+
+/// A run, as its Job shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The Job's name.
+    pub job: String,
+    /// The Job's uid.
+    pub uid: String,
+    /// Whether the resource in question owns it.
+    pub owned: bool,
+    /// When the Job was made.
+    pub created: Timestamp,
+    /// When its pods were first allowed to start.
+    pub started: Option<Timestamp>,
+    /// Whether the Job is being deleted.
+    pub deleting: bool,
+    /// Whether something (Kueue) holds it back.
+    pub held: bool,
+    /// Whether the Job controller is about to end it, and ends its pods for that.
+    pub ending: bool,
+    /// How it ended.
+    pub end: Option<End>,
+    /// What it was started for.
+    pub marks: Marks,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it completed.
+    pub succeeded: bool,
+    /// The Job controller's reason, such as `DeadlineExceeded` or `PodFailurePolicy`.
+    pub reason: String,
+    /// The Job controller's message.
+    pub message: String,
+}
+
+impl Run {
+    /// Reads a Job. `owner_uid` is the resource's; a Job that has no creation time has not been made yet, and is none.
+    pub fn of(job: &Job, owner_uid: &str) -> Option<Run> {
+        let metadata = &job.metadata;
+        let status = job.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let is = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True");
+        let created = metadata.creation_timestamp.as_ref()?.0;
+        let end = |condition: &JobCondition, succeeded: bool| End {
+            at: match status.and_then(|status| status.completion_time.as_ref()) {
+                Some(time) => time.0,
+                None => condition.last_transition_time.as_ref().map_or(created, |time| time.0),
+            },
+            succeeded,
+            reason: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        };
+        Some(Run {
+            job: metadata.name.clone()?,
+            uid: metadata.uid.clone().unwrap_or_default(),
+            owned: metadata.owner_references.iter().flatten().any(|owner| owner.uid == owner_uid),
+            created,
+            started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0),
+            deleting: metadata.deletion_timestamp.is_some(),
+            held: is_held(job),
+            ending: is("SuccessCriteriaMet").is_some() || is("FailureTarget").is_some(),
+            end: is("Complete")
+                .map(|condition| end(condition, true))
+                .or_else(|| is("Failed").map(|condition| end(condition, false))),
+            marks: Marks::read(metadata.annotations.as_ref()),
+        })
+    }
+
+    /// Whether its pods may still be at work.
+    pub fn active(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+/// Whether something (Kueue) holds a Job back.
+pub fn is_held(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false)
+}
+
+/// A pod of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worker {
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// Its Job.
+    pub job: String,
+    /// Its index in the Job.
+    pub index: u32,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When its grace period ends or ended, where it is being deleted.
+    pub deleted: Option<Timestamp>,
+    /// Whether its container has begun its work, or has ended already.
+    pub begun: bool,
+    /// What its container may use of memory, in bytes, where that is bounded.
+    pub memory_limit: Option<u64>,
+    /// How its container ended.
+    pub ended: Option<Ended>,
+    /// Why it does not start, as a sentence.
+    pub waits: Option<String>,
+    /// Who ended it from outside: the word of Kubernetes, and its sentence where there is one.
+    pub killed: Option<String>,
+}
+
+/// How a worker's container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The process's exit code.
+    pub exit_code: i32,
+    /// The kubelet's word for it, such as `OOMKilled`.
+    pub reason: String,
+    /// What worker 0 says about the run.
+    pub report: Option<RunReport>,
+}
+
+/// The condition of a pod that is ended to make room, with its node, or by an eviction
+/// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
+pub const DISRUPTION: &str = "DisruptionTarget";
+
+/// The container's name in the pod.
+pub const CONTAINER: &str = "worker";
+
+/// Reasons of a container's waiting that pass by themselves.
+const USUAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+impl Worker {
+    /// Reads a pod; `None` for one that is no Job's.
+    pub fn of(pod: &Pod) -> Option<Worker> {
+        let metadata = &pod.metadata;
+        let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key));
+        let status = pod.status.as_ref();
+        let container = status
+            .and_then(|status| status.container_statuses.as_deref())
+            .unwrap_or_default()
+            .iter()
+            .find(|c| c.name == CONTAINER);
+        Some(Worker {
+            pod: metadata.name.clone()?,
+            uid: metadata.uid.clone().unwrap_or_default(),
+            job: label(names::POD_JOB)?.clone(),
+            index: label(names::POD_INDEX).and_then(|index| index.parse().ok()).unwrap_or(0),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            deleted: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            begun: begun(status, container),
+            memory_limit: memory_limit(pod),
+            ended: container.and_then(ended),
+            waits: status.and_then(|status| waits(status, container)),
+            killed: status.and_then(|status| killed(status, container)),
+        })
+    }
+}
+
+fn memory_limit(pod: &Pod) -> Option<u64> {
+    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER)?;
+    let memory = container.resources.as_ref()?.limits.as_ref()?.get("memory")?;
+    PodQuantity(IntOrText::Text(memory.0.clone())).amount()
+}
+
+fn begun(status: Option<&PodStatus>, container: Option<&ContainerStatus>) -> bool {
+    let state = container.and_then(|container| container.state.as_ref());
+    let by_state = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+    // A pod that its node never took up ends without a container: an eviction, say.
+    let ended = ["Succeeded", "Failed"].map(Some).contains(&status.and_then(|status| status.phase.as_deref()));
+    by_state || ended
+}
+
+fn ended(container: &ContainerStatus) -> Option<Ended> {
+    let end = container.state.as_ref()?.terminated.as_ref()?;
+    Some(Ended {
+        exit_code: end.exit_code,
+        reason: end.reason.clone().unwrap_or_default(),
+        report: end.message.as_deref().and_then(RunReport::from_termination_message),
+    })
+}
+
+/// What keeps a pod from starting: the scheduler's or the kubelet's reason and words.
+fn waits(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<String> {
+    let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref());
+    let (reason, message) = match waiting {
+        Some(waiting) => (waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref()),
+        None => {
+            let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
+            if scheduled.status != "False" {
+                return None;
+            }
+            (scheduled.reason.as_deref().unwrap_or("Unscheduled"), scheduled.message.as_deref())
+        }
+    };
+    if reason.is_empty() || USUAL.contains(&reason) {
+        return None;
+    }
+    Some(with_message(reason, message))
+}
+
+/// Who ended a pod that did not end by itself: the kernel, the kubelet, or whoever evicted it.
+fn killed(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<String> {
+    let end = container.and_then(|container| container.state.as_ref()?.terminated.as_ref());
+    if end.is_some_and(|end| end.exit_code == 0) {
+        return None;
+    }
+    if let Some(end) = end.filter(|end| end.reason.as_deref() == Some("OOMKilled")) {
+        return end.reason.clone();
+    }
+    // The kubelet's own word, of a pod that it evicted or did not take, says more than the condition beside it.
+    if let Some(reason) = status.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        return Some(with_message(reason, status.message.as_deref()));
+    }
+    let disruption = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == DISRUPTION && condition.status == "True")?;
+    Some(with_message(disruption.reason.as_deref().unwrap_or(DISRUPTION), disruption.message.as_deref()))
+}
+
+fn with_message(reason: &str, message: Option<&str>) -> String {
+    match message {
+        Some(message) if !message.is_empty() => format!("{reason}: {message}"),
+        _ => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::status::RunCounts;
+
+    fn worker(status: serde_json::Value) -> Worker {
+        let pod = json!({
+            "metadata": {"name": "orders-1-0-abcde", "uid": "p", "labels": {
+                "batch.kubernetes.io/job-name": "orders-1", "batch.kubernetes.io/job-completion-index": "2"}},
+            "status": status,
+        });
+        Worker::of(&serde_json::from_value(pod).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_pod_waits_for() {
+        let waiting = |reason: &str, message: serde_json::Value| {
+            json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                   "state": {"waiting": {"reason": reason, "message": message}}}]})
+        };
+        for (status, expected) in [
+            (json!({}), None),
+            (waiting("ContainerCreating", json!(null)), None),
+            (
+                waiting("CreateContainerConfigError", json!("secret \"raw-ro\" not found")),
+                Some("CreateContainerConfigError: secret \"raw-ro\" not found"),
+            ),
+            (waiting("ImagePullBackOff", json!(null)), Some("ImagePullBackOff")),
+            (
+                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}),
+                Some("Unschedulable: 0/3 nodes are available"),
+            ),
+            (json!({"conditions": [{"type": "PodScheduled", "status": "True"}]}), None),
+        ] {
+            assert_eq!(worker(status.clone()).waits.as_deref(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn who_ended_a_pod() {
+        let ended = |exit_code: i32, reason: &str| {
+            json!([{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": exit_code, "reason": reason}}}])
+        };
+        let target = |reason: &str, message: &str| json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]);
+        for (status, expected) in [
+            (json!({}), None),
+            (json!({"containerStatuses": ended(1, "Error")}), None),
+            (json!({"containerStatuses": ended(137, "OOMKilled")}), Some("OOMKilled")),
+            (
+                json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. ",
+                    "conditions": target("TerminationByKubelet", "The node")}),
+                Some("Evicted: The node was low on resource: memory. "),
+            ),
+            (
+                json!({"conditions": target("EvictionByEvictionAPI", "Eviction API: evicting")}),
+                Some("EvictionByEvictionAPI: Eviction API: evicting"),
+            ),
+            (
+                json!({"containerStatuses": ended(5, "Error"), "conditions": target("DeletionByTaintManager", "")}),
+                Some("DeletionByTaintManager"),
+            ),
+            // It had done its part before its node was drained.
+            (
+                json!({"containerStatuses": ended(0, "Completed"), "conditions": target("EvictionByEvictionAPI", "")}),
+                None,
+            ),
+        ] {
+            assert_eq!(worker(status.clone()).killed.as_deref(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn how_a_worker_ended() {
+        let report = RunReport {
+            counts: RunCounts { rows: 7, ..RunCounts::default() },
+            ..RunReport::failed("Denied", "no access")
+        };
+        let status = json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 3, "reason": "Error", "message": report.to_termination_message()}}}]});
+        let worker = worker(status);
+        assert_eq!(worker.ended, Some(Ended { exit_code: 3, reason: "Error".into(), report: Some(report) }));
+        assert_eq!((worker.index, worker.waits), (2, None));
+    }
+
+    #[test]
+    fn marks_survive_the_job() {
+        let marks = Marks {
+            slot: "202611211530".into(),
+            scheduled: Some("2026-11-21T15:30:00Z".parse().unwrap()),
+            synced: Some("0123456789".into()),
+            trigger: Some("backfill".into()),
+            trigger_annotation: None,
+        };
+        assert_eq!(Marks::read(Some(&marks.annotations())), marks);
+        assert_eq!(Marks::read(None), Marks::default());
+    }
+
+    #[test]
+    fn how_a_job_ended() {
+        let job = |status: serde_json::Value| {
+            let job = json!({"metadata": {"name": "orders-1", "creationTimestamp": "2026-11-21T12:00:00Z"}, "status": status});
+            Run::of(&serde_json::from_value(job).unwrap(), "uid-1").unwrap()
+        };
+        assert_eq!(job(json!({})).end, None);
+        let complete = json!({"completionTime": "2026-11-21T12:05:00Z", "conditions": [
+            {"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True", "reason": "SuccessPolicy"}]});
+        let end = job(complete).end.unwrap();
+        assert_eq!(
+            (end.succeeded, end.at.to_string(), end.reason),
+            (true, "2026-11-21T12:05:00Z".into(), "SuccessPolicy".into())
+        );
+        let failed = json!({"conditions": [
+            {"type": "FailureTarget", "status": "True"},
+            {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "lastTransitionTime": "2026-11-21T12:07:00Z"}]});
+        let end = job(failed).end.unwrap();
+        assert_eq!(
+            (end.succeeded, end.at.to_string(), end.reason),
+            (false, "2026-11-21T12:07:00Z".into(), "PodFailurePolicy".into())
+        );
+        // About to end: its other pods are still at work.
+        let ending = job(json!({"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}));
+        assert!(ending.active() && ending.ending);
+    }
+}

@@ -1,0 +1,30 @@
+//! Values and rules, pure: no I/O, no clock, no randomness, nothing that awaits.
+
+pub mod connection;
+pub mod cron;
+pub mod cursor;
+#[cfg(test)]
+pub mod fixtures;
+pub mod format;
+pub mod glob;
+pub mod hive;
+pub mod identity;
+pub mod layout;
+pub mod ledger;
+pub mod manifest;
+pub mod memory;
+pub mod object;
+pub mod passed_over;
+pub mod plan;
+pub mod request;
+pub mod retry;
+pub mod rolling_policy;
+pub mod schema;
+pub mod server;
+pub mod settings;
+pub mod shard;
+pub mod shown;
+pub mod size;
+pub mod spec_hash;
+pub mod table;
+pub mod template;

@@ -1,0 +1,4 @@
+mod fixtures;
+mod partitioned;
+mod passthrough;
+mod plain;

@@ -1,4 +1,0 @@
-mod fixtures;
-mod partitioned;
-mod plain;
-mod taken_over;
