@@ -171,7 +171,7 @@ fn bench_decode(bencher: Bencher, format: Format, text: Bytes) {
         for block in &blocks {
             let decoded = decoder.decode(black_box(block)).expect("decodes");
             assert!(decoded.mismatch.is_none() && decoded.bad.is_empty());
-            black_box(&decoded.batches);
+            black_box(&decoded.rows);
         }
     });
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use s3sync::codec::Rows;
 use s3sync::codec::encode::{EncodeError, EncodeOptions, FileEncoder};
 use s3sync::model::format::{Compression, Format};
 use s3sync::model::settings::{CsvWriteSettings, ParquetCodec, ParquetSettings};
@@ -87,8 +88,9 @@ fn options(format: Format, compression: Compression, codec: ParquetCodec) -> Enc
 fn bench(bencher: Bencher, options: &EncodeOptions) {
     let batches = events();
     let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let batches: Vec<Rows> = batches.into_iter().map(Rows::Batch).collect();
     bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new((ROWS * BATCHES) as usize)).bench_local(|| {
-        let mut encoder = FileEncoder::new(options, &batches[0].schema()).expect("types that every format has");
+        let mut encoder = FileEncoder::new(options, &batches[0].batch().schema()).expect("types that every format has");
         let mut written = 0;
         let mut count = |bytes: bytes::Bytes| {
             written += bytes.len();

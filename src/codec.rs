@@ -6,12 +6,12 @@ pub mod decode;
 pub mod encode;
 #[cfg(test)]
 mod json_round_trip;
-mod source_group;
+mod row_group;
 #[cfg(test)]
 mod unions;
 
 pub use caught::catching;
-pub use source_group::{GroupRows, SourceGroup, Worth};
+pub use row_group::{Passthrough, RowGroupBatch, StoredRowGroup};
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -78,16 +78,57 @@ pub struct Position {
 /// What one block, or one stretch of a parquet object, decoded to.
 #[derive(Clone, Debug, Default)]
 pub struct Decoded {
-    /// Batches of at most `rows_per_batch` rows, in [`TableSchema::arrow`]'s schema. Empty after a mismatch.
-    pub batches: Vec<RecordBatch>,
+    /// The good rows. None after a mismatch.
+    pub rows: Vec<Rows>,
     /// Records read, good and bad.
     pub records: u64,
     /// Bad records, in order.
     pub bad: Vec<BadRecord>,
     /// What this block alone would be, when the table's schema cannot hold it.
     pub mismatch: Option<TableSchema>,
-    /// The stored rows that the batch's are, where it is one batch and a file could take them over.
-    pub stored: Option<GroupRows>,
+}
+
+/// Decoded rows: a batch of at most `rows_per_batch`, in [`TableSchema::arrow`]'s schema.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Rows that a file has to encode.
+    Batch(RecordBatch),
+    /// Rows of a row group that a parquet file may take over as it is stored.
+    RowGroup(RowGroupBatch),
+}
+
+impl Rows {
+    /// The rows.
+    pub fn batch(&self) -> &RecordBatch {
+        match self {
+            Rows::Batch(batch) | Rows::RowGroup(RowGroupBatch { batch, .. }) => batch,
+        }
+    }
+
+    /// The same rows with other columns behind theirs.
+    pub fn with_batch(&self, batch: RecordBatch) -> Self {
+        match self {
+            Rows::Batch(_) => Rows::Batch(batch),
+            Rows::RowGroup(rows) => Rows::RowGroup(RowGroupBatch { batch, ..rows.clone() }),
+        }
+    }
+
+    /// Bytes of memory that they keep: with a stored row group goes what it was decoded from.
+    pub fn memory_bytes(&self) -> u64 {
+        let stored_bytes = match self {
+            Rows::Batch(_) => 0,
+            Rows::RowGroup(rows) => rows.group.stored_bytes(),
+        };
+        stored_bytes + self.batch().get_array_memory_size() as u64
+    }
+}
+
+#[cfg(test)]
+impl Decoded {
+    /// The rows as batches.
+    fn batches(&self) -> Vec<RecordBatch> {
+        self.rows.iter().map(Rows::batch).cloned().collect()
+    }
 }
 
 /// A record that cannot become a row.

@@ -16,13 +16,11 @@ mod text;
 pub(crate) mod time_text;
 pub(crate) mod value;
 
-use std::sync::Arc;
-
 use arrow::array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
-use super::SourceGroup;
+use super::{RowGroupBatch, Rows};
 use crate::model::format::{Compression, Format};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
@@ -154,36 +152,36 @@ impl FileEncoder {
         }))
     }
 
-    /// Takes a batch in the file's schema.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+    /// Takes the next rows, in the file's schema: encodes them, or takes over what is stored of them.
+    pub fn write(&mut self, rows: &Rows) -> Result<(), EncodeError> {
         match &mut self.0 {
-            Encoder::Parquet(encoder) => encoder.write(batch),
-            Encoder::Text(encoder) => encoder.write(batch),
+            Encoder::Parquet(encoder) => encoder.write(rows),
+            Encoder::Text(encoder) => encoder.write(rows.batch()),
         }
     }
 
-    /// Lets the file take over what it can of a stored row group whose rows are the next, all of them: see
-    /// [`FileEncoder::takes_over`].
-    pub fn pass_through(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
-        match &mut self.0 {
-            Encoder::Parquet(encoder) => encoder.pass_through(group),
-            Encoder::Text(_) => Ok(()),
-        }
-    }
-
-    /// Whether rows of a stored row group have still to come before the file may end.
-    pub fn takes_over(&self) -> bool {
+    /// Whether [`FileEncoder::write`] takes over what it can of the row group that these rows are of. From its first
+    /// rows to its last the file takes nothing else, and does not end ([`FileEncoder::may_end`]).
+    pub fn takes_over(&self, rows: &RowGroupBatch) -> bool {
         match &self.0 {
-            Encoder::Parquet(encoder) => encoder.takes_over(),
+            Encoder::Parquet(encoder) => encoder.takes_over(rows),
             Encoder::Text(_) => false,
         }
     }
 
-    /// Whether [`FileEncoder::write`] would only keep this batch for later, which is not worth the way to a pool.
-    pub fn gathers(&self, batch: &RecordBatch) -> bool {
+    /// Whether the file may end here: not while rows of a row group that it takes over have still to come.
+    pub fn may_end(&self) -> bool {
         match &self.0 {
-            Encoder::Parquet(encoder) => encoder.gathers(batch),
-            Encoder::Text(encoder) => encoder.gathers(batch),
+            Encoder::Parquet(encoder) => encoder.may_end(),
+            Encoder::Text(_) => true,
+        }
+    }
+
+    /// Whether [`FileEncoder::write`] would only keep these rows for later, which is not worth the way to a pool.
+    pub fn gathers(&self, rows: &Rows) -> bool {
+        match &self.0 {
+            Encoder::Parquet(encoder) => encoder.gathers(rows),
+            Encoder::Text(encoder) => encoder.gathers(rows.batch()),
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups, schema};
 use super::decode::{RecordDecoder, infer};
 use super::encode::{EncodeError, EncodeOptions, FileEncoder};
-use super::{Block, Decoded, LineEnd};
+use super::{Block, Decoded, LineEnd, Rows};
 use crate::model::fixtures::settings;
 use crate::model::format::Format;
 use crate::model::schema::{TableSchema, frozen, merge, type_name};
@@ -23,7 +23,7 @@ fn rules() -> SchemaSettings {
 fn encode(format: Format, table: &TableSchema, batches: &[RecordBatch]) -> Bytes {
     let options = EncodeOptions { format, ..EncodeOptions::new(&settings().destination, 64 << 20, Vec::new()) };
     let mut encoder = FileEncoder::new(&options, &table.arrow()).expect("every type has a place");
-    batches.iter().for_each(|batch| encoder.write(batch).expect("encodes"));
+    batches.iter().for_each(|batch| encoder.write(&Rows::Batch(batch.clone())).expect("encodes"));
     encoder.finish().expect("ends");
     let mut out = Vec::new();
     let taken = encoder.give_out(|bytes| {
@@ -46,7 +46,7 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
         let decoder = RecordDecoder::new(Format::Jsonl, &csv, None, Arc::new(table.clone()), &[], 7).expect("options");
         let mut batches = Vec::new();
         for line in lines {
-            let Decoded { batches: some, bad, mismatch, .. } = decoder.decode(&block(line)).expect("decodes");
+            let Decoded { rows, bad, mismatch, .. } = decoder.decode(&block(line)).expect("decodes");
             assert_eq!(bad, vec![], "{line}");
             if let Some(mismatch) = mismatch {
                 let wider = frozen(&rules(), false, &merge(&table, &mismatch), None).expect("one schema");
@@ -54,7 +54,7 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
                 table = wider;
                 continue 'planned;
             }
-            batches.extend(some);
+            batches.extend(rows.iter().map(Rows::batch).cloned());
         }
         return (table, batches);
     }
@@ -72,8 +72,8 @@ fn of_parquet(object: &Bytes) -> (TableSchema, Vec<RecordBatch>) {
             .expect("a schema");
     let mut batches = Vec::new();
     while let Some(decoded) = decoder.next().expect("reads") {
-        assert_eq!((decoded.mismatch, decoded.bad), (None, vec![]));
-        batches.extend(decoded.batches);
+        assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
+        batches.extend(decoded.batches());
     }
     (table, batches)
 }

@@ -272,7 +272,7 @@ fn run(
 /// Every row of an object is there as what it was, or rescued as that, or a bad record that shows it.
 fn looked_at(object: &Object, decoded: &Decoded, table: &TableSchema) {
     let bad: BTreeMap<u64, &str> = decoded.bad.iter().map(|bad| (bad.record, bad.raw.as_str())).collect();
-    let rows = arrow::compute::concat_batches(&table.arrow(), &decoded.batches).unwrap();
+    let rows = arrow::compute::concat_batches(&table.arrow(), &decoded.batches()).unwrap();
     assert_eq!(rows.num_rows() + bad.len(), object.rows.len(), "rows are lost");
     let column = rows.column_by_name("v").unwrap();
     let mut next = 0;

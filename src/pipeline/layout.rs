@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 
 use super::cpu::CpuPool;
 use super::error::RunErrorKind;
-use crate::codec::GroupRows;
+use crate::codec::Rows;
 use crate::codec::encode::{EncodeError, EncodeOptions};
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
@@ -245,11 +244,11 @@ struct OpenTable {
     object: u32,
     /// Whether files may not hold rows of this object and others.
     alone: bool,
-    rows: Rows,
+    route: Route,
 }
 
 /// Where the rows go.
-enum Rows {
+enum Route {
     /// Straight into the open file.
     Straight { position: Position, file: Option<OpenFile> },
     /// By way of their partitions.
@@ -276,19 +275,11 @@ impl<S: FileSink> Layout<S> {
         Self { shared, sink, open: None }
     }
 
-    /// Takes the next batch, in [`crate::model::schema::TableSchema::arrow`]'s schema. Objects come in the shard's
-    /// order, so tables do too. `first_row` is the number of the batch's first row among the rows of its object, from 1
-    /// (bad records are not counted). `stored` says which stored rows they are, where the object's whole row group
-    /// comes batch by batch.
-    pub fn push(
-        &mut self,
-        index: u32,
-        object: &PlannedObject,
-        first_row: u64,
-        batch: &RecordBatch,
-        stored: Option<&GroupRows>,
-    ) -> Result<(), LayoutError> {
-        if batch.num_rows() == 0 {
+    /// Takes the next rows, in [`crate::model::schema::TableSchema::arrow`]'s schema. Objects come in the shard's
+    /// order, so tables do too. `first_row` is the number of the first one among the rows of its object, from 1
+    /// (bad records are not counted).
+    pub fn push(&mut self, index: u32, object: &PlannedObject, first_row: u64, rows: &Rows) -> Result<(), LayoutError> {
+        if rows.batch().num_rows() == 0 {
             return Ok(());
         }
         // A slice may have to be dropped with its siblings, and a file of an object's own ends with the object.
@@ -306,13 +297,13 @@ impl<S: FileSink> Layout<S> {
             }
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let origin = Origin { objects: (index, index), key: &object.object.key, stored };
+        let origin = Origin { objects: (index, index), key: &object.object.key };
         match &open.lineage {
             Some(schema) => {
-                let batch = lineage::add(batch, schema, &object.object, first_row)?;
-                open.write(&self.shared, &mut self.sink, &batch, origin)
+                let rows = rows.with_batch(lineage::add(rows.batch(), schema, &object.object, first_row)?);
+                open.write(&self.shared, &mut self.sink, &rows, origin)
             }
-            None => open.write(&self.shared, &mut self.sink, batch, origin),
+            None => open.write(&self.shared, &mut self.sink, rows, origin),
         }
     }
 
@@ -350,40 +341,40 @@ impl OpenTable {
         // out.
         let options = EncodeOptions::new(destination, layout_bytes / 2, metadata);
         if destination.partition_by.is_empty() {
-            let rows = Rows::Straight { position: Position::default(), file: None };
-            return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, rows });
+            let route = Route::Straight { position: Position::default(), file: None };
+            return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, route });
         }
         let directories = Directories::new(name, &whole, &destination.partition_by)?;
         let schema = Arc::new(whole.project(&kept)?);
         // Scratch is full a spill early: it is looked at when a spill is done.
         let scratch_bytes_max = settings.worker.scratch_bytes.saturating_sub(layout_bytes / 2);
         let partitions = Partitions::new(directories, kept, layout_bytes, shared.scratch.clone(), scratch_bytes_max);
-        let rows = Rows::Partitioned(Box::new(partitions));
-        Ok(Self { files: TableFiles { table, schema, options }, lineage, object, alone, rows })
+        let route = Route::Partitioned(Box::new(partitions));
+        Ok(Self { files: TableFiles { table, schema, options }, lineage, object, alone, route })
     }
 
     fn write(
         &mut self,
         shared: &Shared,
         sink: &mut impl FileSink,
-        batch: &RecordBatch,
+        rows: &Rows,
         origin: Origin<'_>,
     ) -> Result<(), LayoutError> {
-        match &mut self.rows {
-            Rows::Straight { position, file } => {
-                Series { files: &self.files, partition: "", position, open: file }.write(shared, sink, batch, origin)
+        match &mut self.route {
+            Route::Straight { position, file } => {
+                Series { files: &self.files, partition: "", position, open: file }.write(shared, sink, rows, origin)
             }
-            Rows::Partitioned(partitions) => partitions.write(shared, &self.files, sink, batch, origin),
+            Route::Partitioned(partitions) => partitions.write(shared, &self.files, sink, rows.batch(), origin),
         }
     }
 
     /// Ends the files of all rows so far.
     fn close(&mut self, shared: &Shared, sink: &mut impl FileSink) -> Result<(), LayoutError> {
-        match &mut self.rows {
-            Rows::Straight { position, file } => {
+        match &mut self.route {
+            Route::Straight { position, file } => {
                 Series { files: &self.files, partition: "", position, open: file }.close(shared, sink)
             }
-            Rows::Partitioned(partitions) => partitions.drain(shared, &self.files, sink),
+            Route::Partitioned(partitions) => partitions.drain(shared, &self.files, sink),
         }
     }
 }

@@ -187,11 +187,11 @@ impl Shard<'_> {
                 if let Some(active) = &mut writer {
                     dead_letters.add(planned, first, &decoded.bad).await?;
                     let first_row = rows + 1;
-                    let more: u64 = decoded.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+                    let more: u64 = decoded.rows.iter().map(|rows| rows.batch().num_rows() as u64).sum();
                     rows += more;
                     table.rows += more;
                     self.context.progress.rows.fetch_add(more, Ordering::Relaxed);
-                    if active.push(read.index, first_row, decoded).await.is_err() {
+                    if active.push(read.index, first_row, decoded.rows).await.is_err() {
                         let failed = writer.take().expect("it was just used");
                         return Err(failed.failure().await);
                     }

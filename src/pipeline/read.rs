@@ -153,7 +153,7 @@ impl Output {
 
     async fn push(&mut self, decoded: Decoded) -> Result<(), ReadError> {
         if !self.released {
-            self.held_bytes += decoded.batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum::<u64>();
+            self.held_bytes += decoded.rows.iter().map(|rows| rows.batch().get_array_memory_size() as u64).sum::<u64>();
             self.held.push(decoded);
             if self.held_bytes <= self.hold_bytes_max {
                 return Ok(());

@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
-use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
+use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position, Rows};
 use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Unknown, type_name};
 use crate::model::settings::CsvReadSettings;
@@ -182,7 +182,7 @@ impl CsvDecoder {
         while first < cells.rows {
             let rows = self.rows_per_batch.min(cells.rows - first);
             match self.batch(block, &cells, first, rows, &mut bad)? {
-                Ok(batch) if batch.num_rows() > 0 => batches.push(batch),
+                Ok(batch) if batch.num_rows() > 0 => batches.push(Rows::Batch(batch)),
                 Ok(_) => {}
                 Err(columns) => misfits.extend(columns),
             }
@@ -193,7 +193,7 @@ impl CsvDecoder {
         }
         bad.sort_by_key(|bad| bad.record);
         number_lines(block, &mut bad);
-        Ok(Ok(Decoded { batches, records: cells.records() as u64, bad, ..Decoded::default() }))
+        Ok(Ok(Decoded { rows: batches, records: cells.records() as u64, bad, ..Decoded::default() }))
     }
 
     /// The rows `first..first + rows`, less those with a misfit that makes a bad record.

@@ -17,7 +17,7 @@ use arrow::array::ArrayRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::{Rescued, cut_raw, number_lines};
-use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position};
+use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position, Rows};
 use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Typed, Unknown, type_name};
 use build::{Builder, Keys};
@@ -99,11 +99,11 @@ impl JsonDecoder {
             }
             decoded.records += 1;
             if batch.rows == self.rows_per_batch {
-                decoded.batches.push(batch.finish(&self.table)?);
+                decoded.rows.push(Rows::Batch(batch.finish(&self.table)?));
             }
         }
         if batch.rows > 0 {
-            decoded.batches.push(batch.finish(&self.table)?);
+            decoded.rows.push(Rows::Batch(batch.finish(&self.table)?));
         }
         number_lines(block, &mut decoded.bad);
         Ok(Ok(decoded))

@@ -46,7 +46,7 @@ fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
         );
         let Some(mismatch) = mismatches else {
             let mut rows = Vec::new();
-            for batch in decoded.iter().flat_map(|decoded| &decoded.batches) {
+            for batch in decoded.iter().flat_map(Decoded::batches) {
                 let write = writer(batch.column(0).as_ref(), &RAW);
                 for row in 0..batch.num_rows() {
                     let mut text = Vec::new();

@@ -23,7 +23,7 @@ use super::parquet_schema::FileSchema;
 use super::passthrough::{self, PassedThrough};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
-use crate::codec::source_group::SourceGroup;
+use crate::codec::{RowGroupBatch, Rows, StoredRowGroup};
 use crate::model::format::Format;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
@@ -59,7 +59,7 @@ pub(super) struct ParquetEncoder {
 enum Chunk {
     Encoded(Box<ArrowColumnChunk>),
     /// A leaf of a stored row group, as it is.
-    Stored(Arc<SourceGroup>, usize),
+    Stored(Arc<StoredRowGroup>, usize),
 }
 
 impl Chunk {
@@ -124,23 +124,39 @@ impl ParquetEncoder {
         })
     }
 
-    /// Closes the open row group and begins one of these stored rows, if anything of them can be taken over. The next
-    /// batches are theirs, all of them.
-    pub(super) fn pass_through(&mut self, group: &Arc<SourceGroup>) -> Result<(), EncodeError> {
-        if let Some(taken) = PassedThrough::new(group, &self.columns_of, &self.descriptor, &self.options) {
+    pub(super) fn write(&mut self, rows: &Rows) -> Result<(), EncodeError> {
+        match rows {
+            Rows::Batch(batch) => self.write_batch(batch),
+            Rows::RowGroup(rows) => self.write_row_group(rows),
+        }
+    }
+
+    pub(super) fn takes_over(&self, rows: &RowGroupBatch) -> bool {
+        match &self.taken {
+            Some(taken) => Arc::ptr_eq(&taken.group, &rows.group),
+            None => self.passed_through(rows).is_some(),
+        }
+    }
+
+    pub(super) fn may_end(&self) -> bool {
+        self.taken.is_none()
+    }
+
+    /// What is taken over of a row group that begins with these rows.
+    fn passed_through(&self, rows: &RowGroupBatch) -> Option<PassedThrough> {
+        let begins = rows.first == 0;
+        begins.then(|| PassedThrough::new(&rows.group, &self.columns_of, &self.descriptor, &self.options)).flatten()
+    }
+
+    /// A row group that is taken over becomes a row group of the file: the columns that cannot be are encoded beside.
+    fn write_row_group(&mut self, rows: &RowGroupBatch) -> Result<(), EncodeError> {
+        if let Some(taken) = self.passed_through(rows) {
             self.encode_gathered()?;
             self.close_group()?;
             self.taken = Some(taken);
         }
-        Ok(())
-    }
-
-    pub(super) fn takes_over(&self) -> bool {
-        self.taken.is_some()
-    }
-
-    fn write_taken(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
-        let taken = self.taken.as_mut().expect("the caller has seen it");
+        let batch = &rows.batch;
+        let Some(taken) = &mut self.taken else { return self.write_batch(batch) };
         assert!(batch.num_rows() <= taken.rows_left, "a row group has as many rows as its batches");
         taken.rows_left -= batch.num_rows();
         let ends = taken.rows_left == 0;
@@ -159,10 +175,8 @@ impl ParquetEncoder {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
-        if self.takes_over() {
-            return self.write_taken(batch);
-        }
+    fn write_batch(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        assert!(self.may_end(), "a row group that is taken over comes whole");
         let mut start = 0;
         while start < batch.num_rows() {
             let room = self.limits.group_rows - self.group_rows - self.gathered_rows;
@@ -178,8 +192,9 @@ impl ParquetEncoder {
         Ok(())
     }
 
-    pub(super) fn gathers(&self, batch: &RecordBatch) -> bool {
-        self.taken.is_none()
+    pub(super) fn gathers(&self, rows: &Rows) -> bool {
+        let batch = rows.batch();
+        matches!(rows, Rows::Batch(_))
             && self.group_rows + self.gathered_rows + batch.num_rows() < self.limits.group_rows
             && self.gathered_bytes + batch_bytes(batch) < self.limits.gather_bytes
     }

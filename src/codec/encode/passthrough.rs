@@ -18,12 +18,12 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescriptor};
 use super::EncodeOptions;
 use super::parquet::{is_ordinal, parquet_codec};
 use super::parquet_schema::FileSchema;
-use crate::codec::source_group::{ChunkBytes, SourceGroup, is_of_codec};
+use crate::codec::row_group::{ChunkBytes, StoredRowGroup, is_of_codec};
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// A row group that is taken over, while its rows come in.
 pub(super) struct PassedThrough {
-    pub group: Arc<SourceGroup>,
+    pub group: Arc<StoredRowGroup>,
     /// Rows that have not come yet.
     pub rows_left: usize,
     /// By column: the leaves that are taken as they are; `None` for a column that is encoded.
@@ -36,7 +36,7 @@ impl PassedThrough {
     /// It has to be large, because small row groups are better joined, and small beside a file, because a file ends
     /// behind it.
     pub fn new(
-        group: &Arc<SourceGroup>,
+        group: &Arc<StoredRowGroup>,
         file: &FileSchema,
         descriptor: &SchemaDescriptor,
         options: &EncodeOptions,
@@ -101,8 +101,8 @@ fn any_level(settings: &ParquetSettings) -> bool {
 
 /// Whether a chunk is what we could have written: values stored in the same way, with statistics, in encodings that
 /// every reader knows. What the values mean is the same already: the column has the table's type without a cast
-/// ([`SourceGroup`]). Names and older annotations need not be.
-fn is_as_ours(group: &SourceGroup, leaf: usize, ours: &ColumnDescriptor, codec: Compression) -> bool {
+/// ([`StoredRowGroup`]). Names and older annotations need not be.
+fn is_as_ours(group: &StoredRowGroup, leaf: usize, ours: &ColumnDescriptor, codec: Compression) -> bool {
     let chunk = group.chunk(leaf);
     let known = |encoding| {
         use Encoding::{DELTA_BINARY_PACKED, PLAIN, RLE, RLE_DICTIONARY};
@@ -162,7 +162,7 @@ fn is_consistent(chunk: &ColumnChunkMetaData, rows: u64) -> bool {
 /// writer gave it. It has no column index: that of its object is not read.
 pub(super) fn append<W: std::io::Write + Send>(
     to: &mut SerializedRowGroupWriter<'_, W>,
-    group: Arc<SourceGroup>,
+    group: Arc<StoredRowGroup>,
     leaf: usize,
     ours: ColumnDescPtr,
 ) -> Result<(), ParquetError> {

@@ -36,7 +36,7 @@ fn encode(options: &EncodeOptions, batches: &[RecordBatch], threads: usize) -> R
         let mut encoder = FileEncoder::new(options, &batches[0].schema())?;
         let mut out = Vec::new();
         for batch in batches {
-            encoder.write(batch)?;
+            encoder.write(&Rows::Batch(batch.clone()))?;
             give_out(&mut encoder, &mut out)?;
         }
         encoder.finish()?;

@@ -20,6 +20,7 @@ use super::scratch::{Chain, Frame, FrameRef, Scratch, ScratchError, Stored};
 use super::series::{OpenFile, Origin, Position, Series, TableFiles};
 use super::sink::FileSink;
 use super::{LayoutError, Shared};
+use crate::codec::Rows;
 use crate::codec::encode::batch_bytes;
 use crate::pipeline::cpu::Begun;
 
@@ -181,7 +182,7 @@ impl Partitions {
             for start in range.clone().step_by(Self::GATHER_ROWS) {
                 let some = start..(start + Self::GATHER_ROWS).min(range.end);
                 let (batch, objects) = shared.pool.install(|| grouped.gather(&waiting, some))?;
-                series.write(shared, sink, &batch, Origin { objects, key: &self.source_key, stored: None })?;
+                series.write(shared, sink, &Rows::Batch(batch), Origin { objects, key: &self.source_key })?;
             }
             series.close(shared, sink)?;
         }
@@ -229,7 +230,7 @@ impl Partitions {
                 };
                 ahead = pieces.next().transpose()?.map(begin);
                 for (batch, objects) in stored {
-                    series.write(shared, sink, &batch, Origin { objects, key: &self.source_key, stored: None })?;
+                    series.write(shared, sink, &Rows::Batch(batch), Origin { objects, key: &self.source_key })?;
                 }
             }
             series.close(shared, sink)?;

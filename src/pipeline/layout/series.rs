@@ -5,7 +5,7 @@ use arrow_schema::SchemaRef;
 
 use super::sink::{FileEnd, FileSink, NewFile};
 use super::{LayoutError, Shared, check_key};
-use crate::codec::GroupRows;
+use crate::codec::Rows;
 use crate::codec::encode::{EncodeOptions, FileEncoder, batch_bytes};
 use crate::model::identity::{FileIdentity, FilePurpose};
 use crate::model::manifest::{FileKind, StagedFile};
@@ -59,6 +59,15 @@ impl OpenFile {
     fn rows_left(&self) -> u64 {
         self.rows_max - self.rows
     }
+
+    /// Whether it takes over the row group that these rows are of: all of it, because its rows end in one file. The
+    /// file's size is looked at again when they have.
+    fn takes_over(&self, rows: &Rows) -> bool {
+        match rows {
+            Rows::Batch(_) => false,
+            Rows::RowGroup(rows) => rows.rows_left() <= self.rows_left() && self.encoder.takes_over(rows),
+        }
+    }
 }
 
 /// The objects that a batch's rows come from: first and last, and the key of the one that names files where templates
@@ -67,8 +76,6 @@ impl OpenFile {
 pub(super) struct Origin<'a> {
     pub objects: (u32, u32),
     pub key: &'a str,
-    /// The stored rows that they are, all in one batch, where a file may take them over.
-    pub stored: Option<&'a GroupRows>,
 }
 
 impl Series<'_> {
@@ -77,9 +84,10 @@ impl Series<'_> {
         &mut self,
         shared: &Shared,
         sink: &mut impl FileSink,
-        batch: &RecordBatch,
+        rows: &Rows,
         origin: Origin<'_>,
     ) -> Result<(), LayoutError> {
+        let batch = rows.batch();
         let step = step_rows(shared, batch);
         let mut start = 0;
         while start < batch.num_rows() {
@@ -93,30 +101,28 @@ impl Series<'_> {
                 }
             }
             let Some(file) = self.open.as_mut() else { continue };
-            if let Some(stored) = origin
-                .stored
-                .filter(|stored| stored.first == 0 && start == 0 && stored.group.rows() <= file.rows_left())
-            {
-                shared.pool.install(|| file.encoder.pass_through(&stored.group))?;
-            }
-            // Rows that are taken over end together, in one file: its size is looked at again when they have.
-            let step = if file.encoder.takes_over() { usize::MAX } else { step };
-            let room = usize::try_from(file.rows_left()).unwrap_or(usize::MAX);
-            let rows = (batch.num_rows() - start).min(step).min(room);
-            let slice = batch.slice(start, rows);
-            if file.encoder.gathers(&slice) {
-                file.encoder.write(&slice)?;
+            let slice;
+            let next = if start == 0 && file.takes_over(rows) {
+                rows
             } else {
-                shared.pool.install(|| file.encoder.write(&slice))?;
+                let room = usize::try_from(file.rows_left()).unwrap_or(usize::MAX);
+                slice = Rows::Batch(batch.slice(start, (batch.num_rows() - start).min(step).min(room)));
+                &slice
+            };
+            if file.encoder.gathers(next) {
+                file.encoder.write(next)?;
+            } else {
+                shared.pool.install(|| file.encoder.write(next))?;
             }
             send(&mut file.encoder, sink)?;
-            start += rows;
-            file.rows += rows as u64;
+            let written = next.batch().num_rows();
+            start += written;
+            file.rows += written as u64;
             file.objects = (file.objects.0.min(origin.objects.0), file.objects.1.max(origin.objects.1));
-            self.position.next_row += rows as u64;
+            self.position.next_row += written as u64;
             let verdict = if file.rows == file.rows_max {
                 Verdict::Full
-            } else if file.recorded || file.encoder.takes_over() {
+            } else if file.recorded || !file.encoder.may_end() {
                 Verdict::Open
             } else {
                 shared.rolling_policy.verdict(file.rows, file.encoder.encoded_bytes())

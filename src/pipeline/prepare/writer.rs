@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Shard;
-use crate::codec::{Decoded, GroupRows};
+use crate::codec::Rows;
 use crate::model::manifest::StagedFile;
 use crate::model::plan::PlannedObject;
 use crate::pipeline::error::RunError;
@@ -21,16 +20,14 @@ const HANDOVERS_WAITING: usize = 2;
 
 /// Decoded bytes of one hand-over, at the least: waking the layout's thread costs as much as laying out some ten
 /// kilobytes.
-const HANDOVER_BYTES: usize = 256 << 10;
+const HANDOVER_BYTES: u64 = 256 << 10;
 
 /// What the layout gets.
 struct Item {
     index: u32,
     /// Number of the first row among the object's, from 1.
     first_row: u64,
-    batches: Vec<RecordBatch>,
-    /// The stored rows that they are, see [`crate::codec::Decoded::stored`].
-    stored: Option<GroupRows>,
+    rows: Vec<Rows>,
 }
 
 /// One attempt's output.
@@ -38,7 +35,7 @@ pub(super) struct Writer {
     items: mpsc::Sender<Vec<Item>>,
     /// Rows of small objects, until they are worth a hand-over.
     gathered: Vec<Item>,
-    gathered_bytes: usize,
+    gathered_bytes: u64,
     layout: JoinHandle<Result<(), (LayoutError, Option<String>)>>,
     stager: JoinHandle<Result<Vec<StagedFile>, StoreError>>,
     sync: String,
@@ -79,13 +76,9 @@ impl Writer {
     }
 
     /// Hands rows over; waits while the layout is behind.
-    pub(super) async fn push(&mut self, index: u32, first_row: u64, decoded: Decoded) -> Result<(), SinkClosed> {
-        let Decoded { batches, stored, .. } = decoded;
-        self.gathered_bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        // They keep what they were decoded from.
-        self.gathered_bytes +=
-            stored.as_ref().map_or(0, |stored| usize::try_from(stored.group.stored_bytes()).unwrap_or(usize::MAX));
-        self.gathered.push(Item { index, first_row, batches, stored });
+    pub(super) async fn push(&mut self, index: u32, first_row: u64, rows: Vec<Rows>) -> Result<(), SinkClosed> {
+        self.gathered_bytes += rows.iter().map(Rows::memory_bytes).sum::<u64>();
+        self.gathered.push(Item { index, first_row, rows });
         if self.gathered_bytes < HANDOVER_BYTES {
             return Ok(());
         }
@@ -153,13 +146,13 @@ fn lay_out(
         key => format!("{key} or an object read before it"),
     };
     while let Some(gathered) = items.blocking_recv() {
-        for Item { index, mut first_row, batches, stored } in gathered {
+        for Item { index, mut first_row, rows } in gathered {
             near = Some((near.map_or(index, |(first, _)| first), index));
-            for batch in batches {
+            for rows in rows {
                 layout
-                    .push(index, &objects[index as usize], first_row, &batch, stored.as_ref())
+                    .push(index, &objects[index as usize], first_row, &rows)
                     .map_err(|error| (error, near.map(name)))?;
-                first_row += batch.num_rows() as u64;
+                first_row += rows.batch().num_rows() as u64;
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::codec::decode::parquet::{
     FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches,
 };
 use crate::codec::encode::parquet_codec;
-use crate::codec::{DecodeError, Decoded, Worth};
+use crate::codec::{DecodeError, Decoded, Passthrough};
 use crate::model::format::Format;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
@@ -181,14 +181,14 @@ impl Reader {
         let destination = &settings.destination;
         let takes_over = is_held && destination.format == Format::Parquet && destination.partition_by.is_empty();
         // An eighth of what a layout gives a row group: below it none is taken over.
-        let worth = |codec| Worth { codec, bytes_min: LAYOUT_BYTES / 16 };
-        let worth = takes_over.then(|| parquet_codec(&destination.parquet).ok().map(worth)).flatten();
+        let passthrough = |codec| Passthrough { codec, bytes_min: LAYOUT_BYTES / 16 };
+        let passthrough = takes_over.then(|| parquet_codec(&destination.parquet).ok().map(passthrough)).flatten();
         let thread = tokio::task::spawn_blocking(move || {
             let rows = settings.worker.rows_per_batch;
             let decoder =
                 ParquetDecoder::new(reader, metadata, table, &settings.schema.drop, groups, rows, page_bytes_max);
             let mut decoder = match decoder {
-                Ok(decoder) => decoder.naming_stored(worth),
+                Ok(decoder) => decoder.with_passthrough(passthrough),
                 Err(error) => {
                     // Whoever no longer listens has its own reason.
                     let _ = sender.blocking_send(Err(error));

@@ -31,11 +31,11 @@ fn decoded(format: Format, record: &str, target: &DataType) -> Option<String> {
     let header = (format == Format::Csv).then(|| ["v".to_owned()]);
     let header = header.as_ref().map(|header| &header[..]);
     let decoder = RecordDecoder::new(format, &CsvReadSettings::default(), header, Arc::new(table), &[], 10).unwrap();
-    let Decoded { batches, bad, .. } = decoder
+    let Decoded { rows, bad, .. } = decoder
         .decode(&Block { bytes: format!("{record}\n").into(), offset: 0, line: 1, line_end: Default::default() })
         .unwrap();
-    assert_eq!(batches.len() + bad.len(), 1, "{record:?} as {target}");
-    batches.first().and_then(|batch| shown(batch.column(0), 0))
+    assert_eq!(rows.len() + bad.len(), 1, "{record:?} as {target}");
+    rows.first().and_then(|rows| shown(rows.batch().column(0), 0))
 }
 
 fn declared(array: &ArrayRef, target: &DataType) -> ArrayRef {

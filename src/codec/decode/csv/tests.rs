@@ -79,8 +79,8 @@ fn check(cells: &[&str], expected_type: &str, expected: &[&str]) {
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema.clone(), text);
     assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
     let rows: Vec<String> = expected.iter().map(|row| format!("{row}|null")).collect();
-    assert_eq!(shown(&decoded.batches), rows);
-    decoded.batches.iter().for_each(|batch| assert_eq!(batch.schema(), schema.arrow()));
+    assert_eq!(shown(&decoded.batches()), rows);
+    decoded.batches().iter().for_each(|batch| assert_eq!(batch.schema(), schema.arrow()));
 }
 
 #[test]
@@ -125,15 +125,15 @@ fn named_nulls_are_unquoted() {
     let schema = infer(Format::Csv, &of, Some(&names("a,b")), &block(text)).expect("infers");
     assert_eq!(shown_schema(&schema), "a:utf8 b:utf8");
     let decoded = decode(&of, "a,b", schema, text);
-    assert_eq!(shown(&decoded.batches), ["null|1", "null|NA", "NA|null", "|2"]);
+    assert_eq!(shown(&decoded.batches()), ["null|1", "null|NA", "NA|null", "|2"]);
 }
 
 #[test]
 fn batches_are_cut_by_rows() {
     let schema = table(&[("a", DataType::Int64, Misfit::Widen)]);
     let decoded = decode(&CsvReadSettings::default(), "a", schema, "1\n2\n3\n4\n\n6\n7");
-    assert_eq!(decoded.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 1]);
-    assert_eq!(shown(&decoded.batches), ["1", "2", "3", "4", "null", "6", "7"]);
+    assert_eq!(decoded.batches().iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 1]);
+    assert_eq!(shown(&decoded.batches()), ["1", "2", "3", "4", "null", "6", "7"]);
     assert_eq!(decoded.records, 7);
 }
 
@@ -142,12 +142,12 @@ fn columns_are_found_by_their_source_name() {
     let mut schema = table(&[("z", DataType::Utf8, Misfit::Widen), ("a", DataType::Int64, Misfit::Widen)]);
     schema.columns[1] = Column { source: "b".to_owned(), ..schema.columns[1].clone() };
     let decoded = decode(&CsvReadSettings::default(), "b,z", schema.clone(), "1,x\n");
-    assert_eq!(shown(&decoded.batches), ["x|1"]);
+    assert_eq!(shown(&decoded.batches()), ["x|1"]);
     let decoded = decode(&CsvReadSettings::default(), "b", schema.clone(), "1\n");
-    assert_eq!(shown(&decoded.batches), ["null|1"]);
+    assert_eq!(shown(&decoded.batches()), ["null|1"]);
     let decoded = decode(&CsvReadSettings::default(), "b,z,new", schema.clone(), "1,x,y\n");
     assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
-    assert_eq!(decoded.batches, []);
+    assert_eq!(decoded.batches(), []);
     let decoder = RecordDecoder::new(
         Format::Csv,
         &CsvReadSettings::default(),
@@ -156,9 +156,9 @@ fn columns_are_found_by_their_source_name() {
         &names("new"),
         9,
     );
-    assert_eq!(shown(&decoder.expect("options").decode(&block("1,x,y\n")).expect("decodes").batches), ["x|1"]);
+    assert_eq!(shown(&decoder.expect("options").decode(&block("1,x,y\n")).expect("decodes").batches()), ["x|1"]);
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
-    assert_eq!(shown(&decode(&CsvReadSettings::default(), "b,z,new", ignoring, "1,x,y\n").batches), ["x|1"]);
+    assert_eq!(shown(&decode(&CsvReadSettings::default(), "b,z,new", ignoring, "1,x,y\n").batches()), ["x|1"]);
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn declared_types_make_bad_records() {
         let schema = table(&[("a", data_type.clone(), Misfit::BadRecord)]);
         let decoded = decode(&CsvReadSettings::default(), "a", schema, format!("{cell}\n"));
         match expected {
-            Some(value) => assert_eq!(shown(&decoded.batches), [value], "{cell} as {data_type}"),
+            Some(value) => assert_eq!(shown(&decoded.batches()), [value], "{cell} as {data_type}"),
             None => {
-                assert_eq!(decoded.batches, []);
+                assert_eq!(decoded.batches(), []);
                 let reason =
                     format!("{:?} of column a is no {}", cell.trim_matches('"'), type_name(&settle(&data_type)));
                 assert_eq!(decoded.bad.iter().map(|bad| bad.reason.clone()).collect::<Vec<_>>(), [reason]);
@@ -271,7 +271,7 @@ fn bad_records_are_named_and_left_out() {
     let schema = table(&[("a", DataType::Int64, Misfit::BadRecord), ("b", DataType::Utf8, Misfit::Widen)]);
     let text = b"1,x\n2\n\"3\",\"y\nz\"\nfour,v\n5,\xff\n6,w\n\"7\" ,u\n8,t".to_vec();
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema, text);
-    assert_eq!(shown(&decoded.batches), ["1|x", "3|y\nz", "6|w", "8|t"]);
+    assert_eq!(shown(&decoded.batches()), ["1|x", "3|y\nz", "6|w", "8|t"]);
     let bad: Vec<_> = decoded
         .bad
         .iter()
@@ -303,7 +303,7 @@ fn what_does_not_fit_is_rescued() {
     schema.rescued = true;
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema, "1,2024-01-01\nx\"y,2024-01-02\nz,\"\"\n");
     assert_eq!(
-        shown(&decoded.batches),
+        shown(&decoded.batches()),
         ["1|2024-01-01|null", "null|2024-01-02|{\"a\":\"x\\\"y\"}", "null|null|{\"a\":\"z\",\"b\":\"\"}"]
     );
 }
@@ -331,7 +331,7 @@ fn arrow_csv_reads_the_same_rows() {
             let ours = decode(&CsvReadSettings::default(), "a,b,c", schema.clone(), text.clone());
             let reader = arrow::csv::ReaderBuilder::new(schema.arrow()).build(text.as_bytes()).expect("a reader");
             let theirs: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("reads");
-            prop_assert_eq!(shown(&ours.batches), shown(&theirs));
+            prop_assert_eq!(shown(&ours.batches()), shown(&theirs));
             Ok(())
         })
         .expect("equal");
@@ -349,7 +349,7 @@ proptest! {
         let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
         let decoded = decode(&CsvReadSettings::default(), &header, schema, text);
         prop_assert_eq!(&decoded.mismatch, &None);
-        let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
+        let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
     }
 
@@ -358,7 +358,7 @@ proptest! {
     fn any_bytes_decode(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n')], 0..200)) {
         let schema = table(&[("a", DataType::Utf8, Misfit::Widen), ("b", DataType::Int64, Misfit::BadRecord)]);
         let decoded = decode(&CsvReadSettings::default(), "a,b", schema, bytes);
-        let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
+        let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
     }
 }

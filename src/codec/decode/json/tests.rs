@@ -68,8 +68,8 @@ fn check(text: &str, schema: &str, rows: &str) {
     assert_eq!(shown_schema(&inferred), schema, "{text}");
     let decoded = decode(Format::Jsonl, inferred.clone(), &[], text);
     assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
-    assert_eq!(shown(&decoded.batches), rows, "{text}");
-    decoded.batches.iter().for_each(|batch| assert_eq!(batch.schema(), inferred.arrow()));
+    assert_eq!(shown(&decoded.batches()), rows, "{text}");
+    decoded.batches().iter().for_each(|batch| assert_eq!(batch.schema(), inferred.arrow()));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn json_objects_hold_one_array_or_values() {
         let inferred = infer_of(Format::Json, text);
         assert_eq!(shown_schema(&inferred), "a:json");
         let decoded = decode(Format::Json, inferred, &[], text);
-        assert_eq!(shown(&decoded.batches), "{\"a\":\"1\"}\n{\"a\":\"[2]\"}\n", "{text}");
+        assert_eq!(shown(&decoded.batches()), "{\"a\":\"1\"}\n{\"a\":\"[2]\"}\n", "{text}");
         assert_eq!((decoded.records, decoded.bad), (2, vec![]));
     }
     let decoded = decode(
@@ -157,7 +157,7 @@ fn json_objects_hold_one_array_or_values() {
             ),
         ]
     );
-    assert_eq!(shown(&decoded.batches), "{\"a\":3}\n");
+    assert_eq!(shown(&decoded.batches()), "{\"a\":3}\n");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn bad_records_are_named_and_left_out() {
     ]);
     let text = b"{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":2,\"s\":{\"x\":[\"q\",\"r\"\n[1]\n{\"s\":{\"x\":[\"t\"]},\"a\":\"x\"}\n{\"s\":{\"x\":[\"\xff\"]}}\n{\"s\":{\"x\":[\"\\ud800\"]}}\n{\"a\":3} x\n{\"a\":\"4\"}\n".to_vec();
     let decoded = decode(Format::Jsonl, schema, &[], text);
-    assert_eq!(shown(&decoded.batches), "{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":4}\n");
+    assert_eq!(shown(&decoded.batches()), "{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":4}\n");
     let bad: Vec<_> = decoded
         .bad
         .iter()
@@ -216,7 +216,7 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
         let decoded = decode(Format::Jsonl, table(&[("a", data_type.clone(), Misfit::Widen)]), &[], text);
         let expected = if text == "{\"a\":[1,\"x\"]}" { "a:list<json>" } else { expected };
         assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text}");
-        assert_eq!(decoded.batches, []);
+        assert_eq!(decoded.batches(), []);
     }
 }
 
@@ -228,7 +228,11 @@ fn kept_text_and_json_hold_whatever_comes() {
         let table = TableSchema { columns: vec![column], ..TableSchema::default() };
         let decoded = decode(Format::Jsonl, table, &[], text);
         assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
-        let texts = decoded.batches.iter().map(|batch| cast(batch.column(0), &DataType::Utf8).expect("text"));
+        let texts = decoded
+            .rows
+            .iter()
+            .map(|rows| rows.batch())
+            .map(|batch| cast(batch.column(0), &DataType::Utf8).expect("text"));
         texts
             .flat_map(|array| array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>())
             .collect()
@@ -253,9 +257,9 @@ fn unknown_and_dropped_members() {
     let text = "{\"x\":[{\"y\":\"\\\"\"}],\"a\":1}\n";
     let decoded = decode(Format::Jsonl, schema.clone(), &[], text);
     assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("x:list<struct<y: utf8>> a:int64"));
-    assert_eq!(shown(&decode(Format::Jsonl, schema.clone(), &["x"], text).batches), "{\"a\":1}\n");
+    assert_eq!(shown(&decode(Format::Jsonl, schema.clone(), &["x"], text).batches()), "{\"a\":1}\n");
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
-    assert_eq!(shown(&decode(Format::Jsonl, ignoring, &[], text).batches), "{\"a\":1}\n");
+    assert_eq!(shown(&decode(Format::Jsonl, ignoring, &[], text).batches()), "{\"a\":1}\n");
 }
 
 #[test]
@@ -293,7 +297,7 @@ fn declared_types_read_strings_and_numbers() {
             &[],
             format!("{{\"a\":{value}}}\n"),
         );
-        let got = shown(&decoded.batches);
+        let got = shown(&decoded.batches());
         let expected = expected.map(|value| format!("{{\"a\":{value}}}\n")).unwrap_or_default();
         assert_eq!(got, expected, "{value} as {data_type}");
         assert_eq!(decoded.bad.len(), usize::from(expected.is_empty()));
@@ -311,7 +315,7 @@ fn what_does_not_fit_is_rescued() {
         "{\"a\":1,\"b\":true}\n{\"a\":{\"x\": \"y z\"},\"b\":\"q\"}\n{\"a\":\"x\",\"a\":2}\n{\"a\":\"bad\"\n{\"b\":1}\n",
     );
     assert_eq!(
-        shown(&decoded.batches),
+        shown(&decoded.batches()),
         "{\"a\":1,\"b\":true}\n{\"_rescued_data\":\"{\\\"a\\\":{\\\"x\\\":\\\"y z\\\"},\\\"b\\\":\\\"q\\\"}\"}\n{\"a\":2}\n{\"_rescued_data\":\"{\\\"b\\\":1}\"}\n"
     );
     assert_eq!(decoded.bad.len(), 1);
@@ -344,11 +348,11 @@ proptest! {
         let schema = infer_of(Format::Jsonl, &text);
         let decoded = decode(Format::Jsonl, schema.clone(), &[], text.clone());
         prop_assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
-        let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
+        let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows, records.len());
         let array = format!("{}]", text.replace('\n', " ,\n"));
         let array = decode(Format::Json, schema, &[], array.replace(" ,\n]", "]"));
-        prop_assert_eq!(array.batches, decoded.batches);
+        prop_assert_eq!(array.batches(), decoded.batches());
     }
 
     /// arrow-json's reader over the same text and schema, where the two mean the same.
@@ -370,7 +374,7 @@ proptest! {
         let ours = decode(Format::Jsonl, schema.clone(), &[], text.clone());
         let reader = arrow::json::ReaderBuilder::new(schema.arrow()).build(text.as_bytes()).expect("a reader");
         let theirs: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("reads");
-        prop_assert_eq!(shown(&ours.batches), shown(&theirs));
+        prop_assert_eq!(shown(&ours.batches()), shown(&theirs));
     }
 
     /// Texts of any kind never make it panic, and every record is a row or bad.
@@ -379,7 +383,7 @@ proptest! {
         let format = if json { Format::Json } else { Format::Jsonl };
         let schema = TableSchema { unknown: Unknown::Ignore, ..table(&[("a", JSON, Misfit::Widen)]) };
         let decoded = decode(format, schema, &[], text.clone());
-        let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
+        let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows + decoded.bad.len(), decoded.records as usize);
         infer_of(format, &text);
     }

@@ -21,8 +21,7 @@ use super::types::{Root, roots};
 use crate::codec::caught::caught;
 use crate::codec::decode::cast::{Strictness, cast, check_text, wider};
 use crate::codec::decode::none_declared;
-use crate::codec::source_group::{GroupRows, SourceGroup, Worth};
-use crate::codec::{DecodeError, Decoded, Position};
+use crate::codec::{DecodeError, Decoded, Passthrough, Position, RowGroupBatch, Rows, StoredRowGroup};
 use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown};
 
 /// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still
@@ -42,8 +41,8 @@ pub struct ParquetDecoder<R: ChunkReader + 'static> {
     limit: Arc<PageLimit>,
     rows_per_batch: usize,
     groups: VecDeque<usize>,
-    /// Of which row groups batches say which stored rows they are.
-    names_stored: Option<Worth>,
+    /// Which row groups come as they are stored, too.
+    passthrough: Option<Passthrough>,
     current: Option<Current>,
     ended: bool,
 }
@@ -55,7 +54,7 @@ struct Current {
     rows: u64,
     rows_read: u64,
     offset: u64,
-    stored: Option<Arc<SourceGroup>>,
+    stored: Option<Arc<StoredRowGroup>>,
 }
 
 impl<R: ChunkReader + 'static> ParquetDecoder<R> {
@@ -110,16 +109,15 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             limit: PageLimit::new(page_bytes_max),
             rows_per_batch: rows_per_batch.max(1),
             groups: row_groups.into(),
-            names_stored: None,
+            passthrough: None,
             current: None,
             ended: false,
         })
     }
 
-    /// Lets batches say which stored rows they are, where a file may take them over. The object's bytes live as long as
-    /// they do.
-    pub fn naming_stored(mut self, worth: Option<Worth>) -> Self {
-        self.names_stored = worth;
+    /// Gives the rows of some row groups as [`Rows::RowGroup`]. The object's bytes live as long as they do.
+    pub fn with_passthrough(mut self, passthrough: Option<Passthrough>) -> Self {
+        self.passthrough = passthrough;
         self
     }
 
@@ -172,10 +170,16 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
                         )));
                     }
                     let (ordinal, offset) = (current.ordinal, current.offset);
-                    let stored = current.stored.clone().map(|group| GroupRows { group, first });
-                    return self
-                        .table_batch(&batch, ordinal, first, offset)
-                        .map(|decoded| Some(Decoded { stored, ..decoded }));
+                    let stored = current.stored.clone();
+                    let mut decoded = self.table_batch(&batch, ordinal, first, offset)?;
+                    if let Some(group) = stored {
+                        let as_stored = |rows: Rows| {
+                            let (group, batch) = (Arc::clone(&group), rows.batch().clone());
+                            Rows::RowGroup(RowGroupBatch { group, first, batch })
+                        };
+                        decoded.rows = decoded.rows.into_iter().map(as_stored).collect();
+                    }
+                    return Ok(Some(decoded));
                 }
                 Some(Err(error)) => return Err(unreadable(error.to_string())),
                 None if current.rows_read != current.rows => {
@@ -209,20 +213,21 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         };
         let leaves = self.read.iter().flat_map(|root| root.leaves.clone().map(|leaf| (leaf, root.int96_unit())));
         let open =
-            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.names_stored.is_some())
+            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.passthrough.is_some())
                 .map_err(unreadable)?;
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
         let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None)
             .map_err(unreadable)?;
-        let stored =
-            self.names_stored.and_then(|worth| self.stored(ordinal, &open.places).filter(|group| worth.keeping(group)));
+        let stored = self
+            .passthrough
+            .and_then(|passthrough| self.stored(ordinal, &open.places).filter(|group| passthrough.wants(group)));
         Ok(Some(Current { batches, ordinal, rows, rows_read: 0, offset, stored }))
     }
 
     /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that
     /// are not.
-    fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<SourceGroup>> {
+    fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<StoredRowGroup>> {
         let Plan::Read(sources) = &self.plan else { return None };
         if self.table.rescued {
             return None;
@@ -239,7 +244,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let columns = columns.collect::<Option<Vec<_>>>()?;
         let reader = Arc::clone(&self.reader);
         let read = Box::new(move |start, length| reader.get_bytes(start, length));
-        Some(Arc::new(SourceGroup::new(Arc::clone(&self.metadata), ordinal, columns, places.to_vec(), read)))
+        Some(Arc::new(StoredRowGroup::new(Arc::clone(&self.metadata), ordinal, columns, places.to_vec(), read)))
     }
 
     /// One batch as it was read, in the table's schema.
@@ -296,8 +301,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(|error| bad(format!("row group {ordinal} contradicts the table: {error}")))?;
         let (batch, bad) = misfits.split(batch, ordinal, first, offset)?;
-        let batches = if batch.num_rows() == 0 { Vec::new() } else { vec![batch] };
-        Ok(Decoded { batches, records, bad, ..Decoded::default() })
+        let rows = if batch.num_rows() == 0 { Vec::new() } else { vec![Rows::Batch(batch)] };
+        Ok(Decoded { rows, records, bad, ..Decoded::default() })
     }
 
     /// The columns that were read, in the types they are carried in.

@@ -83,12 +83,12 @@ fn read_from<R: ChunkReader + 'static>(
         decoded.push(next);
     }
     assert!(decoder.next().unwrap().is_none(), "nothing follows the end");
-    let batches: Vec<&RecordBatch> = decoded.iter().flat_map(|decoded| &decoded.batches).collect();
+    let batches: Vec<RecordBatch> = decoded.iter().flat_map(Decoded::batches).collect();
     for batch in &batches {
         assert_eq!(batch.schema(), table.arrow());
     }
     let batch_rows = batches.iter().map(|batch| batch.num_rows()).collect();
-    let rows = (!batches.is_empty()).then(|| concat_batches(&table.arrow(), batches).unwrap());
+    let rows = (!batches.is_empty()).then(|| concat_batches(&table.arrow(), &batches).unwrap());
     Ok(All { rows, batch_rows, decoded })
 }
 

@@ -54,7 +54,7 @@ fn buffers_stay_within_their_bound() {
         let texts: StringArray = numbers.iter().map(|number| Some(format!("{number:x}"))).collect();
         let batch =
             RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(numbers)), Arc::new(texts)]).unwrap();
-        encoder.write(&batch).unwrap();
+        encoder.write(&Rows::Batch(batch)).unwrap();
         peak = peak.max(encoder.buffered_bytes());
         give_out(&mut encoder, &mut out).unwrap();
         let given: usize = out.iter().map(Bytes::len).sum();

@@ -65,20 +65,17 @@ fn rewrite(object: &Bytes, table: &TableSchema, options: &EncodeOptions) -> Resu
     let Footer::Done(metadata) = parse_footer(object.clone(), size, size)? else { panic!("all of it is there") };
     let (groups, table) = (row_groups(&metadata, None), Arc::new(table.clone()));
     let decoder = ParquetDecoder::new(object.clone(), metadata, Arc::clone(&table), &[], groups, 300, 1 << 20)?;
-    let worth = |codec| crate::codec::Worth { codec, bytes_min: 1 };
-    let mut decoder = decoder.naming_stored(parquet_codec(&options.parquet).ok().map(worth));
+    let passthrough = |codec| crate::codec::Passthrough { codec, bytes_min: 1 };
+    let mut decoder = decoder.with_passthrough(parquet_codec(&options.parquet).ok().map(passthrough));
     let mut encoder = FileEncoder::new(options, &table.arrow()).unwrap();
     let mut out = Vec::new();
     while let Some(decoded) = decoder.next()? {
-        if let Some(stored) = decoded.stored.filter(|stored| stored.first == 0) {
-            encoder.pass_through(&stored.group).unwrap();
-        }
-        for batch in decoded.batches {
-            encoder.write(&batch).unwrap();
+        for rows in &decoded.rows {
+            encoder.write(rows).unwrap();
         }
         give_out(&mut encoder, &mut out).unwrap();
     }
-    assert!(!encoder.takes_over(), "a row group is taken over to its end");
+    assert!(encoder.may_end(), "a row group is taken over to its end");
     encoder.finish().unwrap();
     give_out(&mut encoder, &mut out).unwrap();
     Ok(out.concat().into())

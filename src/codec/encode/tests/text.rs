@@ -341,7 +341,7 @@ fn large_texts_become_several_blocks_of_known_size() {
     let mut encoder = FileEncoder::new(&options, &batch.schema()).unwrap();
     let mut out = Vec::new();
     for start in (0..200_000).step_by(8192) {
-        encoder.write(&batch.slice(start, 8192.min(200_000 - start))).unwrap();
+        encoder.write(&Rows::Batch(batch.slice(start, 8192.min(200_000 - start)))).unwrap();
     }
     encoder.finish().unwrap();
     give_out(&mut encoder, &mut out).unwrap();

@@ -133,12 +133,11 @@ pub struct Input {
     pub index: u32,
     pub object: PlannedObject,
     pub first_row: u64,
-    pub batch: RecordBatch,
-    pub stored: Option<GroupRows>,
+    pub rows: Rows,
 }
 
 pub fn input(index: u32, object: PlannedObject, batch: RecordBatch) -> Input {
-    Input { index, object, first_row: 1, batch, stored: None }
+    Input { index, object, first_row: 1, rows: Rows::Batch(batch) }
 }
 
 /// Lays everything out on so many threads.
@@ -159,7 +158,7 @@ pub fn lay_out(
     };
     let mut layout = Layout::new(context, Kept::default());
     for input in inputs {
-        layout.push(input.index, &input.object, input.first_row, &input.batch, input.stored.as_ref())?;
+        layout.push(input.index, &input.object, input.first_row, &input.rows)?;
     }
     let made = layout.finish()?.made;
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is left behind");

@@ -52,7 +52,7 @@ fn expected(inputs: &[Input]) -> BTreeMap<String, Vec<i64>> {
     let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for input in inputs {
         let (id, country) =
-            (input.batch.column(0).as_primitive::<Int64Type>(), input.batch.column(2).as_string::<i32>());
+            (input.rows.batch().column(0).as_primitive::<Int64Type>(), input.rows.batch().column(2).as_string::<i32>());
         for (id, country) in id.values().iter().zip(country) {
             let value = country.filter(|country| !country.is_empty()).unwrap_or("__HIVE_DEFAULT_PARTITION__");
             ids.entry(format!("country={value}")).or_default().push(*id);

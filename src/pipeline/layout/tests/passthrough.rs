@@ -9,7 +9,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 
 use super::fixtures::*;
-use crate::codec::Worth;
+use crate::codec::Passthrough;
 use crate::codec::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups};
 use crate::pipeline::layout::*;
 
@@ -32,11 +32,12 @@ fn stored() -> (Bytes, Vec<Input>) {
     let table = Arc::new(table_schema());
     let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20)
         .unwrap()
-        .naming_stored(Some(Worth { codec: zstd, bytes_min: 1 }));
+        .with_passthrough(Some(Passthrough { codec: zstd, bytes_min: 1 }));
     let mut inputs: Vec<Input> = Vec::new();
     while let Some(decoded) = decoder.next().unwrap() {
-        let [batch] = decoded.batches.as_slice() else { panic!("one batch at a time") };
-        inputs.push(Input { stored: decoded.stored, ..input(0, object("a/1.parquet", 0), batch.clone()) });
+        let [rows] = decoded.rows.as_slice() else { panic!("one batch at a time") };
+        let (index, object) = (0, object("a/1.parquet", 0));
+        inputs.push(Input { index, object, first_row: 1, rows: rows.clone() });
     }
     (bytes, inputs)
 }
@@ -91,7 +92,8 @@ fn a_limit_of_rows_holds() {
 #[test]
 fn files_end_by_their_bytes_behind_a_row_group() {
     let (object, inputs) = stored();
-    let group_bytes = inputs[0].stored.as_ref().unwrap().group.stored_bytes();
+    let Rows::RowGroup(first) = &inputs[0].rows else { panic!("they come as they are stored") };
+    let group_bytes = first.group.stored_bytes();
     let plan = taking(|plan| plan.settings.destination.batch_bytes = 8 * group_bytes);
     let inputs = [&inputs[..], &inputs[..], &inputs[..]].concat();
     let made = lay_out(&plan, &inputs, 2, None).unwrap();

@@ -1,10 +1,12 @@
-//! A row group as its object stores it: what a parquet file can take over without encoding it again.
+//! A row group as its object stores it, beside the rows that it decodes to: a parquet file may take over its column
+//! chunks instead of encoding the rows again.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
+use arrow::array::RecordBatch;
 use bytes::{Buf, Bytes};
 use parquet::basic::Compression;
 use parquet::errors::Result as ParquetResult;
@@ -18,7 +20,7 @@ use super::decode::parquet::PagePlaces;
 pub(super) type ReadBytes = Box<dyn Fn(u64, usize) -> ParquetResult<Bytes> + Send + Sync>;
 
 /// A row group whose rows are those of a table as they are: nothing is cast and none is left out.
-pub struct SourceGroup {
+pub struct StoredRowGroup {
     metadata: Arc<ParquetMetaData>,
     ordinal: usize,
     /// By column of the table: the leaves that hold it; `None` for one that the object does not have.
@@ -28,9 +30,9 @@ pub struct SourceGroup {
     read: ReadBytes,
 }
 
-/// Which row groups are worth keeping until a file has decided about them.
+/// Which row groups a decoder gives as [`Rows::RowGroup`](super::Rows::RowGroup): those that a file could take over.
 #[derive(Clone, Copy, Debug)]
-pub struct Worth {
+pub struct Passthrough {
     /// The codec of the file.
     pub codec: Compression,
     /// What the columns of the table have stored bytes, at the least: smaller row groups are joined, and many of their
@@ -38,23 +40,32 @@ pub struct Worth {
     pub bytes_min: u64,
 }
 
-impl Worth {
-    pub(super) fn keeping(self, group: &SourceGroup) -> bool {
+impl Passthrough {
+    pub(super) fn wants(self, group: &StoredRowGroup) -> bool {
         let leaves = || group.columns.iter().flatten().cloned().flatten();
         group.stored_bytes() >= self.bytes_min && leaves().all(|leaf| is_of_codec(group.chunk(leaf), self.codec))
     }
 }
 
-/// Which rows of a row group a batch has: from `first` on.
+/// Rows of a stored row group. Its batches come in order, and have all of its rows.
 #[derive(Clone, Debug)]
-pub struct GroupRows {
+pub struct RowGroupBatch {
     /// The row group.
-    pub group: Arc<SourceGroup>,
+    pub group: Arc<StoredRowGroup>,
     /// Ordinal of the batch's first row in it.
     pub first: u64,
+    /// The rows, decoded.
+    pub batch: RecordBatch,
 }
 
-impl SourceGroup {
+impl RowGroupBatch {
+    /// Rows from this batch's first one to the end of the row group.
+    pub fn rows_left(&self) -> u64 {
+        self.group.rows().saturating_sub(self.first)
+    }
+}
+
+impl StoredRowGroup {
     pub(super) fn new(
         metadata: Arc<ParquetMetaData>,
         ordinal: usize,
@@ -114,9 +125,9 @@ impl SourceGroup {
     }
 }
 
-impl fmt::Debug for SourceGroup {
+impl fmt::Debug for StoredRowGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceGroup")
+        f.debug_struct("StoredRowGroup")
             .field("ordinal", &self.ordinal)
             .field("columns", &self.columns)
             .finish_non_exhaustive()
@@ -130,7 +141,7 @@ pub(super) fn is_of_codec(chunk: &ColumnChunkMetaData, codec: Compression) -> bo
 
 /// The bytes of one leaf's chunk by their offset in the object.
 pub(super) struct ChunkBytes {
-    pub group: Arc<SourceGroup>,
+    pub group: Arc<StoredRowGroup>,
     pub leaf: usize,
 }
 
