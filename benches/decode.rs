@@ -11,7 +11,7 @@ use divan::{Bencher, black_box};
 use s3sync::codec::Block;
 use s3sync::codec::decode::text::{Step, TextOptions, TextReader};
 use s3sync::codec::decode::{RecordDecoder, infer};
-use s3sync::model::format::{CompressionRule, Format};
+use s3sync::model::format::{CompressionRule, TextFormat};
 use s3sync::model::settings::CsvReadSettings;
 
 fn main() {
@@ -130,7 +130,7 @@ fn plain_text() -> Bytes {
 }
 
 /// The blocks of a text that comes in pieces, and its columns.
-fn split(format: Format, text: &Bytes, piece_bytes: usize) -> (Vec<Block>, Option<Vec<String>>) {
+fn split(format: TextFormat, text: &Bytes, piece_bytes: usize) -> (Vec<Block>, Option<Vec<String>>) {
     let options = TextOptions {
         format,
         csv: CsvReadSettings::default(),
@@ -156,13 +156,13 @@ fn split(format: Format, text: &Bytes, piece_bytes: usize) -> (Vec<Block>, Optio
     }
 }
 
-fn bench_split(bencher: Bencher, format: Format, text: Bytes, piece_bytes: usize) {
+fn bench_split(bencher: Bencher, format: TextFormat, text: Bytes, piece_bytes: usize) {
     let bencher = bencher.counter(BytesCount::new(text.len()));
     // Blocks are dropped as they come, as they are when they have been decoded.
     bencher.bench_local(|| split(format, black_box(&text), piece_bytes).0.len());
 }
 
-fn bench_decode(bencher: Bencher, format: Format, text: Bytes) {
+fn bench_decode(bencher: Bencher, format: TextFormat, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
     let table = Arc::new(infer(format, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers"));
     let decoder =
@@ -176,7 +176,7 @@ fn bench_decode(bencher: Bencher, format: Format, text: Bytes) {
     });
 }
 
-fn bench_infer(bencher: Bencher, format: Format, text: Bytes) {
+fn bench_infer(bencher: Bencher, format: TextFormat, text: Bytes) {
     let (blocks, header) = split(format, &text, text.len());
     let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
@@ -190,8 +190,8 @@ fn bench_infer(bencher: Bencher, format: Format, text: Bytes) {
 #[divan::bench]
 fn csv_arrow(bencher: Bencher) {
     let text = csv_text();
-    let (blocks, header) = split(Format::Csv, &text, text.len());
-    let table = infer(Format::Csv, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers");
+    let (blocks, header) = split(TextFormat::CSV, &text, text.len());
+    let table = infer(TextFormat::CSV, &CsvReadSettings::default(), header.as_deref(), &blocks[0]).expect("infers");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         let reader = arrow::csv::ReaderBuilder::new(table.arrow()).with_header(true).with_batch_size(8192);
         reader.build(black_box(&text[..])).expect("a reader").for_each(|batch| drop(black_box(batch.expect("reads"))));
@@ -202,8 +202,8 @@ fn csv_arrow(bencher: Bencher) {
 #[divan::bench]
 fn jsonl_arrow(bencher: Bencher) {
     let text = jsonl_text();
-    let (blocks, _) = split(Format::Jsonl, &text, text.len());
-    let table = infer(Format::Jsonl, &CsvReadSettings::default(), None, &blocks[0]).expect("infers");
+    let (blocks, _) = split(TextFormat::Jsonl, &text, text.len());
+    let table = infer(TextFormat::Jsonl, &CsvReadSettings::default(), None, &blocks[0]).expect("infers");
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         let reader = arrow::json::ReaderBuilder::new(table.arrow()).with_batch_size(8192);
         reader.build(black_box(&text[..])).expect("a reader").for_each(|batch| drop(black_box(batch.expect("reads"))));
@@ -212,55 +212,55 @@ fn jsonl_arrow(bencher: Bencher) {
 
 #[divan::bench]
 fn csv_split_plain(bencher: Bencher) {
-    bench_split(bencher, Format::Csv, plain_text(), PIECE_BYTES);
+    bench_split(bencher, TextFormat::CSV, plain_text(), PIECE_BYTES);
 }
 
 #[divan::bench]
 fn csv_split_quoted(bencher: Bencher) {
-    bench_split(bencher, Format::Csv, csv_text(), PIECE_BYTES);
+    bench_split(bencher, TextFormat::CSV, csv_text(), PIECE_BYTES);
 }
 
 #[divan::bench]
 fn csv_split_without_copies(bencher: Bencher) {
-    bench_split(bencher, Format::Csv, csv_text(), TEXT_BYTES * 2);
+    bench_split(bencher, TextFormat::CSV, csv_text(), TEXT_BYTES * 2);
 }
 
 #[divan::bench]
 fn jsonl_split(bencher: Bencher) {
-    bench_split(bencher, Format::Jsonl, jsonl_text(), PIECE_BYTES);
+    bench_split(bencher, TextFormat::Jsonl, jsonl_text(), PIECE_BYTES);
 }
 
 #[divan::bench]
 fn json_split(bencher: Bencher) {
-    bench_split(bencher, Format::Json, jsonl_text(), PIECE_BYTES);
+    bench_split(bencher, TextFormat::Json, jsonl_text(), PIECE_BYTES);
 }
 
 #[divan::bench]
 fn csv_decode(bencher: Bencher) {
-    bench_decode(bencher, Format::Csv, csv_text());
+    bench_decode(bencher, TextFormat::CSV, csv_text());
 }
 
 #[divan::bench]
 fn csv_decode_numbers(bencher: Bencher) {
-    bench_decode(bencher, Format::Csv, plain_text());
+    bench_decode(bencher, TextFormat::CSV, plain_text());
 }
 
 #[divan::bench]
 fn csv_infer(bencher: Bencher) {
-    bench_infer(bencher, Format::Csv, csv_text());
+    bench_infer(bencher, TextFormat::CSV, csv_text());
 }
 
 #[divan::bench]
 fn jsonl_decode(bencher: Bencher) {
-    bench_decode(bencher, Format::Jsonl, jsonl_text());
+    bench_decode(bencher, TextFormat::Jsonl, jsonl_text());
 }
 
 #[divan::bench]
 fn json_decode(bencher: Bencher) {
-    bench_decode(bencher, Format::Json, jsonl_text());
+    bench_decode(bencher, TextFormat::Json, jsonl_text());
 }
 
 #[divan::bench]
 fn jsonl_infer(bencher: Bencher) {
-    bench_infer(bencher, Format::Jsonl, jsonl_text());
+    bench_infer(bencher, TextFormat::Jsonl, jsonl_text());
 }

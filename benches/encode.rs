@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use s3sync::codec::Rows;
 use s3sync::codec::encode::{EncodeError, EncodeOptions, FileEncoder};
-use s3sync::model::format::{Compression, Format};
+use s3sync::model::format::{Compression, OutputFormat};
 use s3sync::model::settings::{CsvWriteSettings, ParquetCodec, ParquetSettings};
 
 fn main() {
@@ -73,7 +73,7 @@ fn events() -> Vec<RecordBatch> {
     (0..BATCHES).map(|at| batch(at * ROWS)).collect()
 }
 
-fn options(format: Format, compression: Compression, codec: ParquetCodec) -> EncodeOptions {
+fn options(format: OutputFormat, compression: Compression, codec: ParquetCodec) -> EncodeOptions {
     EncodeOptions {
         format,
         compression,
@@ -108,35 +108,35 @@ fn bench(bencher: Bencher, options: &EncodeOptions) {
 
 #[divan::bench]
 fn parquet_zstd(bencher: Bencher) {
-    bench(bencher, &options(Format::Parquet, Compression::None, ParquetCodec::Zstd));
+    bench(bencher, &options(OutputFormat::Parquet, Compression::None, ParquetCodec::Zstd));
 }
 
 #[divan::bench]
 fn parquet_snappy(bencher: Bencher) {
-    bench(bencher, &options(Format::Parquet, Compression::None, ParquetCodec::Snappy));
+    bench(bencher, &options(OutputFormat::Parquet, Compression::None, ParquetCodec::Snappy));
 }
 
 #[divan::bench]
 fn parquet_uncompressed(bencher: Bencher) {
-    bench(bencher, &options(Format::Parquet, Compression::None, ParquetCodec::None));
+    bench(bencher, &options(OutputFormat::Parquet, Compression::None, ParquetCodec::None));
 }
 
 #[divan::bench]
 fn csv(bencher: Bencher) {
-    bench(bencher, &options(Format::Csv, Compression::None, ParquetCodec::Zstd));
+    bench(bencher, &options(OutputFormat::Csv, Compression::None, ParquetCodec::Zstd));
 }
 
 #[divan::bench]
 fn csv_zstd(bencher: Bencher) {
-    bench(bencher, &options(Format::Csv, Compression::Zstd, ParquetCodec::Zstd));
+    bench(bencher, &options(OutputFormat::Csv, Compression::Zstd, ParquetCodec::Zstd));
 }
 
 #[divan::bench]
 fn csv_gzip(bencher: Bencher) {
-    bench(bencher, &options(Format::Csv, Compression::Gzip, ParquetCodec::Zstd));
+    bench(bencher, &options(OutputFormat::Csv, Compression::Gzip, ParquetCodec::Zstd));
 }
 
 #[divan::bench]
 fn jsonl(bencher: Bencher) {
-    bench(bencher, &options(Format::Jsonl, Compression::None, ParquetCodec::Zstd));
+    bench(bencher, &options(OutputFormat::Jsonl, Compression::None, ParquetCodec::Zstd));
 }

@@ -19,11 +19,11 @@ pub use connection::{
     S3ConnectionSpec, SecretRef, URL_PATTERN,
 };
 pub use destination::{
-    BatchSpec, CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, ParquetSpec, PartitionSpec,
+    BatchSpec, CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, OutputFormat, ParquetSpec, PartitionSpec,
     PartitionTransform, Sse, WriteMode,
 };
 pub use schema::{ColumnSpec, Evolution, SchemaMode, SchemaSpec};
-pub use source::{CsvReadSpec, Encoding, Format, InputCompression, SourceSpec, TableSource, TablesSpec};
+pub use source::{CsvReadSpec, Encoding, InputCompression, InputFormat, SourceSpec, TableSource, TablesSpec};
 pub use worker::{PodResources, WorkerSpec};
 
 use super::scalar::{DURATION_PATTERN, Size, wire_enum};

@@ -21,7 +21,7 @@ use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
 use super::{RowGroupBatch, Rows};
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
 pub use parquet::parquet_codec;
@@ -31,7 +31,7 @@ use text::TextEncoder;
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
     /// The format.
-    pub format: Format,
+    pub format: OutputFormat,
     /// Of the whole file; parquet compresses its pages instead.
     pub compression: Compression,
     /// Options of csv and tsv.
@@ -84,7 +84,7 @@ pub enum EncodeError {
         /// Its type.
         data_type: DataType,
         /// The format.
-        format: Format,
+        format: OutputFormat,
     },
     /// `csv.quote` is empty and a value would need quotes.
     #[error("column {column} has a value that needs quoting, and csv.quote is empty: {value:?}; set csv.quote")]
@@ -147,8 +147,10 @@ impl FileEncoder {
     /// [`EncodeError::Type`] when the format cannot hold a column.
     pub fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
         Ok(Self(match options.format {
-            Format::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new(options, schema)?)),
-            _ => Encoder::Text(Box::new(TextEncoder::new(options, schema)?)),
+            OutputFormat::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new(options, schema)?)),
+            OutputFormat::Csv | OutputFormat::Tsv => Encoder::Text(Box::new(TextEncoder::csv(options, schema)?)),
+            OutputFormat::Json => Encoder::Text(Box::new(TextEncoder::json(options, schema, true)?)),
+            OutputFormat::Jsonl => Encoder::Text(Box::new(TextEncoder::json(options, schema, false)?)),
         }))
     }
 

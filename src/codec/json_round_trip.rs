@@ -12,7 +12,7 @@ use super::decode::{RecordDecoder, infer};
 use super::encode::{EncodeError, EncodeOptions, FileEncoder};
 use super::{Block, Decoded, LineEnd, Rows};
 use crate::model::fixtures::settings;
-use crate::model::format::Format;
+use crate::model::format::{OutputFormat, TextFormat};
 use crate::model::schema::{TableSchema, frozen, merge, type_name};
 use crate::model::settings::{CsvReadSettings, SchemaSettings};
 
@@ -20,7 +20,7 @@ fn rules() -> SchemaSettings {
     settings().schema
 }
 
-fn encode(format: Format, table: &TableSchema, batches: &[RecordBatch]) -> Bytes {
+fn encode(format: OutputFormat, table: &TableSchema, batches: &[RecordBatch]) -> Bytes {
     let options = EncodeOptions { format, ..EncodeOptions::new(&settings().destination, 64 << 20, Vec::new()) };
     let mut encoder = FileEncoder::new(&options, &table.arrow()).expect("every type has a place");
     batches.iter().for_each(|batch| encoder.write(&Rows::Batch(batch.clone())).expect("encodes"));
@@ -40,10 +40,11 @@ fn decode(lines: &[String]) -> (TableSchema, Vec<RecordBatch>) {
         |line: &String| Block { bytes: Bytes::from(line.clone()), offset: 0, line: 1, line_end: LineEnd::Newline };
     let csv = CsvReadSettings::default();
     let mut table =
-        frozen(&rules(), false, &infer(Format::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None)
+        frozen(&rules(), false, &infer(TextFormat::Jsonl, &csv, None, &block(&lines[0])).expect("infers"), None)
             .expect("one schema");
     'planned: for _ in 0..100 {
-        let decoder = RecordDecoder::new(Format::Jsonl, &csv, None, Arc::new(table.clone()), &[], 7).expect("options");
+        let decoder =
+            RecordDecoder::new(TextFormat::Jsonl, &csv, None, Arc::new(table.clone()), &[], 7).expect("options");
         let mut batches = Vec::new();
         for line in lines {
             let Decoded { rows, bad, mismatch, .. } = decoder.decode(&block(line)).expect("decodes");
@@ -144,12 +145,12 @@ fn keeps(lines: &[String]) -> TableSchema {
     let expected: Vec<Value> = lines.iter().map(|line| exact(line)).collect();
     let rows = |text: &Bytes| -> Vec<Value> { std::str::from_utf8(text).expect("text").lines().map(exact).collect() };
     let (table, batches) = decode(lines);
-    assert_eq!(rows(&encode(Format::Jsonl, &table, &batches)), expected, "jsonl");
-    let array = encode(Format::Json, &table, &batches);
+    assert_eq!(rows(&encode(OutputFormat::Jsonl, &table, &batches)), expected, "jsonl");
+    let array = encode(OutputFormat::Json, &table, &batches);
     assert_eq!(exact(std::str::from_utf8(&array).expect("text")), Value::Array(expected.clone()), "json");
     if !table.columns.is_empty() {
-        let (again, batches) = of_parquet(&encode(Format::Parquet, &table, &batches));
-        assert_eq!(rows(&encode(Format::Jsonl, &again, &batches)), expected, "by way of parquet");
+        let (again, batches) = of_parquet(&encode(OutputFormat::Parquet, &table, &batches));
+        assert_eq!(rows(&encode(OutputFormat::Jsonl, &again, &batches)), expected, "by way of parquet");
     }
     table
 }

@@ -18,7 +18,7 @@ use super::encode::value::{RAW, WholeJson, push_json_string, writer};
 use super::json_round_trip::number;
 use super::{Block, Decoded, LineEnd};
 use crate::model::fixtures::settings;
-use crate::model::format::Format;
+use crate::model::format::{Decoding, TextFormat};
 use crate::model::schema::{JSON, RESCUED_COLUMN, TableSchema, frozen, merge, type_name};
 use crate::model::settings::{CsvReadSettings, Evolution, SchemaSettings};
 
@@ -49,7 +49,7 @@ impl Said {
 /// An object of one column, `v`, and what its rows say.
 struct Object {
     name: String,
-    format: Format,
+    format: Decoding,
     bytes: Bytes,
     rows: Vec<Option<Said>>,
 }
@@ -178,16 +178,20 @@ fn parquet(name: &str, array: ArrayRef) -> Object {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let rows = (0..array.len()).map(|row| said(&array, row)).collect();
-    Object { name: format!("parquet {name}"), format: Format::Parquet, bytes: bytes.into(), rows }
+    Object { name: format!("parquet {name}"), format: Decoding::Parquet, bytes: bytes.into(), rows }
 }
 
 /// Cells of csv, or values of JSON, which are what they say.
-fn text(format: Format, values: &[&str]) -> Object {
+fn text(format: TextFormat, values: &[&str]) -> Object {
     let row = |value: &&str| {
-        let json = if format == Format::Csv { quoted(value) } else { (*value).to_owned() };
+        let json = if format == TextFormat::CSV { quoted(value) } else { (*value).to_owned() };
         let is_number = value.parse::<f64>().is_ok();
         let said = Said {
-            text: Some(if format == Format::Csv { (*value).to_owned() } else { value.trim_matches('"').to_owned() }),
+            text: Some(if format == TextFormat::CSV {
+                (*value).to_owned()
+            } else {
+                value.trim_matches('"').to_owned()
+            }),
             json,
             number: is_number.then(|| number(value)),
             float: None,
@@ -200,9 +204,14 @@ fn text(format: Format, values: &[&str]) -> Object {
     };
     let lines = values
         .iter()
-        .map(|value| if format == Format::Csv { format!("{value}\n") } else { format!("{{\"v\":{value}}}\n") });
-    let name = format!("{format} {}", values[0]);
-    Object { name, format, bytes: lines.collect::<String>().into(), rows: values.iter().map(row).collect() }
+        .map(|value| if format == TextFormat::CSV { format!("{value}\n") } else { format!("{{\"v\":{value}}}\n") });
+    let name = format!("{format:?} {}", values[0]);
+    Object {
+        name,
+        format: Decoding::Text(format),
+        bytes: lines.collect::<String>().into(),
+        rows: values.iter().map(row).collect(),
+    }
 }
 
 fn rules(evolution: Evolution) -> SchemaSettings {
@@ -214,7 +223,7 @@ fn block(object: &Object) -> Block {
 }
 
 fn header(object: &Object) -> Option<Vec<String>> {
-    (object.format == Format::Csv).then(|| vec!["v".to_owned()])
+    (object.format == Decoding::Text(TextFormat::CSV)).then(|| vec!["v".to_owned()])
 }
 
 fn footer(object: &Object) -> Arc<parquet::file::metadata::ParquetMetaData> {
@@ -226,16 +235,18 @@ fn footer(object: &Object) -> Arc<parquet::file::metadata::ParquetMetaData> {
 
 fn schema_of(object: &Object) -> TableSchema {
     match object.format {
-        Format::Parquet => schema(&footer(object)).unwrap(),
-        format => infer(format, &CsvReadSettings::default(), header(object).as_deref(), &block(object)).unwrap(),
+        Decoding::Parquet => schema(&footer(object)).unwrap(),
+        Decoding::Text(format) => {
+            infer(format, &CsvReadSettings::default(), header(object).as_deref(), &block(object)).unwrap()
+        }
     }
 }
 
 fn decode(object: &Object, table: &TableSchema) -> Decoded {
     let table = Arc::new(table.clone());
-    if object.format != Format::Parquet {
+    if let Decoding::Text(format) = object.format {
         let decoder =
-            RecordDecoder::new(object.format, &CsvReadSettings::default(), header(object).as_deref(), table, &[], 1000)
+            RecordDecoder::new(format, &CsvReadSettings::default(), header(object).as_deref(), table, &[], 1000)
                 .unwrap();
         return decoder.decode(&block(object)).unwrap();
     }
@@ -396,8 +407,8 @@ fn meet_all(objects: &[Object]) {
 }
 
 fn texts() -> Vec<Object> {
-    let csv = |values: &[&str]| text(Format::Csv, values);
-    let jsonl = |values: &[&str]| text(Format::Jsonl, values);
+    let csv = |values: &[&str]| text(TextFormat::CSV, values);
+    let jsonl = |values: &[&str]| text(TextFormat::Jsonl, values);
     vec![
         csv(&["7", "-12", ""]),
         csv(&["9007199254740993", "9223372036854775807"]),

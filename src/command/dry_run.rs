@@ -20,7 +20,7 @@ use crate::command::run::request::Kept;
 use crate::command::run::resources::Resources;
 use crate::command::syncs::Sync;
 use crate::model::cursor::{Cursor, Phase};
-use crate::model::format::Format;
+use crate::model::format::InputFormat;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
 use crate::model::passed_over::Extensions;
@@ -71,7 +71,7 @@ pub struct TableSurvey {
     /// The newest one's time.
     pub last_modified: Option<Timestamp>,
     /// Their formats.
-    pub formats: BTreeSet<Format>,
+    pub formats: BTreeSet<InputFormat>,
     /// The extensions of their keys.
     pub extensions: Extensions,
     /// Those that a run would read.
@@ -179,7 +179,7 @@ impl Why {
 }
 
 impl TableSurvey {
-    fn add(&mut self, found: Surveyed, format: Option<Format>) {
+    fn add(&mut self, found: Surveyed, format: Option<InputFormat>) {
         let Surveyed { object, standing, treatment, reason, .. } = found;
         self.objects += 1;
         self.bytes += object.size;

@@ -1,6 +1,6 @@
 //! Values that tests begin with.
 
-use super::format::{Compression, CompressionRule, Format};
+use super::format::{Compression, CompressionRule, OutputFormat};
 use super::object::{Etag, Object};
 use super::settings::*;
 use super::template::Template;
@@ -31,7 +31,7 @@ pub fn settings() -> Settings {
             endpoint: String::new(),
             bucket: "lake".into(),
             template: Template::parse("{{TABLE}}/{{UUID}}.{{FORMAT}}").unwrap(),
-            format: Format::Parquet,
+            format: OutputFormat::Parquet,
             compression: Compression::None,
             write_mode: WriteMode::Append,
             allow_empty: false,

@@ -4,20 +4,100 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A file format, for reading and for writing.
+/// A format that objects are read in. What is said of one is said once, in [`InputFormat::traits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum InputFormat {
     /// Comma separated values (RFC 4180, with the options of `csv`).
     Csv,
     /// The same with a tab.
     Tsv,
-    /// Reading: one array, one object, or objects separated by white space. Writing: one array.
+    /// One array, one object, or objects separated by white space.
     Json,
     /// One JSON object a line (ndjson).
     Jsonl,
     /// Apache Parquet.
     Parquet,
+}
+
+/// A format that files are written in. What is said of one is said once, in [`OutputFormat::traits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// Comma separated values (RFC 4180, with the options of `csv`).
+    Csv,
+    /// The same with a tab.
+    Tsv,
+    /// One array of objects.
+    Json,
+    /// One JSON object a line (ndjson).
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// The input formats whose objects are text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// Records of cells, with what separates them unless the options say otherwise.
+    Delimited(u8),
+    /// Values with white space or commas between them.
+    Json,
+    /// A value a line.
+    Jsonl,
+}
+
+impl TextFormat {
+    /// Comma separated values.
+    pub const CSV: Self = Self::Delimited(b',');
+    /// Tab separated values.
+    pub const TSV: Self = Self::Delimited(b'\t');
+}
+
+/// How objects of a format are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoding {
+    /// From the first byte to the last, decompressed and cut into records.
+    Text(TextFormat),
+    /// By ranges: the footer, then row groups.
+    Parquet,
+}
+
+/// What an object that is larger than a shard can be cut by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliceBy {
+    /// Bytes, wherever they fall: its records end as lines do.
+    Lines,
+    /// The same, unless quotes can hold a line's end.
+    UnquotedLines,
+    /// Row groups.
+    RowGroups,
+    /// Nothing: where a record begins is only known from what stands before it.
+    Nothing,
+}
+
+/// The row of an input format.
+#[derive(Clone, Copy, Debug)]
+pub struct InputTraits {
+    /// The name in manifests.
+    pub name: &'static str,
+    /// Extensions of keys, without the point, in lower case.
+    pub extensions: &'static [&'static str],
+    /// How its objects are read.
+    pub decoding: Decoding,
+    /// What large objects are cut by.
+    pub slice_by: SliceBy,
+}
+
+/// The row of an output format.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputTraits {
+    /// The name in manifests, and the extension of uncompressed files.
+    pub name: &'static str,
+    /// What separates the cells of csv and tsv unless the options say otherwise.
+    pub delimiter: Option<u8>,
+    /// Whether the file is compressed as a whole, which its extension shows, and not inside.
+    pub compressed_as_a_whole: bool,
 }
 
 /// How an object's bytes are compressed as a whole (the codec inside a parquet file is not this).
@@ -53,39 +133,104 @@ impl CompressionRule {
     }
 }
 
-impl Format {
-    /// Every format, in the order of the documentation.
-    pub const ALL: [Format; 5] = [Format::Csv, Format::Tsv, Format::Json, Format::Jsonl, Format::Parquet];
+impl InputFormat {
+    /// Every input format, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Json, Self::Jsonl, Self::Parquet];
 
-    /// The name in manifests, and the extension of an uncompressed output file.
-    pub fn name(self) -> &'static str {
+    /// The table of input formats.
+    pub const fn traits(self) -> InputTraits {
         match self {
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Json => "json",
-            Format::Jsonl => "jsonl",
-            Format::Parquet => "parquet",
+            Self::Csv => InputTraits {
+                name: "csv",
+                extensions: &["csv"],
+                decoding: Decoding::Text(TextFormat::CSV),
+                slice_by: SliceBy::UnquotedLines,
+            },
+            Self::Tsv => InputTraits {
+                name: "tsv",
+                extensions: &["tsv", "tab"],
+                decoding: Decoding::Text(TextFormat::TSV),
+                slice_by: SliceBy::UnquotedLines,
+            },
+            Self::Json => InputTraits {
+                name: "json",
+                extensions: &["json"],
+                decoding: Decoding::Text(TextFormat::Json),
+                slice_by: SliceBy::Nothing,
+            },
+            Self::Jsonl => InputTraits {
+                name: "jsonl",
+                extensions: &["jsonl", "ndjson"],
+                decoding: Decoding::Text(TextFormat::Jsonl),
+                slice_by: SliceBy::Lines,
+            },
+            Self::Parquet => InputTraits {
+                name: "parquet",
+                extensions: &["parquet", "pq"],
+                decoding: Decoding::Parquet,
+                slice_by: SliceBy::RowGroups,
+            },
+        }
+    }
+
+    /// The name in manifests.
+    pub const fn name(self) -> &'static str {
+        self.traits().name
+    }
+
+    /// What separates cells unless the options say otherwise; `None` where there are no cells.
+    pub const fn delimiter(self) -> Option<u8> {
+        match self.traits().decoding {
+            Decoding::Text(TextFormat::Delimited(delimiter)) => Some(delimiter),
+            Decoding::Text(TextFormat::Json | TextFormat::Jsonl) | Decoding::Parquet => None,
         }
     }
 
     /// Format and compression that a key's extensions name (`a.csv.gz`, `b.ndjson`, `c.jsonl.zst`), `None` for an
     /// unknown one. Extensions are compared without case.
-    pub fn of_key(key: &str) -> Option<(Format, Compression)> {
+    pub fn of_key(key: &str) -> Option<(Self, Compression)> {
         let name = key.rsplit('/').next().unwrap_or(key);
         let (name, compression) = Compression::strip_extension(name);
         let (stem, extension) = name.rsplit_once('.')?;
         if stem.is_empty() {
             return None;
         }
-        let format = match extension.to_ascii_lowercase().as_str() {
-            "csv" => Format::Csv,
-            "tsv" | "tab" => Format::Tsv,
-            "json" => Format::Json,
-            "jsonl" | "ndjson" => Format::Jsonl,
-            "parquet" | "pq" => Format::Parquet,
-            _ => return None,
-        };
-        Some((format, compression))
+        let names =
+            |format: &Self| format.traits().extensions.iter().any(|known| known.eq_ignore_ascii_case(extension));
+        Some((Self::ALL.into_iter().find(names)?, compression))
+    }
+}
+
+impl OutputFormat {
+    /// Every output format, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Json, Self::Jsonl, Self::Parquet];
+
+    /// The table of output formats.
+    pub const fn traits(self) -> OutputTraits {
+        match self {
+            Self::Csv => OutputTraits { name: "csv", delimiter: Some(b','), compressed_as_a_whole: true },
+            Self::Tsv => OutputTraits { name: "tsv", delimiter: Some(b'\t'), compressed_as_a_whole: true },
+            Self::Json => OutputTraits { name: "json", delimiter: None, compressed_as_a_whole: true },
+            Self::Jsonl => OutputTraits { name: "jsonl", delimiter: None, compressed_as_a_whole: true },
+            Self::Parquet => OutputTraits { name: "parquet", delimiter: None, compressed_as_a_whole: false },
+        }
+    }
+
+    /// The name in manifests, and the extension of uncompressed files.
+    pub const fn name(self) -> &'static str {
+        self.traits().name
+    }
+
+    /// What separates cells unless the options say otherwise; `None` where there are no cells.
+    pub const fn delimiter(self) -> Option<u8> {
+        self.traits().delimiter
+    }
+
+    /// Format and compression that a key's extensions name, as for [`InputFormat::of_key`]; `None` where nothing is
+    /// written in that format.
+    pub fn of_key(key: &str) -> Option<(Self, Compression)> {
+        let (named, compression) = InputFormat::of_key(key)?;
+        Some((Self::ALL.into_iter().find(|format| format.name() == named.name())?, compression))
     }
 }
 
@@ -116,7 +261,13 @@ impl Compression {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for InputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for OutputFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -129,19 +280,38 @@ mod tests {
     #[test]
     fn extensions_name_format_and_compression() {
         for (key, expected) in [
-            ("a/b.csv", Some((Format::Csv, Compression::None))),
-            ("a/b.CSV.GZ", Some((Format::Csv, Compression::Gzip))),
-            ("b.ndjson", Some((Format::Jsonl, Compression::None))),
-            ("c.jsonl.zst", Some((Format::Jsonl, Compression::Zstd))),
-            ("d.parquet", Some((Format::Parquet, Compression::None))),
-            ("e.tsv", Some((Format::Tsv, Compression::None))),
+            ("a/b.csv", Some((InputFormat::Csv, Compression::None))),
+            ("a/b.CSV.GZ", Some((InputFormat::Csv, Compression::Gzip))),
+            ("b.ndjson", Some((InputFormat::Jsonl, Compression::None))),
+            ("c.jsonl.zst", Some((InputFormat::Jsonl, Compression::Zstd))),
+            ("d.parquet", Some((InputFormat::Parquet, Compression::None))),
+            ("e.tsv", Some((InputFormat::Tsv, Compression::None))),
             ("a.csv/readme", None),
             (".csv", None),
             ("é.gz", None),
             ("noextension", None),
             ("dir/", None),
         ] {
-            assert_eq!(Format::of_key(key), expected, "{key}");
+            assert_eq!(InputFormat::of_key(key), expected, "{key}");
         }
+    }
+
+    /// Names, extensions and the persisted form agree, and no extension names two formats.
+    #[test]
+    fn tables_and_serde_say_the_same() {
+        let mut extensions: Vec<&str> = Vec::new();
+        for format in InputFormat::ALL {
+            assert_eq!(serde_json::to_value(format).unwrap(), format.name());
+            assert_eq!(InputFormat::of_key(&format!("a.{format}")), Some((format, Compression::None)));
+            extensions.extend(format.traits().extensions);
+        }
+        for format in OutputFormat::ALL {
+            assert_eq!(serde_json::to_value(format).unwrap(), format.name());
+            assert_eq!(OutputFormat::of_key(&format!("a.{format}.gz")), Some((format, Compression::Gzip)));
+        }
+        let count = extensions.len();
+        extensions.sort_unstable();
+        extensions.dedup();
+        assert_eq!(extensions.len(), count);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{Compression, Format};
+use super::format::{Compression, OutputFormat};
 use super::settings::{CsvWriteSettings, DestinationSettings, PartitionRule};
 use super::template::extension;
 
@@ -10,7 +10,7 @@ use super::template::extension;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// What is written.
-    pub format: Format,
+    pub format: OutputFormat,
     /// Of the whole file.
     pub compression: Compression,
     /// Hive partitions, outermost first.
@@ -27,7 +27,7 @@ impl Layout {
             format: destination.format,
             compression: destination.compression,
             partition_by: destination.partition_by.clone(),
-            csv: matches!(destination.format, Format::Csv | Format::Tsv).then(|| destination.csv.clone()),
+            csv: destination.format.delimiter().map(|_| destination.csv.clone()),
         }
     }
 
@@ -64,7 +64,7 @@ mod tests {
     fn what_a_reader_must_know_is_told_when_it_changes() {
         let check = |change: fn(&mut DestinationSettings), expected: Option<&str>| {
             let mut destination = settings().destination;
-            destination.format = Format::Csv;
+            destination.format = OutputFormat::Csv;
             let before = Layout::of(&destination);
             change(&mut destination);
             assert_eq!(before.change_to(&Layout::of(&destination)).as_deref(), expected);
@@ -75,7 +75,7 @@ mod tests {
         check(|_| {}, None);
         check(|to| to.batch_rows = 7, None);
         check(|to| to.parquet.level = 9, None);
-        check(|to| to.format = Format::Parquet, Some("the layout changed (the format from csv to parquet)"));
+        check(|to| to.format = OutputFormat::Parquet, Some("the layout changed (the format from csv to parquet)"));
         check(|to| to.compression = Compression::Gzip, Some("the layout changed (the format from csv to csv.gz)"));
         check(by_country, Some("the layout changed (partitionBy from none to country)"));
         check(|to| to.csv.header = false, Some("the layout changed (the csv options)"));

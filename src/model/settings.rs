@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{Compression, CompressionRule, Format};
+use super::format::{Compression, CompressionRule, InputFormat, OutputFormat};
 use super::glob::Glob;
 use super::template::Template;
 
@@ -63,7 +63,7 @@ pub struct SourceSettings {
     /// Globs over the whole key, stronger than `include`.
     pub exclude: Vec<Glob>,
     /// A fixed format; `None`: by each key's extension.
-    pub format: Option<Format>,
+    pub format: Option<InputFormat>,
     /// How the compression is found.
     pub compression: CompressionRule,
     /// Options of csv and tsv inputs.
@@ -204,7 +204,7 @@ pub struct DestinationSettings {
     /// The key of each output file.
     pub template: Template,
     /// What is written.
-    pub format: Format,
+    pub format: OutputFormat,
     /// Of the whole file; always `None` for parquet.
     pub compression: Compression,
     /// Append to or replace what earlier epochs published.

@@ -1,6 +1,6 @@
 //! How the objects of an epoch are cut into shards, and what of the layout is frozen with them.
 
-use super::format::{Compression, Format};
+use super::format::{Compression, InputFormat, SliceBy};
 use super::object::Object;
 use super::plan::Slice;
 use super::settings::{Encoding, Settings};
@@ -140,45 +140,37 @@ impl<'a> Packer<'a> {
         if one_reader || object.size < self.target.saturating_mul(3) / 2 {
             return Vec::new();
         }
-        let Some(by_rows) = can_be_sliced(self.settings, &object.key) else { return Vec::new() };
         let pieces = object.size.div_ceil(self.target);
         let at = |piece: u64| (u128::from(object.size) * u128::from(piece) / u128::from(pieces)) as u64;
-        let slice = |piece: u64| match by_rows {
-            SliceBy::RowGroups => Slice::RowGroups { start: at(piece), end: at(piece + 1) },
-            SliceBy::Bytes => Slice::Bytes { start: at(piece), end: at(piece + 1) },
-        };
-        (0..pieces).map(slice).collect()
+        let ranges = (0..pieces).map(|piece| (at(piece), at(piece + 1)));
+        match slice_by(self.settings, &object.key) {
+            SliceBy::Nothing => Vec::new(),
+            SliceBy::RowGroups => ranges.map(|(start, end)| Slice::RowGroups { start, end }).collect(),
+            SliceBy::Lines | SliceBy::UnquotedLines => ranges.map(|(start, end)| Slice::Bytes { start, end }).collect(),
+        }
     }
 }
 
-enum SliceBy {
-    Bytes,
-    RowGroups,
-}
-
-/// Whether records of an object can be found from its middle, as far as its key tells.
-fn can_be_sliced(settings: &Settings, key: &str) -> Option<SliceBy> {
+/// What records of an object can be found by from its middle, as far as its key tells.
+fn slice_by(settings: &Settings, key: &str) -> SliceBy {
     if settings.source.compression.of_key(key) != Compression::None {
-        return None;
+        return SliceBy::Nothing;
     }
     let csv = &settings.source.csv;
-    // Row numbers need everything before them to be counted.
-    let text = (!settings.destination.lineage).then_some(SliceBy::Bytes);
-    match format_of(settings, key)? {
-        Format::Parquet => Some(SliceBy::RowGroups),
-        Format::Jsonl => text,
-        Format::Csv | Format::Tsv
-            if csv.quote.is_none() && matches!(csv.encoding, Encoding::Utf8 | Encoding::Latin1) =>
-        {
-            text
+    let Some(format) = format_of(settings, key) else { return SliceBy::Nothing };
+    match format.traits().slice_by {
+        // Row numbers need everything before them to be counted.
+        SliceBy::Lines | SliceBy::UnquotedLines if settings.destination.lineage => SliceBy::Nothing,
+        SliceBy::UnquotedLines if csv.quote.is_some() || !matches!(csv.encoding, Encoding::Utf8 | Encoding::Latin1) => {
+            SliceBy::Nothing
         }
-        Format::Csv | Format::Tsv | Format::Json => None,
+        by => by,
     }
 }
 
 /// The format that an object is read as; `None` when neither the spec nor the key says.
-pub fn format_of(settings: &Settings, key: &str) -> Option<Format> {
-    settings.source.format.or_else(|| Format::of_key(key).map(|(format, _)| format))
+pub fn format_of(settings: &Settings, key: &str) -> Option<InputFormat> {
+    settings.source.format.or_else(|| InputFormat::of_key(key).map(|(format, _)| format))
 }
 
 #[cfg(test)]

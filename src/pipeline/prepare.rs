@@ -13,7 +13,7 @@ use self::dead_letters::DeadLetters;
 use self::objects::{Consumed, ReadAhead};
 use self::writer::Writer;
 use crate::codec::BadRecord;
-use crate::model::format::Format;
+use crate::model::format::InputFormat;
 use crate::model::manifest::{AttemptManifest, Excluded, Exclusion, SchemaMismatch, StagedFile, TableTotals};
 use crate::model::plan::{Plan, PlannedObject, Slice};
 use crate::model::schema::merge;
@@ -310,7 +310,7 @@ impl Shard<'_> {
 /// one, or none.
 fn stray(settings: &Settings, key: &str) -> String {
     match settings.source.format {
-        Some(format) if Format::of_key(key).is_none_or(|(named, _)| named != format) => {
+        Some(format) if InputFormat::of_key(key).is_none_or(|(named, _)| named != format) => {
             format!(
                 "source.format reads every object as {format}, whatever its key says: leave it out with source.exclude, "
             )

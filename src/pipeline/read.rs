@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 
 use self::parquet::PARQUET_FETCH_BYTES;
 use crate::codec::{DecodeError, Decoded, Position};
-use crate::model::format::Format;
+use crate::model::format::{Decoding, InputFormat};
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
 use crate::model::settings::{OnBadObject, Settings};
+use crate::model::shard::format_of;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::cpu::CpuPool;
 use crate::pipeline::fetch::FETCH_BYTES;
@@ -117,14 +118,13 @@ impl ReadError {
 
 /// Bytes of the budget that reading this object takes, at the most. Decoded rows are guessed from the stored size; an
 /// object that turns out larger streams instead of being held.
-pub fn cost_bytes(planned: &PlannedObject, format: Format, compressed: bool, budget: &Budget) -> u64 {
+pub fn cost_bytes(planned: &PlannedObject, format: InputFormat, compressed: bool, budget: &Budget) -> u64 {
     let size = planned.object.size;
-    let growth = match (format, compressed) {
-        (Format::Parquet, _) => 8,
-        (_, true) => 12,
-        (_, false) => 4,
+    let (growth, fetched) = match (format.traits().decoding, compressed) {
+        (Decoding::Parquet, _) => (8, PARQUET_FETCH_BYTES),
+        (Decoding::Text(_), true) => (12, FETCH_BYTES),
+        (Decoding::Text(_), false) => (4, FETCH_BYTES),
     };
-    let fetched = if format == Format::Parquet { PARQUET_FETCH_BYTES } else { FETCH_BYTES };
     let streaming = fetched + budget.blocks_at_once as u64 * (4 << 20);
     let cost = if size <= WHOLE_OBJECT_BYTES_MAX { (size * growth).clamp(64 << 10, streaming) } else { streaming };
     cost.min(budget.read_bytes)
@@ -185,22 +185,20 @@ impl Reader {
             return Err(ReadError::Archived { key: planned.object.key.clone() });
         }
         let format = self.format(planned)?;
-        match format {
-            Format::Parquet => self.read_parquet(planned, table, output).await?,
-            _ => self.read_text(planned, format, table, output).await?,
+        match format.traits().decoding {
+            Decoding::Parquet => self.read_parquet(planned, table, output).await?,
+            Decoding::Text(format) => self.read_text(planned, format, table, output).await?,
         }
         output.release().await
     }
 
     /// The object's format, by the spec or by its key.
-    pub fn format(&self, planned: &PlannedObject) -> Result<Format, ReadError> {
+    pub fn format(&self, planned: &PlannedObject) -> Result<InputFormat, ReadError> {
         let key = &planned.object.key;
-        self.settings.source.format.or_else(|| Format::of_key(key).map(|(format, _)| format)).ok_or_else(|| {
-            ReadError::Bad {
-                key: key.clone(),
-                position: None,
-                reason: "its extension names no known format; set source.format, or narrow source.include".into(),
-            }
+        format_of(&self.settings, key).ok_or_else(|| ReadError::Bad {
+            key: key.clone(),
+            position: None,
+            reason: "its extension names no known format; set source.format, or narrow source.include".into(),
         })
     }
 

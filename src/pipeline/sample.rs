@@ -9,7 +9,7 @@ use crate::codec::decode::infer;
 use crate::codec::decode::parquet::{FOOTER_BYTES, schema};
 use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError};
-use crate::model::format::Format;
+use crate::model::format::{Decoding, TextFormat};
 use crate::model::object::Object;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::{TableSchema, merge};
@@ -49,9 +49,9 @@ impl SourceSampler {
             return Ok(None);
         }
         let planned = PlannedObject { object: object.clone(), table: 0, slice: None };
-        let sampled = match self.reader.format(&planned) {
-            Ok(Format::Parquet) => self.parquet(&planned).await.map(Some),
-            Ok(format) => self.text(&planned, format).await,
+        let sampled = match self.reader.format(&planned).map(|format| format.traits().decoding) {
+            Ok(Decoding::Parquet) => self.parquet(&planned).await.map(Some),
+            Ok(Decoding::Text(format)) => self.text(&planned, format).await,
             Err(error) => Err(error),
         };
         match sampled {
@@ -78,7 +78,7 @@ impl SourceSampler {
         schema(&metadata).map_err(|error| bad(planned, error))
     }
 
-    async fn text(&self, planned: &PlannedObject, format: Format) -> Result<Option<TableSchema>, ReadError> {
+    async fn text(&self, planned: &PlannedObject, format: TextFormat) -> Result<Option<TableSchema>, ReadError> {
         let size = planned.object.size;
         let cut = size > SAMPLE_BYTES;
         let bytes = self.reader.get(planned, cut.then_some(0..SAMPLE_BYTES)).await?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::connection::{Credentials, Endpoint};
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{ParquetCodec, TableRule};
 use crate::model::spec_hash::SpecHash;
 
@@ -136,11 +136,26 @@ fn derived_defaults() {
     let to =
         |destination: &str| settings_of(&format!("source: {{bucket: raw}}\ndestination: {destination}")).destination;
     for (destination, template, format, compression) in [
-        ("{uri: 's3://lake/orders.csv.gz', writeMode: Replace}", "orders.csv.gz", Format::Csv, Compression::Gzip),
-        ("{uri: 's3://lake/orders.parquet', writeMode: Replace}", "orders.parquet", Format::Parquet, Compression::None),
-        ("{uri: 's3://lake/orders/', format: jsonl}", "orders/{{UUID}}.{{FORMAT}}", Format::Jsonl, Compression::None),
-        ("{uri: 's3://lake', format: json, compression: zstd}", "{{UUID}}.{{FORMAT}}", Format::Json, Compression::Zstd),
-        ("{bucket: lake, path: a/, format: tsv}", "a/{{UUID}}.{{FORMAT}}", Format::Tsv, Compression::None),
+        ("{uri: 's3://lake/orders.csv.gz', writeMode: Replace}", "orders.csv.gz", OutputFormat::Csv, Compression::Gzip),
+        (
+            "{uri: 's3://lake/orders.parquet', writeMode: Replace}",
+            "orders.parquet",
+            OutputFormat::Parquet,
+            Compression::None,
+        ),
+        (
+            "{uri: 's3://lake/orders/', format: jsonl}",
+            "orders/{{UUID}}.{{FORMAT}}",
+            OutputFormat::Jsonl,
+            Compression::None,
+        ),
+        (
+            "{uri: 's3://lake', format: json, compression: zstd}",
+            "{{UUID}}.{{FORMAT}}",
+            OutputFormat::Json,
+            Compression::Zstd,
+        ),
+        ("{bucket: lake, path: a/, format: tsv}", "a/{{UUID}}.{{FORMAT}}", OutputFormat::Tsv, Compression::None),
     ] {
         let to = to(destination);
         assert_eq!(

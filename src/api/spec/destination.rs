@@ -7,10 +7,25 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::connection::{CONNECTION_REF_MESSAGE, CONNECTION_REF_RULE, ConnectionSpec};
-use super::source::Format;
 use super::yes;
 use crate::api::scalar::{Size, wire_enum};
-use crate::model::settings;
+use crate::model::{format, settings};
+
+wire_enum! {
+    /// A format that is written.
+    OutputFormat -> format::OutputFormat {
+        /// Comma separated values.
+        Csv = "csv",
+        /// Tab separated values.
+        Tsv = "tsv",
+        /// One array of objects.
+        Json = "json",
+        /// One object a line.
+        Jsonl = "jsonl",
+        /// Apache Parquet.
+        Parquet = "parquet",
+    }
+}
 
 wire_enum! {
     /// How output is compressed.
@@ -95,7 +110,7 @@ pub struct DestinationSpec {
     pub path: Option<String>,
     /// What is written. Absent: by the uri's extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
+    pub format: Option<OutputFormat>,
     /// parquet: zstd, snappy, gzip or none, inside the file; text: none, gzip or zstd, around it. Absent: zstd for
     /// parquet, and for text what the uri's extension says, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

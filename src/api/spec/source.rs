@@ -9,8 +9,8 @@ use crate::api::scalar::wire_enum;
 use crate::model::{format, settings};
 
 wire_enum! {
-    /// A file format.
-    Format -> format::Format {
+    /// A format that is read.
+    InputFormat -> format::InputFormat {
         /// Comma separated values.
         Csv = "csv",
         /// Tab separated values.
@@ -102,7 +102,7 @@ pub struct SourceSpec {
     /// The objects' format. Absent: by each key's extension (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, each also
     /// with .gz or .zst).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
+    pub format: Option<InputFormat>,
     /// How the objects are compressed. auto goes by the extension, and checks the first bytes.
     #[serde(default = "compression")]
     pub compression: InputCompression,

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::source::{byte, must_differ};
 use super::{FieldError, Problems, partition, uri};
 use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, S3SyncSpec, Sse, WriteMode};
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ObjectAttributes, ParquetCodec, ParquetSettings};
 use crate::model::template::Template;
 
@@ -37,7 +37,7 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
         OutputCompression::Gzip => ParquetCodec::Gzip,
         OutputCompression::None => ParquetCodec::None,
     };
-    if format == Format::Parquet && codec == ParquetCodec::Gzip && to.parquet.level > 9 {
+    if format == OutputFormat::Parquet && codec == ParquetCodec::Gzip && to.parquet.level > 9 {
         problems.add(FieldError::new(
             "spec.destination.parquet.level",
             format!("is {}, and gzip has the levels 1 to 9", to.parquet.level),
@@ -62,7 +62,7 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
         template: target.template,
         format,
         compression: match compression {
-            _ if format == Format::Parquet => Compression::None,
+            _ if !format.traits().compressed_as_a_whole => Compression::None,
             OutputCompression::Zstd => Compression::Zstd,
             OutputCompression::Gzip => Compression::Gzip,
             OutputCompression::Snappy | OutputCompression::None => Compression::None,
@@ -90,8 +90,8 @@ struct Target {
     template: Template,
     /// The field that says so.
     field: &'static str,
-    /// Format and compression that the uri's extension names.
-    named: Option<(Format, Compression)>,
+    /// OutputFormat and compression that the uri's extension names.
+    named: Option<(OutputFormat, Compression)>,
 }
 
 fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
@@ -102,7 +102,7 @@ fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
             if spec.path.is_some() {
                 problems.add(FieldError::new("spec.destination.path", "excludes uri: the uri names the key"));
             }
-            (uri.bucket.to_owned(), completed(uri.key), field, Format::of_key(uri.key))
+            (uri.bucket.to_owned(), completed(uri.key), field, OutputFormat::of_key(uri.key))
         }
         (None, Some(bucket)) => {
             if let Err(message) = uri::bucket_name(bucket) {
@@ -139,10 +139,10 @@ fn format(
     spec: &DestinationSpec,
     target: Option<&Target>,
     problems: &mut Problems,
-) -> Option<(Format, OutputCompression)> {
+) -> Option<(OutputFormat, OutputCompression)> {
     let named = target.and_then(|target| target.named);
     let format = match (spec.format, named) {
-        (Some(format), Some((by_name, _))) if Format::from(format) != by_name => {
+        (Some(format), Some((by_name, _))) if OutputFormat::from(format) != by_name => {
             problems.add(
                 FieldError::new(
                     "spec.destination.format",
@@ -153,9 +153,9 @@ fn format(
             return None;
         }
         (Some(format), named) => {
-            let format = Format::from(format);
+            let format = OutputFormat::from(format);
             if let Some(target) = target.filter(|_| named.is_none())
-                && let Some((by_name, _)) = Format::of_key(target.template.as_str())
+                && let Some((by_name, _)) = OutputFormat::of_key(target.template.as_str())
                 && !same_reader(format, by_name)
             {
                 problems.add(
@@ -178,7 +178,7 @@ fn format(
         }
     };
     let path = "spec.destination.compression";
-    if format == Format::Parquet {
+    if !format.traits().compressed_as_a_whole {
         return Some((format, spec.compression.unwrap_or(OutputCompression::Zstd)));
     }
     let by_name = match named {
@@ -206,17 +206,17 @@ fn format(
 }
 
 /// Whether what a path's extension names may hold files of a format: `.json` is what several tools call JSON lines.
-fn same_reader(format: Format, by_name: Format) -> bool {
-    format == by_name || (format == Format::Jsonl && by_name == Format::Json)
+fn same_reader(format: OutputFormat, by_name: OutputFormat) -> bool {
+    format == by_name || (format == OutputFormat::Jsonl && by_name == OutputFormat::Json)
 }
 
-fn csv(spec: &CsvWriteSpec, format: Option<Format>, problems: &mut Problems) -> CsvWriteSettings {
+fn csv(spec: &CsvWriteSpec, format: Option<OutputFormat>, problems: &mut Problems) -> CsvWriteSettings {
     let path = "spec.destination.csv";
     let delimiter = spec.delimiter.as_deref().and_then(|text| byte(text, &format!("{path}.delimiter"), problems));
     let quote = Some(spec.quote.as_str())
         .filter(|text| !text.is_empty())
         .and_then(|text| byte(text, &format!("{path}.quote"), problems));
-    let implied = if format == Some(Format::Tsv) { b'\t' } else { b',' };
+    let implied = format.and_then(OutputFormat::delimiter).unwrap_or(b',');
     let delimiter_in_force = delimiter.unwrap_or(implied);
     must_differ(&[("delimiter", Some(delimiter_in_force)), ("quote", quote)], path, problems);
     let breaks = |c: char| {

@@ -5,7 +5,7 @@ use regex::Regex;
 use super::access::Access;
 use super::{FieldError, Problems, uri};
 use crate::api::spec::{CsvReadSpec, InputCompression, SourceSpec, TableSource, TablesSpec};
-use crate::model::format::{Compression, CompressionRule, Format};
+use crate::model::format::{Compression, CompressionRule, InputFormat};
 use crate::model::glob::Glob;
 use crate::model::settings::{CsvReadSettings, SourceSettings, TableRule};
 use crate::model::table::{PATTERN_GROUP, sanitise};
@@ -25,7 +25,7 @@ pub(super) fn source(spec: &SourceSpec, access: &Access, problems: &mut Problems
     let every_table = spec.tables.include.iter().any(|glob| glob == "*");
     let table_include =
         if every_table { Vec::new() } else { globs(&spec.tables.include, "spec.source.tables.include", problems) };
-    let format = spec.format.map(Format::from);
+    let format = spec.format.map(InputFormat::from);
     let csv = csv(&spec.csv, format, problems);
     let compression = match spec.compression {
         InputCompression::Auto => CompressionRule::Auto,
@@ -216,7 +216,7 @@ pub(super) fn must_differ(marks: &[(&str, Option<u8>)], path: &str, problems: &m
     }
 }
 
-fn csv(spec: &CsvReadSpec, format: Option<Format>, problems: &mut Problems) -> CsvReadSettings {
+fn csv(spec: &CsvReadSpec, format: Option<InputFormat>, problems: &mut Problems) -> CsvReadSettings {
     let path = "spec.source.csv";
     let mut mark = |text: &Option<String>, field: &str| {
         text.as_deref()
@@ -227,7 +227,7 @@ fn csv(spec: &CsvReadSpec, format: Option<Format>, problems: &mut Problems) -> C
     let quote = mark(&Some(spec.quote.clone()), "quote");
     let escape = mark(&spec.escape, "escape");
     let comment = mark(&spec.comment, "comment");
-    let implied = if format == Some(Format::Tsv) { b'\t' } else { b',' };
+    let implied = format.and_then(InputFormat::delimiter).unwrap_or(b',');
     must_differ(
         &[("delimiter", Some(delimiter.unwrap_or(implied))), ("quote", quote), ("comment", comment)],
         path,

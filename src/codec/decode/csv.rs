@@ -13,7 +13,6 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position, Rows};
-use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Unknown, type_name};
 use crate::model::settings::CsvReadSettings;
 
@@ -24,12 +23,12 @@ pub(super) use records::RecordScan;
 pub(super) use scan::Dialect;
 use scan::{Cells, Fault, Faulty};
 
-/// What the options of a source mean for a format.
+/// What the options of a source mean, where they name no delimiter with the format's own.
 ///
 /// # Errors
 /// A byte that is not ASCII would lie inside characters of UTF-8 text.
-pub(super) fn dialect(format: Format, csv: &CsvReadSettings) -> Result<Dialect, DecodeError> {
-    let delimiter = csv.delimiter.unwrap_or(if format == Format::Tsv { b'\t' } else { b',' });
+pub(super) fn dialect(delimiter: u8, csv: &CsvReadSettings) -> Result<Dialect, DecodeError> {
+    let delimiter = csv.delimiter.unwrap_or(delimiter);
     let bytes = [Some(delimiter), csv.quote, csv.escape, csv.comment];
     if let Some(byte) = bytes.into_iter().flatten().find(|byte| !byte.is_ascii()) {
         let reason = format!("the csv options name byte {byte:#04x}, which is no ASCII character");

@@ -18,16 +18,24 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::{Rescued, cut_raw, number_lines};
 use crate::codec::{BadRecord, Block, DecodeError, Decoded, Position, Rows};
-use crate::model::format::Format;
 use crate::model::schema::{Misfit, TableSchema, Typed, Unknown, type_name};
 use build::{Builder, Keys};
 pub(in crate::codec) use parse::minify;
 use parse::{Fault, Parser};
 
+/// What ends a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// A line's end: jsonl.
+    Lines,
+    /// The end of an outermost value: json.
+    Values,
+}
+
 /// The schema of the records in a block.
-pub(super) fn infer(format: Format, block: &Block) -> TableSchema {
+pub(super) fn infer(ends: Ends, block: &Block) -> TableSchema {
     let mut members = infer::Members::default();
-    for range in Records::new(format, &block.bytes) {
+    for range in Records::new(ends, &block.bytes) {
         let record = &block.bytes[range];
         if simdutf8::basic::from_utf8(record).is_ok() {
             let mut parser = Parser { data: record, at: 0 };
@@ -56,7 +64,7 @@ pub(in crate::codec) fn content(json: &str, out: &mut Vec<u8>) {
 
 /// Decodes blocks of json under one table's schema.
 pub(super) struct JsonDecoder {
-    format: Format,
+    ends: Ends,
     table: Arc<TableSchema>,
     /// The columns' source names, then the dropped ones.
     keys: Keys,
@@ -72,11 +80,11 @@ enum Failed {
 }
 
 impl JsonDecoder {
-    pub(super) fn new(format: Format, table: Arc<TableSchema>, drop: &[String], rows_per_batch: usize) -> JsonDecoder {
+    pub(super) fn new(ends: Ends, table: Arc<TableSchema>, drop: &[String], rows_per_batch: usize) -> JsonDecoder {
         let sources = table.columns.iter().map(|column| &column.source);
         let dropped = drop.iter().filter(|name| !table.columns.iter().any(|column| column.source == **name));
         let keys = Keys::new(sources.chain(dropped).map(String::as_str));
-        JsonDecoder { format, keys, table, rows_per_batch }
+        JsonDecoder { ends, keys, table, rows_per_batch }
     }
 
     /// `Err` with the misfitting columns: the table's schema cannot hold the block.
@@ -84,7 +92,7 @@ impl JsonDecoder {
         let valid = simdutf8::basic::from_utf8(&block.bytes).is_ok();
         let mut batch = Batch::new(&self.table);
         let mut decoded = Decoded::default();
-        for range in Records::new(self.format, &block.bytes) {
+        for range in Records::new(self.ends, &block.bytes) {
             let result = match valid || simdutf8::basic::from_utf8(&block.bytes[range.clone()]).is_ok() {
                 true => self.record(&block.bytes[..range.end], range.start, &mut batch),
                 false => Err(Failed::Bad("not valid UTF-8".to_owned())),
@@ -288,8 +296,8 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn new(format: Format, data: &'a [u8]) -> Records<'a> {
-        let values = (format == Format::Json).then(super::text::ValueEnds::default);
+    fn new(ends: Ends, data: &'a [u8]) -> Records<'a> {
+        let values = (ends == Ends::Values).then(super::text::ValueEnds::default);
         Records { data, at: 0, values }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::csv::{self, CsvDecoder};
-use super::json::{self, JsonDecoder};
+use super::json::{self, Ends, JsonDecoder};
 use crate::codec::{Block, DecodeError, Decoded};
-use crate::model::format::Format;
+use crate::model::format::TextFormat;
 use crate::model::schema::{TableSchema, merge};
 use crate::model::settings::CsvReadSettings;
 use arrow::datatypes::DataType;
@@ -13,7 +13,7 @@ use arrow::datatypes::DataType;
 /// Decodes blocks of one object under its table's schema. Blocks may be decoded on several threads and in any order;
 /// what comes out depends on the block alone.
 pub struct RecordDecoder {
-    format: Format,
+    format: TextFormat,
     csv: CsvReadSettings,
     header: Vec<String>,
     table: Arc<TableSchema>,
@@ -33,30 +33,28 @@ impl RecordDecoder {
     /// # Errors
     /// Options that no text can be read by.
     pub fn new(
-        format: Format,
+        format: TextFormat,
         csv: &CsvReadSettings,
         header: Option<&[String]>,
         table: Arc<TableSchema>,
         drop: &[String],
         rows_per_batch: usize,
     ) -> Result<RecordDecoder, DecodeError> {
-        if header.is_none() && matches!(format, Format::Csv | Format::Tsv) {
-            let reason = "the columns of a csv object are not known without its first record".to_owned();
-            return Err(DecodeError::Bad { reason, position: None });
-        }
-        let header = header.unwrap_or_default().to_vec();
         let rows_per_batch = rows_per_batch.max(1);
         let decoder = match format {
-            Format::Csv | Format::Tsv => {
-                let dialect = csv::dialect(format, csv)?;
-                Decoder::Csv(CsvDecoder::new(dialect, csv, &header, table.clone(), drop, rows_per_batch))
+            TextFormat::Delimited(_) if header.is_none() => {
+                let reason = "the columns of a csv object are not known without its first record".to_owned();
+                return Err(DecodeError::Bad { reason, position: None });
             }
-            Format::Json | Format::Jsonl => {
-                Decoder::Json(JsonDecoder::new(format, table.clone(), drop, rows_per_batch))
+            TextFormat::Delimited(delimiter) => {
+                let dialect = csv::dialect(delimiter, csv)?;
+                let header = header.unwrap_or_default();
+                Decoder::Csv(CsvDecoder::new(dialect, csv, header, table.clone(), drop, rows_per_batch))
             }
-            Format::Parquet => return Err(not_text(format)),
+            TextFormat::Json => Decoder::Json(JsonDecoder::new(Ends::Values, table.clone(), drop, rows_per_batch)),
+            TextFormat::Jsonl => Decoder::Json(JsonDecoder::new(Ends::Lines, table.clone(), drop, rows_per_batch)),
         };
-        Ok(RecordDecoder { format, csv: csv.clone(), header, table, decoder })
+        Ok(RecordDecoder { format, csv: csv.clone(), header: header.unwrap_or_default().to_vec(), table, decoder })
     }
 
     /// Decodes one block. Every row is verified: a value or column that the schema cannot hold, and that may widen it,
@@ -85,18 +83,18 @@ impl RecordDecoder {
 /// # Errors
 /// As [`RecordDecoder::new`] and [`RecordDecoder::decode`].
 pub fn infer(
-    format: Format,
+    format: TextFormat,
     csv: &CsvReadSettings,
     header: Option<&[String]>,
     block: &Block,
 ) -> Result<TableSchema, DecodeError> {
     match format {
-        Format::Csv | Format::Tsv => {
-            let dialect = csv::dialect(format, csv)?;
+        TextFormat::Delimited(delimiter) => {
+            let dialect = csv::dialect(delimiter, csv)?;
             Ok(header.map_or_else(TableSchema::default, |header| csv::infer(&block.bytes, dialect, csv, header)))
         }
-        Format::Json | Format::Jsonl => Ok(json::infer(format, block)),
-        Format::Parquet => Err(not_text(format)),
+        TextFormat::Json => Ok(json::infer(Ends::Values, block)),
+        TextFormat::Jsonl => Ok(json::infer(Ends::Lines, block)),
     }
 }
 
@@ -115,8 +113,4 @@ fn widening(table: &TableSchema, mut inferred: TableSchema, misfits: &[usize]) -
         }
     }
     inferred
-}
-
-fn not_text(format: Format) -> DecodeError {
-    DecodeError::Bad { reason: format!("{format} objects have no records of text"), position: None }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{RecordDecoder, infer};
 use crate::codec::encode::value::{RAW, writer};
 use crate::codec::{Block, Decoded, LineEnd};
-use crate::model::format::Format;
+use crate::model::format::TextFormat;
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::settings::{CsvReadSettings, Evolution, SchemaMode, SchemaSettings};
 
@@ -16,9 +16,9 @@ use crate::model::settings::{CsvReadSettings, Evolution, SchemaMode, SchemaSetti
 /// float, decimal, text).
 const PLANS_MAX: usize = 8;
 
-fn block(format: Format, numbers: &[String]) -> Block {
+fn block(format: TextFormat, numbers: &[String]) -> Block {
     let line = |number: &String| match format {
-        Format::Csv => format!("{number},\n"),
+        TextFormat::CSV => format!("{number},\n"),
         _ => format!("{{\"a\":{number},\"b\":null}}\n"),
     };
     Block { bytes: numbers.iter().map(line).collect::<String>().into(), offset: 0, line: 1, line_end: LineEnd::Newline }
@@ -26,8 +26,8 @@ fn block(format: Format, numbers: &[String]) -> Block {
 
 /// The rows of blocks whose schema was chosen by the first of them and widened by mismatches, as a run does it: the
 /// schema and the text of each row.
-fn read(format: Format, blocks: &[Block]) -> (TableSchema, Vec<String>) {
-    let header = (format == Format::Csv).then(|| vec!["a".to_owned(), "b".to_owned()]);
+fn read(format: TextFormat, blocks: &[Block]) -> (TableSchema, Vec<String>) {
+    let header = (format == TextFormat::CSV).then(|| vec!["a".to_owned(), "b".to_owned()]);
     let csv = CsvReadSettings::default();
     let rules =
         SchemaSettings { mode: SchemaMode::Infer, columns: vec![], drop: vec![], evolution: Evolution::AddColumns };
@@ -98,7 +98,7 @@ proptest! {
     fn numbers_come_back_whatever_is_seen_first(
         blocks in proptest::collection::vec(proptest::collection::vec(any_number(), 1..4), 1..6), json: bool,
     ) {
-        let format = if json { Format::Jsonl } else { Format::Csv };
+        let format = if json { TextFormat::Jsonl } else { TextFormat::CSV };
         let texts: Vec<Block> = blocks.iter().map(|numbers| block(format, numbers)).collect();
         let (_, rows) = read(format, &texts);
         let numbers: Vec<&String> = blocks.iter().flatten().collect();
@@ -114,7 +114,7 @@ proptest! {
 /// What the sample of few digits does not know is found in one more plan, however many values are longer.
 #[test]
 fn a_late_long_number_makes_a_decimal_of_its_column() {
-    for format in [Format::Csv, Format::Jsonl] {
+    for format in [TextFormat::CSV, TextFormat::Jsonl] {
         let blocks = [&["1.5", "2"][..], &["123456789012.5"], &["0.123456789012345678"], &["99999999999999999999"]];
         let blocks =
             blocks.map(|numbers| block(format, &numbers.iter().map(|&number| number.to_owned()).collect::<Vec<_>>()));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::csv::{self, Dialect, RecordScan};
 use crate::codec::compression::{Decompressor, Inflated, MAGIC_BYTES, detect};
 use crate::codec::{Block, DecodeError, Position};
-use crate::model::format::{Compression, CompressionRule, Format};
+use crate::model::format::{Compression, CompressionRule, TextFormat};
 use crate::model::plan::Slice;
 use crate::model::settings::{CsvReadSettings, Encoding};
 use encoding::Transcoder;
@@ -20,8 +20,8 @@ use split::{Scan, Splitter};
 /// What a [`TextReader`] needs to know.
 #[derive(Clone, Debug)]
 pub struct TextOptions {
-    /// Any format but parquet.
-    pub format: Format,
+    /// What is cut.
+    pub format: TextFormat,
     /// Options of csv and tsv; for json and jsonl nothing of it counts (they are UTF-8, RFC 8259 8.1).
     pub csv: CsvReadSettings,
     /// How the compression is found.
@@ -100,13 +100,18 @@ impl TextReader {
     /// # Errors
     /// csv options that no text can be read by, and slices of what cannot be sliced.
     pub fn new(options: TextOptions) -> Result<TextReader, DecodeError> {
-        let csv = matches!(options.format, Format::Csv | Format::Tsv);
-        let dialect = if csv { Some(csv::dialect(options.format, &options.csv)?) } else { None };
+        let dialect = match options.format {
+            TextFormat::Delimited(delimiter) => Some(csv::dialect(delimiter, &options.csv)?),
+            TextFormat::Json | TextFormat::Jsonl => None,
+        };
+        let csv = dialect.is_some();
         let encoding = if csv { options.csv.encoding } else { Encoding::Utf8 };
         let (start, end) = slice_range(options.slice);
         let compressed = matches!(options.compression, CompressionRule::Fixed(Compression::Gzip | Compression::Zstd));
         if options.slice.is_some()
-            && (compressed || !matches!(encoding, Encoding::Utf8 | Encoding::Latin1) || options.format == Format::Json)
+            && (compressed
+                || !matches!(encoding, Encoding::Utf8 | Encoding::Latin1)
+                || options.format == TextFormat::Json)
         {
             let reason = "only uncompressed lines of utf-8 or latin-1 text can be read in slices".to_owned();
             return Err(DecodeError::Bad { reason, position: None });
@@ -290,7 +295,7 @@ impl TextReader {
                         return Ok(self.done_if_finished());
                     };
                     // The bracket that opens a json array says nothing by itself.
-                    let opens = self.options.format == Format::Json && block.bytes.trim_ascii() == b"[";
+                    let opens = self.options.format == TextFormat::Json && block.bytes.trim_ascii() == b"[";
                     if !opens && self.number_columns(&block) {
                         return Ok(Some(block));
                     }
@@ -314,10 +319,10 @@ impl TextReader {
     }
 
     fn begin_records(&mut self) {
-        self.splitter.scan = match (self.options.format, self.dialect) {
-            (_, Some(dialect)) => Scan::Records(RecordScan::new(dialect)),
-            (Format::Json, _) => Scan::Values(ValueScan::new()),
-            _ => Scan::Lines,
+        self.splitter.scan = match (self.dialect, self.options.format) {
+            (Some(dialect), _) => Scan::Records(RecordScan::new(dialect)),
+            (None, TextFormat::Json) => Scan::Values(ValueScan::new()),
+            (None, TextFormat::Jsonl | TextFormat::Delimited(_)) => Scan::Lines,
         };
     }
 

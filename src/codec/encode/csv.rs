@@ -8,7 +8,6 @@ use arrow_schema::SchemaRef;
 
 use super::value::{Json, RAW, Write, Writers, writer};
 use super::{EncodeError, EncodeOptions};
-use crate::model::format::Format;
 
 /// How csv text is written.
 pub(super) struct CsvText {
@@ -31,8 +30,7 @@ struct Dialect {
 
 impl CsvText {
     pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Self {
-        let fallback = if options.format == Format::Tsv { b'\t' } else { b',' };
-        let delimiter = options.csv.delimiter.unwrap_or(fallback);
+        let delimiter = options.csv.delimiter.or(options.format.delimiter()).unwrap_or(b',');
         let quote = options.csv.quote.unwrap_or(b'"');
         let null = options.csv.null_value.clone().into_bytes();
         let in_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.:/=".contains(byte);

@@ -24,7 +24,7 @@ use super::passthrough::{self, PassedThrough};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
 use crate::codec::{RowGroupBatch, Rows, StoredRowGroup};
-use crate::model::format::Format;
+use crate::model::format::OutputFormat;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
 /// One parquet file being written.
@@ -95,7 +95,7 @@ impl ParquetEncoder {
             let alone = arrow_schema::Schema::new(vec![field.clone()]);
             if any_type(field.data_type(), &is_unknown) || ArrowSchemaConverter::new().convert(&alone).is_err() {
                 let (column, data_type) = (field.name().clone(), field.data_type().clone());
-                return Err(EncodeError::Type { column, data_type, format: Format::Parquet });
+                return Err(EncodeError::Type { column, data_type, format: OutputFormat::Parquet });
             }
         }
         let columns_of = FileSchema::new(schema);

@@ -12,7 +12,7 @@ use super::*;
 use crate::model::settings::ParquetCodec;
 
 /// The options of a format, as they are by default.
-fn options(format: Format) -> EncodeOptions {
+fn options(format: OutputFormat) -> EncodeOptions {
     EncodeOptions {
         format,
         compression: Compression::None,

@@ -10,7 +10,7 @@ use super::csv::CsvText;
 use super::json::JsonText;
 use super::value::has_text;
 use super::{EncodeError, EncodeOptions, batch_bytes};
-use crate::model::format::{Compression, Format};
+use crate::model::format::Compression;
 
 /// What a text format makes of batches. Pure: batches may be encoded in any order and on any thread.
 pub(super) enum TextFormat {
@@ -71,7 +71,21 @@ impl TextEncoder {
     const BLOCK_BYTES_MAX: usize = 1 << 20;
     const BLOCK_BYTES_MIN: usize = 64 << 10;
 
-    pub(super) fn new(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
+    /// Rows as records of cells.
+    pub(super) fn csv(options: &EncodeOptions, schema: &SchemaRef) -> Result<Self, EncodeError> {
+        Self::new(options, schema, |schema| TextFormat::Csv(CsvText::new(options, schema)))
+    }
+
+    /// Rows as one array of objects, or as an object a line.
+    pub(super) fn json(options: &EncodeOptions, schema: &SchemaRef, array: bool) -> Result<Self, EncodeError> {
+        Self::new(options, schema, |schema| TextFormat::Json(JsonText::new(schema, array)))
+    }
+
+    fn new(
+        options: &EncodeOptions,
+        schema: &SchemaRef,
+        format: impl FnOnce(&SchemaRef) -> TextFormat,
+    ) -> Result<Self, EncodeError> {
         if let Some(field) = schema.fields().iter().find(|field| !has_text(field.data_type())) {
             return Err(EncodeError::Type {
                 column: field.name().clone(),
@@ -79,18 +93,12 @@ impl TextEncoder {
                 format: options.format,
             });
         }
-        let format = match options.format {
-            Format::Json => TextFormat::Json(JsonText::new(schema, true)),
-            Format::Jsonl => TextFormat::Json(JsonText::new(schema, false)),
-            // Parquet is no text; its encoder is another.
-            Format::Tsv | Format::Csv | Format::Parquet => TextFormat::Csv(CsvText::new(options, schema)),
-        };
         let block_bytes = match options.file_bytes {
             0 => Self::BLOCK_BYTES_MAX,
             bytes => usize::try_from(bytes).unwrap_or(usize::MAX).clamp(Self::BLOCK_BYTES_MIN, Self::BLOCK_BYTES_MAX),
         };
         Ok(Self {
-            format,
+            format: format(schema),
             compression: options.compression,
             gathered: Vec::new(),
             gathered_bytes: 0,

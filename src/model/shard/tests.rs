@@ -127,7 +127,7 @@ fn what_can_be_sliced() {
         false,
     );
     check("a.jsonl", |settings| settings.destination.template = Template::parse("{{TABLE}}.parquet").unwrap(), false);
-    check("a.txt", |settings| settings.source.format = Some(Format::Jsonl), true);
+    check("a.txt", |settings| settings.source.format = Some(InputFormat::Jsonl), true);
     check("a.jsonl", |settings| settings.source.compression = CompressionRule::Fixed(Compression::Gzip), false);
     check("a.jsonl.gz", |settings| settings.source.compression = CompressionRule::Fixed(Compression::None), true);
 }

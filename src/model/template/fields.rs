@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Piece, Placeholder, Template};
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, InputFormat, OutputFormat};
 use crate::model::identity::FileIdentity;
 
 /// What the placeholders of one file stand for.
@@ -36,11 +36,9 @@ pub struct Fields<'a> {
 }
 
 /// What FORMAT and ext stand for: `parquet` whatever its codec, `csv.gz`, `jsonl.zst`.
-pub fn extension(format: Format, compression: Compression) -> String {
-    match format {
-        Format::Parquet => format.name().to_owned(),
-        _ => format!("{}{}", format.name(), compression.extension()),
-    }
+pub fn extension(format: OutputFormat, compression: Compression) -> String {
+    let row = format.traits();
+    format!("{}{}", row.name, if row.compressed_as_a_whole { compression.extension() } else { "" })
 }
 
 /// Directories of a key, without the last `/`: `a/b/c.csv` gives `a/b`.
@@ -54,7 +52,7 @@ pub(super) fn source_stem(key: &str) -> &str {
     let bare = Compression::strip_extension(name).0;
     match bare.rsplit_once('.') {
         // Only an extension that names a format is one: `v1.2` keeps its number.
-        Some((stem, _)) if Format::of_key(bare).is_some() => stem,
+        Some((stem, _)) if InputFormat::of_key(bare).is_some() => stem,
         _ => bare,
     }
 }

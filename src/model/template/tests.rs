@@ -2,13 +2,13 @@ use proptest::prelude::*;
 
 use super::fields::{extension, source_stem};
 use super::*;
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, OutputFormat};
 use crate::model::identity::{FileIdentity, FilePurpose};
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
 fn render(template: &str, source_key: &str, partition: &str) -> String {
     let identity = FileIdentity::new("seed", FilePurpose::Data, 3, "web_events", partition, 2);
-    let extension = extension(Format::Csv, Compression::Gzip);
+    let extension = extension(OutputFormat::Csv, Compression::Gzip);
     Template::parse(template).unwrap().render(&Fields {
         table: "web_events",
         sync: "orders",

@@ -90,7 +90,7 @@ impl Remarks {
 mod tests {
     use super::*;
     use crate::model::fixtures::settings;
-    use crate::model::format::Format;
+    use crate::model::format::OutputFormat;
 
     #[test]
     fn what_append_adds_to_a_table_is_noted() {
@@ -106,13 +106,13 @@ mod tests {
             }
             remarks.notes
         };
-        let csv = |settings: &mut Settings| settings.destination.format = Format::Csv;
+        let csv = |settings: &mut Settings| settings.destination.format = OutputFormat::Csv;
         let all = |settings: &mut Settings| settings.incremental.enabled = false;
         assert_eq!(notes(&head, |_| {}), Vec::<String>::new());
         assert!(notes(&head, csv)[0].starts_with("the layout changed (the format from parquet to csv): "));
         assert!(notes(&head, all)[0].contains("rows repeat") && notes(&head, all).len() == 1);
         let replace = |settings: &mut Settings| {
-            settings.destination.format = Format::Csv;
+            settings.destination.format = OutputFormat::Csv;
             settings.destination.write_mode = WriteMode::Replace;
         };
         assert_eq!(notes(&head, replace), Vec::<String>::new());

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_selected_and_why_the_rest_is_not() {
         use Reason::*;
-        let csv = Some(crate::model::format::Format::Csv);
+        let csv = Some(crate::model::format::InputFormat::Csv);
         for (prefix, include, exclude, format, key, size, expected) in [
             ("", &[][..], &[][..], None, "a/b.csv.gz", 1, None),
             ("", &[], &[], None, "a/README.md", 1, Some(Some(UnknownExtension))),

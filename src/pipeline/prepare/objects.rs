@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Shard;
 use crate::codec::Decoded;
-use crate::model::format::{Compression, Format};
+use crate::model::format::Compression;
 use crate::model::manifest::Excluded;
 use crate::pipeline::read::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX, cost_bytes};
 
@@ -64,9 +64,11 @@ impl ReadAhead {
                 if skipped.binary_search(&planned.object.key).is_ok() {
                     continue;
                 }
-                let format = reader.format(planned).unwrap_or(Format::Csv);
                 let compression = reader.settings.source.compression.of_key(&planned.object.key);
-                let cost = cost_bytes(planned, format, compression != Compression::None, &budget);
+                // One of no known format is refused by its key alone.
+                let cost = reader
+                    .format(planned)
+                    .map_or(0, |format| cost_bytes(planned, format, compression != Compression::None, &budget));
                 let share = Arc::clone(&shares).acquire_many_owned((cost / PERMIT_BYTES).max(1) as u32);
                 let share = share.await.expect("the semaphore is never closed");
                 let whole = planned.slice.is_none() && planned.object.size <= WHOLE_OBJECT_BYTES_MAX;

@@ -17,7 +17,7 @@ use crate::codec::decode::parquet::{
 };
 use crate::codec::encode::parquet_codec;
 use crate::codec::{DecodeError, Decoded, Passthrough};
-use crate::model::format::Format;
+use crate::model::format::OutputFormat;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
 use crate::model::shard::LAYOUT_BYTES;
@@ -179,7 +179,7 @@ impl Reader {
         // Only what is in memory can be taken over: behind a window it would have to be fetched again.
         let is_held = object.as_ref().is_none_or(WindowedObject::is_held);
         let destination = &settings.destination;
-        let takes_over = is_held && destination.format == Format::Parquet && destination.partition_by.is_empty();
+        let takes_over = is_held && destination.format == OutputFormat::Parquet && destination.partition_by.is_empty();
         // An eighth of what a layout gives a row group: below it none is taken over.
         let passthrough = |codec| Passthrough { codec, bytes_min: LAYOUT_BYTES / 16 };
         let passthrough = takes_over.then(|| parquet_codec(&destination.parquet).ok().map(passthrough)).flatten();

@@ -14,7 +14,7 @@ use crate::codec::compression::detect;
 use crate::codec::decode::RecordDecoder;
 use crate::codec::decode::text::{Step, TextOptions, TextReader};
 use crate::codec::{Block, DecodeError, Decoded};
-use crate::model::format::{Compression, Format};
+use crate::model::format::{Compression, TextFormat};
 use crate::model::plan::{PlannedObject, Slice};
 use crate::model::schema::TableSchema;
 use crate::pipeline::fetch::Fetch;
@@ -42,7 +42,7 @@ enum Visit {
 
 impl Reader {
     /// The options by which an object's text is cut.
-    pub(crate) fn text_options(&self, planned: &PlannedObject, format: Format) -> TextOptions {
+    pub(crate) fn text_options(&self, planned: &PlannedObject, format: TextFormat) -> TextOptions {
         TextOptions {
             format,
             csv: self.settings.source.csv.clone(),
@@ -57,7 +57,7 @@ impl Reader {
     pub(super) async fn read_text(
         &self,
         planned: &PlannedObject,
-        format: Format,
+        format: TextFormat,
         table: Arc<TableSchema>,
         output: &mut Output,
     ) -> Result<(), ReadError> {
@@ -173,9 +173,13 @@ impl Reader {
     }
 
     /// The columns of a csv object whose slice begins behind its header, read from the object's start.
-    async fn columns_before(&self, planned: &PlannedObject, format: Format) -> Result<Option<Vec<String>>, ReadError> {
+    async fn columns_before(
+        &self,
+        planned: &PlannedObject,
+        format: TextFormat,
+    ) -> Result<Option<Vec<String>>, ReadError> {
         match planned.slice {
-            Some(Slice::Bytes { start, .. }) if start > 0 && matches!(format, Format::Csv | Format::Tsv) => {}
+            Some(Slice::Bytes { start, .. }) if start > 0 && matches!(format, TextFormat::Delimited(_)) => {}
             _ => return Ok(None),
         }
         let whole = PlannedObject { slice: None, ..planned.clone() };
@@ -213,7 +217,7 @@ impl Reader {
     pub(crate) fn decoder(
         &self,
         columns: Option<&[String]>,
-        format: Format,
+        format: TextFormat,
         table: &Arc<TableSchema>,
     ) -> Result<RecordDecoder, DecodeError> {
         RecordDecoder::new(

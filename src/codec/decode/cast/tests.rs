@@ -7,7 +7,7 @@ use super::*;
 use crate::codec::decode::RecordDecoder;
 use crate::codec::encode::value::{RAW, writer};
 use crate::codec::{Block, Decoded};
-use crate::model::format::Format;
+use crate::model::format::TextFormat;
 use crate::model::schema::{Column, Misfit, TableSchema};
 use crate::model::settings::CsvReadSettings;
 
@@ -23,12 +23,12 @@ fn shown(array: &ArrayRef, row: usize) -> Option<String> {
 }
 
 /// What a record of one column `v` gives.
-fn decoded(format: Format, record: &str, target: &DataType) -> Option<String> {
+fn decoded(format: TextFormat, record: &str, target: &DataType) -> Option<String> {
     let table = TableSchema {
         columns: vec![Column { misfit: Misfit::BadRecord, ..Column::inferred("v", target.clone()) }],
         ..TableSchema::default()
     };
-    let header = (format == Format::Csv).then(|| ["v".to_owned()]);
+    let header = (format == TextFormat::CSV).then(|| ["v".to_owned()]);
     let header = header.as_ref().map(|header| &header[..]);
     let decoder = RecordDecoder::new(format, &CsvReadSettings::default(), header, Arc::new(table), &[], 10).unwrap();
     let Decoded { rows, bad, .. } = decoder
@@ -48,8 +48,8 @@ fn declared(array: &ArrayRef, target: &DataType) -> ArrayRef {
 fn check(array: impl Array + 'static, csv: &str, json: &str, target: DataType, expected: Option<&str>) {
     let array: ArrayRef = Arc::new(array);
     let answers = [
-        decoded(Format::Csv, csv, &target),
-        decoded(Format::Jsonl, &format!("{{\"v\":{json}}}"), &target),
+        decoded(TextFormat::CSV, csv, &target),
+        decoded(TextFormat::Jsonl, &format!("{{\"v\":{json}}}"), &target),
         shown(&declared(&array, &target), 0),
     ];
     let expected = expected.map(str::to_owned);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::codec::decode::{RecordDecoder, infer};
 use crate::codec::{Block, Decoded, LineEnd};
-use crate::model::format::Format;
+use crate::model::format::TextFormat;
 use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown, settle, type_name};
 use crate::model::settings::CsvReadSettings;
 
@@ -29,7 +29,8 @@ fn table(columns: &[(&str, DataType, Misfit)]) -> TableSchema {
 }
 
 fn decode(csv: &CsvReadSettings, header: &str, table: TableSchema, text: impl Into<Vec<u8>>) -> Decoded {
-    let decoder = RecordDecoder::new(Format::Csv, csv, Some(&names(header)), Arc::new(table), &[], 3).expect("options");
+    let decoder =
+        RecordDecoder::new(TextFormat::CSV, csv, Some(&names(header)), Arc::new(table), &[], 3).expect("options");
     decoder.decode(&block(text)).expect("decodes")
 }
 
@@ -74,7 +75,7 @@ const UTC: fn(TimeUnit) -> DataType = |unit| DataType::Timestamp(unit, Some("UTC
 fn check(cells: &[&str], expected_type: &str, expected: &[&str]) {
     let text: String = cells.iter().map(|cell| format!("{cell},\n")).collect();
     let schema =
-        infer(Format::Csv, &CsvReadSettings::default(), Some(&names("a,b")), &block(text.clone())).expect("infers");
+        infer(TextFormat::CSV, &CsvReadSettings::default(), Some(&names("a,b")), &block(text.clone())).expect("infers");
     assert_eq!(shown_schema(&schema), format!("a:{expected_type} b:null"));
     let decoded = decode(&CsvReadSettings::default(), "a,b", schema.clone(), text);
     assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
@@ -122,7 +123,7 @@ fn columns_have_the_type_of_their_texts() {
 fn named_nulls_are_unquoted() {
     let of = CsvReadSettings { null_values: vec!["NA".to_owned(), "\\N".to_owned()], ..CsvReadSettings::default() };
     let text = "NA,1\n\\N,\"NA\"\n\"NA\",NA\n,2\n";
-    let schema = infer(Format::Csv, &of, Some(&names("a,b")), &block(text)).expect("infers");
+    let schema = infer(TextFormat::CSV, &of, Some(&names("a,b")), &block(text)).expect("infers");
     assert_eq!(shown_schema(&schema), "a:utf8 b:utf8");
     let decoded = decode(&of, "a,b", schema, text);
     assert_eq!(shown(&decoded.batches()), ["null|1", "null|NA", "NA|null", "|2"]);
@@ -149,7 +150,7 @@ fn columns_are_found_by_their_source_name() {
     assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("b:int64 z:utf8 new:utf8"));
     assert_eq!(decoded.batches(), []);
     let decoder = RecordDecoder::new(
-        Format::Csv,
+        TextFormat::CSV,
         &CsvReadSettings::default(),
         Some(&names("b,z,new")),
         Arc::new(schema.clone()),
@@ -346,7 +347,7 @@ proptest! {
         text in "([0-9.e-]{0,4}|true|2024-01-0[0-9]|[a\",\r]{0,4}|9007199254740993|,|\n){0,60}", width in 1usize..4,
     ) {
         let header = (0..width).map(|i| format!("c{i}")).collect::<Vec<_>>().join(",");
-        let schema = infer(Format::Csv, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
+        let schema = infer(TextFormat::CSV, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
         let decoded = decode(&CsvReadSettings::default(), &header, schema, text);
         prop_assert_eq!(&decoded.mismatch, &None);
         let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::codec::decode::{RecordDecoder, infer};
 use crate::codec::{Block, Decoded, LineEnd};
-use crate::model::format::Format;
+use crate::model::format::TextFormat;
 use crate::model::schema::{Column, JSON, Misfit, Mixed, TableSchema, Unknown, type_name};
 use crate::model::settings::{CsvReadSettings, Encoding};
 
@@ -30,11 +30,11 @@ fn block(text: impl Into<Vec<u8>>) -> Block {
     Block { bytes: Bytes::from(text.into()), offset: 100, line: 2, line_end: LineEnd::Newline }
 }
 
-fn infer_of(format: Format, text: &str) -> TableSchema {
+fn infer_of(format: TextFormat, text: &str) -> TableSchema {
     infer(format, &csv(), None, &block(text)).expect("infers")
 }
 
-fn decode(format: Format, table: TableSchema, drop: &[&str], text: impl Into<Vec<u8>>) -> Decoded {
+fn decode(format: TextFormat, table: TableSchema, drop: &[&str], text: impl Into<Vec<u8>>) -> Decoded {
     let drop: Vec<String> = drop.iter().map(|&name| name.to_owned()).collect();
     let decoder = RecordDecoder::new(format, &csv(), None, Arc::new(table), &drop, 3).expect("options");
     decoder.decode(&block(text)).expect("decodes")
@@ -64,9 +64,9 @@ fn shown(batches: &[RecordBatch]) -> String {
 
 /// The schema of a text, and its rows under it.
 fn check(text: &str, schema: &str, rows: &str) {
-    let inferred = infer_of(Format::Jsonl, text);
+    let inferred = infer_of(TextFormat::Jsonl, text);
     assert_eq!(shown_schema(&inferred), schema, "{text}");
-    let decoded = decode(Format::Jsonl, inferred.clone(), &[], text);
+    let decoded = decode(TextFormat::Jsonl, inferred.clone(), &[], text);
     assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
     assert_eq!(shown(&decoded.batches()), rows, "{text}");
     decoded.batches().iter().for_each(|batch| assert_eq!(batch.schema(), inferred.arrow()));
@@ -130,14 +130,14 @@ fn nested_values_merge() {
 #[test]
 fn json_objects_hold_one_array_or_values() {
     for text in ["{\"a\":1},\n {\"a\":[2]}\n ]\n", "{\"a\":1}\n{\"a\":[2]}", ",{\"a\":1},{\"a\":[2]}"] {
-        let inferred = infer_of(Format::Json, text);
+        let inferred = infer_of(TextFormat::Json, text);
         assert_eq!(shown_schema(&inferred), "a:json");
-        let decoded = decode(Format::Json, inferred, &[], text);
+        let decoded = decode(TextFormat::Json, inferred, &[], text);
         assert_eq!(shown(&decoded.batches()), "{\"a\":\"1\"}\n{\"a\":\"[2]\"}\n", "{text}");
         assert_eq!((decoded.records, decoded.bad), (2, vec![]));
     }
     let decoded = decode(
-        Format::Json,
+        TextFormat::Json,
         table(&[("a", DataType::Int64, Misfit::Widen)]),
         &[],
         "1,\n[{\"a\":1}],{\"a\":\n 2\n x}, {\"a\":3}]",
@@ -164,10 +164,10 @@ fn json_objects_hold_one_array_or_values() {
 fn bad_records_are_named_and_left_out() {
     let schema = table(&[
         ("a", DataType::Int64, Misfit::BadRecord),
-        ("s", infer_of(Format::Jsonl, "{\"s\":{\"x\":[\"y\"]}}").columns[0].data_type.clone(), Misfit::Widen),
+        ("s", infer_of(TextFormat::Jsonl, "{\"s\":{\"x\":[\"y\"]}}").columns[0].data_type.clone(), Misfit::Widen),
     ]);
     let text = b"{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":2,\"s\":{\"x\":[\"q\",\"r\"\n[1]\n{\"s\":{\"x\":[\"t\"]},\"a\":\"x\"}\n{\"s\":{\"x\":[\"\xff\"]}}\n{\"s\":{\"x\":[\"\\ud800\"]}}\n{\"a\":3} x\n{\"a\":\"4\"}\n".to_vec();
-    let decoded = decode(Format::Jsonl, schema, &[], text);
+    let decoded = decode(TextFormat::Jsonl, schema, &[], text);
     assert_eq!(shown(&decoded.batches()), "{\"a\":1,\"s\":{\"x\":[\"p\"]}}\n{\"a\":4}\n");
     let bad: Vec<_> = decoded
         .bad
@@ -187,7 +187,7 @@ fn bad_records_are_named_and_left_out() {
     );
     assert_eq!(decoded.records, 8);
     let deep = format!("{{\"a\":{}1{}}}\n", "[".repeat(10_000), "]".repeat(10_000));
-    let decoded = decode(Format::Jsonl, table(&[("a", DataType::Utf8, Misfit::Widen)]), &[], deep);
+    let decoded = decode(TextFormat::Jsonl, table(&[("a", DataType::Utf8, Misfit::Widen)]), &[], deep);
     assert_eq!(decoded.bad[0].reason, "values are nested more than 41 levels deep at column 46");
 }
 
@@ -213,7 +213,7 @@ fn a_value_that_does_not_fit_shows_the_blocks_schema() {
         (Struct(Fields::empty()), "{\"a\":{\"b\":1}}", "a:struct<b: int64>"),
         (UInt8, "{\"a\":256}", "a:int64"),
     ] {
-        let decoded = decode(Format::Jsonl, table(&[("a", data_type.clone(), Misfit::Widen)]), &[], text);
+        let decoded = decode(TextFormat::Jsonl, table(&[("a", data_type.clone(), Misfit::Widen)]), &[], text);
         let expected = if text == "{\"a\":[1,\"x\"]}" { "a:list<json>" } else { expected };
         assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some(expected), "{data_type} {text}");
         assert_eq!(decoded.batches(), []);
@@ -226,7 +226,7 @@ fn kept_text_and_json_hold_whatever_comes() {
     let text = "{\"a\":1.50}\n{\"a\":\"x\\n\"}\n{\"a\":{ \"b\" : [] }}\n{\"a\":null}\n{\"a\":true}\n";
     let rows = |column: Column| -> Vec<Option<String>> {
         let table = TableSchema { columns: vec![column], ..TableSchema::default() };
-        let decoded = decode(Format::Jsonl, table, &[], text);
+        let decoded = decode(TextFormat::Jsonl, table, &[], text);
         assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
         let texts = decoded
             .rows
@@ -255,11 +255,11 @@ fn kept_text_and_json_hold_whatever_comes() {
 fn unknown_and_dropped_members() {
     let schema = table(&[("a", DataType::Int64, Misfit::Widen)]);
     let text = "{\"x\":[{\"y\":\"\\\"\"}],\"a\":1}\n";
-    let decoded = decode(Format::Jsonl, schema.clone(), &[], text);
+    let decoded = decode(TextFormat::Jsonl, schema.clone(), &[], text);
     assert_eq!(decoded.mismatch.as_ref().map(shown_schema).as_deref(), Some("x:list<struct<y: utf8>> a:int64"));
-    assert_eq!(shown(&decode(Format::Jsonl, schema.clone(), &["x"], text).batches()), "{\"a\":1}\n");
+    assert_eq!(shown(&decode(TextFormat::Jsonl, schema.clone(), &["x"], text).batches()), "{\"a\":1}\n");
     let ignoring = TableSchema { unknown: Unknown::Ignore, ..schema };
-    assert_eq!(shown(&decode(Format::Jsonl, ignoring, &[], text).batches()), "{\"a\":1}\n");
+    assert_eq!(shown(&decode(TextFormat::Jsonl, ignoring, &[], text).batches()), "{\"a\":1}\n");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn declared_types_read_strings_and_numbers() {
         (Utf8, "{ \"a\": 1 }", Some("\"{\\\"a\\\":1}\"")),
     ] {
         let decoded = decode(
-            Format::Jsonl,
+            TextFormat::Jsonl,
             table(&[("a", data_type.clone(), Misfit::BadRecord)]),
             &[],
             format!("{{\"a\":{value}}}\n"),
@@ -309,7 +309,7 @@ fn what_does_not_fit_is_rescued() {
     let mut schema = table(&[("a", DataType::Int64, Misfit::Rescue), ("b", DataType::Boolean, Misfit::Rescue)]);
     schema.rescued = true;
     let decoded = decode(
-        Format::Jsonl,
+        TextFormat::Jsonl,
         schema,
         &[],
         "{\"a\":1,\"b\":true}\n{\"a\":{\"x\": \"y z\"},\"b\":\"q\"}\n{\"a\":\"x\",\"a\":2}\n{\"a\":\"bad\"\n{\"b\":1}\n",
@@ -345,13 +345,13 @@ proptest! {
     #[test]
     fn a_block_fits_its_own_schema(records in proptest::collection::vec(proptest::collection::btree_map("[a-d]", any_value(), 0..4), 1..8)) {
         let text: String = records.iter().map(|record| serde_json::to_string(record).expect("json") + "\n").collect();
-        let schema = infer_of(Format::Jsonl, &text);
-        let decoded = decode(Format::Jsonl, schema.clone(), &[], text.clone());
+        let schema = infer_of(TextFormat::Jsonl, &text);
+        let decoded = decode(TextFormat::Jsonl, schema.clone(), &[], text.clone());
         prop_assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
         let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
         prop_assert_eq!(rows, records.len());
         let array = format!("{}]", text.replace('\n', " ,\n"));
-        let array = decode(Format::Json, schema, &[], array.replace(" ,\n]", "]"));
+        let array = decode(TextFormat::Json, schema, &[], array.replace(" ,\n]", "]"));
         prop_assert_eq!(array.batches(), decoded.batches());
     }
 
@@ -371,7 +371,7 @@ proptest! {
             ("b", DataType::Boolean, Misfit::Widen),
             ("o", DataType::Struct(vec![Field::new("l", DataType::List(item), true)].into()), Misfit::Widen),
         ]);
-        let ours = decode(Format::Jsonl, schema.clone(), &[], text.clone());
+        let ours = decode(TextFormat::Jsonl, schema.clone(), &[], text.clone());
         let reader = arrow::json::ReaderBuilder::new(schema.arrow()).build(text.as_bytes()).expect("a reader");
         let theirs: Vec<RecordBatch> = reader.collect::<Result<_, _>>().expect("reads");
         prop_assert_eq!(shown(&ours.batches()), shown(&theirs));
@@ -380,7 +380,7 @@ proptest! {
     /// Texts of any kind never make it panic, and every record is a row or bad.
     #[test]
     fn any_text_decodes(text in "([{}\\[\\]\",:\n\\\\ua0-9. -]|null|true|\"a\":|\\{\"a\":1\\}\n){0,40}", json: bool) {
-        let format = if json { Format::Json } else { Format::Jsonl };
+        let format = if json { TextFormat::Json } else { TextFormat::Jsonl };
         let schema = TableSchema { unknown: Unknown::Ignore, ..table(&[("a", JSON, Misfit::Widen)]) };
         let decoded = decode(format, schema, &[], text.clone());
         let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();

@@ -6,7 +6,7 @@ use crate::codec::decode::RecordDecoder;
 use crate::model::schema::{TableSchema, Unknown};
 use proptest::prelude::*;
 
-fn options(format: Format) -> TextOptions {
+fn options(format: TextFormat) -> TextOptions {
     TextOptions {
         format,
         csv: CsvReadSettings::default(),
@@ -64,21 +64,21 @@ fn check_error(options: &TextOptions, object: &[u8], expected: &str) {
 #[test]
 fn csv_has_a_header_and_blocks_of_whole_records() {
     check(
-        &options(Format::Csv),
+        &options(TextFormat::CSV),
         b"id,name\n1,aaa\n2,b\n3,\"c\nc\"\n4,d",
         Some(&["id", "name"]),
         &[("1,aaa\n2,b\n", 8, 2), ("3,\"c\nc\"\n", 18, 4), ("4,d", 26, 6)],
     );
-    check(&options(Format::Csv), b"\xef\xbb\xbfa\n1\n", Some(&["a"]), &[("1\n", 5, 2)]);
-    check(&options(Format::Csv), b"a,b\n", Some(&["a", "b"]), &[]);
-    check(&options(Format::Csv), b"", None, &[]);
-    check(&options(Format::Csv), b"\n\r\na,\"b\nc\",,a\n", Some(&["a", "b\nc", "column_3", "a_1"]), &[]);
-    check(&options(Format::Tsv), b"a\tb\n1\t2\n", Some(&["a", "b"]), &[("1\t2\n", 4, 2)]);
+    check(&options(TextFormat::CSV), b"\xef\xbb\xbfa\n1\n", Some(&["a"]), &[("1\n", 5, 2)]);
+    check(&options(TextFormat::CSV), b"a,b\n", Some(&["a", "b"]), &[]);
+    check(&options(TextFormat::CSV), b"", None, &[]);
+    check(&options(TextFormat::CSV), b"\n\r\na,\"b\nc\",,a\n", Some(&["a", "b\nc", "column_3", "a_1"]), &[]);
+    check(&options(TextFormat::TSV), b"a\tb\n1\t2\n", Some(&["a", "b"]), &[("1\t2\n", 4, 2)]);
 }
 
 #[test]
 fn csv_options_come_before_the_header() {
-    let mut of = options(Format::Csv);
+    let mut of = options(TextFormat::CSV);
     of.csv.skip_rows = 2;
     of.csv.comment = Some(b'#');
     check(&of, b"junk \"\nmore\n#c\nid\n1\n", Some(&["id"]), &[("1\n", 18, 5)]);
@@ -91,7 +91,7 @@ fn csv_options_come_before_the_header() {
 
 #[test]
 fn lines_end_with_carriage_returns_too() {
-    let mut of = options(Format::Csv);
+    let mut of = options(TextFormat::CSV);
     check(
         &of,
         b"id,name\r1,aaa\r2,b\r3,\"c\rc\"\r4,d",
@@ -105,19 +105,19 @@ fn lines_end_with_carriage_returns_too() {
     of.csv.skip_rows = 2;
     of.csv.comment = Some(b'#');
     check(&of, b"junk \"\rmore\r\n#c\rid\r1\r#\r2", Some(&["id"]), &[("1\r#\r2", 19, 5)]);
-    of = options(Format::Csv);
+    of = options(TextFormat::CSV);
     of.csv.encoding = Encoding::Utf16Le;
     let text: Vec<u8> = "é\r1\r".encode_utf16().flat_map(u16::to_le_bytes).collect();
     check(&of, &text, Some(&["é"]), &[("1\r", 3, 2)]);
     // White space of JSON.
-    check(&options(Format::Jsonl), b"{\"a\":\r1}\r\n{}\r", None, &[("{\"a\":\r1}\r\n", 0, 1), ("{}\r", 10, 3)]);
-    check(&options(Format::Json), b"{\"a\":1}\r{}\r", None, &[("{\"a\":1}\r{}", 0, 1), ("\r", 10, 2)]);
+    check(&options(TextFormat::Jsonl), b"{\"a\":\r1}\r\n{}\r", None, &[("{\"a\":\r1}\r\n", 0, 1), ("{}\r", 10, 3)]);
+    check(&options(TextFormat::Json), b"{\"a\":1}\r{}\r", None, &[("{\"a\":1}\r{}", 0, 1), ("\r", 10, 2)]);
 }
 
 /// Without a header, the first record names the columns, also where it is none.
 #[test]
 fn records_that_cannot_be_split_are_not_passed_over() {
-    let mut of = options(Format::Csv);
+    let mut of = options(TextFormat::CSV);
     of.csv.header = false;
     of.block_bytes = 100;
     check(&of, b"1,\"p\"x\n2,\"q\"\n", Some(&["column_1", "column_2"]), &[("1,\"p\"x\n2,\"q\"\n", 0, 1)]);
@@ -128,13 +128,13 @@ fn records_that_cannot_be_split_are_not_passed_over() {
 
 #[test]
 fn names_of_columns_are_distinct() {
-    let of = options(Format::Csv);
+    let of = options(TextFormat::CSV);
     check(&of, b"a,a,a_1,a,b\n", Some(&["a", "a_2", "a_1", "a_3", "b"]), &[]);
 }
 
 #[test]
 fn other_encodings_are_read() {
-    let mut of = options(Format::Csv);
+    let mut of = options(TextFormat::CSV);
     of.csv.encoding = Encoding::Utf16;
     let text: Vec<u8> = "\u{feff}é\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     check(&of, &text, Some(&["é"]), &[("1\n", 3, 2)]);
@@ -150,35 +150,39 @@ fn compression_is_told_by_the_bytes() {
     let gzip = gzip.finish().expect("to memory");
     let zstd = zstd::encode_all(&plain[..], 1).expect("to memory");
     for object in [&plain[..], &gzip, &zstd] {
-        check(&options(Format::Csv), object, Some(&["a"]), &[("1\n", 2, 2)]);
+        check(&options(TextFormat::CSV), object, Some(&["a"]), &[("1\n", 2, 2)]);
     }
-    check_error(&options(Format::Csv), &gzip[..gzip.len() - 3], "gzip stream ends early");
-    let sliced = TextOptions { slice: Some(Slice::Bytes { start: 0, end: 10 }), ..options(Format::Jsonl) };
+    check_error(&options(TextFormat::CSV), &gzip[..gzip.len() - 3], "gzip stream ends early");
+    let sliced = TextOptions { slice: Some(Slice::Bytes { start: 0, end: 10 }), ..options(TextFormat::Jsonl) };
     check_error(&sliced, &gzip, "the object is compressed, which its key does not say; set source.compression");
 }
 
 #[test]
 fn a_quote_that_never_closes_is_named_by_its_line() {
-    check_error(&options(Format::Csv), b"a\n1\n2\n\"3\n4\n", "the quote that opens on line 4 never closes");
+    check_error(&options(TextFormat::CSV), b"a\n1\n2\n\"3\n4\n", "the quote that opens on line 4 never closes");
     let long = format!("a\n1\n\"{}", "x\n".repeat(2000));
-    let error = read(&options(Format::Csv), long.as_bytes(), 100).expect_err("too long");
+    let error = read(&options(TextFormat::CSV), long.as_bytes(), 100).expect_err("too long");
     assert!(error.starts_with("one record, whose quote opens on line 3 and may never close, needs "), "{error}");
-    let error = read(&options(Format::Jsonl), &[b'x'; 3000], 100).expect_err("too long");
+    let error = read(&options(TextFormat::Jsonl), &[b'x'; 3000], 100).expect_err("too long");
     assert!(error.starts_with("one record needs "), "{error}");
 }
 
 #[test]
 fn json_is_cut_between_values() {
     check(
-        &options(Format::Json),
+        &options(TextFormat::Json),
         b"[{\"a\":1},\n {\"a\":[2,3]}, {}]\n",
         None,
         &[("{\"a\":1},\n {\"a\":[2,3]}", 1, 1), (", {}]\n", 22, 2)],
     );
-    check(&options(Format::Json), b"{\"a\":\n1}\n{}", None, &[("{\"a\":\n1}", 0, 1), ("\n{}", 8, 2)]);
-    check(&options(Format::Json), b"", None, &[]);
-    check_error(&options(Format::Json), b"[{\"a\":1}", "the text ends inside its array");
-    check_error(&options(Format::Json), b"[{} {}]", "'{' stands where a comma or the end of the array was expected");
+    check(&options(TextFormat::Json), b"{\"a\":\n1}\n{}", None, &[("{\"a\":\n1}", 0, 1), ("\n{}", 8, 2)]);
+    check(&options(TextFormat::Json), b"", None, &[]);
+    check_error(&options(TextFormat::Json), b"[{\"a\":1}", "the text ends inside its array");
+    check_error(
+        &options(TextFormat::Json),
+        b"[{} {}]",
+        "'{' stands where a comma or the end of the array was expected",
+    );
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn slices_share_the_records_out() {
             let bounds = [(0, first), (first, second), (second, u64::MAX)];
             let mut text = String::new();
             for (start, end) in bounds {
-                let of = TextOptions { slice: Some(Slice::Bytes { start, end }), ..options(Format::Jsonl) };
+                let of = TextOptions { slice: Some(Slice::Bytes { start, end }), ..options(TextFormat::Jsonl) };
                 let read = read(&of, object, 3).expect("valid");
                 for (block, offset, _) in read.blocks {
                     assert!((start..end).contains(&offset), "{offset} in {start}..{end}");
@@ -203,7 +207,7 @@ fn slices_share_the_records_out() {
 
 #[test]
 fn latin_1_is_sliced_by_its_own_bytes() {
-    let mut of = options(Format::Csv);
+    let mut of = options(TextFormat::CSV);
     of.csv.encoding = Encoding::Latin1;
     of.csv.quote = None;
     let object = b"a\n\xe9\xe9\xe9\n\xe8\n";
@@ -214,7 +218,7 @@ fn latin_1_is_sliced_by_its_own_bytes() {
 
 #[test]
 fn a_slice_is_finished_behind_its_end() {
-    let of = TextOptions { slice: Some(Slice::Bytes { start: 4, end: 6 }), ..options(Format::Csv) };
+    let of = TextOptions { slice: Some(Slice::Bytes { start: 4, end: 6 }), ..options(TextFormat::CSV) };
     assert_eq!(of.first_byte(), 3);
     let mut reader = TextReader::new(of).expect("options");
     assert_eq!(reader.next(), Ok(Step::NeedsData));
@@ -226,7 +230,7 @@ fn a_slice_is_finished_behind_its_end() {
 
 #[test]
 fn a_block_inside_a_fed_piece_is_not_copied() {
-    let mut reader = TextReader::new(options(Format::Jsonl)).expect("options");
+    let mut reader = TextReader::new(options(TextFormat::Jsonl)).expect("options");
     let piece = Bytes::from_static(b"{\"a\":1}\n{\"a\":2}\n{\"a\"");
     reader.feed(piece.clone());
     let Ok(Step::Block(block)) = reader.next() else { panic!("no block") };
@@ -245,7 +249,7 @@ proptest! {
     #[test]
     fn blocks_do_not_depend_on_how_the_text_arrives(
         text in "([a-c\",\r\n]{0,6}|\"[a-c,\r\n]{0,5}\"|[{}\\[\\]: 1]{0,3}){0,30}", step in 1usize..40, block_bytes in 1usize..30,
-        format in prop_oneof![Just(Format::Csv), Just(Format::Jsonl), Just(Format::Json)],
+        format in prop_oneof![Just(TextFormat::CSV), Just(TextFormat::Jsonl), Just(TextFormat::Json)],
     ) {
         let of = TextOptions { block_bytes, ..options(format) };
         let whole = read(&of, text.as_bytes(), text.len());
@@ -255,7 +259,7 @@ proptest! {
     /// Lines are shared out between slices wherever these are cut, and whatever ends the lines.
     #[test]
     fn lines_of_csv_are_sliced_anywhere(text in "([a-c,]{0,3}(\r|\n|\r\n)){0,8}[a-c]{0,3}", step in 1usize..9, block_bytes in 1usize..9) {
-        let mut of = TextOptions { block_bytes, ..options(Format::Csv) };
+        let mut of = TextOptions { block_bytes, ..options(TextFormat::CSV) };
         of.csv.quote = None;
         of.csv.header = false;
         let object = text.as_bytes();
@@ -281,7 +285,7 @@ proptest! {
     /// Every record of a text without a header is a row or a bad record, as another way of splitting them counts.
     #[test]
     fn no_record_is_passed_over(text in "([a-c]{0,2}|\"[a,\r\n]{0,3}\"|[\",]|\r|\n|\r\n){0,20}", step in 1usize..20, block_bytes in 1usize..40) {
-        let mut of = TextOptions { block_bytes, ..options(Format::Csv) };
+        let mut of = TextOptions { block_bytes, ..options(TextFormat::CSV) };
         of.csv.header = false;
         let (records, open) = records_of(&text);
         let read = read(&of, text.as_bytes(), step);
@@ -296,7 +300,7 @@ proptest! {
         let mut counted = 0;
         for (text, offset, line) in read.blocks {
             let table = TableSchema { unknown: Unknown::Ignore, ..TableSchema::default() };
-            let decoder = RecordDecoder::new(Format::Csv, &of.csv, read.header.as_deref(), Arc::new(table), &[], 100).expect("options");
+            let decoder = RecordDecoder::new(TextFormat::CSV, &of.csv, read.header.as_deref(), Arc::new(table), &[], 100).expect("options");
             let decoded = decoder.decode(&Block { bytes: text.into(), offset, line, line_end: LineEnd::Newline }).expect("decodes");
             counted += decoded.records;
         }

@@ -29,7 +29,7 @@ proptest! {
     ) {
         let cut = cut.min(batch.num_rows());
         let parts = [batch.slice(0, cut), batch.slice(cut, batch.num_rows() - cut)];
-        let mut options = options(Format::Parquet);
+        let mut options = options(OutputFormat::Parquet);
         options.parquet.codec = codec;
         options.parquet.row_group_rows = row_group_rows;
         options.buffer_bytes_max = buffer_bytes_max;
@@ -42,7 +42,7 @@ proptest! {
 #[test]
 fn buffers_stay_within_their_bound() {
     let rows = 8192;
-    let mut options = options(Format::Parquet);
+    let mut options = options(OutputFormat::Parquet);
     options.buffer_bytes_max = 1 << 20;
     let schema =
         Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]));
@@ -70,7 +70,7 @@ fn buffers_stay_within_their_bound() {
 #[test]
 fn a_table_of_codes_has_full_row_groups() {
     let rows = 180_000;
-    let mut options = options(Format::Parquet);
+    let mut options = options(OutputFormat::Parquet);
     options.buffer_bytes_max = 32 << 20;
     let codes: ArrayRef =
         Arc::new(StringArray::from_iter_values((0..rows).map(|row| ["DE", "FR", "NL", "PL"][row * 7 % 11 % 4])));
@@ -91,7 +91,7 @@ fn a_type_that_parquet_lacks_is_refused_by_its_column() {
         (DataType::Interval(IntervalUnit::MonthDayNano), "Interval(MonthDayNano)"),
     ] {
         let schema = Schema::new(vec![Field::new("fine", DataType::Int8, true), Field::new("odd", data_type, true)]);
-        let error = FileEncoder::new(&options(Format::Parquet), &Arc::new(schema)).err().unwrap();
+        let error = FileEncoder::new(&options(OutputFormat::Parquet), &Arc::new(schema)).err().unwrap();
         assert!(error.to_string().starts_with(&format!("column odd is {name}")), "{error}");
     }
 }
@@ -118,7 +118,7 @@ fn seconds_are_written_in_milliseconds() {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns().into_iter().map(|(name, array)| (name, array, true)))
             .unwrap();
-    let rows = read(encode(&options(Format::Parquet), &[batch.clone(), batch.slice(1, 2)], 2).unwrap());
+    let rows = read(encode(&options(OutputFormat::Parquet), &[batch.clone(), batch.slice(1, 2)], 2).unwrap());
     let millis = |unit: &DataType| {
         DataType::Timestamp(
             TimeUnit::Millisecond,
@@ -140,7 +140,7 @@ fn seconds_are_written_in_milliseconds() {
 fn seconds_beyond_milliseconds_are_named() {
     let column: ArrayRef = Arc::new(TimestampSecondArray::from(vec![Some(0), None, Some(i64::MAX / 1000 + 1)]));
     let batch = RecordBatch::try_from_iter_with_nullable([("at", column, true)]).unwrap();
-    let error = encode(&options(Format::Parquet), &[batch], 1).unwrap_err().to_string();
+    let error = encode(&options(OutputFormat::Parquet), &[batch], 1).unwrap_err().to_string();
     let expected = "column at has a time that parquet, which counts milliseconds, cannot hold: +292278994-08-17T07:12:56.000000; cast it to utf8 in \
                     schema.columns";
     assert_eq!(error, expected);

@@ -56,7 +56,7 @@ fn table(batch: &RecordBatch) -> TableSchema {
 
 /// What row groups of 1,000 rows are large enough for.
 fn taking() -> EncodeOptions {
-    EncodeOptions { buffer_bytes_max: 16 << 10, ..options(Format::Parquet) }
+    EncodeOptions { buffer_bytes_max: 16 << 10, ..options(OutputFormat::Parquet) }
 }
 
 /// Writes a file of an object's rows, offering each row group.

@@ -57,7 +57,7 @@ id,big,float,small,flag,money,day,at,blob,inner,list
 -9223372036854775808,,NaN,,,1234.567,,,,\"{\"\"a\"\":null,\"\"b\"\":null}\",
 ,0,-Infinity,1e20,false,,1969-12-31,1969-12-31T23:59:59.999999Z,\"\",\"{\"\"a\"\":3,\"\"b\"\":\"\"é\"\"}\",[]
 ";
-    assert_eq!(text(&options(Format::Csv), &[kinds()]), expected);
+    assert_eq!(text(&options(OutputFormat::Csv), &[kinds()]), expected);
 }
 
 #[test]
@@ -66,14 +66,14 @@ fn jsonl_keeps_every_digit_and_every_column() {
 {"id":-9223372036854775808,"big":null,"float":null,"small":null,"flag":null,"money":1234.567,"day":null,"at":null,"blob":null,"inner":{"a":null,"b":null},"list":null}
 {"id":null,"big":0,"float":null,"small":1e20,"flag":false,"money":null,"day":"1969-12-31","at":"1969-12-31T23:59:59.999999Z","blob":"","inner":{"a":3,"b":"é"},"list":[]}
 "#;
-    assert_eq!(text(&options(Format::Jsonl), &[kinds()]), expected);
+    assert_eq!(text(&options(OutputFormat::Jsonl), &[kinds()]), expected);
 }
 
 #[test]
 fn json_is_one_array_over_any_number_of_batches() {
     let one = columns(vec![("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]);
     let expected = "[\n{\"a\":1},\n{\"a\":2},\n{\"a\":1},\n{\"a\":2}\n]\n";
-    assert_eq!(text(&options(Format::Json), &[one.clone(), one]), expected);
+    assert_eq!(text(&options(OutputFormat::Json), &[one.clone(), one]), expected);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn csv_tells_null_from_what_looks_like_it() {
         ),
     ]);
     let check = |change: fn(&mut EncodeOptions), expected: &str| {
-        let mut options = options(Format::Csv);
+        let mut options = options(OutputFormat::Csv);
         options.csv.header = false;
         change(&mut options);
         assert_eq!(text(&options, std::slice::from_ref(&batch)), expected);
@@ -120,7 +120,7 @@ fn csv_tells_null_from_what_looks_like_it() {
         ",0\nNULL,NULL\n\"NULL\",-1\n\"a,b\",4\na\tb,5\n\"q\"\"q\",6\n\"l\nl\",7\n\"r\rr\",8\n x ,9\n",
     );
     check(
-        |options| options.format = Format::Tsv,
+        |options| options.format = OutputFormat::Tsv,
         "\"\"\t0\n\t\nNULL\t-1\na,b\t4\n\"a\tb\"\t5\n\"q\"\"q\"\t6\n\"l\nl\"\t7\n\"r\rr\"\t8\n x \t9\n",
     );
     // A number that looks like the null, or holds the delimiter, is quoted too.
@@ -135,7 +135,7 @@ fn csv_tells_null_from_what_looks_like_it() {
 
 #[test]
 fn csv_without_quotes_refuses_what_would_need_them() {
-    let mut options = options(Format::Csv);
+    let mut options = options(OutputFormat::Csv);
     options.csv.quote = None;
     options.csv.null_value = "-".into();
     let fine = columns(vec![("a", strings(&[Some("x\"y"), None])), ("b,c", strings(&[Some(""), Some("z")]))]);
@@ -151,7 +151,7 @@ fn csv_without_quotes_refuses_what_would_need_them() {
 
 #[test]
 fn headers_are_quoted_where_they_must_be() {
-    let mut options = options(Format::Csv);
+    let mut options = options(OutputFormat::Csv);
     let batch =
         columns(vec![("a,b", strings(&[Some("1")])), ("", strings(&[Some("2")])), ("c\"d", strings(&[Some("3")]))]);
     assert_eq!(text(&options, std::slice::from_ref(&batch)), "\"a,b\",\"\",\"c\"\"d\"\n1,2,3\n");
@@ -164,7 +164,7 @@ fn other_layouts_of_the_same_values_give_the_same_text() {
     let values = [Some("x"), None, Some("y,z"), Some("x")];
     let as_text = |array: ArrayRef| {
         let ids = Arc::new(Int64Array::from_iter_values(1..=array.len() as i64));
-        text(&options(Format::Csv), &[columns(vec![("id", ids), ("v", array)])])
+        text(&options(OutputFormat::Csv), &[columns(vec![("id", ids), ("v", array)])])
     };
     let expected = as_text(strings(&values));
     assert_eq!(as_text(Arc::new(StringViewArray::from(values.to_vec()))), expected);
@@ -177,7 +177,7 @@ fn other_layouts_of_the_same_values_give_the_same_text() {
 /// Readers skip blank lines: a row that would be one is refused, whatever its type, unless null has a text.
 #[test]
 fn no_row_is_a_blank_line() {
-    let of = |null: &str, quote: Option<u8>, format: Format| {
+    let of = |null: &str, quote: Option<u8>, format: OutputFormat| {
         let mut options = options(format);
         (options.csv.null_value, options.csv.quote) = (null.to_owned(), quote);
         options
@@ -190,7 +190,9 @@ fn no_row_is_a_blank_line() {
     ];
     for array in arrays {
         let batch = || [columns(vec![("v", array.clone())])];
-        for (quote, format) in [(Some(b'"'), Format::Csv), (None, Format::Csv), (Some(b'"'), Format::Tsv)] {
+        for (quote, format) in
+            [(Some(b'"'), OutputFormat::Csv), (None, OutputFormat::Csv), (Some(b'"'), OutputFormat::Tsv)]
+        {
             let error = encode(&of("", quote, format), &batch(), 2).unwrap_err().to_string();
             assert!(
                 error.contains("column v, the only one, is null") && error.contains("set destination.csv.nullValue"),
@@ -204,8 +206,13 @@ fn no_row_is_a_blank_line() {
     for (array, first) in [(strings(&[Some("x"), Some("")]), "x"), (empty, "/w==")] {
         let batch = [columns(vec![("v", array)])];
         for null in ["", "NULL"] {
-            assert_eq!(text(&of(null, Some(b'"'), Format::Csv), &batch), format!("v\n{first}\n\"\"\n"));
-            assert!(encode(&of(null, None, Format::Csv), &batch, 2).unwrap_err().to_string().contains("needs quoting"));
+            assert_eq!(text(&of(null, Some(b'"'), OutputFormat::Csv), &batch), format!("v\n{first}\n\"\"\n"));
+            assert!(
+                encode(&of(null, None, OutputFormat::Csv), &batch, 2)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("needs quoting")
+            );
         }
     }
 }
@@ -227,13 +234,13 @@ fn maps_and_times_have_text() {
         ("f", Arc::new(fixed)),
     ]);
     let expected = "{\"m\":{\"k\\\"\":1,\"l\":null},\"t\":\"23:59:59.999999999\",\"u\":\"00:00:00.001000\",\"d\":-5,\"f\":[1,2]}\n";
-    assert_eq!(text(&options(Format::Jsonl), &[batch]), expected);
+    assert_eq!(text(&options(OutputFormat::Jsonl), &[batch]), expected);
 }
 
 #[test]
 fn a_type_without_text_is_refused_by_its_column() {
     let schema = Arc::new(Schema::new(vec![Field::new("odd", DataType::Interval(IntervalUnit::DayTime), true)]));
-    let error = FileEncoder::new(&options(Format::Jsonl), &schema).err().unwrap();
+    let error = FileEncoder::new(&options(OutputFormat::Jsonl), &schema).err().unwrap();
     assert!(error.to_string().starts_with("column odd is Interval(DayTime), which jsonl cannot hold"), "{error}");
 }
 
@@ -272,7 +279,7 @@ proptest! {
 
     #[test]
     fn csv_reads_back_equal(batch in batch()) {
-        let records = read_csv(&text(&options(Format::Csv), std::slice::from_ref(&batch)));
+        let records = read_csv(&text(&options(OutputFormat::Csv), std::slice::from_ref(&batch)));
         prop_assert_eq!(records.len(), batch.num_rows() + 1);
         let (texts, longs) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
         let (floats, decimals) = (batch.column(2).as_primitive::<Float64Type>(), batch.column(5).as_primitive::<Decimal128Type>());
@@ -290,7 +297,7 @@ proptest! {
 
     #[test]
     fn json_reads_back_equal(batch in batch(), array in any::<bool>()) {
-        let format = if array { Format::Json } else { Format::Jsonl };
+        let format = if array { OutputFormat::Json } else { OutputFormat::Jsonl };
         let text = text(&options(format), &[batch.clone(), batch.clone()]);
         let rows: Vec<Value> = if array {
             serde_json::from_str(&text).unwrap()
@@ -316,7 +323,7 @@ proptest! {
         batch in batch(),
         count in 1usize..40,
         file_bytes in prop_oneof![Just(0u64), 1u64..100_000],
-        format in prop_oneof![Just(Format::Csv), Just(Format::Jsonl), Just(Format::Json)],
+        format in prop_oneof![Just(OutputFormat::Csv), Just(OutputFormat::Jsonl), Just(OutputFormat::Json)],
         codec in prop_oneof![Just(Compression::Gzip), Just(Compression::Zstd)],
     ) {
         let batches = vec![batch; count];
@@ -336,7 +343,7 @@ fn large_texts_become_several_blocks_of_known_size() {
     let numbers: ArrayRef =
         Arc::new(Int64Array::from_iter_values((0..200_000).map(|n: i64| n.wrapping_mul(0x5851_f42d_4c95_7f2d))));
     let batch = columns(vec![("n", numbers)]);
-    let mut options = options(Format::Csv);
+    let mut options = options(OutputFormat::Csv);
     options.compression = Compression::Gzip;
     let mut encoder = FileEncoder::new(&options, &batch.schema()).unwrap();
     let mut out = Vec::new();
