@@ -11,6 +11,7 @@ use serde::Serialize;
 use self::dry_run::{plan, tables};
 use self::plugin::{cancel, doctor, in_cluster, logs, status, suspend, trigger};
 use crate::cli::{Cli, LogArgs, LogFormat, Output, Verb};
+pub use crate::model::failure::FailureKind;
 use crate::store::secrets;
 use crate::{codec, telemetry};
 
@@ -73,45 +74,6 @@ fn dispatch(verb: Verb, logging: &LogArgs) -> Result<(), CommandError> {
         Verb::Controller(args) => controller::execute(*args),
         Verb::Crd => crd::execute(),
         Verb::Completions { shell } => completions::execute(shell),
-    }
-}
-
-/// What a failure means for whoever called the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// Anything else, our own mistakes among it.
-    Other,
-    /// Wrong arguments or an invalid spec.
-    Usage,
-    /// A bucket, key or secret is missing or denied.
-    Access,
-    /// The input cannot be read as it should.
-    BadData,
-    /// Stopped on the way; safe to repeat.
-    Interrupted,
-    /// As [`FailureKind::Other`], of a worker's pod: another pod of the same run would end in the same way, so its Job
-    /// is to make none.
-    Final,
-}
-
-impl FailureKind {
-    /// What an exit code of this binary means; `None` for one that it does not give.
-    pub fn of_exit_code(code: i32) -> Option<FailureKind> {
-        [FailureKind::Other, FailureKind::Usage, FailureKind::Access, FailureKind::BadData, FailureKind::Interrupted]
-            .into_iter()
-            .find(|kind| i32::from(kind.exit_code()) == code)
-    }
-
-    /// The process's exit code.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            FailureKind::Other => 1,
-            FailureKind::Usage => 2,
-            FailureKind::Access => 3,
-            FailureKind::BadData => 4,
-            FailureKind::Interrupted => 5,
-            FailureKind::Final => 6,
-        }
     }
 }
 

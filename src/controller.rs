@@ -8,13 +8,15 @@
 //! | --- | --- | --- |
 //! | [`decide::schedule`] | slots, delay, what was missed | yes |
 //! | [`connections`] | what the S3Connections that a resource names say, in its place | yes |
-//! | [`decide::check`] | whether a resource can run in a cluster | yes |
+//! | [`decide::check`], [`decide::size`] | whether a resource can run in a cluster | yes |
 //! | [`policy`] | what the admin lets a resource ask for | yes |
 //! | [`decide::run`], [`decide::cursor`] | Jobs, pods and ConfigMaps as deciding needs them | yes |
+//! | [`decide::observed`], [`decide::desired`] | what a decision is made from, and what it is | yes |
+//! | [`pod`] | what a pod says of its worker | yes |
 //! | [`decide::record`] | the status brought up to date with the Jobs | yes |
 //! | [`decide`] | the decision | yes |
 //! | [`decide::concurrency`] | whose turn it is under the caps on runs | yes |
-//! | [`decide::conditions`], [`events`] | what people are told | yes |
+//! | [`decide::conditions`], [`decide::events`] | what people are told | yes |
 //! | [`build`] | the objects of a run | yes |
 //! | [`reflectors::prune`] | what is kept in memory of watched objects | yes |
 //! | [`reflectors`], [`reflectors::expectations`] | what is watched, and what was just written | no |
@@ -29,12 +31,12 @@
 pub mod build;
 pub mod connections;
 pub mod decide;
-pub mod events;
 #[cfg(test)]
 pub mod fixtures;
 pub mod manager;
 pub mod names;
 pub mod notify;
+pub mod pod;
 pub mod policy;
 pub mod reconcile;
 pub mod reflectors;

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod cron;
 pub mod cursor;
+pub mod failure;
 #[cfg(test)]
 pub mod fixtures;
 pub mod format;
@@ -16,6 +17,7 @@ pub mod memory;
 pub mod object;
 pub mod passed_over;
 pub mod plan;
+pub mod reason;
 pub mod request;
 pub mod retry;
 pub mod rolling_policy;

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scalar::wire_enum;
-use crate::model::passed_over::{PassedOver, Reason};
+use crate::model::passed_over::{self, PassedOver};
+use crate::model::reason::Reason;
 
 /// What the operator says.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +146,20 @@ pub struct Progress {
 }
 
 wire_enum! {
+    /// Types of conditions, in the order in which they are shown.
+    ConditionType {
+        /// The spec is valid, the schedule is armed, and no run has waited for too long.
+        Ready = "Ready",
+        /// What its name says.
+        LastRunSucceeded = "LastRunSucceeded",
+        /// A run is in progress, or due. Only while true.
+        Reconciling = "Reconciling",
+        /// It needs somebody's hand. Only while true.
+        Stalled = "Stalled",
+    }
+}
+
+wire_enum! {
     /// How a run ended.
     RunOutcome {
         /// Everything was published.
@@ -211,6 +226,7 @@ pub struct PassedOverCounts {
 impl PassedOverCounts {
     /// The counts of a run.
     pub fn of(passed: &PassedOver) -> Self {
+        use passed_over::Reason;
         let count = |reason| i64::try_from(passed.count(reason)).unwrap_or(i64::MAX);
         Self {
             unknown_extension: count(Reason::UnknownExtension),
@@ -257,6 +273,13 @@ pub struct RunResult {
     /// What it published.
     #[serde(flatten)]
     pub counts: RunCounts,
+}
+
+impl RunResult {
+    /// Its word, where this release knows it.
+    pub fn known_reason(&self) -> Option<Reason> {
+        self.reason.as_deref()?.parse().ok()
+    }
 }
 
 /// The durable position.

@@ -3,29 +3,31 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::status::{RunOutcome, RunResult, S3SyncStatus};
+use super::status::{ConditionType, RunOutcome, RunResult, S3SyncStatus};
 use super::text::cut;
-
-/// Reasons of Reconciling, and of Stalled when it went on for too long, by which a run that is due has not begun its
-/// work.
-pub const WAITING: [&str; 4] = ["WorkerWaiting", "RunRefused", "Queued", "WaitingForCapacity"];
+use crate::model::reason::Reason;
 
 /// What is shown of a run's reason, in bytes; those of ours have 21 at most.
 const REASON_BYTES_MAX: usize = 64;
 
-/// The reason of a run that succeeded and found no object at all.
-pub const NOTHING_FOUND: &str = "NothingFound";
+/// A condition's word, where this release knows it.
+pub fn reason(condition: &Condition) -> Option<Reason> {
+    condition.reason.parse().ok()
+}
 
 impl S3SyncStatus {
     /// A condition, whatever it says.
-    pub fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == kind)
+    pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == kind.name())
     }
 
     /// What a run waits for, or a worker of it, where one does.
     pub fn waiting(&self) -> Option<&Condition> {
-        let waits = |condition: &&Condition| condition.status == "True" && WAITING.contains(&condition.reason.as_str());
-        ["Reconciling", "Stalled"].into_iter().filter_map(|kind| self.condition(kind)).find(waits)
+        let waits = |condition: &&Condition| condition.status == "True" && reason(condition).is_some_and(Reason::waits);
+        [ConditionType::Reconciling, ConditionType::Stalled]
+            .into_iter()
+            .filter_map(|kind| self.condition(kind))
+            .find(waits)
     }
 
     /// `Running`, `Waiting (Queued)`, `Succeeded`, `Failed (BadData)`: the run in progress, else the last one.
@@ -38,29 +40,32 @@ impl S3SyncStatus {
             return Some("Running".to_owned());
         }
         let run = self.last_run.as_ref()?;
-        Some(match (run.result, run.reason.as_deref()) {
-            (RunOutcome::Succeeded, Some(NOTHING_FOUND)) => format!("Succeeded ({NOTHING_FOUND})"),
+        Some(match (run.result, run.known_reason()) {
+            (RunOutcome::Succeeded, Some(reason @ Reason::NothingFound)) => format!("Succeeded ({reason})"),
             (RunOutcome::Succeeded, _) => "Succeeded".to_owned(),
             // A worker's word may be long, and the API server takes a status with all its fields or not at all.
-            (RunOutcome::Failed, reason) => format!("Failed ({})", cut(reason.unwrap_or("Failed"), REASON_BYTES_MAX)),
+            (RunOutcome::Failed, _) => {
+                let reason = run.reason.as_deref().unwrap_or(Reason::Failed.as_str());
+                format!("Failed ({})", cut(reason, REASON_BYTES_MAX))
+            }
         })
     }
 
     /// The sentence that matters most now: why the sync is not ready, else what is stuck or waits, else what became of
     /// the last run, else what Ready says.
     pub fn sentence(&self) -> Option<String> {
-        let ready = self.condition("Ready");
+        let ready = self.condition(ConditionType::Ready);
         if let Some(ready) = ready.filter(|ready| ready.status == "False") {
             return Some(format!("{}: {}", ready.reason, ready.message));
         }
-        let stalled = self.condition("Stalled").filter(|stalled| stalled.status == "True");
+        let stalled = self.condition(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
         if let Some(stuck) = stalled.or_else(|| self.waiting()) {
             return Some(stuck.message.clone());
         }
         let told = |run: &RunResult| run.message.clone().filter(|message| !message.is_empty());
         let failed = self.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed);
         // Of a suspended sync, that it is suspended explains more than a run that went well.
-        let suspended = ready.filter(|ready| ready.reason == "Suspended");
+        let suspended = ready.filter(|ready| ready.reason == Reason::Suspended);
         failed
             .and_then(told)
             .or_else(|| suspended.map(|ready| ready.message.clone()))
@@ -105,7 +110,7 @@ mod tests {
             (
                 vec![ARMED],
                 false,
-                Some(("Succeeded", NOTHING_FOUND)),
+                Some(("Succeeded", "NothingFound")),
                 Some("Succeeded (NothingFound)"),
                 Some("it Succeeded"),
             ),

@@ -24,6 +24,7 @@ use crate::model::format::InputFormat;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
 use crate::model::passed_over::Extensions;
+use crate::model::reason::Reason;
 use crate::model::request::Asked;
 use crate::model::schema::{TableSchema, frozen, type_name};
 use crate::model::settings::{SchemaMode, Settings, SyncId, WriteMode};
@@ -439,7 +440,7 @@ pub struct Failed {
     namespace: String,
     name: String,
     result: Outcome,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::api::manifest::{self, LoadedSync};
 use crate::cli::{FileArgs, StateDirArgs};
+use crate::command::CommandError;
 use crate::command::validate::manifest_errors;
-use crate::command::{CommandError, FailureKind};
 use crate::model::connection::{Connection, Endpoint};
 use crate::model::cursor::Cursor;
 use crate::model::settings::Settings;
@@ -209,24 +209,13 @@ fn host() -> String {
 
 /// The failure of a sync as a verb's.
 pub fn failure(error: RunError) -> CommandError {
-    CommandError::new(kind_of(error.kind), error)
+    CommandError::new(error.kind.failure(), error)
 }
 
 /// The failures of several syncs as one error: each is reported, and the first gives the exit code.
 pub fn end(failures: Vec<RunError>) -> Result<(), CommandError> {
-    match failures.first().map(|error| kind_of(error.kind)) {
+    match failures.first().map(|error| error.kind.failure()) {
         None => Ok(()),
         Some(kind) => Err(CommandError { kind, errors: failures.into_iter().map(anyhow::Error::new).collect() }),
-    }
-}
-
-/// What a failure of a run means for the exit code.
-pub fn kind_of(kind: RunErrorKind) -> FailureKind {
-    match kind.exit_code() {
-        2 => FailureKind::Usage,
-        3 => FailureKind::Access,
-        4 => FailureKind::BadData,
-        5 => FailureKind::Interrupted,
-        _ => FailureKind::Other,
     }
 }

@@ -60,7 +60,7 @@ pub fn execute() -> Result<(), CommandError> {
 
 /// What a failure means for the pod's exit code, by which the Job makes another pod or none.
 fn exit_kind(kind: RunErrorKind) -> FailureKind {
-    match syncs::kind_of(kind) {
+    match kind.failure() {
         FailureKind::Other if kind.is_final() => FailureKind::Final,
         other => other,
     }
@@ -163,7 +163,7 @@ async fn other(context: &Context, cursor: ConfigMapCursor, workers: u32) -> Resu
     loop {
         match follow(context).await {
             Ok(()) => return Err(context.interrupted()),
-            Err(error) if error.kind.exit_code() == FailureKind::Interrupted.exit_code() => return Err(error),
+            Err(error) if error.kind.failure() == FailureKind::Interrupted => return Err(error),
             Err(error) => {
                 tracing::warn!(sync = %context.settings.id, index = context.index, "left to worker 0: {error}")
             }

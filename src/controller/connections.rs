@@ -11,6 +11,7 @@ use crate::api::connect::{NoConnection, connect, named};
 use crate::controller::decide::check::{Refusal, sentence};
 use crate::controller::names::short_hash;
 use crate::controller::reflectors::GuardedConnection;
+use crate::model::reason::Reason;
 
 /// What became of the connections that a resource names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub fn look_up(sync: &mut S3Sync, find: &dyn Fn(&str) -> Option<Arc<GuardedConne
         None => Err(NoConnection::Missing(format!("which is not in the namespace {namespace}; apply it there"))),
     });
     let refusal = said.err().map(|unconnected| {
-        let reason = if unconnected.missing { "ConnectionNotFound" } else { "InvalidSpec" };
+        let reason = if unconnected.missing { Reason::ConnectionNotFound } else { Reason::InvalidSpec };
         Refusal { reason, message: format!("{}; nothing runs until then", sentence(&unconnected.errors)) }
     });
     Connections { refusal, version: Some(short_hash(&[&json!(versions).to_string()])) }
@@ -142,7 +143,7 @@ mod tests {
             sync_with(json!({"source": {"bucket": "raw", "region": "eu-west-1", "connectionRef": {"name": "minio"}}}));
         let refusal = connected(beside, Some(&minio(1, json!({})))).1.refusal.unwrap();
         assert_eq!(
-            (refusal.reason, refusal.message.starts_with("spec.source.connectionRef excludes region")),
+            (refusal.reason.as_str(), refusal.message.starts_with("spec.source.connectionRef excludes region")),
             ("InvalidSpec", true)
         );
         // What it names by, and a run in progress, stay as they are.

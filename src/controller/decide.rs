@@ -5,33 +5,31 @@ pub mod check;
 pub mod concurrency;
 pub mod conditions;
 pub mod cursor;
+pub mod desired;
+pub mod events;
+pub mod observed;
 pub mod record;
 pub mod run;
 pub mod schedule;
+pub mod size;
 
 mod choose;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::choose::Why;
+pub use self::desired::{Desired, Named, Start, Why};
+pub use self::observed::Observed;
 
-use self::check::{Checked, Refusal, check};
-use self::conditions::{Situation, WAIT_MAX, readiness};
+use self::conditions::{Situation, WAIT_MAX, readiness, whole_seconds};
 use self::cursor::CursorView;
-use self::run::{Marks, Run, Worker};
-use crate::api::status::{CursorStatus, RunResult};
+use self::run::Run;
+use crate::api::S3SyncStatus;
+use crate::api::status::CursorStatus;
 use crate::api::text;
-use crate::api::{S3Sync, S3SyncStatus};
-use crate::controller::connections::Connections;
-use crate::controller::events::{self, Note};
-use crate::controller::names::CANCEL;
-use crate::controller::policy::Policy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// A look at least this often: timers do not see a wall clock that jumps, so a schedule would be late by the jump.
@@ -46,109 +44,6 @@ pub const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How long after its grace period a terminating pod is taken to be on a lost node. A kubelet that is there ends a pod
 /// within seconds.
 const LOST_AFTER: SignedDuration = SignedDuration::from_mins(5);
-
-/// Everything that a decision is made from.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// The resource, with what its S3Connections say in the place of their names.
-    pub sync: S3Sync,
-    /// What became of the connections that it names.
-    pub connections: Connections,
-    /// The Jobs with its label, its own and others'.
-    pub runs: Vec<Run>,
-    /// Their pods.
-    pub workers: Vec<Worker>,
-    /// Its cursor's ConfigMap.
-    pub cursor: Option<CursorView>,
-    /// Names that it needs and somebody else has, with the kind of the object.
-    pub taken: BTreeMap<String, &'static str>,
-    /// Why the API server took no Job at the last try.
-    pub refused: Option<String>,
-    /// What the last warning says of the Job or pod that [`conditions::silent`] names.
-    pub warned: Option<String>,
-    /// Whether the cap on concurrent runs leaves room for one.
-    pub capacity: bool,
-    /// Whether the namespace is being deleted: nothing can be made there any more.
-    pub namespace_ends: bool,
-    /// What resources may ask for.
-    pub policy: Arc<Policy>,
-    /// The time.
-    pub now: Timestamp,
-}
-
-impl Observed {
-    /// Whether somebody has cancelled the run.
-    pub fn cancels(&self, job: &str) -> bool {
-        self.sync.metadata.annotations.as_ref().and_then(|all| all.get(CANCEL)).is_some_and(|name| name == job)
-    }
-
-    /// Whether the resource can run, and may.
-    pub fn checked(&self) -> Result<Checked, Refusal> {
-        if let Some(refusal) = &self.connections.refusal {
-            return Err(refusal.clone());
-        }
-        let checked = check(&self.sync)?;
-        self.policy.check(&self.sync)?;
-        Ok(checked)
-    }
-}
-
-/// A run to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Its Job's name.
-    pub job: String,
-    /// What it is for, as written on the Job.
-    pub marks: Marks,
-    /// What it is for, as told to people.
-    pub why: Why,
-}
-
-/// An object by name and uid, so that a namesake is not meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-}
-
-/// What should be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Desired {
-    /// The status.
-    pub status: S3SyncStatus,
-    /// The run to start. Its Job is made first, and the status is written at the look that follows.
-    pub start: Option<Start>,
-    /// A run is due, and waits for a place under the caps.
-    pub waits_for_place: bool,
-    /// Jobs beyond the history's limits, once their results are in the status.
-    pub delete_jobs: Vec<Named>,
-    /// Jobs of runs that somebody cancelled.
-    pub cancel: Vec<Named>,
-    /// Pods on lost nodes.
-    pub force_delete: Vec<Named>,
-    /// What people are told, once the status is written.
-    pub notes: Vec<Note>,
-    /// Pods that were ended from outside, by uid, and what people are told of each, once.
-    pub killed: Vec<(String, Note)>,
-    /// Runs whose end is new, to be counted once the status is written.
-    pub ended: Vec<RunResult>,
-    /// Slots that will never run: to be counted once the start is made, or else the status written.
-    pub missed: u32,
-    /// Whether what pods need may have been removed by hand.
-    pub mend_rights: bool,
-    /// When to look again.
-    pub requeue: Duration,
-}
-
-/// Whether pods of a run in progress are being deleted. Their namespace may be the reason: its pods go first, and their
-/// Job, which waits to replace them (podReplacementPolicy Failed, backoffLimitPerIndex), holds them for ever where no
-/// pod can be made.
-pub fn dying(seen: &Observed) -> bool {
-    let at_work = |job: &str| seen.runs.iter().any(|run| run.owned && run.active() && !run.deleting && run.job == job);
-    seen.workers.iter().any(|worker| worker.deleted.is_some() && at_work(&worker.job))
-}
 
 /// Decides.
 pub fn decide(seen: &Observed) -> Desired {
@@ -205,7 +100,7 @@ pub fn decide(seen: &Observed) -> Desired {
     }
     let (force_delete, next_lost) = lost(seen);
     wake.extend(next_lost);
-    if dying(seen) && !seen.namespace_ends {
+    if seen.dying() && !seen.namespace_ends {
         wake.push(seen.now + ASK_AGAIN);
     }
     let mut delete_jobs = beyond_history(seen, &status);
@@ -243,11 +138,6 @@ fn cursor_status(seen: &Observed, cursor: &CursorView) -> CursorStatus {
         watermark: cursor.summary.watermark.map(|time| Time(whole_seconds(time))),
         size_bytes: cursor.summary.size_bytes,
     }
-}
-
-/// A time as Kubernetes writes it; finer, it would differ from itself after the first write.
-pub(in crate::controller) fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Ended runs that are in the status and beyond the limits, the oldest of each kind.

@@ -23,15 +23,34 @@ pub const STATE_KEY: &str = "state-key";
 pub const CURSOR: &str = "cursor";
 /// Labels that Jobs and pods of every sync have.
 pub const WORKER_SELECTOR: &str = "app.kubernetes.io/managed-by=s3sync,app.kubernetes.io/component=worker";
+/// Labels of the operator's Deployment, as the chart gives them.
+pub const CONTROLLER_SELECTOR: &str = "app.kubernetes.io/name=s3sync,app.kubernetes.io/component=controller";
 /// Labels that cursors of every sync have.
 pub const CURSOR_SELECTOR: &str = "app.kubernetes.io/managed-by=s3sync,app.kubernetes.io/component=cursor";
 
+/// What our own annotations begin with.
+pub const DOMAIN: &str = "s3sync.dev/";
 /// Annotation of a resource: its value starts a run, as `spec.trigger` does.
 pub const TRIGGER: &str = "s3sync.dev/trigger";
 /// Annotation of a resource: the Job of the run in progress that is to end.
 pub const CANCEL: &str = "s3sync.dev/cancel";
 /// Annotation of a resource: the generation whose changed source or destination is accepted.
 pub const ACCEPT_SPEC_CHANGE: &str = "s3sync.dev/accept-spec-change";
+
+/// Annotation, in the controller's memory only: why a resource's spec was not kept.
+pub const OVERSIZED: &str = "s3sync.dev/oversized";
+/// Annotation of what is made for a sync: what it is, for people.
+pub const ABOUT: &str = "s3sync.dev/about";
+/// Annotation of a run's Job: the slot in its name.
+pub const SLOT: &str = "s3sync.dev/slot";
+/// Annotation of a run's Job: the minute of a scheduled slot.
+pub const SCHEDULED: &str = "s3sync.dev/scheduled-at";
+/// Annotation of a run's Job: the hash of what is synced.
+pub const SYNCED: &str = "s3sync.dev/spec";
+/// Annotation of a run's Job: `spec.trigger` as it was.
+pub const RUN_TRIGGER: &str = "s3sync.dev/run-trigger";
+/// Annotation of a run's Job: [`TRIGGER`] as it was.
+pub const RUN_TRIGGER_ANNOTATION: &str = "s3sync.dev/run-trigger-annotation";
 
 /// The Job controller's label of a pod: its Job (<https://kubernetes.io/docs/reference/labels-annotations-taints/>).
 pub const POD_JOB: &str = "batch.kubernetes.io/job-name";

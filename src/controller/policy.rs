@@ -17,6 +17,7 @@ use crate::api::scalar::{IntOrText, PodQuantity};
 use crate::api::spec::WorkerSpec;
 use crate::controller::decide::check::{Refusal, sentence};
 use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes};
+use crate::model::reason::Reason;
 
 /// The name of AWS among endpoints: a side without an endpoint.
 pub const AWS: &str = "aws";
@@ -214,7 +215,7 @@ impl Policy {
             return Ok(());
         }
         let message = format!("{}; nothing runs until then", sentence(&errors));
-        Err(Refusal { reason: "NotAllowed", message })
+        Err(Refusal { reason: Reason::NotAllowed, message })
     }
 
     /// The rules that a resource breaks, by field.

@@ -5,6 +5,7 @@ mod observe;
 mod rights;
 #[cfg(test)]
 mod tests;
+pub mod warning;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::api::connect::named;
 use crate::controller::build::PodDefaults;
 use crate::controller::decide::concurrency::Caps;
 use crate::controller::decide::decide;
-use crate::controller::events::Note;
+use crate::controller::decide::desired::Note;
 use crate::controller::manager::health::Health;
 use crate::controller::manager::metrics::Metrics;
 use crate::controller::names::FIELD_MANAGER;
@@ -32,6 +33,7 @@ use crate::controller::notify::Notices;
 use crate::controller::policy::Policy;
 use crate::controller::reflectors::expectations::{Expectations, Key};
 use crate::controller::reflectors::{Guarded, Reflectors};
+use crate::model::reason::Reason;
 
 /// A look that takes longer is given up and tried again: an API server that accepts a request and never answers must
 /// not hold a resource for ever. Far longer than a busy server takes.
@@ -193,7 +195,7 @@ async fn blind(guarded: &Guarded, unlisted: &[&'static str], context: &Context) 
         && context.expectations.is_news(&key, kind)
     {
         context.expectations.said(&key, kind.to_owned());
-        tell(sync, &Note::warning("NotWatched", error.to_string()), context).await;
+        tell(sync, &Note::warning(Reason::NotWatched, error.to_string()), context).await;
     }
     Err(error)
 }

@@ -1,5 +1,7 @@
 //! What stops a run, and what the caller should do about it.
 
+use crate::model::failure::FailureKind;
+use crate::model::reason::Reason;
 use crate::model::settings::SyncId;
 use crate::state::StateError;
 use crate::state::blobs::BlobError;
@@ -46,18 +48,9 @@ pub enum RunErrorKind {
 }
 
 impl RunErrorKind {
-    /// The process's exit code.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            RunErrorKind::InvalidSpec | RunErrorKind::SpecChanged => 2,
-            RunErrorKind::Denied | RunErrorKind::NotFound => 3,
-            RunErrorKind::BadData => 4,
-            RunErrorKind::Interrupted | RunErrorKind::Superseded => 5,
-            RunErrorKind::Claimed
-            | RunErrorKind::CursorInvalid
-            | RunErrorKind::DecisionUnpublishable
-            | RunErrorKind::Failed => 1,
-        }
+    /// What the process ends with.
+    pub fn failure(self) -> FailureKind {
+        self.reason().failure()
     }
 
     /// Whether the same run ends in the same way when it is tried again at once: a later one may not, or somebody has
@@ -67,18 +60,18 @@ impl RunErrorKind {
     }
 
     /// The word in `-o json` and in status.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            RunErrorKind::InvalidSpec => "InvalidSpec",
-            RunErrorKind::SpecChanged => "SpecChanged",
-            RunErrorKind::Claimed => "Claimed",
-            RunErrorKind::CursorInvalid => "CursorInvalid",
-            RunErrorKind::Denied => "Denied",
-            RunErrorKind::NotFound => "NotFound",
-            RunErrorKind::BadData => "BadData",
-            RunErrorKind::Interrupted | RunErrorKind::Superseded => "Interrupted",
-            RunErrorKind::DecisionUnpublishable => "DecisionUnpublishable",
-            RunErrorKind::Failed => "Failed",
+            RunErrorKind::InvalidSpec => Reason::InvalidSpec,
+            RunErrorKind::SpecChanged => Reason::SpecChanged,
+            RunErrorKind::Claimed => Reason::Claimed,
+            RunErrorKind::CursorInvalid => Reason::CursorInvalid,
+            RunErrorKind::Denied => Reason::Denied,
+            RunErrorKind::NotFound => Reason::NotFound,
+            RunErrorKind::BadData => Reason::BadData,
+            RunErrorKind::Interrupted | RunErrorKind::Superseded => Reason::Interrupted,
+            RunErrorKind::DecisionUnpublishable => Reason::DecisionUnpublishable,
+            RunErrorKind::Failed => Reason::Failed,
         }
     }
 }

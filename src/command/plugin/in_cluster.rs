@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futures::AsyncBufRead;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams, Preconditions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,8 +27,10 @@ use crate::command::plugin::status;
 use crate::command::run::resources;
 use crate::command::{CommandError, FailureKind, note};
 use crate::controller::decide::check::{Checked, check};
-use crate::controller::decide::run::CONTAINER;
-use crate::controller::{build, names};
+use crate::controller::pod::CONTAINER;
+use crate::controller::reconcile::warning;
+use crate::controller::{build, names, pod};
+use crate::model::reason::Reason;
 use crate::store::secrets;
 
 pub use self::added::{flags, operators};
@@ -42,16 +44,6 @@ const START_MAX: Duration = Duration::from_secs(300);
 /// How long what does not pass by itself is waited for: a Secret or an image that is put there meanwhile, a registry
 /// that fails once.
 const STUCK_MAX: Duration = Duration::from_secs(60);
-
-/// The kubelet's reasons for not starting a container that somebody has to do something about.
-const STUCK: [&str; 6] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-];
 
 /// How long what usually passes by itself is not worth a word.
 const USUAL: Duration = Duration::from_secs(10);
@@ -145,7 +137,7 @@ fn place(cluster: &Cluster, sync: &S3Sync) -> String {
 
 /// The sync as workers get it, where the operator would run it: a Job of ours is a way around no rule of an admin's.
 fn allowed(cluster: &Cluster, sync: &S3Sync) -> Result<Checked, CommandError> {
-    let refused = |reason: &str, message: &str| {
+    let refused = |reason: Reason, message: &str| {
         CommandError::new(FailureKind::Usage, anyhow::anyhow!("{}: {reason}: {message}", place(cluster, sync)))
     };
     let ready = sync
@@ -153,8 +145,8 @@ fn allowed(cluster: &Cluster, sync: &S3Sync) -> Result<Checked, CommandError> {
         .as_ref()
         .and_then(status::ready)
         .filter(|ready| ready.observed_generation == sync.metadata.generation);
-    if let Some(ready) = ready.filter(|ready| ready.status == "False" && ready.reason == "NotAllowed") {
-        return Err(refused(&ready.reason, &ready.message));
+    if let Some(ready) = ready.filter(|ready| ready.status == "False" && ready.reason == Reason::NotAllowed) {
+        return Err(refused(Reason::NotAllowed, &ready.message));
     }
     check(sync).map_err(|refusal| refused(refusal.reason, &refusal.message))
 }
@@ -233,9 +225,9 @@ async fn started(cluster: &Cluster, sync: &S3Sync, job: &Job, command: &Command<
             (command.while_starting)(cluster, &cluster.sync(&sync.name_any()).await?)?;
             waits(cluster, job).await
         };
-        let reason = match look.await {
+        let (reason, stuck) = match look.await {
             Ok(Waits::Started(pod)) => return Ok(pod),
-            Ok(Waits::For(reason)) => reason,
+            Ok(Waits::For { reason, stuck }) => (reason, stuck),
             Err(error) if error.kind == FailureKind::Other && unseen < UNSEEN_MAX => {
                 unseen += 1;
                 continue;
@@ -243,7 +235,7 @@ async fn started(cluster: &Cluster, sync: &S3Sync, job: &Job, command: &Command<
             Err(error) => return Err(error),
         };
         unseen = 0;
-        let most = if STUCK.iter().any(|word| reason.starts_with(word)) { STUCK_MAX } else { START_MAX };
+        let most = if stuck { STUCK_MAX } else { START_MAX };
         if began.elapsed() > most {
             let message = format!("{}: its pod does not start: {reason}", place(cluster, sync));
             return Err(CommandError::new(FailureKind::Interrupted, anyhow::anyhow!(message)));
@@ -258,21 +250,25 @@ async fn started(cluster: &Cluster, sync: &S3Sync, job: &Job, command: &Command<
 enum Waits {
     /// Or has ended already: the pod's name.
     Started(String),
-    /// Why not.
-    For(String),
+    For {
+        /// Why not.
+        reason: String,
+        /// Whether somebody has to do something about it.
+        stuck: bool,
+    },
 }
 
 async fn waits(cluster: &Cluster, job: &Job) -> Result<Waits, CommandError> {
     let name = job.name_any();
-    let params = ListParams::default().labels(&format!("{}={name}", logs::JOB_LABEL)).limit(1);
+    let params = ListParams::default().labels(&format!("{}={name}", names::POD_JOB)).limit(1);
     let pods = cluster.api::<Pod>().list(&params).await;
     let pods = pods.map_err(|error| cluster.failed(&format!("pods of the Job {}/{name}", cluster.namespace), error))?;
     if let Some(pod) = pods.items.first() {
         // One that was evicted before it began has no container, and has ended.
         let over =
             pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| phase == "Failed");
-        return Ok(match logs::not_started(pod).filter(|_| !over) {
-            Some(reason) => Waits::For(text::message(&reason)),
+        return Ok(match pod::not_started(pod).filter(|_| !over) {
+            Some(why) => Waits::For { reason: text::message(&why.to_string()), stuck: why.is_stuck() },
             None => Waits::Started(pod.name_any()),
         });
     }
@@ -282,7 +278,8 @@ async fn waits(cluster: &Cluster, job: &Job) -> Result<Waits, CommandError> {
         .await
         .map_err(|error| cluster.failed(&format!("the Job {}/{name}", cluster.namespace), error))?;
     if crate::controller::decide::run::is_held(&now) {
-        return Ok(Waits::For("its queue (worker.queueName) holds the Job back".to_owned()));
+        let reason = "its queue (worker.queueName) holds the Job back".to_owned();
+        return Ok(Waits::For { reason, stuck: false });
     }
     let mut conditions = now.status.iter().flat_map(|status| status.conditions.iter().flatten());
     if let Some(failed) = conditions.find(|condition| condition.type_ == "Failed" && condition.status == "True") {
@@ -290,14 +287,9 @@ async fn waits(cluster: &Cluster, job: &Job) -> Result<Waits, CommandError> {
         let message = format!("the Job {}/{name} failed without a pod: {why}", cluster.namespace);
         return Err(CommandError::new(FailureKind::Interrupted, anyhow::anyhow!(message)));
     }
-    Ok(Waits::For(warning(cluster, job).await.unwrap_or_else(|| "no pod was made yet".to_owned())))
-}
-
-/// What the Job controller says of pods that it cannot make; who may not see events is not told.
-async fn warning(cluster: &Cluster, job: &Job) -> Option<String> {
-    let fields = format!("involvedObject.uid={},type=Warning", job.uid()?);
-    let events = cluster.api::<Event>().list(&ListParams::default().fields(&fields).limit(10)).await.ok()?;
-    events.items.into_iter().filter_map(|event| event.message).next_back().map(|message| text::message(&message))
+    // Who may not see events is not told what the Job controller says of pods that it cannot make.
+    let said = warning::last(&cluster.client, &cluster.namespace, &now.uid().unwrap_or_default()).await.ok().flatten();
+    Ok(Waits::For { reason: said.unwrap_or_else(|| "no pod was made yet".to_owned()), stuck: false })
 }
 
 /// How a pod ended.
@@ -317,8 +309,7 @@ async fn ended(cluster: &Cluster, pod: &str) -> Result<Option<End>, CommandError
 
 fn end(pod: &Pod) -> Option<End> {
     let status = pod.status.clone().unwrap_or_default();
-    let container = status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER);
-    if let Some(end) = container.and_then(|container| container.state.as_ref()?.terminated.as_ref()) {
+    if let Some(end) = pod::terminated(pod) {
         return Some(End::Code(end.exit_code, end.reason.clone().unwrap_or_default()));
     }
     let over = status.phase.as_deref().is_some_and(|phase| phase == "Failed" || phase == "Succeeded");

@@ -14,15 +14,9 @@ use tokio::task::JoinSet;
 use crate::cli::LogsArgs;
 use crate::command::plugin::cluster::Cluster;
 use crate::command::{CommandError, FailureKind, note, print, runtime};
+use crate::controller::names::{POD_INDEX, POD_JOB};
+use crate::controller::pod::{CONTAINER, not_started};
 use crate::store::secrets;
-
-/// The label that names a pod's Job, and the one with its index.
-/// <https://kubernetes.io/docs/reference/labels-annotations-taints/>
-pub(in crate::command) const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
-const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
-
-/// The worker's container: others in its pod are not ours.
-const CONTAINER: &str = "worker";
 
 /// The most of a line that is read: longer than any of ours, of which a message is the longest part. Another image may
 /// log one without end.
@@ -61,7 +55,7 @@ async fn job(cluster: &Cluster, name: &str) -> Result<String, CommandError> {
 
 /// The run's pods, by index and then by age: a later one of the same index took its place.
 async fn pods(cluster: &Cluster, job: &str) -> Result<Vec<Pod>, CommandError> {
-    let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}"));
+    let params = ListParams::default().labels(&format!("{POD_JOB}={job}"));
     let listed = cluster.api::<Pod>().list(&params).await;
     let mut pods =
         listed.map_err(|error| cluster.failed(&format!("pods of the run {}/{job}", cluster.namespace), error))?.items;
@@ -70,7 +64,7 @@ async fn pods(cluster: &Cluster, job: &str) -> Result<Vec<Pod>, CommandError> {
 }
 
 fn index(pod: &Pod) -> u32 {
-    pod.labels().get(INDEX_LABEL).and_then(|index| index.parse().ok()).unwrap_or(0)
+    pod.labels().get(POD_INDEX).and_then(|index| index.parse().ok()).unwrap_or(0)
 }
 
 async fn once(cluster: &Cluster, job: &str, params: &LogParams) -> Result<(), CommandError> {
@@ -137,28 +131,6 @@ async fn has_ended(cluster: &Cluster, job: &str) -> Result<bool, CommandError> {
         .any(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"))
 }
 
-/// Why the pod's container has no log yet; `None` when it has one.
-pub(in crate::command) fn not_started(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref();
-    let container = status
-        .and_then(|status| status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER));
-    let Some(container) = container else {
-        let unscheduled = status
-            .into_iter()
-            .flat_map(|status| status.conditions.iter().flatten())
-            .find(|condition| condition.status == "False");
-        let reason = unscheduled.and_then(|condition| condition.message.clone());
-        return Some(reason.unwrap_or_else(|| "it waits for a node".to_owned()));
-    };
-    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref())?;
-    // A container that waits to be started again has a log of its life before.
-    if container.last_state.as_ref().is_some_and(|state| state.terminated.is_some()) {
-        return None;
-    }
-    let reason = waiting.reason.clone().unwrap_or_default();
-    Some(waiting.message.as_ref().map(|message| format!("{reason}: {message}")).unwrap_or(reason))
-}
-
 /// Prints a pod's log, line by line.
 async fn stream(cluster: &Cluster, pod: &Pod, params: &LogParams) -> Result<(), CommandError> {
     let name = pod.name_any();
@@ -207,14 +179,7 @@ pub(in crate::command) async fn raw_line(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn check(status: serde_json::Value, expected: Option<&str>) {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "orders-1-0-x"}, "status": status})).unwrap();
-        assert_eq!(not_started(&pod).as_deref(), expected, "{status}");
-    }
 
     #[tokio::test]
     async fn lines_are_fit_for_a_terminal() {
@@ -225,24 +190,5 @@ mod tests {
             lines.push(line);
         }
         assert_eq!(lines, ["one[2J", "", &format!("{}…", &endless[..LINE_BYTES_MAX]), "last"]);
-    }
-
-    #[test]
-    fn a_pod_that_has_no_log_says_why() {
-        let container = |state: serde_json::Value| json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}]});
-        check(json!({}), Some("it waits for a node"));
-        check(
-            json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]}),
-            Some("0/3 nodes are available"),
-        );
-        check(container(json!({"waiting": {"reason": "ContainerCreating"}})), Some("ContainerCreating"));
-        check(
-            container(
-                json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"ro\" not found"}}),
-            ),
-            Some("CreateContainerConfigError: secret \"ro\" not found"),
-        );
-        check(container(json!({"running": {}})), None);
-        check(container(json!({"terminated": {"exitCode": 0}})), None);
     }
 }

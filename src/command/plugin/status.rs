@@ -11,12 +11,13 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::api::S3Sync;
-use crate::api::status::{Progress, S3SyncStatus};
+use crate::api::status::{ConditionType, Progress, S3SyncStatus};
 use crate::cli::{Output, StatusArgs};
 use crate::command::plugin::cluster::Cluster;
 use crate::command::plugin::select;
 use crate::command::render::{self, Align, bytes, count};
 use crate::command::{CommandError, note, print, runtime};
+use crate::model::reason::Reason;
 
 /// Columns of a message that a narrow terminal shows all the same, on a second line of its own making; a wide one shows
 /// what has room, and what is no terminal all of it, as the details do.
@@ -89,7 +90,7 @@ impl SyncStatus {
         match condition {
             _ if !self.is_observed() => "Unknown".to_owned(),
             None => "Unknown".to_owned(),
-            Some(condition) if condition.status == "True" && condition.reason != "Suspended" => "True".to_owned(),
+            Some(condition) if condition.status == "True" && condition.reason != Reason::Suspended => "True".to_owned(),
             Some(condition) => format!("{} ({})", condition.status, condition.reason),
         }
     }
@@ -137,7 +138,7 @@ impl Shown {
 
 /// The condition Ready.
 pub fn ready(status: &S3SyncStatus) -> Option<&Condition> {
-    status.condition("Ready")
+    status.condition(ConditionType::Ready)
 }
 
 /// When a run starts by itself. An operator of before tells of the schedule's alone.

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
 
-use crate::api::S3Sync;
 use crate::api::status::{RunOutcome, RunResult, S3SyncStatus};
+use crate::api::{S3Sync, summary};
 use crate::cli::TriggerArgs;
 use crate::command::plugin::cluster::Cluster;
 use crate::command::plugin::select;
 use crate::command::{CommandError, FailureKind, note, render, runtime};
 use crate::controller::names::TRIGGER;
+use crate::model::reason::Reason;
 
 /// How often a waiting command looks: a person does not see a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -88,17 +89,8 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
 
 /// Why no run will start until somebody changes something. What a run found out is none: the next one looks again.
 fn hindrance(sync: &S3Sync, status: &S3SyncStatus) -> Option<String> {
-    const REASONS: [&str; 7] = [
-        "InvalidSpec",
-        "UnsupportedInCluster",
-        "NotAllowed",
-        "ConnectionNotFound",
-        "SpecChanged",
-        "CursorInvalid",
-        "NameTaken",
-    ];
     let ready = crate::command::plugin::status::ready(status)
-        .filter(|ready| ready.status == "False" && REASONS.contains(&ready.reason.as_str()))?;
+        .filter(|ready| ready.status == "False" && summary::reason(ready).is_some_and(Reason::bars_runs))?;
     let said =
         |run: &RunResult| run.reason.as_ref() == Some(&ready.reason) && run.message.as_ref() == Some(&ready.message);
     let outdated = ready.observed_generation != sync.metadata.generation;
@@ -114,13 +106,8 @@ fn ended(name: &str, run: &RunResult) -> Result<String, CommandError> {
     if run.result == RunOutcome::Succeeded {
         return Ok(format!("{name}: {}\n", render::printable(&message)));
     }
-    let kind = match run.reason.as_deref() {
-        Some("InvalidSpec" | "SpecChanged") => FailureKind::Usage,
-        Some("Denied" | "NotFound") => FailureKind::Access,
-        Some("BadData") => FailureKind::BadData,
-        Some("Interrupted" | "Cancelled" | "DeadlineExceeded") => FailureKind::Interrupted,
-        _ => FailureKind::Other,
-    };
+    // Another release's word says nothing here.
+    let kind = run.known_reason().map_or(FailureKind::Other, Reason::failure);
     Err(CommandError::new(kind, anyhow::anyhow!("{name}: the run {} failed: {message}", run.job)))
 }
 

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::api::summary::NOTHING_FOUND;
 use crate::command::dry_run::{QuarantinedKey, blamed, quarantined_lines};
 use crate::command::render::{self, Align, bytes, count, counted, printable};
 use crate::command::run::output_locations::OutputLocations;
 use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::passed_over::PassedOver;
+use crate::model::reason::Reason;
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
 use crate::pipeline::run::RunSummary;
@@ -32,7 +32,7 @@ pub struct SyncReport {
     pub result: Outcome,
     /// `Succeeded`, `NothingFound` where no object is selected, or the word of
     /// [`crate::pipeline::error::RunErrorKind::reason`].
-    pub reason: &'static str,
+    pub reason: Reason,
     /// One sentence.
     pub message: String,
     /// What was published, by table name.
@@ -100,10 +100,10 @@ impl SyncReport {
             ..error.map_or_else(|| SyncReport::empty(sync), |error| SyncReport::failed(sync, error))
         };
         if error.is_none() {
-            (report.result, report.reason) = (Outcome::Succeeded, "Succeeded");
+            (report.result, report.reason) = (Outcome::Succeeded, Reason::Succeeded);
             report.message = report.published();
             if let Some(nothing) = summary.remarks.nothing.as_ref().filter(|_| report.tables.is_empty()) {
-                report.reason = NOTHING_FOUND;
+                report.reason = Reason::NothingFound;
                 report.message = match summary.epochs {
                     0 => nothing.clone(),
                     // Of Replace, which publishes what there is.
@@ -132,7 +132,7 @@ impl SyncReport {
             namespace: sync.namespace.clone(),
             name: sync.name.clone(),
             result: Outcome::Failed,
-            reason: "",
+            reason: Reason::Failed,
             message: String::new(),
             tables: Vec::new(),
             quarantined: 0,

@@ -48,8 +48,7 @@ pub async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
         |_: &End<'_>, secret: &str, key: &str| Ok(secrets.get(secret).and_then(|values| values.get(key)).cloned());
     let mut loaded = manifests.connect_with(&value).map_err(manifest_errors)?;
     let cursor = cursor(&cluster, name);
-    let failed =
-        |error: StateError| CommandError::new(syncs::kind_of(RunErrorKind::from(&error)), anyhow::Error::new(error));
+    let failed = |error: StateError| CommandError::new(RunErrorKind::from(&error).failure(), anyhow::Error::new(error));
     let uid = cursor.uid().await.map_err(failed)?.unwrap_or_default();
     Ok(loaded
         .drain(..)

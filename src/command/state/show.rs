@@ -44,7 +44,7 @@ async fn in_cluster(args: &CursorArgs, name: &str) -> Result<ShownSync, CommandE
     let sync = cluster.api::<S3Sync>().get_opt(name).await.map_err(|error| cluster.failed(&what, error))?;
     let cursor = super::open::cursor(&cluster, name);
     let found = cursor.load().await.map_err(|error| {
-        let kind = syncs::kind_of(RunErrorKind::from(&error));
+        let kind = RunErrorKind::from(&error).failure();
         CommandError::new(kind, anyhow::Error::new(error))
     })?;
     if sync.is_none() && found.is_none() {

@@ -47,7 +47,7 @@ pub fn report(sync: &SyncReport) -> RunReport {
             Outcome::Succeeded => RunOutcome::Succeeded,
             Outcome::Failed => RunOutcome::Failed,
         },
-        reason: sync.reason.to_owned(),
+        reason: sync.reason.into(),
         message: message(sync),
         counts: RunCounts {
             tables: count(sync.tables.iter().filter(|table| table.files > 0).count() as u64),

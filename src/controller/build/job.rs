@@ -21,8 +21,9 @@ use crate::api::S3Sync;
 use crate::api::scalar::PodQuantity;
 use crate::controller::decide::Start;
 use crate::controller::decide::check::Checked;
-use crate::controller::decide::run::CONTAINER;
 use crate::controller::names::{KUEUE_QUEUE, WORKER};
+use crate::controller::pod::{CONTAINER, DISRUPTION};
+use crate::model::failure::FailureKind;
 
 /// Where the scratch volume is mounted.
 pub const SCRATCH: &str = "/scratch";
@@ -36,7 +37,12 @@ const TTL_SECONDS: i32 = 7 * 24 * 3600;
 
 /// Exit codes after which another attempt ends the same way: invalid spec, denied or missing, bad data, and what is
 /// neither and lasts, such as another sync's claim.
-pub const FINAL_EXIT_CODES: [i32; 4] = [2, 3, 4, 6];
+pub const FINAL_EXIT_CODES: [i32; 4] = [
+    FailureKind::Usage.exit_code() as i32,
+    FailureKind::Access.exit_code() as i32,
+    FailureKind::BadData.exit_code() as i32,
+    FailureKind::Final.exit_code() as i32,
+];
 
 /// The user and group of the image; a number, so that the kubelet can see that it is not root.
 const USER: i64 = 65532;
@@ -109,7 +115,7 @@ fn failure_policy() -> PodFailurePolicy {
         action: "Ignore".into(),
         on_exit_codes: None,
         on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-            type_: "DisruptionTarget".into(),
+            type_: DISRUPTION.into(),
             status: "True".into(),
         }]),
     };

@@ -4,20 +4,17 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::schedule::Schedule;
+use super::size::{MANIFEST_BYTES_MAX, oversized, too_large, too_long};
 use crate::api::S3Sync;
 use crate::api::connect;
 use crate::api::error::FieldError;
-use crate::api::spec::OnNothingFound;
+use crate::api::spec::{GROUP, KIND, OnNothingFound, VERSION};
 use crate::api::validate::{self, Resolved};
-use crate::controller::decide::schedule::Schedule;
 use crate::controller::names::short_hash;
-use crate::controller::reflectors::prune::{oversized, too_large};
+use crate::model::reason::Reason;
 use crate::model::settings::Settings;
 use crate::model::spec_hash::SpecHash;
-
-/// What one environment variable may hold. Linux refuses an argument or variable of 128 KiB (MAX_ARG_STRLEN,
-/// execve(2)).
-pub(in crate::controller) const MANIFEST_BYTES_MAX: usize = 100_000;
 
 /// Errors that a message names; the rest is counted.
 const NAMED_MAX: usize = 5;
@@ -41,7 +38,7 @@ pub struct Checked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The condition's reason.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// One sentence.
     pub message: String,
 }
@@ -49,14 +46,14 @@ pub struct Refusal {
 impl Refusal {
     /// A spec that is wrong.
     pub fn invalid(message: impl Into<String>) -> Refusal {
-        Refusal { reason: "InvalidSpec", message: message.into() }
+        Refusal { reason: Reason::InvalidSpec, message: message.into() }
     }
 }
 
 /// Checks a resource.
 pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
-    if let Some(refusal) = oversized(sync) {
-        return Err(refusal);
+    if let Some(why) = oversized(sync) {
+        return Err(Refusal::invalid(why));
     }
     let resolved = resolved(sync).map_err(|(reason, errors)| Refusal { reason, message: sentence(&errors) })?;
     let manifest = manifest(sync);
@@ -73,16 +70,16 @@ pub fn check(sync: &S3Sync) -> Result<Checked, Refusal> {
 }
 
 /// The settings, or the reason of Ready with everything that is wrong.
-fn resolved(sync: &S3Sync) -> Result<Resolved, (&'static str, Vec<FieldError>)> {
+fn resolved(sync: &S3Sync) -> Result<Resolved, (Reason, Vec<FieldError>)> {
     // Nothing relative is allowed, so the folder that relative paths begin at does not matter.
-    let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| ("InvalidSpec", errors))?;
+    let resolved = validate::settings(sync, Path::new("/")).map_err(|errors| (Reason::InvalidSpec, errors))?;
     let elsewhere =
         [&resolved.source, &resolved.destination].into_iter().filter_map(|access| access.command_line_only());
     let only = |field| {
         FieldError::new(field, "works on the command line only; pods have no profiles and no directories of yours")
     };
     let errors: Vec<FieldError> = elsewhere.map(only).collect();
-    if errors.is_empty() { Ok(resolved) } else { Err(("UnsupportedInCluster", errors)) }
+    if errors.is_empty() { Ok(resolved) } else { Err((Reason::UnsupportedInCluster, errors)) }
 }
 
 /// Everything that [`check`] has against a resource, by field, for whoever may still change it. An S3Connection that it
@@ -101,12 +98,6 @@ pub fn errors(sync: &S3Sync) -> Vec<FieldError> {
             Some(manifest(sync).len()).filter(|bytes| *bytes > MANIFEST_BYTES_MAX).map(too_long).into_iter().collect()
         }
     }
-}
-
-/// What is wrong with a spec of so many bytes.
-pub(in crate::controller) fn too_long(bytes: usize) -> FieldError {
-    FieldError::new("spec", format!("has {bytes} bytes as JSON, and workers take {MANIFEST_BYTES_MAX}"))
-        .suggest("shorten its lists, with globs instead of keys for example")
 }
 
 /// The first few errors, and how many more there are.
@@ -135,8 +126,8 @@ fn synced(sync: &S3Sync) -> String {
 fn manifest(sync: &S3Sync) -> String {
     let metadata = &sync.metadata;
     json!({
-        "apiVersion": "s3sync.dev/v1alpha1",
-        "kind": "S3Sync",
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": KIND,
         "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid, "generation": metadata.generation},
         "spec": sync.spec,
     })
@@ -150,7 +141,7 @@ mod tests {
 
     fn refused(spec: serde_json::Value) -> (&'static str, String) {
         let refusal = check(&sync_with(spec)).unwrap_err();
-        (refusal.reason, refusal.message)
+        (refusal.reason.as_str(), refusal.message)
     }
 
     #[test]

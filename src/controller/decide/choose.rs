@@ -2,18 +2,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Observed, Start};
+use super::desired::{Start, Why};
+use super::observed::Observed;
 use crate::api::S3SyncStatus;
 use crate::api::status::RunOutcome;
 use crate::api::text::cut;
 use crate::controller::decide::check::Checked;
 use crate::controller::decide::conditions::{Gate, Readiness};
 use crate::controller::decide::cursor::Position;
-use crate::controller::decide::record::{CANCELLED, News};
+use crate::controller::decide::record::News;
 use crate::controller::decide::run::{Marks, Run};
 use crate::controller::decide::schedule::{Anchor, Look, Slot};
 use crate::controller::names::{CANCEL, Repeat, TRIGGER, job_name, parse_job_name, short_hash};
 use crate::model::cursor::Phase;
+use crate::model::reason::Reason;
 
 /// The longest wait before a failed run is repeated: what is healed outside is noticed within the hour.
 const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -21,21 +23,6 @@ const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// What is read of the annotation s3sync.dev/trigger, in bytes: as long as the field. An annotation has no bound of its
 /// own.
 const TOKEN_BYTES_MAX: usize = 253;
-
-/// What a run is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// What is synced is new, or has changed.
-    Change,
-    /// The trigger has a new value.
-    Trigger,
-    /// The schedule says so.
-    Slot,
-    /// The last run failed.
-    Retry,
-    /// The last run left something half done.
-    Recovery,
-}
 
 /// What was chosen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -171,7 +158,7 @@ fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut V
 /// Whether the last run was cancelled: then nothing starts by itself but what ends what is half visible, until a slot,
 /// a change or a trigger.
 fn was_cancelled(status: &S3SyncStatus) -> bool {
-    status.last_run.as_ref().is_some_and(|run| run.reason.as_deref() == Some(CANCELLED))
+    status.last_run.as_ref().is_some_and(|run| run.known_reason() == Some(Reason::Cancelled))
 }
 
 /// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only

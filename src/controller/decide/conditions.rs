@@ -4,15 +4,15 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::check::{Checked, Refusal};
+use super::cursor::Position;
+use super::observed::Observed;
+use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
-use crate::api::status::{RunOutcome, RunResult};
-use crate::api::summary::NOTHING_FOUND;
-use crate::api::text;
-use crate::controller::decide::Observed;
-use crate::controller::decide::check::{Checked, Refusal};
-use crate::controller::decide::cursor::Position;
-use crate::controller::decide::run::{Run, Worker};
+use crate::api::status::{ConditionType, RunOutcome, RunResult};
+use crate::api::{summary, text};
 use crate::controller::names::{ACCEPT_SPEC_CHANGE, cursor_name, worker_name};
+use crate::model::reason::{Reason, Verdict};
 
 /// How long a started Job may be without a pod: its controller says that it is started once it has tried to make one.
 const POD_WAIT: SignedDuration = SignedDuration::from_secs(15);
@@ -35,9 +35,6 @@ pub fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
     time.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// Reasons of waiting that may need somebody's hand.
-const STUCK: [&str; 2] = ["WorkerWaiting", "RunRefused"];
-
 /// Which runs may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -55,7 +52,7 @@ pub struct Readiness {
     /// Whether the spec is valid and the schedule armed.
     pub ready: bool,
     /// One word.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// One sentence.
     pub message: String,
     /// Which runs may start.
@@ -86,7 +83,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
     if seen.taken.contains_key(&cursor) {
         let message =
             format!("the ConfigMap {cursor} is not a cursor of this sync; remove it, or give the sync another name");
-        return no("CursorInvalid", message, Gate::Shut);
+        return no(Reason::CursorInvalid, message, Gate::Shut);
     }
     let rights = worker_name(name);
     if let Some(kind) = seen.taken.get(&rights) {
@@ -94,7 +91,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
             "the {kind} {rights} is there and not this sync's, and workers need one; remove it, or give the sync another name; it is tried \
              again within ten minutes"
         );
-        return no("NameTaken", message, Gate::Shut);
+        return no(Reason::NameTaken, message, Gate::Shut);
     }
     match seen.cursor.as_ref().map(|cursor| &cursor.position) {
         Some(Position::Nonsense(reason)) => {
@@ -102,7 +99,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
                 "the cursor in ConfigMap {cursor} makes no sense: {reason}; restore it from a copy, or start over with `s3sync state reset \
                  {name} --yes`; nothing runs until then"
             );
-            return no("CursorInvalid", message, Gate::Shut);
+            return no(Reason::CursorInvalid, message, Gate::Shut);
         }
         Some(Position::At { identity: Some(identity), .. }) if !accepted(seen) => {
             if let Some(change) = identity.change_to(&checked.identity) {
@@ -113,13 +110,13 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
                     change.effect(),
                     version(seen).unwrap_or_default()
                 );
-                return no("SpecChanged", message, Gate::CommittingOnly);
+                return no(Reason::SpecChanged, message, Gate::CommittingOnly);
             }
         }
         _ => {}
     }
     if seen.sync.spec.suspend {
-        return yes("Suspended", "no run starts while spec.suspend is true".into(), Gate::CommittingOnly);
+        return yes(Reason::Suspended, "no run starts while spec.suspend is true".into(), Gate::CommittingOnly);
     }
     if let Some((reason, message)) = found_by_worker(checked, seen, status) {
         return no(reason, message, Gate::Open);
@@ -131,7 +128,7 @@ pub fn readiness(checked: &Result<Checked, Refusal>, seen: &Observed, status: &S
         }
         None => "runs when what is synced changes, and on trigger".to_owned(),
     };
-    yes("Armed", message, Gate::Open)
+    yes(Reason::Armed, message, Gate::Open)
 }
 
 /// Whether somebody has accepted a changed source or destination, for this version of it.
@@ -152,27 +149,22 @@ fn version(seen: &Observed) -> Option<String> {
 
 /// What a run found out about the spec as it is now: what only a look into the buckets shows. The next run tries again,
 /// and it stands until one gets further: neither a run under way nor one that ended before it could look takes it back.
-fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) -> Option<(&'static str, String)> {
-    const FOUND: [&str; 4] = ["InvalidSpec", "SpecChanged", "Claimed", "CursorInvalid"];
-    /// Ends that say nothing of what an earlier run found: the run may not have come so far.
-    const SILENT: [&str; 7] =
-        ["Failed", "OOMKilled", "Interrupted", "Cancelled", "DeadlineExceeded", "Denied", "NotFound"];
-    let is = |run: &RunResult, words: &[&'static str]| {
-        words.iter().copied().find(|word| run.reason.as_deref() == Some(word))
-    };
-    let telling = |run: &&RunResult| run.result == RunOutcome::Succeeded || is(run, &SILENT).is_none();
+fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) -> Option<(Reason, String)> {
+    let says = |run: &RunResult, verdict| run.known_reason().filter(|reason| reason.verdict() == verdict);
+    let telling = |run: &&RunResult| run.result == RunOutcome::Succeeded || says(run, Verdict::Unknown).is_none();
     let before = seen.sync.status.as_ref();
     let Some(run) = status.last_run.iter().chain(&status.history).find(telling) else {
         // The run that found it is no longer kept, and none since came as far: what Ready says of this spec stands.
-        let said =
-            before.filter(|before| before.last_spec_hash.as_ref() == Some(&checked.synced))?.condition("Ready")?;
-        let reason = FOUND
-            .into_iter()
-            .find(|word| said.status == "False" && said.reason == *word && status.last_run.is_some())?;
+        let said = before
+            .filter(|before| before.last_spec_hash.as_ref() == Some(&checked.synced))?
+            .condition(ConditionType::Ready)?;
+        let faulty = |reason: &Reason| reason.verdict() == Verdict::Faulty;
+        let reason =
+            summary::reason(said).filter(faulty).filter(|_| said.status == "False" && status.last_run.is_some())?;
         return (status.last_spec_hash.as_ref() == Some(&checked.synced)).then(|| (reason, said.message.clone()));
     };
     let run = Some(run).filter(|run| run.result == RunOutcome::Failed)?;
-    let reason = is(run, &FOUND)?;
+    let reason = says(run, Verdict::Faulty)?;
     let is_new =
         before.is_none_or(|before| before.last_run.iter().chain(&before.history).all(|known| known.job != run.job));
     // One that was known is about another spec when the spec was another before this look, or when Ready said already
@@ -180,7 +172,8 @@ fn found_by_worker(checked: &Checked, seen: &Observed, status: &S3SyncStatus) ->
     let same = |status: &S3SyncStatus| status.last_spec_hash.as_ref() == Some(&checked.synced);
     // Only what would be Armed says that its run has waited for too long.
     let armed = |status: &S3SyncStatus| {
-        status.condition("Ready").is_some_and(|ready| ready.reason == "Armed" || STUCK.contains(&ready.reason.as_str()))
+        let reason = status.condition(ConditionType::Ready).and_then(summary::reason);
+        reason.is_some_and(|reason| reason == Reason::Armed || reason.is_stuck())
     };
     let counts = is_new || before.is_some_and(|before| same(before) && !armed(before));
     (same(status) && counts).then(|| (reason, sentence_of(run)))
@@ -200,27 +193,32 @@ pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situa
         overdue.map(|(waits, since)| (waits.reason, format!("{}; it has waited since {}", waits.message, since.0)));
     let generation = seen.sync.metadata.generation;
     let mut conditions = Vec::new();
-    let mut add = |kind: &str, is: bool, reason: &str, message: &str| {
+    let mut add = |kind: ConditionType, is: bool, reason: Reason, message: &str| {
         conditions.push(condition(before, kind, is, reason, message, generation, seen.now));
     };
     // What keeps a pod from starting is mostly the spec's business, so it stands where people look first.
-    let told = waits.as_ref().filter(|waits| STUCK.contains(&waits.reason));
+    let told = waits.as_ref().filter(|waits| waits.reason.is_stuck());
     match (&overdue, told) {
-        (Some((reason, message)), _) if ready.ready => add("Ready", false, reason, message),
-        (None, Some(waits)) if ready.ready => add("Ready", true, ready.reason, &waits.message),
-        _ => add("Ready", ready.ready, ready.reason, &ready.message),
+        (Some((reason, message)), _) if ready.ready => add(ConditionType::Ready, false, *reason, message),
+        (None, Some(waits)) if ready.ready => add(ConditionType::Ready, true, ready.reason, &waits.message),
+        _ => add(ConditionType::Ready, ready.ready, ready.reason, &ready.message),
     }
     if let Some(run) = &status.last_run {
-        add("LastRunSucceeded", run.result == RunOutcome::Succeeded, last_run_reason(run), &sentence_of(run));
+        add(
+            ConditionType::LastRunSucceeded,
+            run.result == RunOutcome::Succeeded,
+            last_run_reason(run),
+            &sentence_of(run),
+        );
     }
     // To kstatus and Argo CD, what is Reconciling is in progress. What has waited for too long makes none.
     if overdue.is_none()
         && let Some((reason, message)) = reconciling(status, waits)
     {
-        add("Reconciling", true, reason, &message);
+        add(ConditionType::Reconciling, true, reason, &message);
     }
     if let Some((reason, message)) = stalled(status, ready, overdue) {
-        add("Stalled", true, reason, &message);
+        add(ConditionType::Stalled, true, reason, &message);
     }
     conditions
 }
@@ -228,8 +226,8 @@ pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situa
 /// What a run waits for before it can begin its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// One of [`crate::api::summary::WAITING`].
-    pub reason: &'static str,
+    /// One that [waits](Reason::waits).
+    pub reason: Reason,
     /// One sentence.
     pub message: String,
     /// Whether nothing of the run is under way. An idle worker takes the shards of one that does not come, so that with
@@ -241,7 +239,7 @@ impl Waits {
     /// Whether it may wait for ever unless somebody does something. A queue and the caps on runs let it go by
     /// themselves, and both have an owner who looks at them.
     pub fn is_stuck(&self) -> bool {
-        self.whole && STUCK.contains(&self.reason)
+        self.whole && self.reason.is_stuck()
     }
 }
 
@@ -259,59 +257,65 @@ pub fn waits(status: &S3SyncStatus, situation: &Situation<'_>) -> Option<Waits> 
     let Some(run) = status.active.first() else {
         let message = "a run is due, and waits until fewer runs are in progress than --max-concurrent-runs allows, in all namespaces or its own";
         return match worker.or_else(|| refused(situation)) {
-            Some(sentence) => waits("RunRefused", sentence),
-            None if situation.waits_for_capacity => waits("WaitingForCapacity", message.to_owned()),
+            Some(sentence) => waits(Reason::RunRefused, sentence),
+            None if situation.waits_for_capacity => waits(Reason::WaitingForCapacity, message.to_owned()),
             None => None,
         };
     };
     if let Some(sentence) = worker.or_else(|| refused(situation)) {
-        return waits("WorkerWaiting", sentence);
+        return waits(Reason::WorkerWaiting, sentence);
     }
     let held = seen.runs.iter().any(|seen| seen.job == run.job && seen.held && seen.active());
-    if held { waits("Queued", format!("the run {} waits to be admitted by its queue", run.job)) } else { None }
+    if held { waits(Reason::Queued, format!("the run {} waits to be admitted by its queue", run.job)) } else { None }
 }
 
 fn condition(
     before: &[Condition],
-    kind: &str,
+    kind: ConditionType,
     is: bool,
-    reason: &str,
+    reason: Reason,
     message: &str,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
     let status = if is { "True" } else { "False" };
-    let same = before.iter().find(|condition| condition.type_ == kind && condition.status == status);
+    let same = before.iter().find(|condition| condition.type_ == kind.name() && condition.status == status);
     Condition {
-        type_: kind.to_owned(),
+        type_: kind.name().to_owned(),
         status: status.to_owned(),
-        reason: reason.to_owned(),
+        reason: reason.into(),
         message: text::message(message),
         observed_generation: generation,
         // Kubernetes' own rule: the time of the last change of status, not of reason or message.
-        last_transition_time: same.map_or(Time(crate::controller::decide::whole_seconds(now)), |condition| {
-            condition.last_transition_time.clone()
-        }),
+        last_transition_time: same.map_or(Time(whole_seconds(now)), |condition| condition.last_transition_time.clone()),
     }
 }
 
 /// The words that LastRunSucceeded knows; what a run says beyond them is about the spec, and stands under Ready.
-fn last_run_reason(run: &RunResult) -> &'static str {
-    const WORDS: [&str; 9] = [
-        "OOMKilled",
-        "BadData",
-        "Denied",
-        "NotFound",
-        "Interrupted",
-        "Cancelled",
-        "DeadlineExceeded",
-        "DecisionUnpublishable",
-        "Failed",
-    ];
-    if run.result == RunOutcome::Succeeded {
-        return if run.reason.as_deref() == Some(NOTHING_FOUND) { NOTHING_FOUND } else { "Succeeded" };
+fn last_run_reason(run: &RunResult) -> Reason {
+    match (run.result, run.known_reason()) {
+        (RunOutcome::Succeeded, Some(Reason::NothingFound)) => Reason::NothingFound,
+        (RunOutcome::Succeeded, _) => Reason::Succeeded,
+        (
+            RunOutcome::Failed,
+            Some(
+                reason @ (Reason::OomKilled
+                | Reason::BadData
+                | Reason::Denied
+                | Reason::NotFound
+                | Reason::Interrupted
+                | Reason::Cancelled
+                | Reason::DeadlineExceeded
+                | Reason::DecisionUnpublishable),
+            ),
+        ) => reason,
+        (RunOutcome::Failed, _) => Reason::Failed,
     }
-    WORDS.into_iter().find(|word| run.reason.as_deref() == Some(word)).unwrap_or("Failed")
+}
+
+/// A time as Kubernetes writes it; finer, it would differ from itself after the first write.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Runs in progress that have not a single pod, and the time from which that is wrong.
@@ -390,19 +394,15 @@ fn refused(situation: &Situation<'_>) -> Option<String> {
     Some(format!("the API server refuses what the next run needs: {answer}"))
 }
 
-fn reconciling(status: &S3SyncStatus, waits: Option<Waits>) -> Option<(&'static str, String)> {
+fn reconciling(status: &S3SyncStatus, waits: Option<Waits>) -> Option<(Reason, String)> {
     match waits {
         Some(waits) => Some((waits.reason, waits.message)),
-        None => status.active.first().map(|run| ("Running", format!("the run {} is in progress", run.job))),
+        None => status.active.first().map(|run| (Reason::Running, format!("the run {} is in progress", run.job))),
     }
 }
 
 /// What needs somebody's hand.
-fn stalled(
-    status: &S3SyncStatus,
-    ready: &Readiness,
-    overdue: Option<(&'static str, String)>,
-) -> Option<(&'static str, String)> {
+fn stalled(status: &S3SyncStatus, ready: &Readiness, overdue: Option<(Reason, String)>) -> Option<(Reason, String)> {
     // First: a wait is known by this reason from look to look, also where Ready is False for another one.
     if overdue.is_some() {
         return overdue;
@@ -410,6 +410,7 @@ fn stalled(
     if !ready.ready {
         return Some((ready.reason, ready.message.clone()));
     }
-    let last = status.last_run.as_ref().filter(|run| run.reason.as_deref() == Some("DecisionUnpublishable"))?;
-    Some(("DecisionUnpublishable", sentence_of(last)))
+    let unpublishable = |run: &&RunResult| run.known_reason() == Some(Reason::DecisionUnpublishable);
+    let last = status.last_run.as_ref().filter(unpublishable)?;
+    Some((Reason::DecisionUnpublishable, sentence_of(last)))
 }

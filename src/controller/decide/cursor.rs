@@ -10,14 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::api::status::Progress;
 use crate::model::cursor::{Phase, TableMark};
 use crate::model::spec_hash::SpecHash;
+use crate::state::configmap::content::{CURSOR_KEY, PROGRESS_PREFIX, TABLE_PREFIX};
 use crate::state::wire::cursor_from_json;
 
-/// Key of the cursor proper.
-const CURSOR: &str = "cursor";
-/// Prefix of the keys of tables.
-const TABLE: &str = "table.";
-/// Prefix of the keys of workers' progress.
-const PROGRESS: &str = "progress.";
 /// The longest cursor that is kept: ours have a kilobyte or two.
 const CURSOR_BYTES_MAX: usize = 64 << 10;
 /// In the controller's memory only: what stands in the tables' keys, in their place.
@@ -95,14 +90,14 @@ pub fn only_what_is_read(map: &mut ConfigMap) {
     map.binary_data = None;
     let Some(data) = &mut map.data else { return };
     let (summary, progress) = (summarise(data), progress(data));
-    data.retain(|key, _| key == CURSOR);
-    if let Some(text) = data.get_mut(CURSOR).filter(|text| text.len() > CURSOR_BYTES_MAX) {
+    data.retain(|key, _| key == CURSOR_KEY);
+    if let Some(text) = data.get_mut(CURSOR_KEY).filter(|text| text.len() > CURSOR_BYTES_MAX) {
         // No cursor: it makes no sense without its text, either.
         text.clear();
     }
     data.insert(SUMMARY.to_owned(), serde_json::to_string(&summary).expect("plain numbers serialise"));
     if let Some(sum) = progress {
-        data.insert(format!("{PROGRESS}0"), serde_json::to_string(&sum).expect("plain numbers serialise"));
+        data.insert(format!("{PROGRESS_PREFIX}0"), serde_json::to_string(&sum).expect("plain numbers serialise"));
     }
 }
 
@@ -110,10 +105,10 @@ fn summarise(data: &BTreeMap<String, String>) -> Summary {
     let mut summary = Summary::default();
     for (key, value) in data {
         // Progress comes and goes with every few seconds of a run, and is small.
-        if !key.starts_with(PROGRESS) {
+        if !key.starts_with(PROGRESS_PREFIX) {
             summary.size_bytes += (key.len() + value.len()) as i64;
         }
-        if !key.starts_with(TABLE) {
+        if !key.starts_with(TABLE_PREFIX) {
             continue;
         }
         summary.tables += 1;
@@ -128,11 +123,11 @@ fn summarise(data: &BTreeMap<String, String>) -> Summary {
 }
 
 fn position(data: &BTreeMap<String, String>, summary: &Summary) -> Position {
-    let Some(text) = data.get(CURSOR) else {
+    let Some(text) = data.get(CURSOR_KEY) else {
         // Taken for untouched, everything would be read once more.
         let lost = summary.tables > 0;
         return if lost {
-            Position::Nonsense("it has tables, and no key `cursor`".to_owned())
+            Position::Nonsense(format!("it has tables, and no key `{CURSOR_KEY}`"))
         } else {
             Position::Untouched
         };
@@ -150,8 +145,8 @@ fn position(data: &BTreeMap<String, String>, summary: &Summary) -> Position {
 /// Done is the sum over all workers; totals are worker 0's. Nothing before worker 0 has planned.
 fn progress(data: &BTreeMap<String, String>) -> Option<Progress> {
     let read = |value: &String| serde_json::from_str::<Progress>(value).ok();
-    let lead = data.get(&format!("{PROGRESS}0")).and_then(read)?;
-    let workers = data.iter().filter(|(key, _)| key.starts_with(PROGRESS)).filter_map(|(_, value)| read(value));
+    let lead = data.get(&format!("{PROGRESS_PREFIX}0")).and_then(read)?;
+    let workers = data.iter().filter(|(key, _)| key.starts_with(PROGRESS_PREFIX)).filter_map(|(_, value)| read(value));
     let mut sum = Progress { objects_done: 0, bytes_done: 0, ..lead };
     // Workers that have not followed to this epoch yet still show the last one's.
     for worker in workers.filter(|worker| worker.epoch == sum.epoch) {
@@ -213,7 +208,7 @@ mod tests {
             .data
             .iter()
             .flatten()
-            .filter(|(key, _)| !key.starts_with(PROGRESS))
+            .filter(|(key, _)| !key.starts_with(PROGRESS_PREFIX))
             .map(|(key, value)| key.len() + value.len())
             .sum::<usize>() as i64;
         let summary = Summary {

@@ -7,14 +7,15 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::observed::Observed;
+use super::run::{End, Ended, Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
-use crate::api::summary::NOTHING_FOUND;
 use crate::api::text;
-use crate::controller::decide::Observed;
-use crate::controller::decide::run::{End, Ended, Run, Worker};
+use crate::model::failure::FailureKind;
 use crate::model::memory::{default_budget, mebibytes, raised};
+use crate::model::reason::Reason;
 
 /// Earlier runs that a status keeps: what `kubectl describe` shows on one screen.
 const HISTORY_MAX: usize = 10;
@@ -25,12 +26,6 @@ const ACTIVE_MAX: usize = 8;
 /// How long a finished Job waits for the report of its worker 0: pods and Jobs come by two watches, one of which may be
 /// behind.
 const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(15);
-
-/// The reason of a run that somebody cancelled.
-pub const CANCELLED: &str = "Cancelled";
-
-/// The kubelet's word, and ours.
-const OOM_KILLED: &str = "OOMKilled";
 
 /// What has become known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,7 +109,7 @@ fn take_over(status: &mut S3SyncStatus, news: &mut News, result: RunResult) {
             status.last_successful_time = result.completion_time.clone();
         }
         // A person's word is no failure that anybody has to look at.
-        RunOutcome::Failed if result.reason.as_deref() == Some(CANCELLED) => {}
+        RunOutcome::Failed if result.known_reason() == Some(Reason::Cancelled) => {}
         RunOutcome::Failed => status.consecutive_failures = status.consecutive_failures.saturating_add(1),
     }
     if let Some(earlier) = status.last_run.replace(result.clone()) {
@@ -138,9 +133,9 @@ fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
     let report =
         lead(run, end, workers).and_then(|worker| worker.ended.as_ref()).and_then(|ended| ended.report.clone());
     let (reason, message) = if end.succeeded {
-        let nothing = report.as_ref().is_some_and(|report| report.reason == NOTHING_FOUND);
-        let reason = if nothing { NOTHING_FOUND } else { "Succeeded" };
-        (reason.to_owned(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
+        let nothing = report.as_ref().is_some_and(|report| report.reason == Reason::NothingFound);
+        let reason = if nothing { Reason::NothingFound } else { Reason::Succeeded };
+        (reason.into(), report.as_ref().map_or_else(|| "its report is lost with its pod".to_owned(), success))
     } else {
         failure(run, end, workers)
     };
@@ -170,28 +165,23 @@ fn success(report: &RunReport) -> String {
 /// Why a run failed. Worker 0's word counts, unless it was only stopped because another worker failed or the time was
 /// up.
 fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
-    if end.reason == "DeadlineExceeded" {
+    if end.reason == Reason::DeadlineExceeded {
         return (
-            "DeadlineExceeded".into(),
+            Reason::DeadlineExceeded.into(),
             "the run took longer than spec.worker.activeDeadlineSeconds; the next run goes on from here".into(),
         );
     }
     let lead = lead(run, end, workers).and_then(|worker| worker.ended.as_ref());
     let report = lead.and_then(|ended| ended.report.as_ref());
-    if let Some(report) = report.filter(|report| report.reason != "Interrupted" && report.result == RunOutcome::Failed)
+    if let Some(report) =
+        report.filter(|report| report.reason != Reason::Interrupted && report.result == RunOutcome::Failed)
     {
         return (report.reason.clone(), report.message.clone());
     }
     let of_run = || workers.iter().filter(|worker| worker.job == run.job);
-    let word = |exit_code: i32| match exit_code {
-        2 => Some("InvalidSpec"),
-        3 => Some("Denied"),
-        4 => Some("BadData"),
-        _ => None,
-    };
     for worker in of_run() {
         let Some(ended) = &worker.ended else { continue };
-        if let Some(reason) = word(ended.exit_code) {
+        if let Some(reason) = FailureKind::of_exit_code(ended.exit_code).and_then(FailureKind::reason) {
             let message = format!(
                 "worker {} ended with exit code {}; its log says why: kubectl logs {}",
                 worker.index, ended.exit_code, worker.pod
@@ -200,9 +190,9 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
         }
     }
     // The others were only stopped.
-    let killed = |worker: &&Worker| worker.ended.as_ref().is_some_and(|ended| ended.reason == OOM_KILLED);
+    let killed = |worker: &&Worker| worker.ended.as_ref().is_some_and(|ended| ended.reason == Reason::OomKilled);
     if let Some(worker) = of_run().find(killed) {
-        return (OOM_KILLED.into(), out_of_memory(worker));
+        return (Reason::OomKilled.into(), out_of_memory(worker));
     }
     if let Some(report) = report {
         return (report.reason.clone(), report.message.clone());
@@ -218,7 +208,7 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
         }
         None => format!("the Job failed ({}): {}", end.reason, end.message),
     };
-    ("Failed".into(), message)
+    (Reason::Failed.into(), message)
 }
 
 /// The result as people are told it: one that was cancelled did not fail by itself.
@@ -227,12 +217,12 @@ fn told(seen: &Observed, result: RunResult) -> RunResult {
         return result;
     }
     let message = "it was cancelled; what it published stays, and the next run goes on from here";
-    RunResult { reason: Some(CANCELLED.into()), message: Some(message.into()), ..result }
+    RunResult { reason: Some(Reason::Cancelled.into()), message: Some(message.into()), ..result }
 }
 
 /// What is told of a worker that the kernel killed, with a limit to set.
 fn out_of_memory(worker: &Worker) -> String {
-    let of = format!("worker {} was killed for want of memory ({OOM_KILLED})", worker.index);
+    let of = format!("worker {} was killed for want of memory ({})", worker.index, Reason::OomKilled);
     match worker.memory_limit {
         Some(limit) => format!(
             "{of}: its limit was {}, and its budget {} of that; set spec.worker.resources.limits.memory to {}",
@@ -255,7 +245,7 @@ fn deleted(run: &ActiveRun, now: Timestamp) -> RunResult {
         start_time: run.start_time.clone(),
         completion_time: Some(Time(now)),
         result: RunOutcome::Failed,
-        reason: Some("Interrupted".into()),
+        reason: Some(Reason::Interrupted.into()),
         message: Some("the run's Job was deleted; the next run goes on from here".into()),
         counts: RunCounts::default(),
     }
@@ -320,14 +310,14 @@ mod tests {
             (Some(Time(at("12:05:00"))), false, 1)
         );
         let nothing = RunReport {
-            reason: NOTHING_FOUND.into(),
+            reason: "NothingFound".into(),
             message: "no object is selected under s3://raw/ordrs/".into(),
             ..good()
         };
         let (status, _) =
             bring(S3SyncStatus::default(), vec![ended.clone()], vec![reported(&ended, 0, nothing)], "12:05:02");
         let result = status.last_run.unwrap();
-        assert_eq!((result.result, result.reason.as_deref()), (RunOutcome::Succeeded, Some(NOTHING_FOUND)));
+        assert_eq!((result.result, result.reason.as_deref()), (RunOutcome::Succeeded, Some("NothingFound")));
         // That of a pod which failed before is not the run's, even where the watch shows no other yet.
         let failed = reported(&ended, 1, RunReport::failed("Failed", "connection reset"));
         let (status, news) = bring(S3SyncStatus::default(), vec![ended.clone()], vec![failed], "12:05:02");

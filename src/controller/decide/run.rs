@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::api::report::RunReport;
-use crate::api::scalar::{IntOrText, PodQuantity};
-use crate::controller::names;
+use crate::controller::names::{POD_INDEX, POD_JOB, RUN_TRIGGER, RUN_TRIGGER_ANNOTATION, SCHEDULED, SLOT, SYNCED};
+use crate::controller::pod;
 
 /// What a run was started for, written on its Job so that a lost status loses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,12 +24,6 @@ pub struct Marks {
     /// The annotation s3sync.dev/trigger as it was then.
     pub trigger_annotation: Option<String>,
 }
-
-const SLOT: &str = "s3sync.dev/slot";
-const SCHEDULED: &str = "s3sync.dev/scheduled-at";
-const SYNCED: &str = "s3sync.dev/spec";
-const RUN_TRIGGER: &str = "s3sync.dev/run-trigger";
-const RUN_TRIGGER_ANNOTATION: &str = "s3sync.dev/run-trigger-annotation";
 
 impl Marks {
     /// As annotations of the Job.
@@ -178,55 +172,26 @@ pub struct Ended {
     pub report: Option<RunReport>,
 }
 
-/// The condition of a pod that is ended to make room, with its node, or by an eviction
-/// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
-pub const DISRUPTION: &str = "DisruptionTarget";
-
-/// The container's name in the pod.
-pub const CONTAINER: &str = "worker";
-
-/// Reasons of a container's waiting that pass by themselves.
-const USUAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
 impl Worker {
     /// Reads a pod; `None` for one that is no Job's.
     pub fn of(pod: &Pod) -> Option<Worker> {
         let metadata = &pod.metadata;
         let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key));
-        let status = pod.status.as_ref();
-        let container = status
-            .and_then(|status| status.container_statuses.as_deref())
-            .unwrap_or_default()
-            .iter()
-            .find(|c| c.name == CONTAINER);
+        let container = pod::container(pod);
         Some(Worker {
             pod: metadata.name.clone()?,
             uid: metadata.uid.clone().unwrap_or_default(),
-            job: label(names::POD_JOB)?.clone(),
-            index: label(names::POD_INDEX).and_then(|index| index.parse().ok()).unwrap_or(0),
+            job: label(POD_JOB)?.clone(),
+            index: label(POD_INDEX).and_then(|index| index.parse().ok()).unwrap_or(0),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleted: metadata.deletion_timestamp.as_ref().map(|time| time.0),
-            begun: begun(status, container),
-            memory_limit: memory_limit(pod),
+            begun: pod::begun(pod),
+            memory_limit: pod::memory_limit(pod),
             ended: container.and_then(ended),
-            waits: status.and_then(|status| waits(status, container)),
-            killed: status.and_then(|status| killed(status, container)),
+            waits: pod::not_started(pod).filter(|why| !why.is_usual()).map(|why| why.to_string()),
+            killed: pod::killed(pod),
         })
     }
-}
-
-fn memory_limit(pod: &Pod) -> Option<u64> {
-    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER)?;
-    let memory = container.resources.as_ref()?.limits.as_ref()?.get("memory")?;
-    PodQuantity(IntOrText::Text(memory.0.clone())).amount()
-}
-
-fn begun(status: Option<&PodStatus>, container: Option<&ContainerStatus>) -> bool {
-    let state = container.and_then(|container| container.state.as_ref());
-    let by_state = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
-    // A pod that its node never took up ends without a container: an eviction, say.
-    let ended = ["Succeeded", "Failed"].map(Some).contains(&status.and_then(|status| status.phase.as_deref()));
-    by_state || ended
 }
 
 fn ended(container: &ContainerStatus) -> Option<Ended> {
@@ -236,53 +201,6 @@ fn ended(container: &ContainerStatus) -> Option<Ended> {
         reason: end.reason.clone().unwrap_or_default(),
         report: end.message.as_deref().and_then(RunReport::from_termination_message),
     })
-}
-
-/// What keeps a pod from starting: the scheduler's or the kubelet's reason and words.
-fn waits(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<String> {
-    let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref());
-    let (reason, message) = match waiting {
-        Some(waiting) => (waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref()),
-        None => {
-            let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
-            if scheduled.status != "False" {
-                return None;
-            }
-            (scheduled.reason.as_deref().unwrap_or("Unscheduled"), scheduled.message.as_deref())
-        }
-    };
-    if reason.is_empty() || USUAL.contains(&reason) {
-        return None;
-    }
-    Some(with_message(reason, message))
-}
-
-/// Who ended a pod that did not end by itself: the kernel, the kubelet, or whoever evicted it.
-fn killed(status: &PodStatus, container: Option<&ContainerStatus>) -> Option<String> {
-    let end = container.and_then(|container| container.state.as_ref()?.terminated.as_ref());
-    if end.is_some_and(|end| end.exit_code == 0) {
-        return None;
-    }
-    if let Some(end) = end.filter(|end| end.reason.as_deref() == Some("OOMKilled")) {
-        return end.reason.clone();
-    }
-    // The kubelet's own word, of a pod that it evicted or did not take, says more than the condition beside it.
-    if let Some(reason) = status.reason.as_deref().filter(|reason| !reason.is_empty()) {
-        return Some(with_message(reason, status.message.as_deref()));
-    }
-    let disruption = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == DISRUPTION && condition.status == "True")?;
-    Some(with_message(disruption.reason.as_deref().unwrap_or(DISRUPTION), disruption.message.as_deref()))
-}
-
-fn with_message(reason: &str, message: Option<&str>) -> String {
-    match message {
-        Some(message) if !message.is_empty() => format!("{reason}: {message}"),
-        _ => reason.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@ mod cancel;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::run::Worker;
 use super::*;
+use crate::api::S3Sync;
 use crate::api::report::RunReport;
 use crate::controller::fixtures::{at, cursor, good, observed, reported, run, sync, sync_with};
 use crate::controller::names::Repeat;

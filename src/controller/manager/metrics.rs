@@ -19,13 +19,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::api::S3SyncStatus;
-use crate::api::status::{RunOutcome, RunResult};
+use crate::api::status::{ConditionType, RunOutcome, RunResult};
 use crate::controller::decide::cursor::{CursorView, Summary};
 use crate::controller::manager::health::Health;
 use crate::controller::names::cursor_name;
 use crate::controller::reconcile::LookError;
 use crate::controller::reflectors::expectations::Key;
 use crate::controller::reflectors::{Guarded, Reflectors};
+use crate::model::reason::Reason;
 
 /// Bounds of a look's duration in seconds: most touch memory alone, one that starts a run makes a few requests.
 const LOOK_SECONDS: [f64; 9] = [0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -238,7 +239,7 @@ impl Collector for Resources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let resources = resources(&self.0);
         let time = |time: Option<Timestamp>| time.map(|time| time.as_second() as f64);
-        let ready = |resource: &Resource| Some(flag(resource.status.condition("Ready")?.status == "True"));
+        let ready = |resource: &Resource| Some(flag(resource.status.condition(ConditionType::Ready)?.status == "True"));
         let duration = |resource: &Resource| run_seconds(resource.status.last_run.as_ref()?);
         let last = |resource: &Resource, count: fn(&RunResult) -> i64| {
             resource.status.last_run.as_ref().map(|run| count(run) as f64)
@@ -316,8 +317,11 @@ impl Collector for Resources {
 fn busy_since(status: &S3SyncStatus) -> Option<(&str, Timestamp)> {
     match (status.waiting(), &status.waiting_since) {
         (Some(waits), Some(since)) => Some((&waits.reason, since.0)),
-        (Some(waits), None) => Some(("Running", waits.last_transition_time.0)),
-        (None, _) => status.condition("Reconciling").map(|busy| (busy.reason.as_str(), busy.last_transition_time.0)),
+        (Some(waits), None) => Some((Reason::Running.as_str(), waits.last_transition_time.0)),
+        (None, _) => {
+            let busy = status.condition(ConditionType::Reconciling)?;
+            Some((busy.reason.as_str(), busy.last_transition_time.0))
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What is told of a change: a small JSON, made from the status before and after. PURE.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use crate::api::status::{RunCounts, RunOutcome};
+use crate::api::status::{ConditionType, RunCounts, RunOutcome};
 use crate::api::{S3SyncStatus, text};
 use crate::controller::reflectors::expectations::Key;
 
@@ -11,7 +11,7 @@ use crate::controller::reflectors::expectations::Key;
 const VERSION: u32 = 1;
 
 /// Conditions that are told of.
-const TOLD: [&str; 2] = ["Ready", "LastRunSucceeded"];
+const TOLD: [ConditionType; 2] = [ConditionType::Ready, ConditionType::LastRunSucceeded];
 
 /// A change of a condition's status.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,16 +57,13 @@ pub struct RunTold {
 /// What is told when `after` takes the place of `before`: what turned False, and what is True again. What is fine from
 /// its beginning is not told, nor another reason for the same status.
 pub fn notices(key: &Key, before: &S3SyncStatus, after: &S3SyncStatus) -> Vec<Notice> {
-    let find = |status: &'_ S3SyncStatus, kind: &str| -> Option<Condition> {
-        status.conditions.iter().find(|condition| condition.type_ == kind).cloned()
-    };
-    let told = |kind: &'static str| {
-        let (was, is) = (find(before, kind).map(|condition| condition.status), find(after, kind)?);
-        let turned = match (was.as_deref(), is.status.as_str()) {
-            (Some(was), now) => was != now,
+    let told = |kind: ConditionType| {
+        let (was, is) = (before.condition(kind), after.condition(kind)?);
+        let turned = match (was, is.status.as_str()) {
+            (Some(was), now) => was.status != now,
             (None, now) => now == "False",
         };
-        let run = after.last_run.as_ref().filter(|_| kind == "LastRunSucceeded").map(|run| RunTold {
+        let run = after.last_run.as_ref().filter(|_| kind == ConditionType::LastRunSucceeded).map(|run| RunTold {
             job: run.job.clone(),
             result: run.result,
             start_time: run.start_time.clone(),
@@ -77,12 +74,12 @@ pub fn notices(key: &Key, before: &S3SyncStatus, after: &S3SyncStatus) -> Vec<No
             version: VERSION,
             namespace: key.0.clone(),
             name: key.1.clone(),
-            condition: kind,
-            status: is.status,
+            condition: kind.name(),
+            status: is.status.clone(),
             reason: text::message(&is.reason),
             message: text::message(&is.message),
             generation: is.observed_generation,
-            time: is.last_transition_time,
+            time: is.last_transition_time.clone(),
             run,
         })
     };

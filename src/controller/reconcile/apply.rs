@@ -19,17 +19,17 @@ use crate::api::spec::OnDelete;
 use crate::api::status::RunOutcome;
 use crate::api::text;
 use crate::api::{S3Sync, S3SyncStatus};
+use crate::controller::build;
 use crate::controller::decide::check::Checked;
 use crate::controller::decide::conditions::accepted;
 use crate::controller::decide::cursor::{CursorView, Position};
 use crate::controller::decide::run::Run;
-use crate::controller::decide::{Desired, Named, Observed, Start};
+use crate::controller::decide::{Desired, Named, Observed, Start, events};
 use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name, worker_name};
 use crate::controller::notify::notice::notices;
 use crate::controller::reflectors::Guarded;
 use crate::controller::reflectors::expectations::{Key, Refused};
 use crate::controller::reflectors::prune;
-use crate::controller::{build, events};
 use crate::state::seal::StateKey;
 
 /// Somebody else took the last place under the cap since the decision.

@@ -6,24 +6,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, PostParams};
+use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
 use super::apply::post;
 use super::rights::is_ours;
-use super::{Context, LookError, asked, key};
-use crate::api::{S3Sync, text};
+use super::{Context, LookError, asked, key, warning};
+use crate::api::S3Sync;
 use crate::controller::build;
 use crate::controller::connections::look_up;
 use crate::controller::decide::conditions::silent;
 use crate::controller::decide::cursor::CursorView;
 use crate::controller::decide::run::{Run, Worker};
-use crate::controller::decide::{ASK_AGAIN, Observed, dying};
+use crate::controller::decide::{ASK_AGAIN, Observed};
 use crate::controller::names::cursor_name;
 use crate::controller::reflectors::expectations::{Key, SeenJobs};
 use crate::controller::reflectors::instance;
@@ -75,49 +73,26 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         sync,
     };
     if let Some(uid) = silent(&seen).map(str::to_owned) {
-        seen.warned = warning(&uid, &key, context).boxed().await;
+        seen.warned = warned(&uid, &key, context).boxed().await;
     }
-    if !seen.namespace_ends && dying(&seen) && context.expectations.asks(&key, ASK_AGAIN.unsigned_abs()) {
+    if !seen.namespace_ends && seen.dying() && context.expectations.asks(&key, ASK_AGAIN.unsigned_abs()) {
         seen.namespace_ends = namespace_ends(&seen.sync, &key, context).boxed().await;
     }
     Ok(seen)
 }
 
-/// Events of one object that are looked at: the Job controller counts repeated ones up, so that there are few.
-const EVENTS_MAX: u32 = 100;
-
-/// What the last warning about an object says, in the words of who wrote it: the API server's, where it takes no pod.
-/// Read at most once a minute; without it, a guess is told.
-async fn warning(uid: &str, key: &Key, context: &Context) -> Option<String> {
+/// What the last warning about an object says. Read at most once a minute; without it, a guess is told.
+async fn warned(uid: &str, key: &Key, context: &Context) -> Option<String> {
     if let Some(known) = context.expectations.warned(key, uid) {
         return known;
     }
-    let events: Api<Event> = Api::namespaced(context.client.clone(), &key.0);
-    let params = ListParams::default().fields(&format!("regarding.uid={uid},type=Warning")).limit(EVENTS_MAX);
-    let last = match events.list(&params).await {
-        Ok(list) => list.items.into_iter().max_by_key(last_seen).and_then(|event| event.note),
-        Err(error) => {
-            // The rights of an earlier release, or a server that is busy: a sentence is not worth a look.
-            tracing::debug!(namespace = key.0, name = key.1, "events cannot be read: {error}");
-            None
-        }
-    };
-    let last = last.map(|note| text::message(&note)).filter(|note| !note.is_empty());
+    let last = warning::last(&context.client, &key.0, uid).boxed().await.unwrap_or_else(|error| {
+        // The rights of an earlier release, or a server that is busy: a sentence is not worth a look.
+        tracing::debug!(namespace = key.0, name = key.1, "events cannot be read: {error}");
+        None
+    });
     context.expectations.was_warned(key, uid, last.clone());
     last
-}
-
-/// When an event was last seen, by whichever field its writer fills.
-fn last_seen(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
-    let deprecated = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
-    let times = [
-        series,
-        deprecated,
-        event.event_time.as_ref().map(|time| time.0),
-        event.metadata.creation_timestamp.as_ref().map(|t| t.0),
-    ];
-    times.into_iter().flatten().max()
 }
 
 /// Whether the namespace is being deleted. The controller may not look at namespaces: it asks to make something there,

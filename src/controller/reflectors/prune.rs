@@ -3,7 +3,6 @@
 //! may write hundreds. PURE.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::{
@@ -11,16 +10,15 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::S3Sync;
-use crate::api::error::FieldError;
 use crate::api::spec::S3SyncSpec;
 use crate::api::text;
-use crate::controller::decide::check::{MANIFEST_BYTES_MAX, Refusal, too_long};
 use crate::controller::decide::cursor::only_what_is_read;
-use crate::controller::decide::run::{CONTAINER, DISRUPTION};
-use crate::controller::names::{ACCEPT_SPEC_CHANGE, CANCEL, POD_INDEX, POD_JOB, TRIGGER, labels};
+use crate::controller::decide::size::too_large;
+use crate::controller::names::{ACCEPT_SPEC_CHANGE, CANCEL, DOMAIN, OVERSIZED, POD_INDEX, POD_JOB, TRIGGER, labels};
+use crate::controller::pod::{CONTAINER, DISRUPTION, SCHEDULED};
 use crate::controller::reflectors::GuardedConnection;
 
 /// Owners that are kept of an object: ours have one.
@@ -35,13 +33,6 @@ const SENTENCE_BYTES_MAX: usize = 2048;
 
 /// A quantity that is kept, in bytes of its text: the API server writes them short.
 const QUANTITY_BYTES_MAX: usize = 64;
-
-/// What `spec.worker` may hold of names, numbers and texts. Its lists have hundreds at most, but for those of
-/// `affinity`, which Kubernetes does not bound: `""` is three bytes as JSON, and twenty-four in memory.
-const WORKER_VALUES_MAX: usize = 2000;
-
-/// In the controller's memory only: why a spec was not kept, in its place.
-const OVERSIZED: &str = "s3sync.dev/oversized";
 
 /// Keeps of a metadata what is read, and these annotations.
 fn metadata(metadata: &mut ObjectMeta, annotations: impl Fn(&str) -> bool) {
@@ -71,7 +62,7 @@ fn metadata(metadata: &mut ObjectMeta, annotations: impl Fn(&str) -> bool) {
     };
 }
 
-/// A resource. What is too large to be run is not kept; [`oversized`] says so.
+/// A resource. What is too large to be run is not kept; [`crate::controller::decide::size::oversized`] says so.
 pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
     let read = |key: &str| [TRIGGER, CANCEL, ACCEPT_SPEC_CHANGE].contains(&key);
     match &mut sync.0 {
@@ -102,54 +93,6 @@ pub fn connection(connection: &mut GuardedConnection) {
     }
 }
 
-/// Why the spec of a resource was not kept, where it was not.
-pub fn oversized(sync: &S3Sync) -> Option<Refusal> {
-    let why = sync.metadata.annotations.as_ref()?.get(OVERSIZED)?;
-    Some(Refusal::invalid(why.clone()))
-}
-
-/// What makes a spec too large to be run, or kept.
-pub(in crate::controller) fn too_large(spec: &S3SyncSpec) -> Option<FieldError> {
-    let bytes = json_bytes(spec);
-    if bytes > MANIFEST_BYTES_MAX {
-        return Some(too_long(bytes));
-    }
-    // A value is a byte at least, and a comma.
-    if bytes < 2 * WORKER_VALUES_MAX {
-        return None;
-    }
-    let values = values(&serde_json::to_value(&spec.worker).unwrap_or_default());
-    (values > WORKER_VALUES_MAX).then(|| {
-        FieldError::new("spec.worker", format!("holds {values} values, and {WORKER_VALUES_MAX} are the most"))
-            .suggest("shorten affinity and its like")
-    })
-}
-
-/// How long a value is as JSON.
-fn json_bytes(value: &impl serde::Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
-}
-
-fn values(json: &Value) -> usize {
-    1 + match json {
-        Value::Array(items) => items.iter().map(values).sum(),
-        Value::Object(fields) => fields.values().map(values).sum(),
-        _ => 0,
-    }
-}
-
 /// A spec that says of the resource what is looked at while it cannot run.
 fn stub(spec: &S3SyncSpec) -> S3SyncSpec {
     let empty = json!({"source": {"bucket": "-"}, "destination": {"bucket": "-", "format": "csv"}});
@@ -163,7 +106,7 @@ fn stub(spec: &S3SyncSpec) -> S3SyncSpec {
 
 /// A Job: without its pods' template, which holds the whole resource once more.
 pub fn job(job: &mut Job) {
-    metadata(&mut job.metadata, |key| key.starts_with("s3sync.dev/"));
+    metadata(&mut job.metadata, |key| key.starts_with(DOMAIN));
     job.spec = job.spec.take().map(|spec| JobSpec { suspend: spec.suspend, ..JobSpec::default() });
     job.status = job.status.take().map(|status| JobStatus {
         start_time: status.start_time,
@@ -184,7 +127,7 @@ pub fn pod(pod: &mut Pod) {
     pod.spec = pod.spec.take().map(|spec| PodSpec { containers: memory_limit(spec.containers), ..PodSpec::default() });
     if let Some(status) = &mut pod.status {
         let short = |text: Option<String>| text.map(|text| text::cut(&text, SENTENCE_BYTES_MAX));
-        let read = |one: &PodCondition| ["PodScheduled", DISRUPTION].contains(&one.type_.as_str());
+        let read = |one: &PodCondition| [SCHEDULED, DISRUPTION].contains(&one.type_.as_str());
         let conditions = status.conditions.take().map(|all| all.into_iter().filter(read).take(2));
         let conditions =
             conditions.map(|all| all.map(|one| PodCondition { message: short(one.message), ..one }).collect());

@@ -8,7 +8,8 @@ use super::measure::JsonBytes;
 use crate::api::error::FieldError;
 use crate::api::spec::{GROUP, KIND, S3SyncSpec};
 use crate::api::{S3Sync, text};
-use crate::controller::decide::check::{MANIFEST_BYTES_MAX, errors, too_long};
+use crate::controller::decide::check::errors;
+use crate::controller::decide::size::{MANIFEST_BYTES_MAX, too_long};
 use crate::controller::policy::Policy;
 
 /// Errors that an answer names; the rest is counted. A person mends some, and looks again.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::render::{self, Align};
-use crate::command::{CommandError, FailureKind, syncs};
+use crate::command::{CommandError, FailureKind};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::store::StoreError;
 
@@ -88,7 +88,7 @@ impl Finding {
         }
         let message = error.message.strip_prefix(&format!("{about}: ")).unwrap_or(&error.message);
         let (why, fix) = message.split_once("; ").unwrap_or((message, ""));
-        Finding::failed(about, check, syncs::kind_of(error.kind), why, fix)
+        Finding::failed(about, check, error.kind.failure(), why, fix)
     }
 
     /// What a store says: its sentence has what to do behind a colon.
@@ -99,13 +99,7 @@ impl Finding {
             _ => RunErrorKind::Failed,
         };
         let (why, fix) = error.message.rsplit_once(": ").unwrap_or((&error.message, ""));
-        Finding::failed(
-            about,
-            check,
-            syncs::kind_of(kind),
-            format!("{} {}/{}: {why}", error.op, error.place, error.key),
-            fix,
-        )
+        Finding::failed(about, check, kind.failure(), format!("{} {}/{}: {why}", error.op, error.place, error.key), fix)
     }
 }
 

@@ -7,11 +7,13 @@ use kube::ResourceExt;
 
 use super::cluster::{lacks, unseen};
 use super::finding::Finding;
-use crate::api::{S3Sync, text};
+use crate::api::status::ConditionType;
+use crate::api::{S3Sync, summary, text};
 use crate::command::FailureKind;
 use crate::command::plugin::cluster::Cluster;
 use crate::command::plugin::status;
 use crate::controller::build;
+use crate::model::reason::Reason;
 
 /// What the cluster says of one sync, but for its buckets.
 pub async fn found(cluster: &Cluster, sync: &S3Sync) -> Vec<Finding> {
@@ -50,25 +52,27 @@ pub fn standing(about: &str, sync: &S3Sync) -> Vec<Finding> {
         return vec![Finding::failed(about, "Ready", FailureKind::Other, "no operator has seen it as it is", fix)];
     };
     let mut found = Vec::new();
-    for (check, condition) in [("Ready", "Ready"), ("LastRun", "LastRunSucceeded")] {
-        let Some(condition) = now.conditions.iter().find(|seen| seen.type_ == condition) else { continue };
+    for (check, kind) in [("Ready", ConditionType::Ready), ("LastRun", ConditionType::LastRunSucceeded)] {
+        let Some(condition) = now.condition(kind) else { continue };
         let (why, fix) = condition.message.split_once("; ").unwrap_or((&condition.message, ""));
         let why = format!("{}: {why}", condition.reason);
-        found.push(match (condition.status.as_str(), condition.reason.as_str()) {
-            (_, "Suspended") => Finding::warning(about, check, why, "`kubectl s3sync resume` starts its runs again"),
+        found.push(match (condition.status.as_str(), summary::reason(condition)) {
+            (_, Some(Reason::Suspended)) => {
+                Finding::warning(about, check, why, "`kubectl s3sync resume` starts its runs again")
+            }
             ("True", _) => Finding::ok(about, check, why),
             // Somebody's wish.
-            (_, "Cancelled") => Finding::warning(about, check, why, "`kubectl s3sync trigger` starts another run"),
+            (_, Some(Reason::Cancelled)) => {
+                Finding::warning(about, check, why, "`kubectl s3sync trigger` starts another run")
+            }
             ("False", reason) => {
                 let fix = if fix.is_empty() { "docs/troubleshooting.md goes through the reasons" } else { fix };
-                Finding::failed(about, check, kind_of(reason), why, fix)
+                Finding::failed(about, check, reason.map_or(FailureKind::Other, Reason::failure), why, fix)
             }
             _ => Finding::warning(about, check, why, ""),
         });
     }
-    if let Some(waits) =
-        now.conditions.iter().find(|seen| matches!(seen.reason.as_str(), "WorkerWaiting" | "RunRefused"))
-    {
+    if let Some(waits) = now.conditions.iter().find(|seen| summary::reason(seen).is_some_and(Reason::is_stuck)) {
         found.push(Finding::failed(
             about,
             "Worker",
@@ -78,19 +82,6 @@ pub fn standing(about: &str, sync: &S3Sync) -> Vec<Finding> {
         ));
     }
     found
-}
-
-/// The exit code that a run with this reason ends with.
-fn kind_of(reason: &str) -> FailureKind {
-    match reason {
-        "InvalidSpec" | "SpecChanged" | "UnsupportedInCluster" | "NotAllowed" | "ConnectionNotFound" => {
-            FailureKind::Usage
-        }
-        "Denied" | "NotFound" => FailureKind::Access,
-        "BadData" => FailureKind::BadData,
-        "Interrupted" | "Cancelled" | "DeadlineExceeded" => FailureKind::Interrupted,
-        _ => FailureKind::Other,
-    }
 }
 
 /// Whether the Secrets that the sync names are there: their metadata alone is asked for.

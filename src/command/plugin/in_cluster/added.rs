@@ -14,14 +14,12 @@ use crate::cli::{Cli, ControllerArgs, Verb};
 use crate::command::plugin::cluster::Cluster;
 use crate::command::{CommandError, FailureKind, controller};
 use crate::controller::build::PodDefaults;
-use crate::controller::decide::run::CONTAINER;
+use crate::controller::names::CONTROLLER_SELECTOR;
+use crate::controller::pod::CONTAINER;
 use crate::controller::policy::{Policy, Rules};
 
 /// Jobs of the sync that are asked for: the last few are enough to find one that was kept.
 const JOBS_MAX: usize = 5;
-
-/// The chart's labels of the operator.
-const CONTROLLER_SELECTOR: &str = "app.kubernetes.io/name=s3sync,app.kubernetes.io/component=controller";
 
 /// Operators of a cluster: one, or one for each team.
 const CONTROLLERS_MAX: u32 = 20;

@@ -1,7 +1,10 @@
+use serde_json::Value;
+
 use super::*;
 use crate::controller::decide::check::check;
 use crate::controller::decide::cursor::CursorView;
 use crate::controller::decide::run::{Run, Worker};
+use crate::controller::decide::size::json_bytes;
 use crate::controller::fixtures::{sync as small, sync_with};
 
 /// An object has at most 1.5 MiB in etcd.

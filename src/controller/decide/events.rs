@@ -1,62 +1,44 @@
 //! Events: what people are told when something changes. PURE: made from the status before and after, so that what stays
 //! is told once.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::desired::{Note, Why};
+use super::observed::Observed;
+use super::record::News;
+use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
-use crate::api::status::{RunOutcome, RunResult};
-use crate::api::text;
-use crate::controller::decide::record::News;
-use crate::controller::decide::run::{Run, Worker};
-use crate::controller::decide::{Observed, Why};
-
-/// Something to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Whether somebody should have a look.
-    pub warning: bool,
-    /// One word.
-    pub reason: String,
-    /// One sentence.
-    pub message: String,
-}
-
-impl Note {
-    /// Something that went as it should.
-    pub fn normal(reason: &str, message: impl AsRef<str>) -> Note {
-        Note { warning: false, reason: reason.to_owned(), message: text::message(message.as_ref()) }
-    }
-
-    /// Something that somebody should look at.
-    pub fn warning(reason: &str, message: impl AsRef<str>) -> Note {
-        Note { warning: true, ..Note::normal(reason, message) }
-    }
-}
+use crate::api::status::{ConditionType, RunOutcome, RunResult};
+use crate::api::summary;
+use crate::model::reason::Reason;
 
 /// What to tell when `after` takes the place of `before`.
 pub fn notes(before: &S3SyncStatus, after: &S3SyncStatus, news: &News) -> Vec<Note> {
     let mut notes: Vec<Note> = news.ended.iter().map(ended).collect();
-    let find =
-        |status: &S3SyncStatus, kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
-    let (was, is) = (find(before, "Ready"), find(after, "Ready"));
+    let (was, is) = (before.condition(ConditionType::Ready), after.condition(ConditionType::Ready));
     if let Some(is) = is
-        && was.as_ref().map(|was| (&was.status, &was.reason)) != Some((&is.status, &is.reason))
+        && was.map(|was| (&was.status, &was.reason)) != Some((&is.status, &is.reason))
     {
         // A resource that is fine from its beginning needs no event to say so.
         match (is.status == "True", was.is_some()) {
-            (true, true) => notes.push(Note::normal(&is.reason, &is.message)),
+            (true, true) => notes.push(Note::normal(is.reason.as_str(), &is.message)),
             (true, false) => {}
-            (false, _) => notes.push(Note::warning(&is.reason, &is.message)),
+            (false, _) => notes.push(Note::warning(is.reason.as_str(), &is.message)),
         }
     }
-    let stuck = |status: &S3SyncStatus| {
-        find(status, "Reconciling")
-            .filter(|condition| ["WorkerWaiting", "RunRefused"].contains(&condition.reason.as_str()))
-    };
     if let Some(is) = stuck(after)
         && stuck(before).is_none_or(|was| was.reason != is.reason)
     {
-        notes.push(Note::warning(&is.reason, &is.message));
+        notes.push(Note::warning(is.reason.as_str(), &is.message));
     }
     notes
+}
+
+/// The condition of a run that waits for what may never come.
+fn stuck(status: &S3SyncStatus) -> Option<&Condition> {
+    status
+        .condition(ConditionType::Reconciling)
+        .filter(|condition| summary::reason(condition).is_some_and(Reason::is_stuck))
 }
 
 /// Pods of runs in progress, or just ended, that somebody or something else ended, by uid.
@@ -83,7 +65,7 @@ pub fn killed(seen: &Observed, before: &S3SyncStatus) -> Vec<(String, Note)> {
         };
         Some((
             worker.uid.clone(),
-            Note::warning("WorkerKilled", format!("the pod {} of worker {} {how}", worker.pod, worker.index)),
+            Note::warning(Reason::WorkerKilled, format!("the pod {} of worker {} {how}", worker.pod, worker.index)),
         ))
     };
     seen.workers.iter().filter_map(told).collect()
@@ -94,7 +76,7 @@ pub fn killed(seen: &Observed, before: &S3SyncStatus) -> Vec<(String, Note)> {
 pub fn missed(slots: u32) -> Note {
     let (what, their) = if slots == 1 { ("slot", "its") } else { ("slots", "their") };
     Note::warning(
-        "SlotMissed",
+        Reason::SlotMissed,
         format!(
             "{slots} scheduled {what} passed without a run of {their} own; the next run makes up for all that is missed"
         ),
@@ -110,13 +92,13 @@ pub fn started(job: &str, why: Why) -> Note {
         Why::Retry => "the last run failed",
         Why::Recovery => "the last run left something half done",
     };
-    Note::normal("RunStarted", format!("{job}: {why}"))
+    Note::normal(Reason::RunStarted, format!("{job}: {why}"))
 }
 
 /// What is told of a name that somebody else's object has.
 pub fn taken(kind: &str, name: &str) -> Note {
     Note::warning(
-        "NameTaken",
+        Reason::NameTaken,
         format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped"),
     )
 }
@@ -124,10 +106,10 @@ pub fn taken(kind: &str, name: &str) -> Note {
 fn ended(run: &RunResult) -> Note {
     let message = run.message.as_deref().unwrap_or_default();
     match run.result {
-        RunOutcome::Succeeded => Note::normal("RunSucceeded", format!("{}: {message}", run.job)),
+        RunOutcome::Succeeded => Note::normal(Reason::RunSucceeded, format!("{}: {message}", run.job)),
         RunOutcome::Failed => Note::warning(
-            "RunFailed",
-            format!("{} ({}): {message}", run.job, run.reason.as_deref().unwrap_or("Failed")),
+            Reason::RunFailed,
+            format!("{} ({}): {message}", run.job, run.reason.as_deref().unwrap_or(Reason::Failed.as_str())),
         ),
     }
 }

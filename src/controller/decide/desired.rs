@@ -1,0 +1,95 @@
+//! What should be: the whole of a decision. PURE.
+
+use std::time::Duration;
+
+use super::run::Marks;
+use crate::api::S3SyncStatus;
+use crate::api::status::RunResult;
+use crate::api::text;
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// What is synced is new, or has changed.
+    Change,
+    /// The trigger has a new value.
+    Trigger,
+    /// The schedule says so.
+    Slot,
+    /// The last run failed.
+    Retry,
+    /// The last run left something half done.
+    Recovery,
+}
+
+/// A run to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its Job's name.
+    pub job: String,
+    /// What it is for, as written on the Job.
+    pub marks: Marks,
+    /// What it is for, as told to people.
+    pub why: Why,
+}
+
+/// An object by name and uid, so that a namesake is not meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether somebody should have a look.
+    pub warning: bool,
+    /// One word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Note {
+    /// Something that went as it should.
+    pub fn normal(reason: impl Into<String>, message: impl AsRef<str>) -> Note {
+        Note { warning: false, reason: reason.into(), message: text::message(message.as_ref()) }
+    }
+
+    /// Something that somebody should look at.
+    pub fn warning(reason: impl Into<String>, message: impl AsRef<str>) -> Note {
+        Note { warning: true, ..Note::normal(reason, message) }
+    }
+}
+
+/// What should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The status.
+    pub status: S3SyncStatus,
+    /// The run to start. Its Job is made first, and the status is written at the look that follows.
+    pub start: Option<Start>,
+    /// A run is due, and waits for a place under the caps.
+    pub waits_for_place: bool,
+    /// Jobs beyond the history's limits, once their results are in the status.
+    pub delete_jobs: Vec<Named>,
+    /// Jobs of runs that somebody cancelled.
+    pub cancel: Vec<Named>,
+    /// Pods on lost nodes.
+    pub force_delete: Vec<Named>,
+    /// What people are told, once the status is written.
+    pub notes: Vec<Note>,
+    /// Pods that were ended from outside, by uid, and what people are told of each, once.
+    pub killed: Vec<(String, Note)>,
+    /// Runs whose end is new, to be counted once the status is written.
+    pub ended: Vec<RunResult>,
+    /// Slots that will never run: to be counted once the start is made, or else the status written.
+    pub missed: u32,
+    /// Whether what pods need may have been removed by hand.
+    pub mend_rights: bool,
+    /// When to look again.
+    pub requeue: Duration,
+}
