@@ -30,3 +30,4 @@ pub mod size;
 pub mod spec_hash;
 pub mod table;
 pub mod template;
+pub mod write_mode;

@@ -27,10 +27,11 @@ use crate::model::passed_over::Extensions;
 use crate::model::reason::Reason;
 use crate::model::request::Asked;
 use crate::model::schema::{TableSchema, frozen, type_name};
-use crate::model::settings::{SchemaMode, Settings, SyncId, WriteMode};
+use crate::model::settings::{SchemaMode, Settings, SyncId};
 use crate::model::shard::format_of;
 use crate::model::spec_hash::SpecHash;
-use crate::pipeline::claim;
+use crate::model::write_mode::OnEmpty;
+use crate::pipeline::commit::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::layout::file_columns;
@@ -334,7 +335,7 @@ impl DryRun {
             SchemaMode::Declared => TableSchema::default(),
             SchemaMode::Infer | SchemaMode::Strings => SourceSampler::new(&self.context).sample(name, &samples).await?,
         };
-        let replaces = settings.destination.write_mode == WriteMode::Replace;
+        let replaces = !settings.destination.write_mode.keeps_published();
         frozen(&settings.schema, replaces, &inferred, self.ledger.schema(name)).map_err(|error| {
             let key = samples.first().map(|object| format!("{}: ", object.key)).unwrap_or_default();
             RunError::because(RunErrorKind::BadData, format!("{}: table {name}: {key}{error}", settings.id), error)
@@ -462,7 +463,8 @@ pub fn refuse_clash(look: &DryRun) -> Result<(), RunError> {
 /// Replacing what is there by nothing is refused, as a run refuses it.
 pub fn refuse_empty(look: &DryRun) -> Result<(), RunError> {
     let destination = &look.context.settings.destination;
-    if destination.write_mode == WriteMode::Replace && look.tables.is_empty() && !destination.allow_empty {
+    let refuses = destination.write_mode.on_empty(destination.allow_empty) == OnEmpty::Refuse;
+    if refuses && look.tables.is_empty() {
         let message = format!(
             "{}: nothing is selected, and writeMode Replace would leave an empty destination: correct source.prefix or source.include, or \
              set destination.allowEmpty",

@@ -4,6 +4,7 @@ use super::format::{Compression, CompressionRule, OutputFormat};
 use super::object::{Etag, Object};
 use super::settings::*;
 use super::template::Template;
+use super::write_mode::WriteMode;
 
 /// Everything at its default: prefixes name tables, Append, one worker.
 pub fn settings() -> Settings {

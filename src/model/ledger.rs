@@ -10,7 +10,8 @@ use super::object::{Etag, Object};
 use super::plan::SegmentRef;
 use super::request::RequestMark;
 use super::schema::TableSchema;
-use super::settings::{Settings, WriteMode};
+use super::settings::Settings;
+use super::write_mode::LedgerLife;
 
 /// One accounted object. The ledger holds one for each key, in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,11 +188,14 @@ pub struct LedgerHead {
 }
 
 impl LedgerHead {
-    /// The runs that count for an epoch of `run`: none when Replace takes everything anew, or when a ledger is kept for
-    /// the length of a run only and this one is another's.
+    /// The runs that count for an epoch of `run`: none when every epoch begins anew, or when a ledger is kept for the
+    /// length of a run only and this one is another's.
     pub fn runs_for(&self, settings: &Settings, run: &str) -> &[Vec<SegmentRef>] {
-        let forgets = !settings.incremental.enabled && self.run != run;
-        if settings.destination.write_mode == WriteMode::Replace || forgets { &[] } else { &self.runs }
+        match settings.destination.write_mode.ledger(settings.incremental.enabled) {
+            LedgerLife::Sync => &self.runs,
+            LedgerLife::Run if self.run == run => &self.runs,
+            LedgerLife::Run | LedgerLife::Epoch => &[],
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{BlobKey, Plan, load_id};
 use super::schema::TableSchema;
+use super::write_mode::Superseded;
 
 /// One attempt at a shard, complete: its uploads are all there and none is visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,7 +224,7 @@ impl CommittedHeader {
 
     /// That of what a plan published, after the manifest `previous`. It follows from the plan, so that recording twice
     /// writes the same manifest.
-    pub fn of(plan: &Plan, previous: Option<BlobKey>, replaces: bool) -> Self {
+    pub fn of(plan: &Plan, previous: Option<BlobKey>, superseded: Superseded) -> Self {
         Self {
             version: Self::VERSION,
             epoch: plan.epoch,
@@ -231,7 +232,10 @@ impl CommittedHeader {
             load_id: load_id(&plan.run, plan.epoch),
             recorded_at: plan.planned_at,
             previous,
-            replaces,
+            replaces: match superseded {
+                Superseded::Nothing => false,
+                Superseded::Everything => true,
+            },
         }
     }
 }

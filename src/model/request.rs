@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::object::Object;
-use super::settings::{Settings, WriteMode};
+use super::settings::Settings;
 
 /// A run that is asked for. However often it is begun, under one id it reads what it is about once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl Asked {
     /// # Errors
     /// A window with Replace, and a window that nothing can lie in.
     pub fn check(&self, settings: &Settings) -> Result<(), String> {
-        if settings.destination.write_mode == WriteMode::Replace && !self.window.is_open() {
+        if !settings.destination.write_mode.takes_window() && !self.window.is_open() {
             return Err(
                 "destination.writeMode Replace keeps what one run reads and drops the rest, so a window would drop what lies outside: \
                         leave the window out (reread alone writes everything anew), or sync what is wanted under another name with Append"
@@ -176,6 +176,7 @@ mod tests {
 
     use super::*;
     use crate::model::fixtures::{object, settings};
+    use crate::model::write_mode::WriteMode;
 
     fn keys(from: Option<&str>, to: Option<&str>) -> Window {
         Window { from_key: from.map(str::to_owned), to_key: to.map(str::to_owned), ..Window::default() }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{Compression, CompressionRule, InputFormat, OutputFormat};
 use super::glob::Glob;
 use super::template::Template;
+use super::write_mode::WriteMode;
 
 /// Namespace and name of the resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,15 +226,6 @@ pub struct DestinationSettings {
     pub object: ObjectAttributes,
     /// Whether `_s3sync_key`, `_s3sync_last_modified` and `_s3sync_row` are added.
     pub lineage: bool,
-}
-
-/// `spec.destination.writeMode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WriteMode {
-    /// New objects become new files.
-    Append,
-    /// Every run publishes a whole new generation.
-    Replace,
 }
 
 /// One entry of `spec.destination.partitionBy`.

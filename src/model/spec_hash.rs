@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::settings::{Settings, WriteMode};
+use super::settings::Settings;
 
 /// Digests of where the objects come from and of where they go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl SpecHash {
             destination: digest(&serde_json::json!([destination.endpoint, destination.bucket, settings.state_prefix])),
             path: Some(PathHash {
                 digest: digest(&serde_json::json!(destination.template)),
-                replaces: destination.write_mode == WriteMode::Replace,
+                replaces: !destination.write_mode.keeps_published(),
             }),
         }
     }
@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::model::fixtures::settings;
     use crate::model::template::Template;
+    use crate::model::write_mode::WriteMode;
 
     fn hash(path: &str, write_mode: WriteMode) -> SpecHash {
         let mut settings = settings();

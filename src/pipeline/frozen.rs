@@ -24,10 +24,10 @@ use crate::model::request::RequestMark;
 use crate::model::schema::{Column, JSON, Misfit, Mixed, TableSchema, Typed, Unknown};
 use crate::model::server::{Findings, Lack};
 use crate::model::settings::*;
-use crate::pipeline::claim::Claim;
+use crate::pipeline::commit::claim::Claim;
+use crate::pipeline::commit::garbage::{Garbage, GarbageFile, Replaced};
+use crate::pipeline::commit::outputs::OutputClaim;
 use crate::pipeline::open_log::OpenUpload;
-use crate::pipeline::outputs::OutputClaim;
-use crate::pipeline::sweep::{Garbage, GarbageFile, Replaced};
 
 #[track_caller]
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {

@@ -38,11 +38,12 @@ use crate::model::object::Object;
 use crate::model::plan::{BlobKey, Plan};
 use crate::model::request::Request;
 use crate::model::schema::TableSchema;
-use crate::model::settings::{Settings, WriteMode};
+use crate::model::settings::Settings;
 use crate::model::spec_hash::output_digest;
 use crate::model::table::TableError;
+use crate::model::write_mode::OnEmpty;
+use crate::pipeline::commit::outputs::Holder;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::outputs::Holder;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 use crate::store::Store;
@@ -112,7 +113,8 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
     };
     remarks.of_head(&head, settings, &context.run.id);
     remarks.of_request(&head, settings, context.request);
-    let replaces = settings.destination.write_mode == WriteMode::Replace;
+    let mode = settings.destination.write_mode;
+    let everything = mode.reads_everything();
     let scan = Scan {
         source: context.source.as_ref(),
         selection: &selection,
@@ -121,10 +123,10 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
         after: context.cursor.listed_to.as_deref(),
         scratch: &context.scratch,
     };
-    // Replace has one epoch a run, so it never goes on in the middle of a listing.
-    let scan = if replaces { Scan { after: None, ..scan } } else { scan };
+    // What reads everything has one epoch a run, so it never goes on in the middle of a listing.
+    let scan = if everything { Scan { after: None, ..scan } } else { scan };
     let anew = context.since().is_some_and(|since| head.epoch <= since);
-    if replaces
+    if everything
         && !anew
         && context.cursor.ledger.is_some()
         && let Some(seen) = stands(&scan, &head, settings, context.cursor.manifest.as_ref(), remarks).await?
@@ -132,18 +134,21 @@ pub async fn plan_epoch(context: &PlanContext<'_>, remarks: &mut Remarks) -> Res
         look_taken(context, &selection, remarks, true, seen).await?;
         return Ok(Planned::Nothing);
     }
-    let mut taker = Taker::new(context, &selection, replaces);
+    let mut taker = Taker::new(context, &selection, everything);
     let passed = Scan { runs: head.runs_for(settings, &context.run.id), ..scan }.run(&mut taker).await?;
     let whole = passed.is_some();
     remarks.passed_over(passed);
     look_taken(context, &selection, remarks, whole, taker.seen).await?;
-    if replaces && taker.read.objects == 0 {
-        refuse_empty(context, &selection)?;
-        if head.runs.is_empty() {
-            return Ok(Planned::Nothing);
+    if taker.read.objects == 0 {
+        match mode.on_empty(settings.destination.allow_empty) {
+            // What is taken unread goes into the ledger.
+            OnEmpty::Leave if taker.ignored > 0 => {}
+            OnEmpty::Leave => return Ok(Planned::Nothing),
+            OnEmpty::Refuse => return Err(empty(context, &selection)),
+            // Nothing was published that could go.
+            OnEmpty::Publish if head.runs.is_empty() => return Ok(Planned::Nothing),
+            OnEmpty::Publish => {}
         }
-    } else if taker.read.objects + taker.ignored == 0 {
-        return Ok(Planned::Nothing);
     }
     if let Some(holder) = &context.holder {
         let tables: Vec<&str> = taker.tables.iter().map(|table| table.name.as_str()).collect();
@@ -198,18 +203,15 @@ fn asked_of(request: Option<&Request>, settings: &Settings) -> Result<(), RunErr
 }
 
 /// Replacing what is there by nothing is more often a wrong prefix than a wish.
-fn refuse_empty(context: &PlanContext<'_>, selection: &Selection<'_>) -> Result<(), RunError> {
-    let Settings { id, destination, .. } = context.settings;
-    if destination.allow_empty {
-        return Ok(());
-    }
+fn empty(context: &PlanContext<'_>, selection: &Selection<'_>) -> RunError {
+    let id = &context.settings.id;
     let message = format!(
         "{id}: nothing to read under {}/{}, and writeMode Replace would leave an empty destination: correct source.prefix or \
          source.include, or set destination.allowEmpty",
         context.source.place(),
         selection.prefix()
     );
-    Err(RunError::new(RunErrorKind::BadData, message))
+    RunError::new(RunErrorKind::BadData, message)
 }
 
 /// A path that names no table keeps one table alone apart from others. One whose files are named after their sources

@@ -18,10 +18,10 @@ use crate::model::manifest::{AttemptManifest, Excluded, Exclusion, SchemaMismatc
 use crate::model::plan::{Plan, PlannedObject, Slice};
 use crate::model::schema::merge;
 use crate::model::settings::{OnBadObject, Settings};
+use crate::pipeline::commit::own::{self, OwnKeys};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenLog;
-use crate::pipeline::own::{self, OwnKeys};
 use crate::pipeline::read::{ReadError, at};
 use crate::state::blobs::{BlobError, Blobs};
 

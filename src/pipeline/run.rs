@@ -17,14 +17,14 @@ pub use self::summary::{RunSummary, TableSummary};
 use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::Excluded;
 use crate::model::request::RequestMark;
-use crate::pipeline::claim::{self, Held};
+use crate::pipeline::commit::claim::{self, Held};
+use crate::pipeline::commit::outputs::Holder;
+use crate::pipeline::commit::sweep;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::outputs::Holder;
 use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
-use crate::pipeline::sweep;
 use crate::state::blobs::Blobs;
 use crate::state::{StateError, Version};
 

@@ -113,6 +113,29 @@ fn the_core_is_pure() {
     none(wrong, "model and codec know no runtime, client, file, clock or chance");
 }
 
+/// What depends on the write mode is asked of it, so that a new mode is answered for in one file.
+#[test]
+fn a_write_mode_is_asked_and_never_compared() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        // The rules, the words of the resource, and tests.
+        let name = path.to_string_lossy();
+        let knows = ["src/model/write_mode.rs", "src/api/spec/destination.rs", "src/model/fixtures.rs"];
+        if knows.contains(&name.as_ref()) || name.contains("/tests/") || name.ends_with("/tests.rs") {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            if line.contains("WriteMode::Append")
+                || line.contains("WriteMode::Replace")
+                || line.contains("write_mode ==")
+            {
+                wrong.push(format!("{name}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    none(wrong, "ask the mode by a method of src/model/write_mode.rs, which each mode answers");
+}
+
 #[test]
 fn links_lead_somewhere() {
     let pages: Vec<(PathBuf, String)> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]

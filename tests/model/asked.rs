@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use s3sync::model::cursor::Phase;
 use s3sync::model::request::{Asked, Request, Window};
-use s3sync::model::settings::WriteMode;
+use s3sync::model::write_mode::WriteMode;
 use s3sync::pipeline::error::{RunError, RunErrorKind};
 use s3sync::pipeline::run::{RunSummary, lead};
 use s3sync::store::faulty::{Call, Fault, Faults};

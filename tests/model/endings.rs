@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use s3sync::model::settings::{OnBadObject, Settings, WriteMode};
+use s3sync::model::settings::{OnBadObject, Settings};
 use s3sync::model::template::Template;
+use s3sync::model::write_mode::WriteMode;
 use s3sync::pipeline::error::{RunError, RunErrorKind};
 use s3sync::pipeline::run::{RunSummary, lead};
 use s3sync::state::memory::MemoryCursor;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::executor::block_on;
 use s3sync::model::manifest::{AttemptManifest, FileKind, StagedFile};
-use s3sync::pipeline::claim::Claim;
+use s3sync::pipeline::commit::claim::Claim;
 use s3sync::pipeline::open_log::{OPEN_SUFFIX, OpenUpload};
 use s3sync::state::seal::StateKey;
 use s3sync::state::wire::{BlobKind, BlobWriter};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use s3sync::model::server::Lack;
-use s3sync::model::settings::WriteMode;
+use s3sync::model::write_mode::WriteMode;
 use s3sync::pipeline::error::{RunError, RunErrorKind};
 use s3sync::pipeline::run::{RunSummary, lead};
 use s3sync::state::memory::MemoryCursor;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{CONNECTION_REF_MESSAGE, CONNECTION_REF_RULE, ConnectionSpec};
 use super::yes;
 use crate::api::scalar::{Size, wire_enum};
-use crate::model::{format, settings};
+use crate::model::{format, settings, write_mode};
 
 wire_enum! {
     /// A format that is written.
@@ -43,7 +43,7 @@ wire_enum! {
 
 wire_enum! {
     /// What a run does with what earlier runs wrote.
-    WriteMode -> settings::WriteMode {
+    WriteMode -> write_mode::WriteMode {
         /// Adds files.
         Append = "Append",
         /// Replaces them.

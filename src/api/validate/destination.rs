@@ -3,10 +3,11 @@
 use super::access::Access;
 use super::source::{byte, must_differ};
 use super::{FieldError, Problems, partition, uri};
-use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, S3SyncSpec, Sse, WriteMode};
+use crate::api::spec::{CsvWriteSpec, DestinationSpec, ObjectSpec, OutputCompression, S3SyncSpec, Sse};
 use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ObjectAttributes, ParquetCodec, ParquetSettings};
 use crate::model::template::Template;
+use crate::model::write_mode::{OutputKeys, WriteMode};
 
 /// The template where neither path nor uri is given.
 const DEFAULT_PATH: &str = "{{TABLE}}/{{UUID}}.{{FORMAT}}";
@@ -44,7 +45,8 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
         ));
     }
     let target = target?;
-    if to.write_mode == WriteMode::Append && !target.template.is_unique() {
+    let write_mode = WriteMode::from(to.write_mode);
+    if write_mode.keys() == OutputKeys::Once && !target.template.is_unique() {
         problems.add(
             FieldError::new(
                 target.field,
@@ -67,7 +69,7 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
             OutputCompression::Gzip => Compression::Gzip,
             OutputCompression::Snappy | OutputCompression::None => Compression::None,
         },
-        write_mode: to.write_mode.into(),
+        write_mode,
         allow_empty: to.allow_empty,
         partition_by,
         batch_rows: u64::try_from(to.batch.rows).unwrap_or(0),

@@ -15,9 +15,9 @@ use crate::command::syncs::{self, Sync};
 use crate::command::{CommandError, print, runtime};
 use crate::model::passed_over::PassedOver;
 use crate::model::request::Asked;
-use crate::model::settings::WriteMode;
+use crate::model::write_mode::{Superseded, WriteMode};
+use crate::pipeline::commit::{claim, outputs};
 use crate::pipeline::error::RunError;
-use crate::pipeline::{claim, outputs};
 
 /// Prints the plan of every sync.
 pub fn execute(args: &PlanArgs) -> Result<(), CommandError> {
@@ -129,10 +129,14 @@ impl SyncPlan {
             name: settings.id.name.clone(),
             write_mode: settings.destination.write_mode,
             epoch: look.cursor.as_ref().map_or(0, |cursor| cursor.epoch) + 1,
-            replaces: settings.destination.write_mode == WriteMode::Replace
-                && look.cursor.as_ref().is_some_and(|cursor| cursor.manifest.is_some())
-                // Replace reads everything or nothing; an empty listing takes away what is published, if anything is.
-                && (!tables.is_empty() || (look.tables.is_empty() && !look.ledger.head.runs.is_empty())),
+            replaces: match settings.destination.write_mode.supersedes() {
+                Superseded::Nothing => false,
+                // Then everything is read or nothing; an empty listing takes away what is published, if anything is.
+                Superseded::Everything => {
+                    look.cursor.as_ref().is_some_and(|cursor| cursor.manifest.is_some())
+                        && (!tables.is_empty() || (look.tables.is_empty() && !look.ledger.head.runs.is_empty()))
+                }
+            },
             under_way: look.under_way(),
             tables,
             ignored: look.tables.values().map(|table| table.ignored).sum(),

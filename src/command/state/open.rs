@@ -15,7 +15,7 @@ use crate::command::syncs::{self, CursorLocation, Sync};
 use crate::command::validate::manifest_errors;
 use crate::command::{CommandError, FailureKind, worker};
 use crate::model::retry::Schedule;
-use crate::pipeline::claim::claim_key;
+use crate::pipeline::commit::claim::claim_key;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::StateError;
 use crate::state::configmap::{ConfigMapCursor, Patience};

@@ -6,13 +6,13 @@ use crate::command::syncs::{CursorLocation, Stores, Sync};
 use crate::model::cursor::{Cursor, Phase};
 use crate::model::manifest::{CommittedHeader, FileKind};
 use crate::model::plan::BlobKey;
-use crate::model::settings::WriteMode;
 use crate::model::spec_hash::SpecHash;
+use crate::model::write_mode::Superseded;
+use crate::pipeline::commit::garbage::Garbage;
+use crate::pipeline::commit::publish::Published;
+use crate::pipeline::commit::{attempts, claim};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::open_log::OpenUpload;
-use crate::pipeline::publish::Published;
-use crate::pipeline::sweep::Garbage;
-use crate::pipeline::{attempts, claim};
 use crate::state::blobs::{BlobError, Blobs};
 use crate::state::configmap::content;
 use crate::state::wire::BlobKind;
@@ -53,13 +53,12 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
         Ok(None)
     };
     let settings = sync.settings();
-    let appends = settings.destination.write_mode == WriteMode::Append;
     let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings));
     // Under another path a new table begins, of which the files under the old one are no part.
     let published = cursor.manifest.clone().filter(|_| !change.is_some_and(|change| change.path));
     let manifest = kept(published, BlobKind::Manifest, "the list of published files").await?;
     let garbage = kept(cursor.garbage.clone(), BlobKind::Garbage, "the list of what is to be removed").await?;
-    if appends && manifest.is_some() {
+    if settings.destination.write_mode.keeps_published() && manifest.is_some() {
         done.push(
             "published files stay, and the next run writes the rows of every object once more beside them: remove the files first, \
              which `s3sync state export` lists, or give another destination.path"
@@ -141,7 +140,7 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
     let decision = blobs.get_decision(key).await?;
     let plan = blobs.get_plan(&decision.plan).await?;
     // With what was there before it, whatever the mode: the next Replace removes both.
-    let header = CommittedHeader::of(&plan, cursor.manifest.clone(), false);
+    let header = CommittedHeader::of(&plan, cursor.manifest.clone(), Superseded::Nothing);
     let mut committed = blobs.begin_manifest(&header, &plan).await?;
     let (mut given_up, mut done) = (Vec::new(), Vec::new());
     for shard in 0..decision.attempts.len() {

@@ -2,10 +2,10 @@
 
 use crate::command::render::counted;
 use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
-use crate::model::settings::{Settings, WriteMode};
+use crate::model::settings::Settings;
+use crate::pipeline::commit::own::OwnKeys;
+use crate::pipeline::commit::publish::{Completed, Published, complete};
 use crate::pipeline::error::RunError;
-use crate::pipeline::own::OwnKeys;
-use crate::pipeline::publish::{Completed, Published, complete};
 use crate::store::Store;
 
 /// What became of the files of one attempt.
@@ -27,7 +27,7 @@ pub(super) async fn settle(
     decision: &Decision,
     manifest: &AttemptManifest,
 ) -> Result<Settled, RunError> {
-    let (own, mode) = (OwnKeys::of(settings), settings.destination.write_mode);
+    let (own, keys) = (OwnKeys::of(settings), settings.destination.write_mode.keys());
     let mut settled = Settled::default();
     if decision.dropped.contains(&manifest.shard) {
         return Ok(settled);
@@ -39,7 +39,7 @@ pub(super) async fn settle(
             settled.refused.push((file, reason));
             continue;
         }
-        match complete(store, file, mode == WriteMode::Append).await {
+        match complete(store, file, keys).await {
             Ok(Completed::Visible(published)) => settled.visible.push(published),
             Ok(Completed::Vanished(file)) => settled.vanished.push(file),
             Ok(Completed::Refused(refused)) => settled.refused.push((refused.file, refused.why)),
@@ -66,6 +66,7 @@ mod tests {
     use crate::model::server::Lack;
     use crate::model::settings::ObjectAttributes;
     use crate::model::template::Template;
+    use crate::model::write_mode::WriteMode;
     use crate::store::ErrorKind;
     use crate::store::faulty::{Call, Fault, Faults, FaultyStore};
     use crate::store::memory::{Behaviour, ManualClock, MemoryStore};

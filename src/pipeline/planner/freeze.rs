@@ -13,7 +13,7 @@ use crate::model::format::{Compression, CompressionRule};
 use crate::model::object::Object;
 use crate::model::plan::{BlobKey, Plan, PlannedObject, PlannedTable, ShardRef};
 use crate::model::schema::frozen;
-use crate::model::settings::{SchemaMode, TableRule, WriteMode};
+use crate::model::settings::{SchemaMode, TableRule};
 use crate::model::shard::{LAYOUT_BYTES, Packer, Placement, Totals, part_bytes};
 use crate::model::table::collision;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -39,9 +39,9 @@ pub(super) async fn freeze(context: &PlanContext<'_>, taker: Taker<'_>) -> Resul
                 wanted
             };
             let root = LedgerRoot::load_where(context.blobs, key, wanted).await?;
-            // What Append published of another table lies where this one's files would go.
+            // What was published of another table lies where this one's files would go.
             if let (Some(other), Some(table)) = (other, tables.first())
-                && context.settings.destination.write_mode == WriteMode::Append
+                && context.settings.destination.write_mode.keeps_published()
                 && takes_one_table(context.settings)
             {
                 return Err(second_table(context.settings, &other, &table.name));
@@ -107,7 +107,7 @@ async fn settle(context: &PlanContext<'_>, root: &LedgerRoot, table: &Taken) -> 
         SchemaMode::Declared => Default::default(),
         SchemaMode::Infer | SchemaMode::Strings => context.sampler.sample(&table.name, &samples).await?,
     };
-    let replaces = settings.destination.write_mode == WriteMode::Replace;
+    let replaces = !settings.destination.write_mode.keeps_published();
     let schema = frozen(&settings.schema, replaces, &inferred, known.map(|table| &table.schema)).map_err(|error| {
         let key = &samples[0].key;
         RunError::because(

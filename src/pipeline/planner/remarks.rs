@@ -5,7 +5,7 @@ use crate::model::layout::Layout;
 use crate::model::ledger::LedgerHead;
 use crate::model::passed_over::PassedOver;
 use crate::model::request::Request;
-use crate::model::settings::{Settings, WriteMode};
+use crate::model::settings::Settings;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,11 +43,10 @@ impl Remarks {
         }
     }
 
-    /// Notes what Append does to a table that has files already, and what nobody sees from the files of one run.
+    /// Notes what new files do to a table that has files already, and what nobody sees from the files of one run.
     pub(super) fn of_head(&mut self, head: &LedgerHead, settings: &Settings, run: &str) {
         let destination = &settings.destination;
-        // Replace leaves nothing of before.
-        if destination.write_mode == WriteMode::Replace || head.run.is_empty() {
+        if !destination.write_mode.keeps_published() || head.run.is_empty() {
             return;
         }
         if let Some(change) = head.layout.as_ref().and_then(|before| before.change_to(&Layout::of(destination))) {
@@ -69,8 +68,8 @@ impl Remarks {
 impl Remarks {
     /// Notes what a request does to a table that has files already.
     pub(super) fn of_request(&mut self, head: &LedgerHead, settings: &Settings, request: Option<&Request>) {
-        let appends = settings.destination.write_mode == WriteMode::Append;
-        if appends && !head.run.is_empty() && request.is_some_and(|request| request.asked.reread) {
+        let stays = settings.destination.write_mode.keeps_published();
+        if stays && !head.run.is_empty() && request.is_some_and(|request| request.asked.reread) {
             let note = "objects that were read before are read once more: their rows are written again, and the rows of before stay beside them";
             self.note(note.to_owned());
         }
@@ -91,6 +90,7 @@ mod tests {
     use super::*;
     use crate::model::fixtures::settings;
     use crate::model::format::OutputFormat;
+    use crate::model::write_mode::WriteMode;
 
     #[test]
     fn what_append_adds_to_a_table_is_noted() {

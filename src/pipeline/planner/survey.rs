@@ -11,8 +11,9 @@ use crate::model::ledger::{LedgerHead, Standing};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
 use crate::model::request::Request;
-use crate::model::settings::{Settings, WriteMode};
+use crate::model::settings::Settings;
 use crate::model::table::TableSources;
+use crate::model::write_mode::LedgerLife;
 use crate::pipeline::error::RunError;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
@@ -90,15 +91,18 @@ impl Survey<'_> {
         let mut remarks = Remarks::default();
         remarks.of_head(&head, settings, self.run.unwrap_or_default());
         remarks.of_request(&head, settings, self.request);
-        let replaces = settings.destination.write_mode == WriteMode::Replace;
+        let mode = settings.destination.write_mode;
         let anew = since.is_some_and(|since| head.epoch <= since);
-        let stands = replaces
+        let stands = mode.reads_everything()
             && !anew
             && self.ledger.is_some()
             && stands(&all, &head, settings, self.manifest, &mut remarks).await?.is_some();
-        let everything = replaces && !stands;
-        let forgets = !settings.incremental.enabled && self.run != Some(head.run.as_str());
-        let runs = if forgets && !replaces { &[][..] } else { &head.runs[..] };
+        let everything = mode.reads_everything() && !stands;
+        let runs = match mode.ledger(settings.incremental.enabled) {
+            LedgerLife::Run => head.runs_for(settings, self.run.unwrap_or_default()),
+            // Of what every epoch reads anew, people see what is new and what is read again.
+            LedgerLife::Sync | LedgerLife::Epoch => &head.runs,
+        };
         let mut look = Look {
             settings,
             selection: &selection,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::Lead;
 use crate::model::cursor::Phase;
 use crate::model::plan::{BlobKey, Plan};
-use crate::pipeline::attempts;
+use crate::pipeline::commit::attempts;
+use crate::pipeline::commit::decide::{Verdict, decide};
+use crate::pipeline::commit::garbage::Garbage;
 use crate::pipeline::context::Context;
-use crate::pipeline::decide::{Verdict, decide};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::prepare::Shard;
 use crate::pipeline::progress::Step;
-use crate::pipeline::sweep::Garbage;
 use crate::state::blobs::Blobs;
 use crate::state::ledger::LedgerRoot;
 

@@ -9,7 +9,7 @@ use crate::model::plan::BlobKey;
 use crate::model::server::{Findings, Lack};
 use crate::model::settings::Settings;
 use crate::model::spec_hash::{Change, SpecHash};
-use crate::pipeline::claim;
+use crate::pipeline::commit::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::blobs::Blobs;

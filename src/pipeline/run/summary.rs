@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::manifest::Excluded;
+use crate::pipeline::commit::record::PublishedTable;
 use crate::pipeline::planner::Remarks;
 
 /// Quarantined objects that are named; the rest are counted.
@@ -36,6 +37,16 @@ pub struct TableSummary {
     pub bytes: u64,
     /// Files written.
     pub files: u64,
+}
+
+impl TableSummary {
+    /// Adds an epoch.
+    pub(super) fn add(&mut self, published: &PublishedTable) {
+        self.objects += published.update.mark.objects;
+        self.rows += published.update.mark.rows;
+        self.bytes += published.update.mark.bytes;
+        self.files += published.files;
+    }
 }
 
 impl RunSummary {

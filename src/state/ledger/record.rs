@@ -11,8 +11,8 @@ use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome, cut, merge_from};
 use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::plan::{BlobKey, Plan, PlannedTable, SegmentRef};
-use crate::model::settings::WriteMode;
 use crate::model::spec_hash::output_digest;
+use crate::model::write_mode::Superseded;
 use crate::state::blobs::{BlobError, Blobs, Lines};
 use crate::state::wire::{BlobKind, BlobWriter};
 
@@ -145,7 +145,10 @@ async fn write_root(
     old: Option<Lines>,
     updates: &BTreeMap<u32, TableUpdate>,
 ) -> Result<(BlobKey, BTreeMap<String, TableMark>), BlobError> {
-    let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
+    let replaces = match plan.settings.destination.write_mode.supersedes() {
+        Superseded::Nothing => false,
+        Superseded::Everything => true,
+    };
     // A cursor that is adopted takes its request from here: a release that would drop it must not read it.
     let version = if head.request.is_some() { BlobKind::Ledger.version() } else { 1 };
     let mut root = BlobWriter::of_version(BlobKind::Ledger, version);

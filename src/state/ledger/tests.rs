@@ -11,7 +11,8 @@ use crate::model::ledger::{Entry, Outcome};
 use crate::model::manifest::{Excluded, Exclusion};
 use crate::model::plan::{Plan, PlannedTable, SegmentRef};
 use crate::model::schema::TableSchema;
-use crate::model::settings::{Settings, WriteMode};
+use crate::model::settings::Settings;
+use crate::model::write_mode::WriteMode;
 use crate::store::memory::MemoryStore;
 
 fn blobs() -> Blobs {

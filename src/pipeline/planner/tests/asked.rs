@@ -3,7 +3,8 @@
 use super::world::{Ran, World};
 use crate::model::ledger::Standing;
 use crate::model::request::{Asked, Request, Window};
-use crate::model::settings::{OnOverwrite, WriteMode};
+use crate::model::settings::OnOverwrite;
+use crate::model::write_mode::WriteMode;
 use crate::pipeline::error::RunErrorKind;
 use crate::pipeline::planner::Treatment;
 use crate::store::memory::Order;

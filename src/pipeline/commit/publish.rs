@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::model::manifest::{AttemptManifest, Decision, StagedFile};
 use crate::model::plan::Plan;
-use crate::model::settings::WriteMode;
+use crate::model::write_mode::OutputKeys;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::store::{ErrorKind, Store, StoreError};
@@ -48,11 +48,10 @@ pub async fn publish_shard(
         .map(|file| (*amended.get(file.key.as_str()).unwrap_or(&file)).clone())
         .filter(|file| !decision.abandoned.contains(&file.key));
     let files: Vec<StagedFile> = files.collect();
-    let append = plan.settings.destination.write_mode == WriteMode::Append;
+    let keys = plan.settings.destination.write_mode.keys();
     let store = context.destination.as_ref();
-    let mut completions = stream::iter(files)
-        .map(|file| async move { complete(store, file, append).await })
-        .buffered(COMPLETIONS_AT_ONCE);
+    let mut completions =
+        stream::iter(files).map(|file| async move { complete(store, file, keys).await }).buffered(COMPLETIONS_AT_ONCE);
     let mut outcome = ShardOutcome::default();
     while let Some(completed) = completions.try_next().await? {
         match completed {
@@ -86,8 +85,12 @@ pub struct Refused {
 
 /// Completes one upload. Any failure is settled by looking at the key: our id there means done, by us before or by
 /// somebody else for us.
-pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Result<Completed, RunError> {
-    let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, append).await {
+pub async fn complete(store: &dyn Store, file: StagedFile, keys: OutputKeys) -> Result<Completed, RunError> {
+    let create_only = match keys {
+        OutputKeys::Once => true,
+        OutputKeys::Again => false,
+    };
+    let failed = match store.complete_upload(&file.key, &file.upload, &file.parts, create_only).await {
         Ok(etag) => return Ok(Completed::Visible(Published { etag: etag.as_str().to_owned(), file })),
         Err(error) => error,
     };
@@ -95,7 +98,7 @@ pub async fn complete(store: &dyn Store, file: StagedFile, append: bool) -> Resu
         Ok(head) if is_ours(&file, &head) => {
             Ok(Completed::Visible(Published { etag: head.etag.as_str().to_owned(), file }))
         }
-        Ok(_) if append => {
+        Ok(_) if create_only => {
             let message = format!(
                 "{}/{} is taken by an object that is not of this sync, so the decided file cannot be published; move it away and run again",
                 store.place(),

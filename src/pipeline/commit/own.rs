@@ -5,7 +5,7 @@ use crate::model::manifest::{AttemptManifest, FileKind, StagedFile};
 use crate::model::plan::Plan;
 use crate::model::settings::Settings;
 use crate::model::template::{KeyMatcher, KeyShape, extension};
-use crate::pipeline::sweep::Garbage;
+use crate::pipeline::commit::garbage::Garbage;
 use crate::state::blobs::Blobs;
 
 /// The keys that files of a spec can have.
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::model::fixtures::settings;
     use crate::model::template::Template;
-    use crate::pipeline::sweep::GarbageFile;
+    use crate::pipeline::commit::garbage::GarbageFile;
     use crate::store::memory::MemoryStore;
 
     #[test]

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::manifest::{AttemptManifest, Decision, FileKind, SchemaMismatch};
 use crate::model::plan::{BlobKey, Plan, PlannedTable};
 use crate::model::schema::{TableSchema, frozen, merge};
-use crate::model::settings::WriteMode;
+use crate::model::write_mode::OnEmpty;
+use crate::pipeline::commit::own::{OwnKeys, check_attempt};
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::own::{OwnKeys, check_attempt};
 use crate::state::blobs::{BlobError, Blobs};
 use crate::store::ErrorKind;
 
@@ -146,9 +146,8 @@ async fn first_of_ours<'a>(
 async fn refuse_nothing(blobs: &Blobs, plan: &Plan, published: Option<&BlobKey>) -> Result<(), RunError> {
     let destination = &plan.settings.destination;
     let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
-    let Some(published) =
-        published.filter(|_| destination.write_mode == WriteMode::Replace && !destination.allow_empty && objects > 0)
-    else {
+    let refuses = destination.write_mode.on_empty(destination.allow_empty) == OnEmpty::Refuse;
+    let Some(published) = published.filter(|_| refuses && objects > 0) else {
         return Ok(());
     };
     let (_, mut files) = blobs.manifest(published).await?;
@@ -201,7 +200,7 @@ fn replan(
                 format!("{}: table {}: {}: {reason}", plan.settings.id, table.name, mismatch.key),
             )
         };
-        let replaces = plan.settings.destination.write_mode == WriteMode::Replace;
+        let replaces = !plan.settings.destination.write_mode.keeps_published();
         let schema = frozen(&plan.settings.schema, replaces, &wider, in_force(&table.name).as_ref());
         let schema = schema.map_err(|error| refused(error.to_string()))?;
         if schema == table.schema || number >= PLANS_MAX {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::model::plan::{BlobKey, Plan};
+use crate::pipeline::commit::own::OwnKeys;
 use crate::pipeline::error::RunError;
 use crate::pipeline::open_log::{self, LogError, OPEN_SUFFIX, OpenUpload};
-use crate::pipeline::own::OwnKeys;
 use crate::state::blobs::{BlobError, Blobs};
 use crate::state::seal::StateKey;
 use crate::state::wire::BlobKind;
