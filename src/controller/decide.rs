@@ -27,9 +27,9 @@ pub use self::observed::Observed;
 use self::conditions::{Situation, WAIT_MAX, readiness, whole_seconds};
 use self::cursor::CursorView;
 use self::run::Run;
-use crate::api::S3SyncStatus;
-use crate::api::status::CursorStatus;
-use crate::api::text;
+use crate::api::spec::OnDelete;
+use crate::api::status::{CursorStatus, RunOutcome};
+use crate::api::{S3Sync, S3SyncStatus, text};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// A look at least this often: timers do not see a wall clock that jumps, so a schedule would be late by the jump.
@@ -63,6 +63,8 @@ pub fn decide(seen: &Observed) -> Desired {
             ended: vec![],
             missed: 0,
             mend_rights: false,
+            make_state_key: lacks_state_key(seen),
+            own_cursor: false,
             requeue: LOOK_EVERY,
         };
     }
@@ -117,7 +119,13 @@ pub fn decide(seen: &Observed) -> Desired {
         delete_jobs,
         cancel: cancelled(seen),
         force_delete,
-        mend_rights: conditions::without_pods(seen).any(|(_, late)| late <= seen.now),
+        mend_rights: match &choice.start {
+            // After a failure.
+            Some(_) => status.last_run.as_ref().is_some_and(|run| run.result == RunOutcome::Failed),
+            None => seen.cursor.is_some() && conditions::without_pods(seen).any(|(_, late)| late <= seen.now),
+        },
+        make_state_key: lacks_state_key(seen),
+        own_cursor: seen.cursor.as_ref().is_some_and(|cursor| cursor.owners != owners(&seen.sync)),
         waits_for_place: choice.waits_for_capacity && seen.refused.is_none(),
         start: choice.start,
         requeue: until(seen.now, wake),
@@ -155,6 +163,19 @@ fn beyond_history(seen: &Observed, status: &S3SyncStatus) -> Vec<Named> {
             .extend(ended.into_iter().skip(kept).map(|(_, run)| Named { name: run.job.clone(), uid: run.uid.clone() }));
     }
     doomed
+}
+
+/// Whether a pod waits for the Secret with the key of the state, or for another one.
+fn lacks_state_key(seen: &Observed) -> bool {
+    seen.workers.iter().any(|worker| worker.ended.is_none() && worker.lacks_config)
+}
+
+/// Uids of the objects that the cursor is to die with.
+fn owners(sync: &S3Sync) -> Vec<String> {
+    match sync.spec.state.on_delete {
+        OnDelete::Delete => sync.metadata.uid.iter().cloned().collect(),
+        OnDelete::Retain => vec![],
+    }
 }
 
 /// The run that the annotation names, while its Job is there.

@@ -112,6 +112,7 @@ pub fn reported(run: &Run, exit_code: i32, report: RunReport) -> Worker {
         memory_limit: None,
         ended: Some(Ended { exit_code, reason: String::new(), report: Some(report) }),
         waits: None,
+        lacks_config: false,
         killed: None,
     }
 }

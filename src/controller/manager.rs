@@ -188,6 +188,7 @@ fn context(
         notices,
         defaults: options.defaults.clone(),
         policy: Arc::clone(&options.policy),
+        undeclared: Default::default(),
         caps: options.caps,
         clock: Timestamp::now,
     })

@@ -8,6 +8,11 @@ use sha2::{Digest, Sha256};
 /// Owner of the fields that the controller applies.
 pub const FIELD_MANAGER: &str = "s3sync-controller";
 
+/// What Kubernetes' common labels begin with.
+pub const KUBERNETES: &str = "app.kubernetes.io/";
+/// Annotation: what `kubectl apply` was given.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Label: which sync an object belongs to.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Label: what an object is to the sync.

@@ -3,6 +3,7 @@
 mod apply;
 mod observe;
 mod rights;
+pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod warning;
@@ -17,9 +18,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
+use kube::core::Status;
 use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource};
 
+use self::status::Undeclared;
 use crate::api::S3Sync;
 use crate::api::connect::named;
 use crate::controller::build::PodDefaults;
@@ -65,6 +68,8 @@ pub struct Context {
     pub defaults: PodDefaults,
     /// What resources may ask for.
     pub policy: Arc<Policy>,
+    /// What the cluster's definition has not of a status.
+    pub undeclared: Undeclared,
     /// Runs at once.
     pub caps: Caps,
     /// The time.
@@ -107,6 +112,17 @@ pub enum LookError {
 }
 
 impl LookError {
+    /// What the API server answered, where it did.
+    pub fn answer(&self) -> Option<&Status> {
+        match self {
+            LookError::Kube { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            LookError::Unlisted { .. } | LookError::NoAnswer | LookError::Panicked => None,
+        }
+    }
+
     /// Every word that [`LookError::kind`] gives.
     pub const KINDS: [&'static str; 9] =
         ["conflict", "forbidden", "not_found", "invalid", "api", "connection", "watch", "timeout", "panic"];

@@ -223,6 +223,15 @@ pub fn conditions(before: &[Condition], status: &S3SyncStatus, situation: &Situa
     conditions
 }
 
+/// The status of a resource that this build cannot read, written by another version of the definition: its Ready, and
+/// nothing else.
+pub fn unreadable(error: &str, generation: Option<i64>, now: Timestamp) -> S3SyncStatus {
+    let message = format!("the resource cannot be read: {error}; it was written for another version of s3sync");
+    let ready = condition(&[], ConditionType::Ready, false, Reason::InvalidSpec, &message, generation, now);
+    let status = S3SyncStatus { conditions: vec![ready], ..S3SyncStatus::default() };
+    S3SyncStatus { message: status.sentence().map(|sentence| text::message(&sentence)), ..status }
+}
+
 /// What a run waits for before it can begin its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use crate::api::status::Progress;
+use crate::controller::names::{DOMAIN, KUBERNETES, LAST_APPLIED};
 use crate::model::cursor::{Phase, TableMark};
 use crate::model::spec_hash::SpecHash;
 use crate::state::configmap::content::{CURSOR_KEY, PROGRESS_PREFIX, TABLE_PREFIX};
@@ -82,6 +84,18 @@ impl CursorView {
             progress: progress(data),
         }
     }
+}
+
+/// Whether a ConfigMap without our labels is a cursor all the same, or nobody's.
+pub fn is_a_copy(there: &ConfigMap) -> bool {
+    let managed = there.labels().keys().any(|key| key.starts_with(KUBERNETES));
+    if managed || !there.owner_references().is_empty() {
+        return false;
+    }
+    let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
+    // Some programs keep all that they know in annotations, as old leader elections do.
+    let told = there.annotations().keys().any(|key| !key.starts_with(DOMAIN) && key != LAST_APPLIED);
+    (empty && !told) || matches!(CursorView::of(there).position, Position::At { .. })
 }
 
 /// Keeps what [`CursorView::of`] reads: tables and progress are replaced by what they add up to, since a cursor may

@@ -90,6 +90,18 @@ pub struct Desired {
     pub missed: u32,
     /// Whether what pods need may have been removed by hand.
     pub mend_rights: bool,
+    /// Whether a pod waits for the Secret with the key of the state: it may have been deleted under it, and the kubelet
+    /// goes on once it is there.
+    pub make_state_key: bool,
+    /// Whether the cursor is to live and die otherwise than it does, by `state.onDelete`.
+    pub own_cursor: bool,
     /// When to look again.
     pub requeue: Duration,
+}
+
+impl Desired {
+    /// Whether the status says nothing new but how far the run is.
+    pub fn moves_progress_alone(&self, before: S3SyncStatus) -> bool {
+        S3SyncStatus { progress: self.status.progress.clone(), ..before } == self.status
+    }
 }

@@ -10,6 +10,7 @@ use super::run::{Run, Worker};
 use crate::api::S3SyncStatus;
 use crate::api::status::{ConditionType, RunOutcome, RunResult};
 use crate::api::summary;
+use crate::controller::names::worker_name;
 use crate::model::reason::Reason;
 
 /// What to tell when `after` takes the place of `before`.
@@ -95,12 +96,11 @@ pub fn started(job: &str, why: Why) -> Note {
     Note::normal(Reason::RunStarted, format!("{job}: {why}"))
 }
 
-/// What is told of a name that somebody else's object has.
-pub fn taken(kind: &str, name: &str) -> Note {
-    Note::warning(
-        Reason::NameTaken,
-        format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped"),
-    )
+/// What is told of a name that somebody else's object has; `None` for that of the workers' rights, which stands under
+/// Ready by the same word, and is told with it.
+pub fn taken(sync: &str, kind: &str, name: &str) -> Option<Note> {
+    let message = format!("the {kind} {name} is there and not this sync's; it is left alone, and its place is skipped");
+    (name != worker_name(sync)).then(|| Note::warning(Reason::NameTaken, message))
 }
 
 fn ended(run: &RunResult) -> Note {

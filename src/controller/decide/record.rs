@@ -9,10 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observed::Observed;
 use super::run::{End, Ended, Run, Worker};
-use crate::api::S3SyncStatus;
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
 use crate::api::text;
+use crate::api::{S3Sync, S3SyncStatus};
 use crate::model::failure::FailureKind;
 use crate::model::memory::{default_budget, mebibytes, raised};
 use crate::model::reason::Reason;
@@ -79,6 +79,13 @@ fn active_run(run: &Run) -> ActiveRun {
 
 fn recorded(status: &S3SyncStatus, job: &str) -> bool {
     status.last_run.iter().chain(&status.history).any(|run| run.job == job)
+}
+
+/// A Job that ended before the last run that is known: one that has lost its labels, so that it was not seen. Adopting
+/// it would say nothing new, and the run that is due would never start.
+pub fn is_history(run: &Run, sync: &S3Sync) -> bool {
+    let last = sync.status.as_ref().and_then(|status| status.last_run.as_ref()?.completion_time.as_ref());
+    run.end.as_ref().is_some_and(|end| last.is_some_and(|last| end.at < last.0))
 }
 
 fn last_end(status: &S3SyncStatus) -> Timestamp {

@@ -157,6 +157,8 @@ pub struct Worker {
     pub ended: Option<Ended>,
     /// Why it does not start, as a sentence.
     pub waits: Option<String>,
+    /// Whether what it does not start for is a Secret or ConfigMap that is not there.
+    pub lacks_config: bool,
     /// Who ended it from outside: the word of Kubernetes, and its sentence where there is one.
     pub killed: Option<String>,
 }
@@ -189,6 +191,7 @@ impl Worker {
             memory_limit: pod::memory_limit(pod),
             ended: container.and_then(ended),
             waits: pod::not_started(pod).filter(|why| !why.is_usual()).map(|why| why.to_string()),
+            lacks_config: pod::not_started(pod).is_some_and(|why| why.is_for_config()),
             killed: pod::killed(pod),
         })
     }

@@ -8,27 +8,26 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::observe::{is_of_an_ending_namespace, jobs, takes_no_place};
 use super::rights::{ensure_rights, is_ours};
+use super::status::{Written, write_status};
 use super::{Context, LookError, asked, key, tell, tell_as};
-use crate::api::spec::OnDelete;
-use crate::api::status::RunOutcome;
-use crate::api::text;
-use crate::api::{S3Sync, S3SyncStatus};
+use crate::api::S3Sync;
 use crate::controller::build;
 use crate::controller::decide::check::Checked;
-use crate::controller::decide::conditions::accepted;
-use crate::controller::decide::cursor::{CursorView, Position};
+use crate::controller::decide::conditions::{self, accepted};
+use crate::controller::decide::cursor::is_a_copy;
+use crate::controller::decide::observed::Refused;
+use crate::controller::decide::record::is_history;
 use crate::controller::decide::run::Run;
 use crate::controller::decide::{Desired, Named, Observed, Start, events};
-use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name, worker_name};
-use crate::controller::notify::notice::notices;
+use crate::controller::names::{FIELD_MANAGER, cursor_name, state_key_name};
 use crate::controller::reflectors::Guarded;
-use crate::controller::reflectors::expectations::{Key, Refused};
+use crate::controller::reflectors::expectations::Key;
 use crate::controller::reflectors::prune;
 use crate::state::seal::StateKey;
 
@@ -53,15 +52,16 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
             // In the foreground: the Job stays until its pods have ended, so that no other run begins beside them.
             delete_jobs(&desired.cancel, DeleteParams::foreground(), &key, context).await?;
             force_delete(&desired.force_delete, &key, context).await?;
-            cursor_policy(seen, &key, context).await?;
+            if desired.own_cursor {
+                own_cursor(&seen.sync, &key, context).await?;
+            }
         }
     }
     tell_of_killed(seen, &desired, &key, context).boxed().await;
-    if waits_for_secret(seen) {
+    if desired.make_state_key {
         ensure_state_key(&seen.sync, &key, context).boxed().await?;
     }
     if desired.mend_rights
-        && seen.cursor.is_some()
         && let Some(Made::Taken(kind, name)) =
             ensure_rights(&seen.sync, Some(MEND_EVERY), &key, context).boxed().await?
     {
@@ -95,7 +95,7 @@ async fn start_run(
         context.expectations.waits(key, true);
         return Ok(Action::requeue(PLACE_WAIT));
     }
-    let made = make_run(seen, &checked, start, key, context).boxed().await;
+    let made = make_run(seen, desired, &checked, start, key, context).boxed().await;
     match made {
         Ok(Made::Run(job)) => {
             context.expectations.made(key, &start.job, Arc::new(job));
@@ -108,9 +108,10 @@ async fn start_run(
         Ok(Made::Adopted(job)) => context.expectations.made(key, &start.job, Arc::new(job)),
         Ok(Made::Taken(kind, name)) => {
             context.expectations.not_made(key, &start.job, None);
-            // That of the workers' rights stands under Ready by the same word, and is told with it.
-            if context.expectations.is_taken(key, kind, &name) && name != worker_name(&key.1) {
-                tell(&seen.sync, &events::taken(kind, &name), context).await;
+            if context.expectations.is_taken(key, kind, &name)
+                && let Some(note) = events::taken(&key.1, kind, &name)
+            {
+                tell(&seen.sync, &note, context).await;
             }
         }
         // It will never be taken; what is left to do there needs no run.
@@ -119,7 +120,7 @@ async fn start_run(
             context.expectations.namespace_ended(key);
         }
         Err(error) => {
-            context.expectations.not_made(key, &start.job, refusal(&error));
+            context.expectations.not_made(key, &start.job, error.answer().map(Refused::of));
             // Shown in the status, with all else that is new, and tried again after the error's wait: at each try,
             // since one that has waited for too long says so, and with the answer that is remembered, since an answer's
             // text may be another each time.
@@ -138,16 +139,6 @@ async fn start_run(
     Ok(Action::requeue(Duration::ZERO))
 }
 
-/// What the API server says of an object that it does not take.
-fn refusal(error: &LookError) -> Option<Refused> {
-    let LookError::Kube { source, .. } = error else { return None };
-    let kube::Error::Api(status) = source.as_ref() else { return None };
-    // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at the
-    // next try.
-    let lasting = (400..500).contains(&status.code) && ![404, 409, 429].contains(&status.code);
-    Some(Refused { answer: text::message(&status.message), lasting })
-}
-
 pub(super) enum Made {
     /// A new Job.
     Run(Job),
@@ -159,19 +150,14 @@ pub(super) enum Made {
 
 async fn make_run(
     seen: &Observed,
+    desired: &Desired,
     checked: &Checked,
     start: &Start,
     key: &Key,
     context: &Context,
 ) -> Result<Made, LookError> {
     let sync = &seen.sync;
-    // After a failure they may have been removed by hand.
-    let failed = sync
-        .status
-        .as_ref()
-        .and_then(|status| status.last_run.as_ref())
-        .is_some_and(|run| run.result == RunOutcome::Failed);
-    let doubted = failed.then_some(Duration::ZERO);
+    let doubted = desired.mend_rights.then_some(Duration::ZERO);
     // First the cursor: whoever chooses a resource's name would else choose a ConfigMap for its workers to read and
     // write.
     if let Some(taken) = ensure_cursor(seen, key, context).boxed().await? {
@@ -202,22 +188,8 @@ async fn make_run(
     }
 }
 
-/// A Job that ended before the last run that is known: one that has lost its labels, so that it was not seen. Adopting
-/// it would say nothing new, and the run that is due would never start.
-fn is_history(run: &Run, sync: &S3Sync) -> bool {
-    let last = sync.status.as_ref().and_then(|status| status.last_run.as_ref()?.completion_time.as_ref());
-    run.end.as_ref().is_some_and(|end| last.is_some_and(|last| end.at < last.0))
-}
-
 pub(super) fn post() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-/// Whether a pod waits for a Secret: that with the key of the state may have been deleted under it, and the kubelet
-/// goes on once it is there.
-fn waits_for_secret(seen: &Observed) -> bool {
-    let waits = |reason: &String| reason.starts_with("CreateContainerConfigError");
-    seen.workers.iter().any(|worker| worker.ended.is_none() && worker.waits.as_ref().is_some_and(waits))
 }
 
 /// Makes the Secret with the key of the state where there is none: before each run, since nothing here may look whether
@@ -258,67 +230,6 @@ async fn ensure_cursor(seen: &Observed, key: &Key, context: &Context) -> Result<
     Ok(None)
 }
 
-/// Whether a ConfigMap without our labels is a cursor all the same, or nobody's.
-fn is_a_copy(there: &ConfigMap) -> bool {
-    let managed = there.labels().keys().any(|key| key.starts_with("app.kubernetes.io/"));
-    if managed || !there.owner_references().is_empty() {
-        return false;
-    }
-    let empty = there.data.as_ref().is_none_or(|data| data.is_empty()) && there.binary_data.is_none();
-    // Some programs keep all that they know in annotations, as old leader elections do.
-    let told = there
-        .annotations()
-        .keys()
-        .any(|key| !key.starts_with("s3sync.dev/") && key != "kubectl.kubernetes.io/last-applied-configuration");
-    (empty && !told) || matches!(CursorView::of(there).position, Position::At { .. })
-}
-
-enum Written {
-    Already,
-    Now,
-    /// Only progress is new, and was written a moment ago.
-    Later(Duration),
-}
-
-async fn write_status(seen: &Observed, desired: &Desired, key: &Key, context: &Context) -> Result<Written, LookError> {
-    let sync = &seen.sync;
-    let before = sync.status.clone().unwrap_or_default();
-    if before == desired.status {
-        return Ok(Written::Already);
-    }
-    let notices = notices(key, &before, &desired.status);
-    let but_progress = S3SyncStatus { progress: desired.status.progress.clone(), ..before };
-    if but_progress == desired.status
-        && let Some(wait) = context.expectations.progress_waits(key)
-    {
-        return Ok(Written::Later(wait));
-    }
-    let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
-    // The uid: a status about one that is gone is not for its namesake.
-    let patch = json!({
-        "apiVersion": S3Sync::api_version(&()),
-        "kind": S3Sync::kind(&()),
-        "metadata": {"name": key.1, "uid": sync.metadata.uid},
-        "status": desired.status,
-    });
-    let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await;
-    let patched = patched.map_err(asked("write the status"))?;
-    context.expectations.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
-    // What was written is what the next controller begins with: it tells nothing of it again.
-    context.notices.tell(notices);
-    context.metrics.missed(key, desired.missed);
-    if desired.missed > 0 {
-        tell(sync, &events::missed(desired.missed), context).await;
-    }
-    for run in &desired.ended {
-        context.metrics.ended(key, run);
-    }
-    for note in &desired.notes {
-        tell(sync, note, context).await;
-    }
-    Ok(Written::Now)
-}
-
 async fn delete_jobs(doomed: &[Named], how: DeleteParams, key: &Key, context: &Context) -> Result<(), LookError> {
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
     for job in doomed {
@@ -354,16 +265,7 @@ where
 }
 
 /// Makes the cursor die with the resource, or not, as `state.onDelete` says.
-async fn cursor_policy(seen: &Observed, key: &Key, context: &Context) -> Result<(), LookError> {
-    let sync = &seen.sync;
-    let Some(cursor) = &seen.cursor else { return Ok(()) };
-    let wanted: Vec<String> = match sync.spec.state.on_delete {
-        OnDelete::Delete => sync.uid().into_iter().collect(),
-        OnDelete::Retain => vec![],
-    };
-    if cursor.owners == wanted || sync.metadata.deletion_timestamp.is_some() {
-        return Ok(());
-    }
+async fn own_cursor(sync: &S3Sync, key: &Key, context: &Context) -> Result<(), LookError> {
     let name = cursor_name(&key.1);
     let owners = build::cursor_map(sync).metadata.owner_references;
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.0);
@@ -378,16 +280,14 @@ async fn cursor_policy(seen: &Observed, key: &Key, context: &Context) -> Result<
 /// others go on.
 pub async fn unreadable(guarded: &Guarded, error: &str, context: &Context) -> Result<Action, LookError> {
     let key = key(guarded.meta());
-    let message =
-        text::message(&format!("the resource cannot be read: {error}; it was written for another version of s3sync"));
+    let generation = guarded.meta().generation;
+    let status = conditions::unreadable(error, generation, (context.clock)());
+    let message = status.message.clone().unwrap_or_default();
     if context.expectations.is_news(&key, &message) {
         tracing::warn!(namespace = key.0, name = key.1, "{message}");
-        let condition = json!({
-            "type": "Ready", "status": "False", "reason": "InvalidSpec", "message": message,
-            "observedGeneration": guarded.meta().generation, "lastTransitionTime": (context.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        });
-        let shown = text::message(&format!("InvalidSpec: {message}"));
-        let patch = json!({"status": {"observedGeneration": guarded.meta().generation, "conditions": [condition], "message": shown}});
+        // What it said before stays.
+        let patch =
+            json!({"status": {"observedGeneration": generation, "conditions": status.conditions, "message": message}});
         let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
         let patched = syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
         patched.map_err(asked("write the status"))?;

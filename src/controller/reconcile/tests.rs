@@ -15,6 +15,7 @@ use crate::controller::fixtures::{at, good, sync, sync_with};
 use crate::controller::reflectors::{Writers, reflectors};
 
 mod connections;
+mod definition;
 mod ending;
 mod explained;
 mod needs;
@@ -71,6 +72,7 @@ impl Scene {
             notices: Notices::none(),
             defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
             policy: Arc::default(),
+            undeclared: Default::default(),
             caps: Default::default(),
             clock: || at("12:00:10"),
         });

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::api::S3SyncStatus;
 use crate::controller::decide::concurrency::{Caps, Share, is_free};
+use crate::controller::decide::observed::Refused;
 use crate::controller::decide::run::is_held;
 
 /// Namespace and name of a resource.
@@ -43,15 +44,6 @@ const WAITS_FOR: Duration = Duration::from_secs(15);
 /// Jobs that are seen, by namespace and name; whether each takes a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenJobs(pub BTreeMap<Key, bool>);
-
-/// What the API server says of a run that it does not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Its sentence.
-    pub answer: String,
-    /// Whether another try would be answered the same for a while.
-    pub lasting: bool,
-}
 
 /// What is remembered of all resources.
 #[derive(Debug, Default)]
