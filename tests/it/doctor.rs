@@ -160,6 +160,17 @@ fn buckets_of_a_cluster_are_looked_at_where_the_workers_are() {
         assert_eq!(check(&found, name)["result"], "Warning", "not to be seen, and no failure: {found:#}");
     }
     assert_eq!(world.jobs(), 1);
+    // Before the first run no pod starts, which is no failure.
+    world.never_ran();
+    let new = world.start(&["doctor", "orders", "--image", "mine:1", "-o", "json"]).wait().json();
+    let pod = check(&new, "Pod");
+    assert_eq!(pod["result"], "Warning", "{new:#}");
+    assert!(
+        pod["fix"].as_str().is_some_and(|fix| fix.contains("kubectl s3sync trigger orders") && fix.contains("--local")),
+        "{pod}"
+    );
+    assert_eq!(world.jobs(), 1, "none is made");
+    world.set(json!({"conditions": [ready("Armed", "True")], "lastRun": {"job": "orders-202611211530", "result": "Succeeded"}}));
     // From here nothing answers, which --local says.
     world.close();
     let local = world.start(&["doctor", "orders", "--local", "-o", "json"]).wait().expect(1).json();

@@ -41,6 +41,7 @@ impl World {
         world.cluster.put("secrets/orders-state-key", json!({"stringData": {"state-key": "5".repeat(64)}}));
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "orders-cursor", "namespace": "data", "uid": "map", "resourceVersion": "1"}});
         world.cluster.put("configmaps/orders-cursor", map);
+        world.cluster.put("serviceaccounts/orders-worker", account("orders-worker"));
         world.site.put("t/a.csv", "id\n1\n2\n");
         world.site.put("t/b.csv", "id\n3\n");
         world.set(json!({}));
@@ -61,6 +62,12 @@ impl World {
             "data": {names[0]: base64(key), names[1]: base64(secret)}, "stringData": {names[0]: key, names[1]: secret},
         });
         self.cluster.put("secrets/s3", object);
+    }
+
+    /// As before the first run: what the operator makes with it is not there.
+    pub fn never_ran(&self) {
+        self.cluster.remove("serviceaccounts/orders-worker");
+        self.set(json!({}));
     }
 
     /// Changes the status.
@@ -103,6 +110,32 @@ impl World {
         );
         made.len()
     }
+}
+
+fn account(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "data"}})
+}
+
+/// A pod would wait for its ServiceAccount for ever: that is said at once, with what to do, and no Job is made.
+#[test]
+fn before_the_first_run_it_is_said_at_once_that_no_pod_can_start() {
+    let world = World::new();
+    world.never_ran();
+    let started = Instant::now();
+    let said = world.state(&["export", "orders", "--in-cluster", "--image", "mine:1"]).expect(3);
+    said.says(&[
+        "data/orders: the ServiceAccount orders-worker is not there",
+        "the operator makes it with the sync's first run; start one with `kubectl s3sync trigger orders --namespace data`",
+    ]);
+    assert!(started.elapsed() < Duration::from_secs(10), "after {:?}", started.elapsed());
+    // The cursor comes with the first run too.
+    world.cluster.put("serviceaccounts/orders-worker", account("orders-worker"));
+    world.cluster.remove("configmaps/orders-cursor");
+    world
+        .state(&["show", "orders", "--in-cluster", "--image", "mine:1"])
+        .expect(3)
+        .says(&["the ConfigMap orders-cursor is not there"]);
+    assert_eq!(world.jobs(), 0);
 }
 
 /// Where S3 does not answer, that is said in seconds, and the way out that it names works: the same comes as where S3

@@ -121,7 +121,7 @@ async fn of_sync(args: &DoctorArgs, name: &str, logging: &LogArgs) -> Result<Rep
         while_starting: |_, _| Ok(()),
     };
     match in_cluster::job(&cluster, &sync, &command).await {
-        Ok(job) => {
+        Ok((job, _)) => {
             let template = job.spec.unwrap_or_default().template;
             let labelled = template.metadata.unwrap_or_default();
             let metadata =
@@ -142,6 +142,15 @@ async fn of_sync(args: &DoctorArgs, name: &str, logging: &LogArgs) -> Result<Rep
             checks.push(Finding::failed(&about, "Job", error.kind, error.to_string(), ""));
             return Ok(Report { checks });
         }
+    }
+    if let Some(missing) = in_cluster::missing(&cluster, &sync).await {
+        let fix = format!("{}; --local looks at the buckets from here", missing.fix);
+        checks.push(if missing.of_first_run {
+            Finding::warning(&about, "Pod", missing.why, fix)
+        } else {
+            Finding::failed(&about, "Pod", FailureKind::Access, missing.why, fix)
+        });
+        return Ok(Report { checks });
     }
     note("looking at the buckets from where the workers are");
     let mut text = String::new();

@@ -5,6 +5,7 @@
 
 mod added;
 pub mod frames;
+mod needs;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::model::reason::Reason;
 use crate::store::secrets;
 
 pub use self::added::{flags, operators};
+pub use self::needs::missing;
 
 /// How often the pod is looked at: a person does not see a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -91,7 +93,11 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     (command.while_starting)(cluster, sync)?;
-    let job = job(cluster, sync, &command).await?;
+    let (job, which) = job(cluster, sync, &command).await?;
+    if let Some(missing) = missing(cluster, sync).await {
+        let message = format!("{}: {}; {}", place(cluster, sync), missing.why, missing.fix);
+        return Err(CommandError::new(FailureKind::Access, anyhow::anyhow!(message)));
+    }
     let name = job.name_any();
     let what = format!("the Job {}/{name}", cluster.namespace);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -99,7 +105,7 @@ pub async fn run(
     let made = cluster.api::<Job>().create(&params, &job).await.map_err(|error| cluster.failed(&what, error))?;
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let image = pod.and_then(|pod| pod.containers.first()?.image.as_deref()).unwrap_or_default();
-    note(&format!("{what} does it, with the image {image}"));
+    note(&format!("{what} does it, with the image {image}{which}"));
     let mut followed = pin!(follow(cluster, sync, &made, &command, take));
     let result = tokio::select! {
         result = &mut followed => result,
@@ -110,8 +116,8 @@ pub async fn run(
     result
 }
 
-/// The Job that runs it. It is not made yet.
-pub async fn job(cluster: &Cluster, sync: &S3Sync, command: &Command<'_>) -> Result<Job, CommandError> {
+/// The Job that runs it, and whose image it has where that is worth a word. It is not made yet.
+pub async fn job(cluster: &Cluster, sync: &S3Sync, command: &Command<'_>) -> Result<(Job, &'static str), CommandError> {
     let checked = allowed(cluster, sync)?;
     let added = added::added(cluster, sync, command.image).await?;
     if let Err(refusal) = added.policy.check(sync) {
@@ -121,7 +127,8 @@ pub async fn job(cluster: &Cluster, sync: &S3Sync, command: &Command<'_>) -> Res
         ));
     }
     let name = names::command_job_name(&sync.name_any(), &resources::unique()[..6]);
-    Ok(build::command_job(&added.policy.completed(sync), &checked, &name, command.args.clone(), &added.defaults))
+    let job = build::command_job(&added.policy.completed(sync), &checked, &name, command.args.clone(), &added.defaults);
+    Ok((job, added.which))
 }
 
 fn stopped(what: &str) -> CommandError {

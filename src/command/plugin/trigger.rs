@@ -77,7 +77,14 @@ async fn wait(cluster: &Cluster, name: &str, token: &str, before: &S3Sync) -> Re
                         anyhow::anyhow!("{}/{name}: no run starts: {message}", cluster.namespace),
                     ));
                 }
-                if waited == SILENT_AFTER {
+                // Whoever waits is told what for, and again when that changes.
+                if let Some(waits) = status.waiting().map(|waits| format!("the run waits: {}", waits.message))
+                    && waits != shown
+                {
+                    note(&waits);
+                    shown = waits;
+                }
+                if waited == SILENT_AFTER && shown.is_empty() {
                     note(
                         "the run has not started yet; it waits for another one to end, or the operator is not there (its pods say why)",
                     );
@@ -151,12 +158,15 @@ impl Awaited {
         if let Some(run) = status.last_run.iter().chain(&status.history).find(ours) {
             return Seen::Ended(Box::new(run.clone()));
         }
+        let run = self.job.as_deref().unwrap_or("the run");
         let progress = status.progress.as_ref().map(crate::command::plugin::status::progress);
-        Seen::Running(format!(
-            "{} is running{}",
-            self.job.as_deref().unwrap_or("the run"),
-            progress.map(|text| format!(": {text}")).unwrap_or_default()
-        ))
+        let progress = progress.map(|text| format!(": {text}")).unwrap_or_default();
+        Seen::Running(match (status.waiting(), &status.waiting_since) {
+            (Some(waits), Some(_)) => format!("{run} waits: {}", waits.message),
+            // Worker 0 is at work, and another one waits.
+            (Some(waits), None) => format!("{run} is running{progress}; {}", waits.message),
+            (None, _) => format!("{run} is running{progress}"),
+        })
     }
 }
 
@@ -194,6 +204,31 @@ mod tests {
         let mut awaited = Awaited::new("token", Some(&before));
         let ended = awaited.look(&status(json!({"lastRun": new, "history": [old], "lastTriggerAnnotation": "token"})));
         assert!(matches!(ended, Seen::Ended(run) if run.job == "orders-2"));
+    }
+
+    /// A quota, a Secret that is not there, a queue: what the run waits for is told, and when it changes.
+    #[test]
+    fn a_run_that_waits_does_not_run() {
+        let before = status(json!({"lastTriggerAnnotation": "earlier"}));
+        let mut awaited = Awaited::new("token", Some(&before));
+        let waits = |reason: &str, message: &str, since: Option<&str>| {
+            let waits = json!({"type": "Reconciling", "status": "True", "reason": reason, "message": message,
+                "lastTransitionTime": "2026-11-21T12:00:10Z"});
+            status(json!({"active": [{"job": "orders-2"}], "lastTriggerAnnotation": "token", "conditions": [waits],
+                "waitingSince": since}))
+        };
+        let since = Some("2026-11-21T12:00:10Z");
+        for (status, expected) in [
+            (waits("WorkerWaiting", "exceeded quota", since), "orders-2 waits: exceeded quota"),
+            (waits("Queued", "its queue holds it", since), "orders-2 waits: its queue holds it"),
+            (
+                waits("WorkerWaiting", "worker 3 does not start: Unschedulable", None),
+                "orders-2 is running; worker 3 does not start: Unschedulable",
+            ),
+            (waits("Running", "the run orders-2 is in progress", None), "orders-2 is running"),
+        ] {
+            assert_eq!(awaited.look(&status), Seen::Running(expected.into()));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! engines.
 
 mod connections;
+mod definition;
 mod ending;
 mod installing;
 mod lifecycle;

@@ -138,6 +138,11 @@ impl Cluster {
         lock(&self.shared.objects).insert(path.to_owned(), object);
     }
 
+    /// Takes an object away.
+    pub fn remove(&self, path: &str) {
+        lock(&self.shared.objects).remove(path);
+    }
+
     /// What was made and deleted so far: `POST jobs/NAME`.
     pub fn history(&self) -> Vec<String> {
         lock(&self.shared.history).clone()

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use tokio::net::TcpStream;
 
 use super::finding::Finding;
+use crate::api::variables;
 use crate::command::FailureKind;
 use crate::command::render::counted;
 use crate::command::syncs::{CursorLocation, Sync};
@@ -385,7 +386,7 @@ fn result(about: &str, check: &str, outcome: Result<(), RunError>, well: &str) -
 fn key(sync: &Sync) -> Result<Option<StateKey>, RunError> {
     match &sync.cursor {
         CursorLocation::ConfigMap { .. } => {
-            Ok(std::env::var("S3SYNC_STATE_KEY").ok().and_then(|text| StateKey::parse(&text)))
+            Ok(std::env::var(variables::STATE_KEY).ok().and_then(|text| StateKey::parse(&text)))
         }
         CursorLocation::File(cursor) if !cursor.path().with_extension("state-key").exists() => Ok(None),
         CursorLocation::File(_) => sync.state_key().map(Some),

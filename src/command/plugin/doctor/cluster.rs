@@ -37,11 +37,16 @@ const LEASE_MAX: SignedDuration = SignedDuration::from_secs(45);
 
 const CLUSTER: &str = "cluster";
 
+/// The label of the release.
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
 /// What is the same for all syncs of a namespace.
 pub async fn look(cluster: &Cluster) -> Vec<Finding> {
     let mut found = Vec::new();
-    definitions(cluster, &mut found).await;
-    operator(cluster, &mut found).await;
+    let operators = in_cluster::operators(cluster).await;
+    let ours = operators.as_ref().is_ok_and(|all| all.iter().any(is_of_this_release));
+    definitions(cluster, ours, &mut found).await;
+    operator(cluster, operators, &mut found).await;
     found.extend(own(cluster).await);
     found
 }
@@ -72,7 +77,12 @@ pub fn unseen(about: &str, check: &str, what: &str, error: &kube::Error) -> Find
     }
 }
 
-async fn definitions(cluster: &Cluster, found: &mut Vec<Finding>) {
+/// Whether an operator is of the release of this program, as the chart labels it.
+fn is_of_this_release(operator: &Deployment) -> bool {
+    operator.labels().get(VERSION_LABEL).is_some_and(|version| version == env!("CARGO_PKG_VERSION"))
+}
+
+async fn definitions(cluster: &Cluster, operator_is_ours: bool, found: &mut Vec<Finding>) {
     let api: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
     for ours in crd::definitions() {
         let (name, check) = (ours.name(), "Definition");
@@ -87,17 +97,22 @@ async fn definitions(cluster: &Cluster, found: &mut Vec<Finding>) {
             ),
             Ok(Some(there)) => {
                 let there = serde_json::to_value(there).unwrap_or_default();
-                compared(name, &fields(&there), &fields(ours.value()))
+                compared(name, &fields(&there), &fields(ours.value()), operator_is_ours)
             }
         });
     }
 }
 
 /// A definition of the cluster beside that of this binary.
-fn compared(name: &str, there: &BTreeSet<String>, ours: &BTreeSet<String>) -> Finding {
+fn compared(name: &str, there: &BTreeSet<String>, ours: &BTreeSet<String>, operator_is_ours: bool) -> Finding {
     let first = |mut fields: std::collections::btree_set::Difference<'_, String>| fields.next().cloned();
     match (first(ours.difference(there)), first(there.difference(ours))) {
         (None, None) => Finding::ok(CLUSTER, "Definition", format!("{name} is that of this release")),
+        (Some(field), _) if operator_is_ours => {
+            let why = format!("{name} is older than the operator: it has no {field}, so what that says is lost");
+            let fix = "`s3sync crd | kubectl apply --server-side -f -`";
+            Finding::failed(CLUSTER, "Definition", FailureKind::Other, why, fix)
+        }
         (Some(field), _) => {
             let why = format!("{name} is older than this release: it has no {field}");
             Finding::warning(
@@ -143,8 +158,8 @@ fn collect_items(schema: &Value, path: &str, fields: &mut BTreeSet<String>) {
 }
 
 /// Whether an operator works here, leads, and may do what it does.
-async fn operator(cluster: &Cluster, found: &mut Vec<Finding>) {
-    let deployments = match in_cluster::operators(cluster).await {
+async fn operator(cluster: &Cluster, operators: Result<Vec<Deployment>, kube::Error>, found: &mut Vec<Finding>) {
+    let deployments = match operators {
         Ok(deployments) => deployments,
         Err(error) => return found.push(unseen(CLUSTER, "Operator", "the operator's Deployment", &error)),
     };

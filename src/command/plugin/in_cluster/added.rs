@@ -1,10 +1,10 @@
 //! What the operator adds to its workers' pods: the image, and what an admin gives to those that leave something open.
-//! It stands in the operator's flags alone, so it is taken from a Job that the operator made for the sync, or from its
-//! Deployment.
+//! It stands in the operator's flags alone, so it is taken from its Deployment, or from a Job that it made for the sync.
 
 use clap::Parser;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::api::ListParams;
@@ -31,19 +31,15 @@ pub struct Added {
     pub defaults: PodDefaults,
     /// What a spec gets that leaves it open.
     pub policy: Policy,
+    /// Whose image it is, as the end of a sentence; empty where there is nothing to choose from.
+    pub which: &'static str,
 }
 
 /// What the operator adds to pods of this sync; `image` is what a person names.
 pub async fn added(cluster: &Cluster, sync: &S3Sync, image: Option<&str>) -> Result<Added, CommandError> {
-    let found = match of_jobs(cluster, sync).await {
-        Ok(Some(added)) => Some(added),
-        // Who may make Jobs alone can say which image.
-        Ok(None) | Err(_) => operators(cluster)
-            .await
-            .unwrap_or_default()
-            .into_iter()
-            .find_map(|deployment| of_operator(&deployment, &cluster.namespace)),
-    };
+    // Who may make Jobs alone can say which image.
+    let (operators, run) = tokio::join!(operators(cluster), of_jobs(cluster, sync));
+    let found = choose(&operators.unwrap_or_default(), run.ok().flatten(), &cluster.namespace);
     let mut added = match (found, image) {
         (Some(added), _) => added,
         (None, Some(_)) => Added::default(),
@@ -58,8 +54,34 @@ pub async fn added(cluster: &Cluster, sync: &S3Sync, image: Option<&str>) -> Res
     };
     if let Some(image) = image {
         added.defaults.image = image.to_owned();
+        added.which = "";
     }
     Ok(added)
+}
+
+/// The operator's, which the next run has; else the last run's, which may be of a release before an upgrade.
+fn choose(operators: &[Deployment], run: Option<Added>, namespace: &str) -> Option<Added> {
+    let operator = operators.iter().find_map(|deployment| of_operator(deployment, namespace));
+    let operator = match (operator, operators, &run) {
+        // Of a release whose flags this one does not know: its image is known all the same.
+        (None, [only], Some(_)) if flags(only).is_none() => image_of(only),
+        (Some(added), _, _) => return Some(Added { which: differs(&added.defaults.image, run.as_ref()), ..added }),
+        (None, _, _) => None,
+    };
+    let mut added = run?;
+    if let Some(image) = operator {
+        added.which = differs(&image, Some(&added));
+        added.defaults.image = image;
+    }
+    Some(added)
+}
+
+fn differs(image: &str, run: Option<&Added>) -> &'static str {
+    if run.is_some_and(|run| run.defaults.image != image) {
+        ", which is the operator's; the last run had another"
+    } else {
+        ""
+    }
 }
 
 async fn of_jobs(cluster: &Cluster, sync: &S3Sync) -> Result<Option<Added>, kube::Error> {
@@ -102,6 +124,7 @@ fn of_job(job: &Job, sync: &S3Sync) -> Option<Added> {
             image_pull_secrets: secrets.map(|secret| secret.name.clone()).collect(),
         },
         policy: Policy::new(rules, None).ok()?,
+        which: "",
     })
 }
 
@@ -114,10 +137,7 @@ pub async fn operators(cluster: &Cluster) -> Result<Vec<Deployment>, kube::Error
 
 /// An operator's flags; `None` where they are those of another release.
 pub fn flags(deployment: &Deployment) -> Option<ControllerArgs> {
-    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    let container = pod.containers.iter().find(|container| container.name == "controller")?;
-    let variable = container.env.iter().flatten().find(|variable| variable.name == "S3SYNC_IMAGE");
-    let image = variable.and_then(|variable| variable.value.clone()).or_else(|| container.image.clone())?;
+    let (container, image) = (controller_of(deployment)?, image_of(deployment)?);
     let given = container.args.iter().flatten().map(String::as_str);
     match Cli::try_parse_from(["s3sync"].into_iter().chain(given).chain(["--image", &image])).ok()?.verb {
         Verb::Controller(args) => Some(*args),
@@ -125,11 +145,24 @@ pub fn flags(deployment: &Deployment) -> Option<ControllerArgs> {
     }
 }
 
+fn controller_of(deployment: &Deployment) -> Option<&Container> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    pod.containers.iter().find(|container| container.name == "controller")
+}
+
+/// The image of an operator's workers: its own unless it is told another.
+fn image_of(deployment: &Deployment) -> Option<String> {
+    let container = controller_of(deployment)?;
+    let variable = container.env.iter().flatten().find(|variable| variable.name == "S3SYNC_IMAGE");
+    variable.and_then(|variable| variable.value.clone()).or_else(|| container.image.clone())
+}
+
 /// What an operator adds, where it watches the namespace.
 fn of_operator(deployment: &Deployment, namespace: &str) -> Option<Added> {
     let args = flags(deployment)
         .filter(|args| args.namespaces.is_empty() || args.namespaces.iter().any(|watched| watched == namespace))?;
-    Some(Added { policy: controller::policy(args.tenancy.clone(), None).ok()?, defaults: controller::defaults(&args) })
+    let policy = controller::policy(args.tenancy.clone(), None).ok()?;
+    Some(Added { policy, defaults: controller::defaults(&args), which: "" })
 }
 
 #[cfg(test)]
@@ -147,6 +180,35 @@ mod tests {
         let container = json!({"name": "controller", "image": "s3sync:1", "args": args, "env": [{"name": "S3SYNC_IMAGE", "value": "s3sync:2"}]});
         let spec = json!({"selector": {}, "template": {"spec": {"containers": [container]}}});
         serde_json::from_value(json!({"spec": spec})).unwrap()
+    }
+
+    /// The next run has the operator's image, so a command's pod has it: the last run's may be older than this program.
+    #[test]
+    fn the_operators_image_comes_before_the_last_runs() {
+        let run = || Added {
+            defaults: PodDefaults { image: "s3sync:1".into(), ..PodDefaults::default() },
+            ..Added::default()
+        };
+        let (here, elsewhere) = (deployment(&["controller"]), deployment(&["controller", "--namespace=shop"]));
+        let later = deployment(&["controller", "--of-a-later-release"]);
+        let same = Added { defaults: PodDefaults { image: "s3sync:2".into(), ..PodDefaults::default() }, ..run() };
+        let both = ", which is the operator's; the last run had another";
+        for (operators, run, expected) in [
+            (vec![here.clone()], Some(run()), Some(("s3sync:2", both))),
+            (vec![here.clone()], Some(same), Some(("s3sync:2", ""))),
+            (vec![elsewhere.clone(), here.clone()], None, Some(("s3sync:2", ""))),
+            (vec![later.clone()], Some(run()), Some(("s3sync:2", both))),
+            // It may be that of another namespace.
+            (vec![later.clone(), elsewhere.clone()], Some(run()), Some(("s3sync:1", ""))),
+            (vec![elsewhere], Some(run()), Some(("s3sync:1", ""))),
+            (vec![later], None, None),
+            (vec![], Some(run()), Some(("s3sync:1", ""))),
+            (vec![], None, None),
+        ] {
+            let found = choose(&operators, run, "data");
+            let found = found.as_ref().map(|added| (added.defaults.image.as_str(), added.which));
+            assert_eq!(found, expected, "{operators:?}");
+        }
     }
 
     /// Whether it is seen by a Job or by the operator's flags: a command's pod has what a worker's has.

@@ -13,13 +13,23 @@ fn definitions_are_compared_by_their_fields() {
         "{ours:?}"
     );
     let without = |field: &str| ours.iter().filter(|ours| *ours != field).cloned().collect::<BTreeSet<String>>();
-    assert_eq!(compared("x", &ours, &ours).result, Outcome::Ok);
-    let older = compared("x", &without("v1alpha1.spec.trigger"), &ours);
+    assert_eq!(compared("x", &ours, &ours, true).result, Outcome::Ok);
+    let beside = compared("x", &without("v1alpha1.status.run"), &ours, true);
+    assert_eq!(
+        (beside.result, beside.why.as_str(), beside.fix.as_deref()),
+        (
+            Outcome::Failed,
+            "x is older than the operator: it has no v1alpha1.status.run, so what that says is lost",
+            Some("`s3sync crd | kubectl apply --server-side -f -`")
+        )
+    );
+    // A cluster of an earlier release is well, and this program alone is newer.
+    let older = compared("x", &without("v1alpha1.spec.trigger"), &ours, false);
     assert_eq!(
         (older.result, older.why.as_str()),
         (Outcome::Warning, "x is older than this release: it has no v1alpha1.spec.trigger")
     );
-    assert!(compared("x", &ours, &without("v1alpha1.spec.trigger")).why.contains("newer than this release"));
+    assert!(compared("x", &ours, &without("v1alpha1.spec.trigger"), true).why.contains("newer than this release"));
 }
 
 #[test]
