@@ -13,6 +13,7 @@ pub mod status;
 pub mod summary;
 pub mod text;
 pub mod validate;
+pub mod variables;
 
 pub use manifest::{CheckedSync, LoadedSync, ManifestError, ManifestErrorKind, Manifests, check, load};
 pub use spec::{S3Connection, S3Sync, S3SyncSpec};

@@ -49,6 +49,8 @@ pub struct LoadedSync {
     pub line: usize,
     /// The lines of `spec.source` and `spec.destination`.
     pub end_lines: [usize; 2],
+    /// The S3Connections that say how they are reached.
+    pub via: [Option<String>; 2],
 }
 
 /// A sync whose spec is valid. Its Secrets need not be there: they may be in the cluster only.
@@ -64,7 +66,32 @@ pub struct CheckedSync {
     pub folder: PathBuf,
     /// See [`LoadedSync::line`].
     pub line: usize,
-    document: Node,
+    /// `None`: a resource of a cluster, which is in no file.
+    document: Option<Node>,
+}
+
+impl CheckedSync {
+    /// A resource of a cluster, with what its S3Connections say in the place of their names. The API server has seen to
+    /// the schema and its rules; what it cannot see is checked here.
+    pub fn of_resource(sync: S3Sync) -> Result<CheckedSync, Vec<ManifestError>> {
+        let folder = PathBuf::from(".");
+        let id = validate::id(&sync);
+        let told = |error: FieldError| ManifestError {
+            kind: ManifestErrorKind::Invalid,
+            file: String::new(),
+            line: None,
+            sync: Some(id.to_string()),
+            message: error.to_string(),
+        };
+        let resolved = validate::settings(&sync, &folder)
+            .map_err(|errors| errors.into_iter().map(told).collect::<Vec<ManifestError>>())?;
+        Ok(CheckedSync { sync, resolved, file: String::new(), folder, line: 0, document: None })
+    }
+
+    /// The line at which a field stands, or would.
+    fn line_of(&self, path: &str) -> Option<usize> {
+        Some(self.document.as_ref()?.place_of(path).line)
+    }
 }
 
 /// What was found in the files.
@@ -131,8 +158,7 @@ pub fn check(files: &[PathBuf]) -> Result<Manifests, Vec<ManifestError>> {
     check_texts(&texts, errors, files)
 }
 
-/// Checks one manifest that is in no file: a resource as the cluster holds it. Fails as [`check`] does, with errors
-/// that name no file.
+/// Checks one manifest that is in no file. Fails as [`check`] does, with errors that name no file.
 pub fn check_text(text: &str) -> Result<Manifests, Vec<ManifestError>> {
     let text = Text { file: String::new(), folder: PathBuf::from("."), text: text.to_owned(), maybe_data: false };
     check_texts(&[text], Vec::new(), &[PathBuf::from("the manifest")])
@@ -248,7 +274,7 @@ fn common_outputs<'a>(syncs: &'a [CheckedSync]) -> Vec<ManifestError> {
         errors.push(ManifestError {
             kind: ManifestErrorKind::Invalid,
             file: sync.file.clone(),
-            line: Some(sync.document.place_of(path).line),
+            line: sync.line_of(path),
             sync: Some(sync.resolved.settings.id.to_string()),
             message,
         });
@@ -288,9 +314,23 @@ fn listed(document: Node) -> Vec<Node> {
 }
 
 fn kind(document: &Node) -> DocumentKind {
-    let api_version = document.text("apiVersion").unwrap_or_default();
+    kind_of(document.text("apiVersion").unwrap_or_default(), document.text("kind").unwrap_or_default())
+}
+
+/// Refuses what is no sync, by what it says it is.
+pub fn must_be_a_sync(api_version: &str, kind: &str) -> Result<(), String> {
+    match kind_of(api_version, kind) {
+        DocumentKind::Sync => Ok(()),
+        DocumentKind::Wrong(message) => Err(message),
+        DocumentKind::Connection | DocumentKind::Secret | DocumentKind::Other => {
+            Err(format!("kind is {kind:?}; write {KIND}"))
+        }
+    }
+}
+
+fn kind_of(api_version: &str, kind: &str) -> DocumentKind {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    match (group, document.text("kind").unwrap_or_default()) {
+    match (group, kind) {
         ("", "Secret") if version == "v1" => DocumentKind::Secret,
         (GROUP, KIND) if version == VERSION => DocumentKind::Sync,
         (GROUP, CONNECTION_KIND) if version == VERSION => DocumentKind::Connection,
@@ -369,7 +409,14 @@ fn check_document(
             format!("is defined already at {earlier}; give one of them another name"),
         )]);
     }
-    Ok(CheckedSync { sync, resolved, file: text.file.clone(), folder: text.folder.clone(), line, document })
+    Ok(CheckedSync {
+        sync,
+        resolved,
+        file: text.file.clone(),
+        folder: text.folder.clone(),
+        line,
+        document: Some(document),
+    })
 }
 
 /// Everything that is wrong with a document: by its schema, what validation says beside that, and of CEL's rules what

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::FieldError;
 use super::spec::{S3Connection, S3Sync, S3SyncSpec};
+use super::variables;
 use crate::model::connection::Protection;
 use crate::model::memory::{BUDGET_BYTES_MIN, mebibytes, raised};
 use crate::model::settings::{ErrorSettings, IncrementalSettings, LimitSettings, Settings, SyncId, WorkerSettings};
@@ -45,16 +46,21 @@ pub fn connection(connection: &S3Connection) -> Result<(), Vec<FieldError>> {
     if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
 }
 
+/// Whose spec it is.
+pub fn id(sync: &S3Sync) -> SyncId {
+    SyncId {
+        namespace: sync.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        name: sync.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
 /// The settings of a sync, or everything that is wrong with its spec, in the order of the fields. What it names by
 /// `connectionRef` was put in its place before, by [`super::connect`].
 ///
 /// A relative `file:` endpoint starts at `folder`. The spec must have passed the CRD's schema (the API server or
 /// [`super::manifest`] saw to that); what is checked here holds for specs that came past it too.
 pub fn settings(sync: &S3Sync, folder: &Path) -> Result<Resolved, Vec<FieldError>> {
-    let id = SyncId {
-        namespace: sync.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-        name: sync.metadata.name.clone().unwrap_or_default(),
-    };
+    let id = id(sync);
     let spec = &sync.spec;
     let mut problems = Problems::default();
     schedule::check(spec, &id, &mut problems);
@@ -112,7 +118,7 @@ impl Problems {
 }
 
 /// Variables that the operator or Kubernetes sets in workers, beside all that begin with S3SYNC_.
-const RESERVED_VARIABLES: [&str; 3] = ["JOB_COMPLETION_INDEX", "POD_NAME", "POD_NAMESPACE"];
+const RESERVED_VARIABLES: [&str; 3] = [variables::INDEX, variables::POD_NAME, variables::POD_NAMESPACE];
 
 /// What is left of the settings.
 struct Rest {
@@ -145,7 +151,7 @@ fn rest(spec: &S3SyncSpec, problems: &mut Problems) -> Option<Rest> {
         problems.add(error.suggest(format!("write {}, with which its budget is the default", mebibytes(raised(0)))));
     }
     for (i, variable) in spec.worker.env.iter().enumerate() {
-        if variable.name.starts_with("S3SYNC_") || RESERVED_VARIABLES.contains(&variable.name.as_str()) {
+        if variable.name.starts_with(variables::PREFIX) || RESERVED_VARIABLES.contains(&variable.name.as_str()) {
             problems.add(
                 FieldError::new(
                     format!("spec.worker.env[{i}].name"),

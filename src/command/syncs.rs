@@ -145,17 +145,19 @@ impl Sync {
         else {
             return error;
         };
-        let (field, line) = match end {
-            Side::Source => ("spec.source", self.loaded.end_lines[0]),
-            Side::Destination => ("spec.destination", self.loaded.end_lines[1]),
+        let (field, side) = match end {
+            Side::Source => ("spec.source", 0),
+            Side::Destination => ("spec.destination", 1),
         };
+        let line = self.loaded.end_lines[side];
+        let via = self.loaded.via[side].as_ref().map(|name| format!(" by the S3Connection {name:?}"));
         let file = match self.loaded.file.as_str() {
             // A resource of a cluster.
             "" => String::new(),
             "-" => format!(" at stdin:{line}"),
             file => format!(" at {file}:{line}"),
         };
-        error.message.push_str(&format!(" ({field}{file})"));
+        error.message.push_str(&format!(" ({field}{}{file})", via.unwrap_or_default()));
         error
     }
 

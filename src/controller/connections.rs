@@ -94,7 +94,16 @@ mod tests {
             job(&seen.sync, &seen.checked().unwrap(), &start, false, &PodDefaults::default())
         };
         let there = observed(sync_with(with(&endpoint("http://minio:9000"))), "12:00:10");
-        assert_eq!(of(&seen(Some(&minio(1, endpoint("http://minio:9000"))))), of(&there));
+        let mut through = of(&seen(Some(&minio(1, endpoint("http://minio:9000")))));
+        // But for its name, which a worker's messages tell.
+        let container = &mut through.spec.as_mut().unwrap().template.spec.as_mut().unwrap().containers[0];
+        let (told, rest): (Vec<_>, Vec<_>) =
+            container.env.take().unwrap().into_iter().partition(|variable| variable.name.ends_with("_CONNECTION"));
+        container.env = Some(rest);
+        assert_eq!(through, of(&there));
+        let told = told.iter().map(|variable| (variable.name.as_str(), variable.value.as_deref())).collect::<Vec<_>>();
+        let expected = ["S3SYNC_SOURCE_CONNECTION", "S3SYNC_DESTINATION_CONNECTION"].map(|name| (name, Some("minio")));
+        assert_eq!(told, expected);
     }
 
     /// Each field of a connection that a change of makes a run worth while in a sync makes one here.

@@ -1,7 +1,7 @@
 //! What the manifests' syncs connect with: their Secrets' values, wherever those are.
 
-use super::{LoadedSync, ManifestError, ManifestErrorKind, Manifests};
-use crate::api::validate;
+use super::{CheckedSync, LoadedSync, ManifestError, ManifestErrorKind, Manifests};
+use crate::api::validate::{self, Resolved};
 
 /// Which end of which sync names a Secret.
 #[derive(Clone, Copy, Debug)]
@@ -18,44 +18,11 @@ pub type SecretSource<'a> = dyn Fn(&End<'_>, &str, &str) -> Result<Option<String
 impl Manifests {
     /// The syncs with what their Secrets hold: documents of the same files, with variables from `env`.
     pub fn connect(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
-        self.connect_with(&|access, name, key| self.secret(access.namespace, name, key, env))
-    }
-
-    /// The syncs with what their Secrets hold, wherever those are: `secret` gives the value of a Secret's key, as in
-    /// [`validate::Access::connect`].
-    pub fn connect_with(&self, secret: &SecretSource<'_>) -> Result<Vec<LoadedSync>, Vec<ManifestError>> {
-        let mut errors = Vec::new();
-        let mut loaded = Vec::with_capacity(self.syncs.len());
+        let (mut loaded, mut errors) = (Vec::with_capacity(self.syncs.len()), Vec::new());
         for checked in &self.syncs {
-            let settings = &checked.resolved.settings;
-            let mut connect = |access: &validate::Access| {
-                let end = End { namespace: &settings.id.namespace, path: access.path };
-                access
-                    .connect(&|name, key| secret(&end, name, key))
-                    .map_err(|error| {
-                        errors.push(ManifestError {
-                            kind: if error.usage { ManifestErrorKind::Invalid } else { ManifestErrorKind::Secret },
-                            file: checked.file.clone(),
-                            line: Some(checked.document.place_of(&error.path).line),
-                            sync: Some(settings.id.to_string()),
-                            message: error.to_string(),
-                        });
-                    })
-                    .ok()
-            };
-            if let (Some(source), Some(destination)) =
-                (connect(&checked.resolved.source), connect(&checked.resolved.destination))
-            {
-                loaded.push(LoadedSync {
-                    id: settings.id.clone(),
-                    settings: settings.clone(),
-                    source,
-                    destination,
-                    end_lines: ["spec.source", "spec.destination"].map(|path| checked.document.place_of(path).line),
-                    file: checked.file.clone(),
-                    folder: checked.folder.clone(),
-                    line: checked.line,
-                });
+            match checked.connect(&|end, name, key| self.secret(end.namespace, name, key, env)) {
+                Ok(sync) => loaded.push(sync),
+                Err(more) => errors.extend(more),
             }
         }
         if errors.is_empty() { Ok(loaded) } else { Err(errors) }
@@ -82,5 +49,38 @@ impl Manifests {
             },
             false,
         ))
+    }
+}
+
+impl CheckedSync {
+    /// The sync with what its Secrets hold, wherever those are: `secret` gives the value of a Secret's key, as in
+    /// [`validate::Access::connect`].
+    pub fn connect(&self, secret: &SecretSource<'_>) -> Result<LoadedSync, Vec<ManifestError>> {
+        let Resolved { settings, source, destination } = &self.resolved;
+        let mut errors = Vec::new();
+        let mut connect = |access: &validate::Access| {
+            let end = End { namespace: &settings.id.namespace, path: access.path };
+            let wrong = |error: validate::SecretError| ManifestError {
+                kind: if error.usage { ManifestErrorKind::Invalid } else { ManifestErrorKind::Secret },
+                file: self.file.clone(),
+                line: self.line_of(&error.path),
+                sync: Some(settings.id.to_string()),
+                message: error.to_string(),
+            };
+            let connected = access.connect(&|name, key| secret(&end, name, key));
+            connected.map_err(|error| errors.push(wrong(error))).ok()
+        };
+        let (Some(read), Some(written)) = (connect(source), connect(destination)) else { return Err(errors) };
+        Ok(LoadedSync {
+            id: settings.id.clone(),
+            settings: settings.clone(),
+            source: read,
+            destination: written,
+            end_lines: ["spec.source", "spec.destination"].map(|path| self.line_of(path).unwrap_or_default()),
+            via: [source, destination].map(|access| access.via.clone()),
+            file: self.file.clone(),
+            folder: self.folder.clone(),
+            line: self.line,
+        })
     }
 }

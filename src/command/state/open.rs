@@ -7,13 +7,14 @@ use kube::{Api, ResourceExt};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::S3Sync;
-use crate::api::manifest::{self, End, Manifests};
+use crate::api::manifest::{CheckedSync, End};
 use crate::api::validate::{Access, AccessCredentials};
 use crate::cli::{CursorArgs, FileArgs};
 use crate::command::plugin::cluster::Cluster;
 use crate::command::syncs::{self, CursorLocation, Sync};
 use crate::command::validate::manifest_errors;
 use crate::command::{CommandError, FailureKind, worker};
+use crate::controller::names::cursor_name;
 use crate::model::retry::Schedule;
 use crate::pipeline::commit::claim::claim_key;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -22,14 +23,9 @@ use crate::state::configmap::{ConfigMapCursor, Patience};
 use crate::store::s3::{self, Timeouts};
 use crate::store::{self, ErrorKind, Side};
 
-/// The ConfigMap of a sync's cursor.
-pub(super) fn config_map(name: &str) -> String {
-    format!("{name}-cursor")
-}
-
 /// The cursor of a sync in a cluster, and nothing of the sync.
 pub(super) fn cursor(cluster: &Cluster, name: &str) -> ConfigMapCursor {
-    ConfigMapCursor::new(cluster.client.clone(), &cluster.namespace, &config_map(name), Patience::PERSON)
+    ConfigMapCursor::new(cluster.client.clone(), &cluster.namespace, &cursor_name(name), Patience::PERSON)
 }
 
 /// The syncs with their cursors and, by the rights of whoever asks, their credentials.
@@ -42,18 +38,15 @@ pub async fn open(args: &CursorArgs) -> Result<Vec<Sync>, CommandError> {
     };
     let cluster = Cluster::connect(&args.cluster).await?;
     let sync = cluster.connected(cluster.sync(name).await?).await?;
-    let manifests = checked(&sync)?;
-    let secrets = secrets(&cluster, &manifests).await?;
+    let checked = CheckedSync::of_resource(sync).map_err(manifest_errors)?;
+    let secrets = secrets(&cluster, &checked).await?;
     let value =
         |_: &End<'_>, secret: &str, key: &str| Ok(secrets.get(secret).and_then(|values| values.get(key)).cloned());
-    let mut loaded = manifests.connect_with(&value).map_err(manifest_errors)?;
+    let loaded = checked.connect(&value).map_err(manifest_errors)?;
     let cursor = cursor(&cluster, name);
     let failed = |error: StateError| CommandError::new(RunErrorKind::from(&error).failure(), anyhow::Error::new(error));
     let uid = cursor.uid().await.map_err(failed)?.unwrap_or_default();
-    Ok(loaded
-        .drain(..)
-        .map(|loaded| Sync { loaded, cursor: CursorLocation::ConfigMap { cursor: cursor.clone(), uid: uid.clone() } })
-        .collect())
+    Ok(vec![Sync { loaded, cursor: CursorLocation::ConfigMap { cursor, uid } }])
 }
 
 /// The same, for what changes a cursor: refused while a run of it is in progress.
@@ -63,7 +56,7 @@ pub(super) async fn open_idle(args: &CursorArgs) -> Result<Vec<Sync>, CommandErr
         idle(&cluster, &cluster.sync(name).await?)?;
         let place = format!("{}/{name}", cluster.namespace);
         let maps: Api<ConfigMap> = cluster.api();
-        let map = config_map(name);
+        let map = cursor_name(name);
         let found = maps
             .get_metadata_opt(&map)
             .await
@@ -134,24 +127,13 @@ pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<
     Err(RunError::because(RunErrorKind::Failed, message, unanswered))
 }
 
-/// The resource by the rules for manifests: what the API server let through may be older than they are.
-fn checked(sync: &S3Sync) -> Result<Manifests, CommandError> {
-    let mut sync = sync.clone();
-    sync.status = None;
-    sync.metadata.managed_fields = None;
-    let text = serde_json::to_string(&sync).map_err(anyhow::Error::new)?;
-    manifest::check_text(&text).map_err(manifest_errors)
-}
-
 /// The values of the Secrets that a sync names.
 async fn secrets(
     cluster: &Cluster,
-    manifests: &Manifests,
+    checked: &CheckedSync,
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, CommandError> {
     let mut secrets = BTreeMap::new();
-    for name in
-        manifests.syncs.iter().flat_map(|sync| [&sync.resolved.source, &sync.resolved.destination]).flat_map(named)
-    {
+    for name in [&checked.resolved.source, &checked.resolved.destination].into_iter().flat_map(named) {
         let secret: Secret = cluster.get(&name).await?;
         let values = secret.data.unwrap_or_default();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::api::manifest::{self, End, LoadedSync, ManifestErrorKind};
+use kube::core::TypeMeta;
+
+use crate::api::S3Sync;
+use crate::api::manifest::{self, CheckedSync, End, LoadedSync, ManifestErrorKind};
+use crate::api::variables::{self, SIDES, of_side};
 use crate::model::request::Request;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::seal::StateKey;
@@ -42,12 +46,12 @@ impl Pod {
                 || invalid(format!("the variable {name} ({what}) is not set; workers are started by the operator"));
             env(name).filter(|text| !text.is_empty()).ok_or_else(missing)
         };
-        let text = required("JOB_COMPLETION_INDEX", "the pod's index")?;
+        let text = required(variables::INDEX, "the pod's index")?;
         let index = text.parse().map_err(|_| {
             invalid(format!("the variable JOB_COMPLETION_INDEX is {text:?}, which is no index of a Job's pod"))
         })?;
-        let cursor = required("S3SYNC_CURSOR", "the cursor's ConfigMap")?;
-        let key = required("S3SYNC_STATE_KEY", "the key of the sync's state")?;
+        let cursor = required(variables::CURSOR, "the cursor's ConfigMap")?;
+        let key = required(variables::STATE_KEY, "the key of the sync's state")?;
         let no_key = || {
             invalid(
                 "the variable S3SYNC_STATE_KEY is not 64 hexadecimal digits; delete the Secret that it comes from"
@@ -55,16 +59,16 @@ impl Pod {
             )
         };
         let state_key = StateKey::parse(&key).ok_or_else(no_key)?;
-        let request = env("S3SYNC_REQUEST").filter(|text| !text.is_empty()).map(|text| request(&text)).transpose()?;
-        let (sync, suspended) = sync(&required("S3SYNC_MANIFEST", "the sync that is run")?, env)?;
+        let request = env(variables::REQUEST).filter(|text| !text.is_empty()).map(|text| request(&text)).transpose()?;
+        let (sync, suspended) = sync(&required(variables::MANIFEST, "the sync that is run")?, env)?;
         Ok(Pod {
             index,
             cursor,
             state_key,
-            accept_spec_change: env("S3SYNC_ACCEPT_SPEC_CHANGE").as_deref() == Some("true"),
+            accept_spec_change: env(variables::ACCEPT_SPEC_CHANGE).as_deref() == Some("true"),
             finish_only: suspended,
             request,
-            scratch_dir: env("S3SYNC_SCRATCH_DIR").map(PathBuf::from),
+            scratch_dir: env(variables::SCRATCH_DIR).map(PathBuf::from),
             sync,
         })
     }
@@ -80,45 +84,49 @@ fn request(text: &str) -> Result<Request, RunError> {
 
 /// Whether this pod leads the run, and so reports for it: also one that cannot tell does, rather than nobody.
 pub fn leads(env: &Environment<'_>) -> bool {
-    env("JOB_COMPLETION_INDEX").and_then(|index| index.parse::<u32>().ok()).unwrap_or(0) == 0
+    env(variables::INDEX).and_then(|index| index.parse::<u32>().ok()).unwrap_or(0) == 0
 }
 
 /// Where the termination message goes.
 pub fn termination_log(env: &Environment<'_>) -> PathBuf {
-    env("S3SYNC_TERMINATION_LOG").map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
+    env(variables::TERMINATION_LOG).map_or_else(|| PathBuf::from(TERMINATION_LOG), PathBuf::from)
 }
 
-/// The sync, by the rules that hold for manifests everywhere, with the credentials that the kubelet took from its
-/// Secrets; and whether it is suspended.
+/// The sync, by the rules that hold for specs everywhere, with the credentials that the kubelet took from its Secrets;
+/// and whether it is suspended. The API server and the operator have checked the resource before.
 fn sync(text: &str, env: &Environment<'_>) -> Result<(LoadedSync, bool), RunError> {
-    let manifests = manifest::check_text(text).map_err(failed)?;
-    for checked in &manifests.syncs {
-        let resolved = &checked.resolved;
-        if let Some(field) = resolved.source.command_line_only().or_else(|| resolved.destination.command_line_only()) {
-            let id = &resolved.settings.id;
-            return Err(invalid(format!(
-                "{id}: {field} is for the command line only: a pod has no directories or profiles of a user"
-            )));
-        }
+    let no_sync = |why: String| {
+        invalid(format!(
+            "the variable {} holds no sync: {why}; workers are started by the operator",
+            variables::MANIFEST
+        ))
+    };
+    let kind: TypeMeta = serde_json::from_str(text).map_err(|error| no_sync(error.to_string()))?;
+    manifest::must_be_a_sync(&kind.api_version, &kind.kind).map_err(invalid)?;
+    let mut sync: S3Sync = serde_json::from_str(text).map_err(|error| no_sync(error.to_string()))?;
+    let ends = [&mut sync.spec.source.connection, &mut sync.spec.destination.connection];
+    for (side, connection) in SIDES.into_iter().zip(ends) {
+        connection.via = env(&of_side(side, variables::CONNECTION)).filter(|name| !name.is_empty());
     }
-    let suspended = manifests.syncs.iter().any(|checked| checked.sync.spec.suspend);
+    let suspended = sync.spec.suspend;
+    let checked = CheckedSync::of_resource(sync).map_err(failed)?;
+    let resolved = &checked.resolved;
+    if let Some(field) = resolved.source.command_line_only().or_else(|| resolved.destination.command_line_only()) {
+        let id = &resolved.settings.id;
+        return Err(invalid(format!(
+            "{id}: {field} is for the command line only: a pod has no directories or profiles of a user"
+        )));
+    }
     let secret = |end: &End<'_>, _: &str, key: &str| match key {
-        "ca.crt" => certificates(env(&variable(end.path, "CA_FILE"))),
+        "ca.crt" => certificates(env(&variable(end.path, variables::CA_FILE))),
         _ => Ok(env(&variable(end.path, key))),
     };
-    let mut loaded = manifests.connect_with(&secret).map_err(failed)?;
-    match (loaded.pop(), loaded.len()) {
-        (Some(sync), 0) => Ok((sync, suspended)),
-        _ => Err(invalid(
-            "the variable S3SYNC_MANIFEST holds several syncs; workers are started by the operator".to_owned(),
-        )),
-    }
+    Ok((checked.connect(&secret).map_err(failed)?, suspended))
 }
 
-/// The variable that holds a Secret's key for one end: both ends may name Secrets with the same keys.
+/// The variable that holds a Secret's key for one end.
 fn variable(path: &str, key: &str) -> String {
-    let side = if path == "spec.source" { "SOURCE" } else { "DESTINATION" };
-    format!("S3SYNC_{side}_{key}")
+    of_side(if path == "spec.source" { SIDES[0] } else { SIDES[1] }, key)
 }
 
 /// The text of a Secret's key that is mounted as a file, which is not there when the Secret or its key is not.
@@ -141,11 +149,7 @@ fn failed(errors: Vec<manifest::ManifestError>) -> RunError {
         Some(ManifestErrorKind::Secret) => RunErrorKind::Denied,
         _ => RunErrorKind::InvalidSpec,
     };
-    let messages: Vec<String> = errors
-        .into_iter()
-        // A line of JSON that nobody wrote tells nobody anything.
-        .map(|error| manifest::ManifestError { line: None, ..error }.to_string())
-        .collect();
+    let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     RunError::new(kind, messages.join("; "))
 }
 
@@ -297,7 +301,28 @@ mod tests {
                 RunErrorKind::InvalidSpec,
                 "kind is \"ConfigMap\", which is no kind of s3sync.dev; write S3Sync",
             ),
-            (spec("/spec/worker/replicas", json!(0)), RunErrorKind::InvalidSpec, "data/orders: spec.worker.replicas"),
+            (
+                spec("/spec/worker", json!({"resources": {"limits": {"memory": "64Mi"}}})),
+                RunErrorKind::InvalidSpec,
+                "data/orders: spec.worker.resources.limits.memory is 64Mi",
+            ),
+            (
+                spec("/spec/worker/replicas", json!("three")),
+                RunErrorKind::InvalidSpec,
+                "the variable S3SYNC_MANIFEST holds no sync: ",
+            ),
+            // The field stands in the S3Connection, and there it is mended.
+            (
+                [
+                    with("S3SYNC_SOURCE_AWS_SECRET_ACCESS_KEY", ""),
+                    BTreeMap::from([("S3SYNC_SOURCE_CONNECTION", "minio".to_owned())]),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
+                RunErrorKind::Denied,
+                "data/orders: spec.source.connectionRef names the S3Connection \"minio\", whose secretRef names the Secret \"ro\", which has no value for AWS_SECRET_ACCESS_KEY; add it to the Secret",
+            ),
             (
                 with("S3SYNC_REQUEST", "{"),
                 RunErrorKind::InvalidSpec,

@@ -9,6 +9,7 @@ use super::job::SCRATCH;
 use super::state_key::STATE_KEY_KEY;
 use crate::api::S3Sync;
 use crate::api::spec::ConnectionSpec;
+use crate::api::variables::{self as names, SIDES, of_side};
 use crate::controller::decide::check::Checked;
 use crate::controller::names::{cursor_name, state_key_name};
 
@@ -16,18 +17,18 @@ use crate::controller::names::{cursor_name, state_key_name};
 pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) -> Vec<EnvVar> {
     let name = sync.metadata.name.as_deref().unwrap_or_default();
     let mut variables = vec![
-        of_pod("POD_NAME", "metadata.name"),
-        of_pod("POD_NAMESPACE", "metadata.namespace"),
-        plain("S3SYNC_JOB", job),
-        plain("S3SYNC_CURSOR", &cursor_name(name)),
+        of_pod(names::POD_NAME, "metadata.name"),
+        of_pod(names::POD_NAMESPACE, "metadata.namespace"),
+        plain(names::JOB, job),
+        plain(names::CURSOR, &cursor_name(name)),
         // Not optional: the kubelet says what is missing, in the pod's status.
-        of_secret("S3SYNC_STATE_KEY".to_owned(), &state_key_name(name), STATE_KEY_KEY, false),
-        plain("S3SYNC_SCRATCH_DIR", SCRATCH),
-        plain("S3SYNC_LOG_FORMAT", "json"),
-        plain("S3SYNC_MANIFEST", &escaped(&checked.manifest)),
+        of_secret(names::STATE_KEY.to_owned(), &state_key_name(name), STATE_KEY_KEY, false),
+        plain(names::SCRATCH_DIR, SCRATCH),
+        plain(names::LOG_FORMAT, "json"),
+        plain(names::MANIFEST, &escaped(&checked.manifest)),
     ];
     if accepted {
-        variables.push(plain("S3SYNC_ACCEPT_SPEC_CHANGE", "true"));
+        variables.push(plain(names::ACCEPT_SPEC_CHANGE, "true"));
     }
     for (side, connection) in sides(sync) {
         variables.extend(credentials(side, connection));
@@ -58,18 +59,22 @@ fn credentials(side: &str, connection: &ConnectionSpec) -> Vec<EnvVar> {
         for (key, optional) in
             [("AWS_ACCESS_KEY_ID", false), ("AWS_SECRET_ACCESS_KEY", false), ("AWS_SESSION_TOKEN", true)]
         {
-            variables.push(of_secret(format!("S3SYNC_{side}_{key}"), &secret.name, key, optional));
+            variables.push(of_secret(of_side(side, key), &secret.name, key, optional));
         }
     }
     if connection.ca_secret_ref.is_some() {
-        variables.push(plain(&format!("S3SYNC_{side}_CA_FILE"), &format!("{}/{CA_KEY}", ca_dir(side))));
+        variables.push(plain(&of_side(side, names::CA_FILE), &format!("{}/{CA_KEY}", ca_dir(side))));
+    }
+    if let Some(via) = &connection.via {
+        // The manifest has the fields as if they stood there.
+        variables.push(plain(&of_side(side, names::CONNECTION), via));
     }
     variables
 }
 
 /// Both ends, by their word in variables.
 fn sides(sync: &S3Sync) -> [(&'static str, &ConnectionSpec); 2] {
-    [("SOURCE", &sync.spec.source.connection), ("DESTINATION", &sync.spec.destination.connection)]
+    [(SIDES[0], &sync.spec.source.connection), (SIDES[1], &sync.spec.destination.connection)]
 }
 
 /// The key of a Secret that holds root certificates, and the file.
