@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench planning`
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -16,7 +17,7 @@ use s3sync::model::plan::SegmentRef;
 use s3sync::model::settings::Settings;
 use s3sync::model::template::{Fields, Template};
 use s3sync::pipeline::error::RunError;
-use s3sync::pipeline::planner::{Flow, Found, Scan, Selection, Sink};
+use s3sync::pipeline::planner::{Compared, LedgerJoin, Selection, Sink};
 use s3sync::state::blobs::Blobs;
 use s3sync::state::ledger::SegmentWriter;
 use s3sync::store::memory::MemoryStore;
@@ -75,16 +76,16 @@ impl Sink for Count {
         self.0 = 0;
     }
 
-    async fn found(&mut self, found: Found) -> Result<Flow, RunError> {
-        self.0 += u64::from(found.standing != Standing::Known);
-        Ok(Flow::Go)
+    async fn listed(&mut self, compared: Compared) -> Result<ControlFlow<()>, RunError> {
+        self.0 += u64::from(compared.standing != Standing::Known);
+        Ok(ControlFlow::Continue(()))
     }
 }
 
 fn bench_join(bencher: Bencher, known: &Known, runs: &[Vec<SegmentRef>], new: u64) {
     let settings = settings();
     let selection = Selection::new(&settings).expect("good globs");
-    let scan = Scan {
+    let join = LedgerJoin {
         source: &known.source,
         selection: &selection,
         blobs: &known.blobs,
@@ -94,7 +95,7 @@ fn bench_join(bencher: Bencher, known: &Known, runs: &[Vec<SegmentRef>], new: u6
     };
     bencher.counter(ItemsCount::new(OBJECTS)).bench_local(|| {
         let mut count = Count(0);
-        RUNTIME.block_on(scan.run(&mut count)).expect("joined");
+        RUNTIME.block_on(join.run(&mut count)).expect("joined");
         assert_eq!(count.0, new);
     });
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::BlobKey;
 use super::request::{Request, RequestMark};
 use super::server::Findings;
+use super::spec_hash::{Change, SpecHash};
 
 /// The cursor. Everything large lies in blobs that it names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,11 +106,64 @@ impl Cursor {
         self.request.as_ref().is_some_and(|mark| !mark.ended)
     }
 
+    /// This cursor as a run goes on with it whose spec has this hash, and the change of identity that was accepted with
+    /// it, where there was one. An epoch that is decided is finished first, by its own settings.
+    ///
+    /// # Errors
+    /// The source or the destination changed, and that is not `accepted`, or cannot be.
+    pub fn under(&self, spec_hash: &str, accepted: bool) -> Result<(Cursor, Option<Change>), SpecChange> {
+        let (before, now) = (SpecHash::parse(&self.spec_hash), SpecHash::parse(spec_hash));
+        if before == now {
+            return Ok((self.clone(), None));
+        }
+        if self.is_untouched() {
+            let empty = Cursor::empty(self.state_id.clone(), 0, spec_hash.to_owned());
+            return Ok((Cursor { claim: self.claim.clone(), ..empty }, None));
+        }
+        let Some(change) = before.change_to(&now) else {
+            // A cursor of a release that kept no path: from here on it knows the one that its files lie under. Any
+            // other difference is written with the next epoch.
+            let learns = before.path.is_none() && self.phase == Phase::Idle;
+            let known = if learns { spec_hash } else { &self.spec_hash };
+            return Ok((Cursor { spec_hash: known.to_owned(), ..self.clone() }, None));
+        };
+        if self.phase == Phase::Committing {
+            return match change.destination {
+                true => Err(SpecChange::OfDecided { epoch: self.epoch + 1 }),
+                false => Ok((self.clone(), None)),
+            };
+        }
+        if !accepted {
+            return Err(SpecChange::NotAccepted(change));
+        }
+        let mut next = Cursor { spec_hash: spec_hash.to_owned(), listed_to: None, ..self.clone() };
+        if change.begins_anew() {
+            next = Cursor { ledger: None, manifest: None, tables: BTreeMap::new(), ..next };
+        }
+        if change.destination {
+            // What they name lies where the destination was.
+            next = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..next };
+        }
+        Ok((next, Some(change)))
+    }
+
     /// Whether nothing was published under it and nothing is to be swept, so that nothing ties it to its source and
     /// destination: a first run that found nothing, or that failed on a misspelt bucket or on bad data.
     pub fn is_untouched(&self) -> bool {
         self.epoch == 0 && self.phase == Phase::Idle && self.ledger.is_none() && self.garbage.is_none()
     }
+}
+
+/// Why a run under another spec cannot go on with a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecChange {
+    /// This changed, and nobody accepted it.
+    NotAccepted(Change),
+    /// The destination changed while this epoch was decided and not yet visible.
+    OfDecided {
+        /// Its number.
+        epoch: u64,
+    },
 }
 
 /// Where an epoch stands.
@@ -153,4 +207,79 @@ pub struct TableMark {
     pub rows: u64,
     /// Bytes written so far.
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::settings;
+    use crate::model::settings::Settings;
+    use crate::model::template::Template;
+
+    fn hash(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = settings();
+        settings.destination.template = Template::parse("a/{{UUID}}").unwrap();
+        change(&mut settings);
+        SpecHash::of(&settings).to_string()
+    }
+
+    /// A cursor with everything that another identity may put out of reach.
+    fn cursor(phase: Phase) -> Cursor {
+        let blob = |name: &str| Some(BlobKey(name.to_owned()));
+        let started = Timestamp::UNIX_EPOCH;
+        Cursor {
+            phase,
+            run: Some(Run { id: "run".into(), started, pass: 1, changed: false, ended: false }),
+            plan: blob("plan"),
+            ledger: blob("ledger"),
+            manifest: blob("manifest"),
+            garbage: blob("garbage"),
+            listed_to: Some("a/1.csv".into()),
+            claim: blob("claim"),
+            tables: BTreeMap::from([("a".to_owned(), TableMark::default())]),
+            ..Cursor::empty("abc".into(), 7, hash(|_| {}))
+        }
+    }
+
+    #[test]
+    fn a_cursor_goes_on_under_its_own_spec_alone_until_another_one_is_accepted() {
+        let source = hash(|settings| settings.source.prefix = "other/".into());
+        let path = hash(|settings| settings.destination.template = Template::parse("b/{{UUID}}").unwrap());
+        let destination = hash(|settings| settings.destination.bucket = "other".into());
+        for phase in [Phase::Idle, Phase::Running, Phase::Committing] {
+            let before = cursor(phase);
+            assert_eq!(before.under(&before.spec_hash, true), Ok((before.clone(), None)), "{phase:?}");
+            for now in [&source, &path, &destination] {
+                let refused = before.under(now, false);
+                match (phase, now == &destination) {
+                    (Phase::Committing, true) => assert_eq!(refused, Err(SpecChange::OfDecided { epoch: 8 })),
+                    (Phase::Committing, false) => {
+                        assert_eq!(refused, Ok((before.clone(), None)), "it is finished first")
+                    }
+                    _ => assert!(matches!(refused, Err(SpecChange::NotAccepted(_))), "{phase:?}: {refused:?}"),
+                }
+            }
+        }
+        let before = cursor(Phase::Running);
+        let accepted = |now: &str| before.under(now, true).unwrap().0;
+        let of_source = Cursor { spec_hash: source.clone(), listed_to: None, ..before.clone() };
+        assert_eq!(accepted(&source), of_source, "the ledger stays");
+        let of_path = Cursor { ledger: None, manifest: None, tables: BTreeMap::new(), ..of_source };
+        assert_eq!(accepted(&path), Cursor { spec_hash: path.clone(), ..of_path.clone() });
+        let idle = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..of_path };
+        assert_eq!(accepted(&destination), Cursor { spec_hash: destination.clone(), ..idle });
+    }
+
+    #[test]
+    fn what_nothing_was_published_under_takes_any_spec() {
+        let other = hash(|settings| settings.destination.bucket = "other".into());
+        let claim = Some(BlobKey("claim".into()));
+        let before = Cursor {
+            listed_to: Some("a".into()),
+            claim: claim.clone(),
+            ..Cursor::empty("abc".into(), 0, hash(|_| {}))
+        };
+        let expected = Cursor { claim, ..Cursor::empty("abc".into(), 0, other.clone()) };
+        assert_eq!(before.under(&other, false), Ok((expected, None)));
+    }
 }

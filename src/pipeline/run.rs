@@ -1,6 +1,7 @@
 //! A run, as worker 0 leads it: one pass over the listing, epoch after epoch, each decided once and rolled forward
 //! whoever crashes.
 
+mod dry_run;
 mod epoch;
 mod finish;
 mod follow;
@@ -8,8 +9,8 @@ mod open;
 mod summary;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+pub use self::dry_run::{DryRun, dry_run};
 pub use self::follow::follow;
 pub use self::open::changed;
 pub use self::summary::{RunSummary, TableSummary};
@@ -22,7 +23,7 @@ use crate::pipeline::commit::outputs::Holder;
 use crate::pipeline::commit::sweep;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::pipeline::planner::{PlanContext, Planned, plan_epoch};
+use crate::pipeline::planner::{Freeze, Planned, Planner};
 use crate::pipeline::progress::Step;
 use crate::pipeline::sample::SourceSampler;
 use crate::state::blobs::Blobs;
@@ -144,20 +145,21 @@ impl Lead<'_> {
 
     /// Plans the next epoch and names it in the cursor; `false` when the pass has ended and found nothing more.
     async fn plan(&mut self) -> Result<bool, RunError> {
-        let seed = (self.context.ids)();
         let run = self.this_run();
-        let sampler = SourceSampler::new(self.context);
-        let context = PlanContext {
-            source: Arc::clone(&self.context.source),
+        let planner = Planner {
+            source: self.context.source.as_ref(),
             blobs: &self.blobs,
             settings: &self.context.settings,
             cursor: &self.cursor,
-            run: &run,
+            run: Some(&run.id),
             request: self.context.request.as_ref(),
-            seed,
+            sampler: &SourceSampler::new(self.context),
+            scratch: &self.context.scratch,
+        };
+        let freeze = Freeze {
+            run: &run,
+            seed: (self.context.ids)(),
             now: (self.context.clock)(),
-            sampler: &sampler,
-            scratch: self.context.scratch.clone(),
             holder: Some(Holder {
                 store: self.context.destination.as_ref(),
                 claim: self.held.key(),
@@ -165,7 +167,7 @@ impl Lead<'_> {
                 state_id: &self.cursor.state_id,
             }),
         };
-        let planned = plan_epoch(&context, &mut self.summary.remarks).await?;
+        let planned = planner.plan_epoch(freeze, &mut self.summary.remarks).await?;
         let (key, plan) = match planned {
             Planned::Nothing => return Ok(false),
             Planned::Epoch(key, plan) => (key, plan),

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
-use crate::command::dry_run::{
-    self, ColumnSurvey, DryRun, Failed, KEYS_MAX, QuarantinedKey, ReadKey, TableSurvey, Why,
-};
+use crate::command::dry_run::{self, Failed, ShownColumn};
 use crate::command::render::{self, Align, bytes, count, counted, printable};
 use crate::command::run::output_locations::key_shape;
 use crate::command::run::resources::Resources;
 use crate::command::syncs::{self, Sync};
 use crate::command::{CommandError, print, runtime};
+use crate::model::cursor::Phase;
 use crate::model::passed_over::PassedOver;
 use crate::model::request::Asked;
-use crate::model::write_mode::{Superseded, WriteMode};
-use crate::pipeline::commit::{claim, outputs};
+use crate::model::write_mode::WriteMode;
+use crate::pipeline::context::Context;
 use crate::pipeline::error::RunError;
+use crate::pipeline::planner::{KEYS_MAX, PreviewOf, QuarantinedKey, ReadKey, TablePreview, Why};
+use crate::pipeline::run::DryRun;
 
 /// Prints the plan of every sync.
 pub fn execute(args: &PlanArgs) -> Result<(), CommandError> {
@@ -102,7 +103,7 @@ struct TablePlan {
     again: u64,
     /// The first objects; `objects` says how many there are.
     keys: Vec<ReadKey>,
-    schema: Vec<ColumnSurvey>,
+    schema: Vec<ShownColumn>,
     /// The keys of the files, with the bucket.
     writes: String,
     /// The extensions of the table's keys, where source.format reads all of them alike and they differ.
@@ -112,55 +113,45 @@ struct TablePlan {
 
 impl SyncPlan {
     async fn of(resources: &Resources, sync: &Sync, asked: Option<&Asked>) -> Result<SyncPlan, RunError> {
-        let look = DryRun::at(resources, sync, asked).await?;
-        dry_run::refuse_empty(&look)?;
-        dry_run::refuse_clash(&look)?;
-        let mut tables = Vec::new();
-        for (name, table) in look.tables.iter().filter(|(_, table)| table.read.objects > 0) {
-            tables.push(TablePlan::of(&look, name, table).await?);
-        }
-        let settings = &look.context.settings;
-        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        let (store, state_id) =
-            (look.context.destination.as_ref(), look.cursor.as_ref().map(|cursor| cursor.state_id.as_str()));
-        outputs::look(store, settings, &names, &claim::claim_key(settings), state_id).await?;
+        let (context, DryRun { phase, preview }) = dry_run::dry_run(resources, sync, asked, PreviewOf::Run).await?;
+        let settings = &context.settings;
+        let tables = preview.tables.values();
         Ok(SyncPlan {
             namespace: settings.id.namespace.clone(),
             name: settings.id.name.clone(),
             write_mode: settings.destination.write_mode,
-            epoch: look.cursor.as_ref().map_or(0, |cursor| cursor.epoch) + 1,
-            replaces: match settings.destination.write_mode.supersedes() {
-                Superseded::Nothing => false,
-                // Then everything is read or nothing; an empty listing takes away what is published, if anything is.
-                Superseded::Everything => {
-                    look.cursor.as_ref().is_some_and(|cursor| cursor.manifest.is_some())
-                        && (!tables.is_empty() || (look.tables.is_empty() && !look.ledger.head.runs.is_empty()))
-                }
-            },
-            under_way: look.under_way(),
-            tables,
-            ignored: look.tables.values().map(|table| table.ignored).sum(),
-            quarantined: look.tables.values().map(|table| table.quarantined.objects).sum(),
-            quarantined_objects: look
-                .tables
-                .values()
-                .flat_map(|table| table.quarantined.keys.clone())
-                .take(KEYS_MAX)
-                .collect(),
-            nothing: look.nothing,
-            passed_over: look.remarks.passed_over,
-            remarks: look.remarks.notes,
+            epoch: preview.epoch,
+            replaces: preview.replaces,
+            under_way: under_way(phase, preview.epoch),
+            tables: preview.read().map(|(name, table)| TablePlan::of(&context, name, table)).collect(),
+            ignored: tables.clone().map(|table| table.ignored).sum(),
+            quarantined: tables.clone().map(|table| table.quarantined.objects).sum(),
+            quarantined_objects: tables.flat_map(|table| table.quarantined.keys.clone()).take(KEYS_MAX).collect(),
+            nothing: preview.remarks.nothing,
+            passed_over: preview.remarks.passed_over,
+            remarks: preview.remarks.notes,
         })
     }
 }
 
+/// Where the epoch under way stands, when one is.
+fn under_way(phase: Phase, epoch: u64) -> Option<String> {
+    match phase {
+        Phase::Idle => None,
+        Phase::Running => Some(format!(
+            "epoch {epoch} was planned and not finished: a run goes on with it, or plans it again when the spec changed"
+        )),
+        Phase::Committing => Some(format!(
+            "epoch {epoch} is decided: a run first makes the rest of its files visible; its objects are still listed here"
+        )),
+    }
+}
+
 impl TablePlan {
-    async fn of(look: &DryRun, name: &str, table: &TableSurvey) -> Result<TablePlan, RunError> {
+    fn of(context: &Context, name: &str, table: &TablePreview) -> TablePlan {
         let why = |why: Why| table.read.why.get(&why).copied().unwrap_or(0);
-        let schema = look.schema(name, table).await?;
-        look.check_files(name, &schema)?;
-        let shape = key_shape(&look.context.settings.destination, Some(name));
-        Ok(TablePlan {
+        let shape = key_shape(&context.settings.destination, Some(name));
+        TablePlan {
             name: name.to_owned(),
             objects: table.read.objects,
             bytes: table.read.bytes,
@@ -169,11 +160,10 @@ impl TablePlan {
             retried: why(Why::Retried),
             again: why(Why::Again),
             keys: table.read.keys.clone(),
-            schema: dry_run::columns(&schema),
-            writes: format!("{}/{shape}", look.context.destination.place()),
-            extensions: dry_run::mixed_extensions(&look.context.settings, table)
-                .map(|extensions| extensions.counts().clone()),
-        })
+            schema: table.schema.as_ref().map(dry_run::columns).unwrap_or_default(),
+            writes: format!("{}/{shape}", context.destination.place()),
+            extensions: table.mixed_extensions(&context.settings).map(|extensions| extensions.counts().clone()),
+        }
     }
 }
 
@@ -275,7 +265,7 @@ mod tests {
     use crate::pipeline::error::RunErrorKind;
 
     fn plans() -> Plans {
-        let column = |name: &str, data_type: &str| ColumnSurvey { name: name.into(), data_type: data_type.into() };
+        let column = |name: &str, data_type: &str| ShownColumn { name: name.into(), data_type: data_type.into() };
         let key = |key: &str, why| ReadKey { key: key.into(), bytes: 2048, why };
         let orders = TablePlan {
             name: "orders".into(),

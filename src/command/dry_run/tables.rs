@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::TablesArgs;
-use crate::command::dry_run::{self, ColumnSurvey, DryRun, Failed, QuarantinedKey};
+use crate::command::dry_run::{self, Failed, ShownColumn};
 use crate::command::render::{self, Align, bytes, count, printable};
 use crate::command::run::resources::Resources;
 use crate::command::syncs::{self, Sync};
@@ -14,6 +14,7 @@ use crate::command::{CommandError, print, runtime};
 use crate::model::cursor::TableMark;
 use crate::model::passed_over::PassedOver;
 use crate::pipeline::error::RunError;
+use crate::pipeline::planner::{PreviewOf, QuarantinedKey, TablePreview};
 
 /// Prints the tables of every sync.
 pub fn execute(args: &TablesArgs) -> Result<(), CommandError> {
@@ -81,36 +82,33 @@ struct Table {
     quarantined_objects: Vec<QuarantinedKey>,
     /// How far the cursor is; `null`: nothing of the table was read yet.
     cursor: Option<TableMark>,
-    schema: Vec<ColumnSurvey>,
+    schema: Vec<ShownColumn>,
 }
 
 impl SyncTables {
     async fn of(resources: &Resources, sync: &Sync) -> Result<SyncTables, RunError> {
-        let look = DryRun::at(resources, sync, None).await?;
-        let mut tables = Vec::new();
-        for (name, table) in &look.tables {
-            tables.push(Table {
-                name: name.clone(),
-                objects: table.objects,
-                bytes: table.bytes,
-                formats: table.formats.iter().map(|format| format.name()).collect(),
-                extensions: dry_run::mixed_extensions(&look.context.settings, table)
-                    .map(|extensions| extensions.counts().clone()),
-                last_modified: table.last_modified,
-                unread: table.read.objects,
-                quarantined: table.quarantined.objects,
-                quarantined_objects: table.quarantined.keys.clone(),
-                cursor: look.ledger.tables.get(name).map(|known| known.mark.clone()),
-                schema: dry_run::columns(&look.schema(name, table).await?),
-            });
-        }
+        let (context, found) = dry_run::dry_run(resources, sync, None, PreviewOf::Tables).await?;
+        let preview = found.preview;
+        let table = |(name, table): (&String, &TablePreview)| Table {
+            name: name.clone(),
+            objects: table.objects,
+            bytes: table.bytes,
+            formats: table.formats.iter().map(|format| format.name()).collect(),
+            extensions: table.mixed_extensions(&context.settings).map(|extensions| extensions.counts().clone()),
+            last_modified: table.last_modified,
+            unread: table.read.objects,
+            quarantined: table.quarantined.objects,
+            quarantined_objects: table.quarantined.keys.clone(),
+            cursor: table.mark.clone(),
+            schema: table.schema.as_ref().map(dry_run::columns).unwrap_or_default(),
+        };
         let id = &sync.loaded.id;
         Ok(SyncTables {
             namespace: id.namespace.clone(),
             name: id.name.clone(),
-            tables,
-            nothing: look.nothing,
-            passed_over: look.remarks.passed_over,
+            tables: preview.tables.iter().map(table).collect(),
+            nothing: preview.remarks.nothing,
+            passed_over: preview.remarks.passed_over,
         })
     }
 }
@@ -198,7 +196,7 @@ mod tests {
             quarantined: 2,
             quarantined_objects: vec![QuarantinedKey { key: "bad.csv".into(), reason: "no header".into() }],
             cursor,
-            schema: vec![ColumnSurvey { name: "id".into(), data_type: "int64".into() }],
+            schema: vec![ShownColumn { name: "id".into(), data_type: "int64".into() }],
         };
         let tables = vec![table("items", None), table("orders", Some(mark))];
         let (namespace, name) = ("data".to_owned(), "shop".to_owned());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::command::dry_run::{QuarantinedKey, blamed, quarantined_lines};
+use crate::command::dry_run::{blamed, quarantined_lines};
 use crate::command::render::{self, Align, bytes, count, counted, printable};
 use crate::command::run::output_locations::OutputLocations;
 use crate::model::manifest::{Excluded, Exclusion};
@@ -10,6 +10,7 @@ use crate::model::passed_over::PassedOver;
 use crate::model::reason::Reason;
 use crate::model::settings::SyncId;
 use crate::pipeline::error::RunError;
+use crate::pipeline::planner::QuarantinedKey;
 use crate::pipeline::run::RunSummary;
 use crate::store::secrets;
 

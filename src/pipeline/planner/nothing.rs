@@ -20,7 +20,7 @@ const GLOBS_MAX: usize = 3;
 /// # Errors [`RunErrorKind::NotFound`] when the spec names one key: an object that is asked for by name is missed,
 /// unless it was there once. The same where the spec wants it so, by `errors.onNothingFound`. And those of the store,
 /// of which one request is made.
-pub async fn nothing_selected(
+pub(super) async fn nothing_selected(
     source: &dyn Store,
     settings: &Settings,
     passed: &PassedOver,

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Lead, RunSummary};
-use crate::model::cursor::{Cursor, Phase};
+use crate::model::cursor::{Cursor, Phase, SpecChange};
 use crate::model::plan::BlobKey;
 use crate::model::server::{Findings, Lack};
 use crate::model::settings::Settings;
-use crate::model::spec_hash::{Change, SpecHash};
+use crate::model::spec_hash::SpecHash;
 use crate::pipeline::commit::claim;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
@@ -134,50 +134,21 @@ pub(super) fn state_error(context: &Context, error: StateError) -> RunError {
 /// Stops on a changed identity, or takes it over when that was accepted. An epoch under way is always finished first,
 /// by its own settings.
 async fn accept_spec(context: &Context, cursor: Cursor, version: Version) -> Result<(Cursor, Version), RunError> {
-    let (before, now) = (SpecHash::parse(&cursor.spec_hash), SpecHash::parse(&context.spec_hash));
-    if before == now {
+    let (next, accepted) = cursor
+        .under(&context.spec_hash, context.accept_spec_change)
+        .map_err(|change| changed(&context.settings, change))?;
+    if next == cursor {
         return Ok((cursor, version));
     }
-    if cursor.is_untouched() {
-        let next = Cursor { claim: cursor.claim, ..Cursor::empty(cursor.state_id, 0, context.spec_hash.clone()) };
-        return swapped(context, &version, next).await;
-    }
-    let Some(change) = before.change_to(&now) else {
-        // A cursor of a release that kept no path: from here on it knows the one that its files lie under. Any other
-        // difference is written with the next epoch.
-        if before.path.is_none() && cursor.phase == Phase::Idle {
-            return swapped(context, &version, Cursor { spec_hash: context.spec_hash.clone(), ..cursor }).await;
+    if let Some(change) = accepted {
+        if change.begins_anew() {
+            tracing::warn!(sync = %context.settings.id, "the {} changed: starting with an empty ledger", change.what());
         }
-        return Ok((cursor, version));
-    };
-    if cursor.phase == Phase::Committing {
-        if !change.destination {
-            return Ok((cursor, version));
-        }
-        return Err(RunError::new(
-            RunErrorKind::SpecChanged,
-            format!(
-                "{}: the destination changed while epoch {} was decided and not yet visible; put it back as it was, run once to finish \
-                 the epoch there, and change it then",
-                context.settings.id,
-                cursor.epoch + 1
-            ),
-        ));
-    }
-    if !context.accept_spec_change {
-        return Err(changed(&context.settings, change));
-    }
-    let mut next = Cursor { spec_hash: context.spec_hash.clone(), listed_to: None, ..cursor };
-    if change.begins_anew() {
-        tracing::warn!(sync = %context.settings.id, "the {} changed: starting with an empty ledger", change.what());
-        next = Cursor { ledger: None, manifest: None, tables: Default::default(), ..next };
-    }
-    if change.destination {
-        if let Some(BlobKey(garbage)) = &next.garbage {
+        if change.destination
+            && let Some(BlobKey(garbage)) = &cursor.garbage
+        {
             tracing::warn!(sync = %context.settings.id, garbage, "what was to be removed at the old destination stays: that blob names it");
         }
-        // What they name lies where the destination was.
-        next = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..next };
     }
     swapped(context, &version, next).await
 }
@@ -187,16 +158,21 @@ async fn swapped(context: &Context, version: &Version, next: Cursor) -> Result<(
     Ok((next, version))
 }
 
-/// What a run, or a look at what it would do, says of a changed identity that nobody accepted.
-pub fn changed(settings: &Settings, change: Change) -> RunError {
-    RunError::new(
-        RunErrorKind::SpecChanged,
-        format!(
+/// What a run, or a look at what it would do, says of a changed identity that it cannot go on with.
+pub fn changed(settings: &Settings, change: SpecChange) -> RunError {
+    let message = match change {
+        SpecChange::NotAccepted(change) => format!(
             "{}: the {} changed since the last run; {}; go back, or accept it with `s3sync run --accept-spec-change` (first with --dry-run, \
              to see what it would do; in a cluster: annotation s3sync.dev/accept-spec-change), or start over with `s3sync state reset --yes`",
             settings.id,
             change.what(),
             change.effect()
         ),
-    )
+        SpecChange::OfDecided { epoch } => format!(
+            "{}: the destination changed while epoch {epoch} was decided and not yet visible; put it back as it was, run once to finish the \
+             epoch there, and change it then",
+            settings.id
+        ),
+    };
+    RunError::new(RunErrorKind::SpecChanged, message)
 }

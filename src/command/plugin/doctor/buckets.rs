@@ -14,7 +14,7 @@ use crate::command::FailureKind;
 use crate::command::render::counted;
 use crate::command::syncs::{CursorLocation, Sync};
 use crate::model::connection::{Connection, Endpoint};
-use crate::model::cursor::{Cursor, Phase};
+use crate::model::cursor::{Cursor, Phase, SpecChange};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
 use crate::model::retry::Schedule;
@@ -327,7 +327,7 @@ async fn state(sync: &Sync, bucket: &Bucket<'_>, cursor: Option<&Cursor>, found:
     let change =
         SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings)).filter(|_| !cursor.is_untouched());
     found.push(match change {
-        Some(change) => Finding::of_run(about, "Identity", &changed(settings, change)),
+        Some(change) => Finding::of_run(about, "Identity", &changed(settings, SpecChange::NotAccepted(change))),
         None => Finding::ok(about, "Identity", "source, table rule and destination are those of the cursor"),
     });
     let blobs = Blobs::new(bucket.store.clone(), &settings.state_prefix, &cursor.state_id);

@@ -1,12 +1,11 @@
 //! What runs are asked for: windows, and reading once more.
 
 use super::world::{Ran, World};
-use crate::model::ledger::Standing;
 use crate::model::request::{Asked, Request, Window};
 use crate::model::settings::OnOverwrite;
 use crate::model::write_mode::WriteMode;
 use crate::pipeline::error::RunErrorKind;
-use crate::pipeline::planner::Treatment;
+use crate::pipeline::planner::Why;
 use crate::store::memory::Order;
 
 fn keys(ran: &Ran) -> Vec<&str> {
@@ -119,27 +118,16 @@ fn what_is_read_once_more_is_noted() {
 }
 
 #[test]
-fn a_survey_shows_what_a_request_would_read() {
+fn a_dry_run_shows_what_a_request_would_read() {
     let mut world = world(Order::Utf8);
     world.run().unwrap();
     world.put("a/45.csv", b"new");
     world.request = request("one", "a/4.csv", "a/6.csv", true);
-    let shown = |world: &World| -> Vec<(String, Standing, Treatment)> {
-        world.survey().unwrap().into_iter().map(|found| (found.object.key, found.standing, found.treatment)).collect()
-    };
-    let expected = |key: &str, standing, treatment| (key.to_owned(), standing, treatment);
-    let again = [
-        expected("a/4.csv", Standing::Known, Treatment::Read),
-        expected("a/45.csv", Standing::New, Treatment::Read),
-        expected("a/5.csv", Standing::Known, Treatment::Read),
-    ];
-    assert_eq!(shown(&world), again);
+    let expected = |key: &str, why| (key.to_owned(), "a".to_owned(), why);
+    let again = [expected("a/4.csv", Why::Again), expected("a/45.csv", Why::New), expected("a/5.csv", Why::Again)];
+    assert_eq!(world.shown().unwrap(), again);
     world.epoch().unwrap().expect("two of three");
-    assert_eq!(
-        shown(&world).into_iter().filter(|(.., treatment)| *treatment == Treatment::Read).count(),
-        1,
-        "what is left"
-    );
+    assert_eq!(world.shown().unwrap().len(), 1, "what is left");
 }
 
 #[test]
@@ -148,7 +136,7 @@ fn a_window_of_replace_is_refused_and_its_rereading_is_everything() {
     world.settings.destination.write_mode = WriteMode::Replace;
     world.run().unwrap();
     world.request = request("one", "a/4.csv", "a/6.csv", true);
-    let refused = [world.run().map(drop).unwrap_err(), world.survey().map(drop).unwrap_err()];
+    let refused = [world.run().map(drop).unwrap_err(), world.preview().map(drop).unwrap_err()];
     for error in refused {
         assert_eq!(error.kind, RunErrorKind::InvalidSpec);
         assert!(

@@ -4,11 +4,12 @@ use arrow_schema::DataType;
 
 use super::world::{Ran, World};
 use crate::model::glob::Glob;
-use crate::model::ledger::Standing;
+use crate::model::request::{Asked, Request, Window};
 use crate::model::settings::{ColumnRule, OnOverwrite, SchemaMode, TableRule};
+use crate::model::template::Template;
 use crate::model::write_mode::WriteMode;
 use crate::pipeline::error::RunErrorKind;
-use crate::pipeline::planner::Treatment;
+use crate::pipeline::planner::Why;
 use crate::store::ErrorKind;
 use crate::store::faulty::{Fault, Faults, on};
 
@@ -200,7 +201,7 @@ fn a_schema_is_sampled_from_the_first_the_largest_and_the_last() {
 }
 
 #[test]
-fn a_survey_says_what_a_run_would_do() {
+fn a_dry_run_says_what_a_run_would_do() {
     let mut world = World::new(|_| {});
     world.put("a/1.csv", b"x");
     world.put("a/2.csv", b"x");
@@ -208,26 +209,77 @@ fn a_survey_says_what_a_run_would_do() {
     world.put("a/2.csv", b"y");
     world.put("b/1.csv", b"x");
     let before = world.destination.keys();
-    let shown = |world: &World| -> Vec<(String, String, Standing, Treatment)> {
-        let surveyed = world.survey().unwrap();
-        surveyed.into_iter().map(|seen| (seen.object.key, seen.table, seen.standing, seen.treatment)).collect()
-    };
-    let row = |key: &str, table: &str, standing, treatment| (key.to_owned(), table.to_owned(), standing, treatment);
+    let row = |key: &str, table: &str, action| (key.to_owned(), table.to_owned(), action);
     assert_eq!(
-        shown(&world),
-        [
-            row("a/1.csv", "a", Standing::Known, Treatment::Leave),
-            row("a/2.csv", "a", Standing::Overwritten, Treatment::Read),
-            row("b/1.csv", "b", Standing::New, Treatment::Read),
-        ]
+        world.shown().unwrap(),
+        [row("a/2.csv", "a", Why::Overwritten), row("b/1.csv", "b", Why::New)],
+        "a/1.csv is known"
     );
+    let objects: Vec<u64> = world.preview().unwrap().tables.values().map(|table| table.objects).collect();
+    assert_eq!(objects, [2, 1]);
     assert_eq!(world.destination.keys(), before);
     assert_eq!(keys(&world.run().unwrap()), [["a/2.csv", "b/1.csv"]]);
 
     world.settings.destination.write_mode = WriteMode::Replace;
-    assert!(world.survey().unwrap().iter().all(|seen| seen.treatment == Treatment::Read));
+    assert_eq!(world.shown().unwrap().len(), 3);
     world.run().unwrap();
-    assert!(world.survey().unwrap().iter().all(|seen| seen.treatment == Treatment::Leave));
+    assert_eq!(world.shown().unwrap(), []);
+    assert_eq!(world.preview().unwrap().tables.len(), 2);
+}
+
+/// Whatever stops a run before it has a plan stops its dry run with the same words.
+#[test]
+fn a_dry_run_refuses_what_a_run_refuses() {
+    let moved = |world: &mut World| {
+        world.put("a-b/1.csv", b"x");
+        world.run().unwrap();
+        world.put("a_b/1.csv", b"x");
+        let window = Window { from_key: Some("a_b/".into()), ..Window::default() };
+        world.request = Some(Request { id: "one".into(), asked: Asked { window, reread: false } });
+    };
+    let second_table = |world: &mut World| {
+        world.settings.destination.template = Template::parse("all/{{UUID}}.{{FORMAT}}").unwrap();
+        world.put("a/1.csv", b"x");
+        world.run().unwrap();
+        world.remove("a/1.csv");
+        world.put("b/1.csv", b"x");
+    };
+    let overwritten = |world: &mut World| {
+        world.settings.incremental.on_overwrite = OnOverwrite::Fail;
+        world.put("a/1.csv", b"x");
+        world.run().unwrap();
+        world.put("a/1.csv", b"y");
+    };
+    let no_format = |world: &mut World| {
+        world.settings.source.include = vec![Glob::new("**").unwrap()];
+        world.put("a/README", b"x");
+    };
+    let no_table = |world: &mut World| {
+        world.settings.source.tables = TableRule::Pattern { pattern: "^(?<table>[^/]+)/".into() };
+        world.put("root.csv", b"x");
+    };
+    let two_tables = |world: &mut World| {
+        world.settings.destination.template = Template::parse("all/{{UUID}}.{{FORMAT}}").unwrap();
+        world.put("a/1.csv", b"x");
+        world.put("b/1.csv", b"x");
+    };
+    type Prepare = fn(&mut World);
+    let cases: [(&str, Prepare); 6] = [
+        ("are both named table", moved),
+        ("the objects make several tables (a, b and so on)", second_table),
+        ("onOverwrite is Fail", overwritten),
+        ("names no format", no_format),
+        ("names no table", no_table),
+        ("the objects make several tables (a, b and so on)", two_tables),
+    ];
+    for (expected, prepare) in cases {
+        let mut world = World::new(|_| {});
+        prepare(&mut world);
+        let looked = world.preview().unwrap_err();
+        let ran = world.run().unwrap_err();
+        assert!(ran.message.contains(expected), "{ran}");
+        assert_eq!((looked.kind, looked.message), (ran.kind, ran.message));
+    }
 }
 
 /// Its first bytes are asked for, and whatever they cannot be had for is for the read to report by its rules.

@@ -13,9 +13,10 @@ use crate::model::request::Request;
 use crate::model::schema::TableSchema;
 use crate::model::settings::Settings;
 use crate::pipeline::error::RunError;
-use crate::pipeline::planner::{PlanContext, Planned, Remarks, Sampler, Survey, Surveyed, Visitor, plan_epoch};
+use crate::pipeline::planner::{Freeze, Planned, Planner, Preview, PreviewOf, Remarks, Sampler, TablePreview, Why};
 use crate::state::blobs::Blobs;
 use crate::state::ledger::{LedgerRoot, LedgerStream, record};
+use crate::store::Store;
 use crate::store::faulty::{Faults, FaultyStore, never};
 use crate::store::memory::{Behaviour, ManualClock, MemoryStore, Order};
 
@@ -151,20 +152,10 @@ impl World {
         let blobs = self.blobs();
         let started = "2026-01-02T03:04:05Z".parse().unwrap();
         let run = Run { id: format!("run{}", self.runs), started, pass: 1, changed: false, ended: false };
-        let context = PlanContext {
-            source: Arc::new(FaultyStore::new(Arc::new(self.source.clone()), Arc::clone(&self.faults))),
-            blobs: &blobs,
-            settings: &self.settings,
-            cursor: &self.cursor,
-            run: &run,
-            request: self.request.as_ref(),
-            seed: "00".repeat(16),
-            now: started,
-            sampler: &self.sampler,
-            scratch: self.scratch.path().to_owned(),
-            holder: None,
-        };
-        let Planned::Epoch(key, plan) = block_on(plan_epoch(&context, &mut Remarks::default()))? else {
+        let source = FaultyStore::new(Arc::new(self.source.clone()), Arc::clone(&self.faults));
+        let planner = self.planner(&source, &blobs, Some(&run.id));
+        let freeze = Freeze { run: &run, seed: "00".repeat(16), now: started, holder: None };
+        let Planned::Epoch(key, plan) = block_on(planner.plan_epoch(freeze, &mut Remarks::default()))? else {
             return Ok(None);
         };
         assert_eq!(block_on(blobs.get_plan(&key)).unwrap(), *plan);
@@ -177,32 +168,31 @@ impl World {
         Ok(Some(*plan))
     }
 
-    /// What a survey shows.
-    pub fn survey(&self) -> Result<Vec<Surveyed>, RunError> {
-        struct Seen(Vec<Surveyed>);
-        impl Visitor for Seen {
-            fn restart(&mut self) {
-                self.0.clear();
-            }
-
-            fn object(&mut self, surveyed: Surveyed) {
-                self.0.push(surveyed);
-            }
-        }
-        let mut seen = Seen(Vec::new());
-        let survey = Survey {
-            source: &self.source,
-            blobs: &self.blobs(),
-            ledger: self.cursor.ledger.as_ref(),
-            manifest: self.cursor.manifest.as_ref(),
-            run: None,
-            request: self.request.as_ref(),
-            since: self.request.as_ref().map_or(0, |request| self.cursor.mark_of(request).since),
+    fn planner<'a>(&'a self, source: &'a dyn Store, blobs: &'a Blobs, run: Option<&'a str>) -> Planner<'a> {
+        Planner {
+            source,
+            blobs,
             settings: &self.settings,
+            cursor: &self.cursor,
+            run,
+            request: self.request.as_ref(),
+            sampler: &self.sampler,
             scratch: self.scratch.path(),
+        }
+    }
+
+    /// Key, table and reason of what a dry run says that a run would read.
+    pub fn shown(&self) -> Result<Vec<(String, String, Why)>, RunError> {
+        let read = |(table, preview): (String, TablePreview)| {
+            preview.read.keys.into_iter().map(move |read| (read.key, table.clone(), read.why))
         };
-        block_on(survey.run(&mut seen))?;
-        Ok(seen.0)
+        Ok(self.preview()?.tables.into_iter().flat_map(read).collect())
+    }
+
+    /// What a dry run finds.
+    pub fn preview(&self) -> Result<Preview, RunError> {
+        let blobs = self.blobs();
+        block_on(self.planner(&self.source, &blobs, None).preview(PreviewOf::Tables))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Sorts more objects than memory shall hold: what does not fit is spilled to scratch in sorted files and merged.
+//! An external sort: more objects than memory shall hold, of which what does not fit is spilled to scratch in sorted
+//! files and merged.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -25,7 +26,7 @@ const FILES_MAX: usize = 64;
 const BATCH_OBJECTS: usize = 512;
 
 /// Takes objects in any order.
-pub struct Sorter {
+pub struct ExternalSorter {
     scratch: PathBuf,
     held: Vec<PlannedObject>,
     held_bytes: usize,
@@ -46,7 +47,7 @@ pub enum Sorted {
     },
 }
 
-impl Sorter {
+impl ExternalSorter {
     /// An empty sorter that spills into the directory `scratch`.
     pub fn new(scratch: &Path) -> Self {
         Self::holding(scratch, HELD_BYTES_MAX)
@@ -217,7 +218,7 @@ mod tests {
 
     async fn sort(objects: Vec<PlannedObject>, held_bytes_max: usize) -> Vec<PlannedObject> {
         let scratch = tempfile::tempdir().unwrap();
-        let mut sorter = Sorter::holding(scratch.path(), held_bytes_max);
+        let mut sorter = ExternalSorter::holding(scratch.path(), held_bytes_max);
         for object in objects {
             sorter.push(object).await.unwrap();
         }
@@ -250,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_scratch_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut sorter = Sorter::holding(file.path(), 1);
+        let mut sorter = ExternalSorter::holding(file.path(), 1);
         assert!(sorter.push(PlannedObject { object: object("a", "e"), table: 0, slice: None }).await.is_err());
     }
 }
