@@ -100,8 +100,7 @@ fn bench(bencher: Bencher, options: &EncodeOptions) {
             encoder.write(batch).expect("a batch in the file's schema");
             encoder.give_out(&mut count).expect("nothing refuses");
         }
-        encoder.finish().expect("memory is enough");
-        encoder.give_out(&mut count).expect("nothing refuses");
+        encoder.finish(&mut count).expect("memory is enough");
         written
     });
 }

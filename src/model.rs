@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod cron;
 pub mod cursor;
+pub mod data_file;
 pub mod failure;
 #[cfg(test)]
 pub mod fixtures;
@@ -21,6 +22,7 @@ pub mod reason;
 pub mod request;
 pub mod retry;
 pub mod rolling_policy;
+pub mod scalar;
 pub mod schema;
 pub mod server;
 pub mod settings;

@@ -10,8 +10,10 @@ mod csv;
 mod json;
 mod parquet;
 mod parquet_schema;
+mod parquet_statistics;
 mod parquet_units;
 mod passthrough;
+mod scalar;
 mod text;
 pub(crate) mod time_text;
 pub(crate) mod value;
@@ -21,10 +23,12 @@ use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
 use super::{RowGroupBatch, Rows};
+use crate::model::data_file::FileStatistics;
 use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{CsvWriteSettings, DestinationSettings, ParquetSettings};
 use parquet::ParquetEncoder;
 pub use parquet::parquet_codec;
+pub(crate) use scalar::scalar;
 use text::TextEncoder;
 
 /// How files are written.
@@ -187,11 +191,19 @@ impl FileEncoder {
         }
     }
 
-    /// Ends the file: the rest of its bytes can be given out. No batch may follow.
-    pub fn finish(&mut self) -> Result<(), EncodeError> {
+    /// Encodes what rows were gathered, after which none may follow and [`FileEncoder::finish`] has nothing to compute.
+    pub fn end_rows(&mut self) -> Result<(), EncodeError> {
         match &mut self.0 {
-            Encoder::Parquet(encoder) => encoder.finish(),
-            Encoder::Text(encoder) => encoder.finish(),
+            Encoder::Parquet(encoder) => encoder.end_rows(),
+            Encoder::Text(encoder) => encoder.end_rows(),
+        }
+    }
+
+    /// Ends the file: gives out the rest of its bytes, as [`FileEncoder::give_out`] does, and says what it holds.
+    pub fn finish<E: From<EncodeError>>(self, take: impl FnMut(Bytes) -> Result<(), E>) -> Result<FileStatistics, E> {
+        match self.0 {
+            Encoder::Parquet(encoder) => encoder.finish(take),
+            Encoder::Text(encoder) => encoder.finish(take),
         }
     }
 

@@ -24,9 +24,8 @@ fn encode(format: OutputFormat, table: &TableSchema, batches: &[RecordBatch]) ->
     let options = EncodeOptions { format, ..EncodeOptions::new(&settings().destination, 64 << 20, Vec::new()) };
     let mut encoder = FileEncoder::new(&options, &table.arrow()).expect("every type has a place");
     batches.iter().for_each(|batch| encoder.write(&Rows::Batch(batch.clone())).expect("encodes"));
-    encoder.finish().expect("ends");
     let mut out = Vec::new();
-    let taken = encoder.give_out(|bytes| {
+    let taken = encoder.finish(|bytes| {
         out.extend_from_slice(&bytes);
         Ok::<(), EncodeError>(())
     });

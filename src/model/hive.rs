@@ -1,8 +1,11 @@
 //! Hive partition directories: `country=DE/month=1`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::data_file::PartitionValues;
 
 /// What stands for null, and for an empty text, which a directory cannot show (Hive's
 /// `hive.exec.default.partition.name`).
@@ -42,6 +45,15 @@ const ESCAPED: AsciiSet = CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+/// A partition of a table: as directories, and as values. Without either where files have none. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Partition {
+    /// `country=DE/month=1`.
+    pub path: Arc<str>,
+    /// What the directories show.
+    pub values: PartitionValues,
+}
 
 /// A name or value as it stands in a directory.
 pub fn escape(text: &str) -> Cow<'_, str> {

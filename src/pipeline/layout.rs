@@ -22,6 +22,7 @@ use super::cpu::CpuPool;
 use super::error::RunErrorKind;
 use crate::codec::Rows;
 use crate::codec::encode::{EncodeError, EncodeOptions};
+use crate::model::hive::Partition;
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
 use crate::model::rolling_policy::RollingPolicy;
@@ -362,7 +363,8 @@ impl OpenTable {
     ) -> Result<(), LayoutError> {
         match &mut self.route {
             Route::Straight { position, file } => {
-                Series { files: &self.files, partition: "", position, open: file }.write(shared, sink, rows, origin)
+                Series { files: &self.files, partition: &Partition::default(), position, open: file }
+                    .write(shared, sink, rows, origin)
             }
             Route::Partitioned(partitions) => partitions.write(shared, &self.files, sink, rows.batch(), origin),
         }
@@ -372,7 +374,8 @@ impl OpenTable {
     fn close(&mut self, shared: &Shared, sink: &mut impl FileSink) -> Result<(), LayoutError> {
         match &mut self.route {
             Route::Straight { position, file } => {
-                Series { files: &self.files, partition: "", position, open: file }.close(shared, sink)
+                Series { files: &self.files, partition: &Partition::default(), position, open: file }
+                    .close(shared, sink)
             }
             Route::Partitioned(partitions) => partitions.drain(shared, &self.files, sink),
         }

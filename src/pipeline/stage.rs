@@ -11,6 +11,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::model::data_file::DataFile;
 use crate::model::manifest::StagedFile;
 use crate::model::settings::ObjectAttributes;
 use crate::pipeline::layout::{FileEnd, FileSink, NewFile, SinkClosed};
@@ -102,6 +103,32 @@ struct OpenFile {
     file: NewFile,
 }
 
+/// What an attempt staged, in the order that files were begun.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// The files.
+    pub files: Vec<StagedFile>,
+    /// What else is known of each.
+    pub data_files: Vec<DataFile>,
+    /// Memory that columns' statistics take.
+    columns_bytes: usize,
+}
+
+impl Staged {
+    /// Memory that the statistics of an attempt's columns may take: those of a thousand files of twenty columns. Files
+    /// beyond keep what does not grow with the columns.
+    const COLUMNS_BYTES_MAX: usize = 4 << 20;
+
+    fn add(&mut self, (file, mut data_file): (StagedFile, DataFile)) {
+        self.columns_bytes += data_file.statistics.columns_memory_bytes();
+        if self.columns_bytes > Self::COLUMNS_BYTES_MAX {
+            data_file.statistics.columns = Vec::new();
+        }
+        self.files.push(file);
+        self.data_files.push(data_file);
+    }
+}
+
 /// What an upload's task gives back.
 struct Uploaded {
     upload: String,
@@ -113,16 +140,16 @@ struct Uploaded {
 impl Stager {
     /// Uploads until the layout's end is dropped. On an error the layout sees [`SinkClosed`] at its next call, and
     /// uploads stay as they are: the open log names them.
-    pub async fn run(mut self) -> Result<Vec<StagedFile>, StoreError> {
-        let mut staged = Vec::new();
+    pub async fn run(mut self) -> Result<Staged, StoreError> {
+        let mut staged = Staged::default();
         let mut finishing = FuturesOrdered::new();
         let mut open: Option<OpenFile> = None;
         loop {
             let event = tokio::select! {
                 biased;
                 Some(file) = finishing.next(), if !finishing.is_empty() => {
-                    let file: Result<StagedFile, StoreError> = file;
-                    staged.push(file?);
+                    let file: Result<(StagedFile, DataFile), StoreError> = file;
+                    staged.add(file?);
                     continue;
                 }
                 event = self.events.recv(), if finishing.len() < FILES_AT_ONCE => event,
@@ -133,7 +160,7 @@ impl Stager {
                     let file = open.as_ref().expect("a layout begins a file before it writes");
                     if file.bytes.send((bytes, permit)).await.is_err() {
                         let failed = open.take().expect("just seen");
-                        return Err(finish(failed, FileEnd { rows: 0, first_row: 0, objects: (0, 0) })
+                        return Err(finish(failed, FileEnd::default())
                             .await
                             .expect_err("an upload's task ends early only with an error"));
                     }
@@ -147,7 +174,7 @@ impl Stager {
         // A file that was begun and never ended belongs to a layout that failed: its error is the one to report.
         drop(open);
         while let Some(file) = finishing.next().await {
-            staged.push(file?);
+            staged.add(file?);
         }
         Ok(staged)
     }
@@ -173,23 +200,25 @@ impl Drop for Stager {
     }
 }
 
-async fn finish(open: OpenFile, end: FileEnd) -> Result<StagedFile, StoreError> {
+async fn finish(open: OpenFile, end: FileEnd) -> Result<(StagedFile, DataFile), StoreError> {
     drop(open.bytes);
     let uploaded = open.task.await.expect("upload tasks neither panic nor are cancelled")?;
-    Ok(StagedFile {
+    let partition = open.file.partition;
+    let file = StagedFile {
         key: open.file.key,
         table: open.file.table,
         kind: open.file.kind,
-        partition: open.file.partition,
+        partition: partition.path.to_string(),
         upload: uploaded.upload,
         parts: uploaded.parts,
         id: open.file.id,
         etag: uploaded.etag,
         size: uploaded.size,
         first_row: end.first_row,
-        rows: end.rows,
+        rows: end.statistics.rows,
         objects: end.objects,
-    })
+    };
+    Ok((file, DataFile { partition: partition.values, statistics: end.statistics }))
 }
 
 /// One file's upload.
@@ -305,8 +334,49 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::data_file::{Bound, ColumnStatistics, FileStatistics};
+    use crate::model::hive::Partition;
     use crate::model::manifest::FileKind;
+    use crate::model::scalar::Scalar;
     use crate::store::memory::MemoryStore;
+
+    /// An attempt may make any number of files.
+    #[test]
+    fn statistics_of_columns_stay_within_their_bound() {
+        let file = StagedFile {
+            key: "a".into(),
+            table: 0,
+            kind: FileKind::Data,
+            partition: String::new(),
+            upload: "u".into(),
+            parts: vec![],
+            id: "id".into(),
+            etag: None,
+            size: 1,
+            first_row: 0,
+            rows: 1,
+            objects: (0, 0),
+        };
+        let column = ColumnStatistics {
+            path: vec!["column".into()],
+            compressed_bytes: 1,
+            values: 1,
+            nulls: Some(0),
+            nans: None,
+            min: Some(Bound { value: Scalar::Text("x".repeat(64)), exact: true }),
+            max: None,
+        };
+        let statistics = FileStatistics { rows: 1, columns: vec![column; 100], ..FileStatistics::default() };
+        let one_bytes = statistics.columns_memory_bytes();
+        let mut staged = Staged::default();
+        for _ in 0..1000 {
+            let data_file = DataFile { statistics: statistics.clone(), ..DataFile::default() };
+            staged.add((file.clone(), data_file));
+        }
+        let kept = staged.data_files.iter().filter(|data_file| !data_file.statistics.columns.is_empty()).count();
+        assert_eq!(kept, Staged::COLUMNS_BYTES_MAX / one_bytes);
+        assert!(kept > 50 && staged.data_files.iter().all(|data_file| data_file.statistics.rows == 1));
+    }
 
     /// However a file comes in pieces, and with permits for no more than two parts, it becomes parts of one size and
     /// the same bytes.
@@ -350,7 +420,7 @@ mod tests {
                     key: "a".into(),
                     id: "id".into(),
                     table: 0,
-                    partition: String::new(),
+                    partition: Partition::default(),
                     kind: FileKind::Data,
                 };
                 sender.begin(file).unwrap();
@@ -359,14 +429,15 @@ mod tests {
                     sender.bytes(bytes.slice(at..at + piece)).unwrap();
                     at += piece;
                 }
-                sender.end(FileEnd { rows: 1, first_row: 0, objects: (0, 0) }).unwrap();
+                let statistics = FileStatistics { rows: 1, ..FileStatistics::default() };
+                sender.end(FileEnd { statistics, first_row: 0, objects: (0, 0) }).unwrap();
             });
             let staged = tokio::time::timeout(std::time::Duration::from_secs(60), stager.run())
                 .await
                 .expect("no piece waits for ever")
                 .unwrap();
             layout.await.unwrap();
-            let [file] = staged.as_slice() else { panic!("{staged:?}") };
+            let [file] = staged.files.as_slice() else { panic!("{staged:?}") };
             assert_eq!(
                 (file.size as usize, file.parts.len()),
                 (whole.len(), whole.len().div_ceil(part).max(1)),

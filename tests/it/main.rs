@@ -25,6 +25,7 @@ mod quickstart;
 mod requests;
 mod servers;
 mod state;
+mod statistics;
 mod supply;
 mod support;
 mod systems;

@@ -20,10 +20,12 @@ use rayon::prelude::*;
 
 use super::cardinality::outgrows;
 use super::parquet_schema::FileSchema;
+use super::parquet_statistics::file_statistics;
 use super::passthrough::{self, PassedThrough};
 use super::value::any_type;
 use super::{EncodeError, EncodeOptions, array_bytes, batch_bytes};
 use crate::codec::{RowGroupBatch, Rows, StoredRowGroup};
+use crate::model::data_file::FileStatistics;
 use crate::model::format::OutputFormat;
 use crate::model::settings::{ParquetCodec, ParquetSettings};
 
@@ -50,8 +52,6 @@ pub(super) struct ParquetEncoder {
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
     gathered_bytes: usize,
-    /// Whether the last row group is closed.
-    finished: bool,
     limits: Limits,
 }
 
@@ -114,7 +114,6 @@ impl ParquetEncoder {
             gathered: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
-            finished: false,
             limits: Limits {
                 gather_bytes: options.gather_bytes(),
                 group_rows: clamp(options.parquet.row_group_rows),
@@ -199,12 +198,23 @@ impl ParquetEncoder {
             && self.gathered_bytes + batch_bytes(batch) < self.limits.gather_bytes
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
+    pub(super) fn end_rows(&mut self) -> Result<(), EncodeError> {
         self.encode_gathered()?;
-        self.close_group()?;
+        self.close_group()
+    }
+
+    pub(super) fn finish<E: From<EncodeError>>(
+        mut self,
+        mut take: impl FnMut(Bytes) -> Result<(), E>,
+    ) -> Result<FileStatistics, E> {
+        self.end_rows()?;
         self.file()?;
-        self.finished = true;
-        Ok(())
+        self.give_out(&mut take)?;
+        let file = self.file()?;
+        let metadata = file.writer.finish().map_err(EncodeError::from)?;
+        file.writer.inner_mut().give_out_open();
+        file.pieces.try_iter().try_for_each(take)?;
+        Ok(file_statistics(&metadata, file.writer.bytes_written() as u64))
     }
 
     /// Copies closed row groups into the file, a chunk at a time: the pages of a chunk are freed before those of the
@@ -229,10 +239,6 @@ impl ParquetEncoder {
             group.close().map_err(EncodeError::from)?;
         }
         file.writer.flush().map_err(EncodeError::from)?;
-        if self.finished {
-            file.writer.finish().map_err(EncodeError::from)?;
-            file.writer.inner_mut().give_out_open();
-        }
         file.pieces.try_iter().try_for_each(&mut take)
     }
 

@@ -39,14 +39,20 @@ fn encode(options: &EncodeOptions, batches: &[RecordBatch], threads: usize) -> R
             encoder.write(&Rows::Batch(batch.clone()))?;
             give_out(&mut encoder, &mut out)?;
         }
-        encoder.finish()?;
-        give_out(&mut encoder, &mut out)?;
+        finish(encoder, &mut out)?;
         Ok(out.concat())
     })
 }
 
 fn give_out(encoder: &mut FileEncoder, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
     encoder.give_out(|bytes| {
+        out.push(bytes);
+        Ok(())
+    })
+}
+
+fn finish(encoder: FileEncoder, out: &mut Vec<Bytes>) -> Result<FileStatistics, EncodeError> {
+    encoder.finish(|bytes| {
         out.push(bytes);
         Ok(())
     })

@@ -10,6 +10,7 @@ use super::csv::CsvText;
 use super::json::JsonText;
 use super::value::has_text;
 use super::{EncodeError, EncodeOptions, batch_bytes};
+use crate::model::data_file::FileStatistics;
 use crate::model::format::Compression;
 
 /// What a text format makes of batches. Pure: batches may be encoded in any order and on any thread.
@@ -55,8 +56,10 @@ pub(super) struct TextEncoder {
     gathered: Vec<RecordBatch>,
     gathered_bytes: usize,
     gather_bytes: usize,
-    /// Whether rows were encoded already.
+    rows: u64,
+    /// Whether rows were encoded already, and whether the last ones were.
     begun: bool,
+    ended: bool,
     /// Text that does not fill a block yet.
     texts: Vec<Vec<u8>>,
     block_bytes: usize,
@@ -103,7 +106,9 @@ impl TextEncoder {
             gathered: Vec::new(),
             gathered_bytes: 0,
             gather_bytes: options.gather_bytes(),
+            rows: 0,
             begun: false,
+            ended: false,
             texts: Vec::new(),
             block_bytes,
             ready: Vec::new(),
@@ -112,6 +117,7 @@ impl TextEncoder {
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        self.rows += batch.num_rows() as u64;
         self.gathered_bytes += batch_bytes(batch);
         self.gathered.push(batch.clone());
         if self.gathered_bytes < self.gather_bytes {
@@ -125,13 +131,26 @@ impl TextEncoder {
         self.gathered_bytes + batch_bytes(batch) < self.gather_bytes
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), EncodeError> {
+    pub(super) fn end_rows(&mut self) -> Result<(), EncodeError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
         self.encode_gathered()?;
         if !self.begun {
             self.texts.push(self.format.lead(true).to_vec());
         }
         self.texts.push(self.format.tail().to_vec());
         self.make_ready(true)
+    }
+
+    pub(super) fn finish<E: From<EncodeError>>(
+        mut self,
+        take: impl FnMut(Bytes) -> Result<(), E>,
+    ) -> Result<FileStatistics, E> {
+        self.end_rows()?;
+        self.give_out(take)?;
+        Ok(FileStatistics { rows: self.rows, bytes: self.ready_bytes, ..FileStatistics::default() })
     }
 
     pub(super) fn give_out<E>(&mut self, take: impl FnMut(Bytes) -> Result<(), E>) -> Result<(), E> {

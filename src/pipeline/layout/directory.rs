@@ -10,14 +10,16 @@ use arrow::row::{RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 use super::LayoutError;
+use crate::codec::encode::scalar;
 use crate::codec::encode::time_text::{civil, ticks};
 use crate::codec::encode::value::{RAW, writer};
-use crate::model::hive;
+use crate::model::hive::{self, Partition};
+use crate::model::scalar::Scalar;
 use crate::model::schema::type_name;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
-/// Directories that one table may have in one shard. Each costs about 400 bytes of memory (its name twice, the row that
-/// gave it, counters): 40 MB at most. More is a mistake in `partitionBy`: as many files would be made.
+/// Directories that one table may have in one shard. Each costs about 500 bytes of memory (its name, its values, the row
+/// that gave it, counters): 50 MB at most. More is a mistake in `partitionBy`: as many files would be made.
 pub(super) const DIRECTORIES_MAX: usize = 100_000;
 
 /// Gives each row the number of its directory. Numbers count up in the order directories are first seen.
@@ -25,8 +27,8 @@ pub(super) struct Directories {
     rules: Vec<(usize, PartitionRule)>,
     converter: RowConverter,
     by_values: HashMap<Box<[u8]>, u32>,
-    by_name: HashMap<Arc<str>, u32>,
-    names: Vec<Arc<str>>,
+    by_path: HashMap<Arc<str>, u32>,
+    partitions: Vec<Partition>,
     table: String,
 }
 
@@ -110,20 +112,20 @@ impl Directories {
             converter: RowConverter::new(fields.collect())?,
             rules,
             by_values: HashMap::new(),
-            by_name: HashMap::new(),
-            names: Vec::new(),
+            by_path: HashMap::new(),
+            partitions: Vec::new(),
             table: table.to_owned(),
         })
     }
 
     /// How many directories were seen.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.partitions.len()
     }
 
-    /// The name of a directory: `country=DE/month=1`.
-    pub fn name(&self, directory: u32) -> &Arc<str> {
-        &self.names[directory as usize]
+    /// The partition that a directory is.
+    pub fn partition(&self, directory: u32) -> &Partition {
+        &self.partitions[directory as usize]
     }
 
     /// The directory of each row.
@@ -154,22 +156,27 @@ impl Directories {
 
     /// Numbers the directory of values that were not seen before. Values may share one: null and the empty text do.
     fn add(&mut self, bytes: &[u8], columns: &[ArrayRef], row: usize) -> Result<u32, LayoutError> {
-        let parts = self.rules.iter().zip(columns).map(|((_, rule), column)| {
+        let value = |((_, rule), column): (&(usize, PartitionRule), &ArrayRef)| {
             let mut text = Vec::new();
-            if column.is_valid(row) {
-                writer(column.slice(row, 1).as_ref(), &RAW)(0, &mut text);
+            let value = column.slice(row, 1);
+            if value.is_valid(0) {
+                writer(value.as_ref(), &RAW)(0, &mut text);
             }
-            hive::directory(&rule.name, Some(&String::from_utf8_lossy(&text)))
-        });
-        let name: Arc<str> = parts.collect::<Vec<_>>().join("/").into();
-        let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let directory = match self.by_name.entry(Arc::clone(&name)) {
+            let shown = !text.is_empty();
+            let directory = hive::directory(&rule.name, Some(&String::from_utf8_lossy(&text)));
+            (directory, shown.then(|| scalar(value.as_ref(), 0)).flatten())
+        };
+        let (directories, values): (Vec<String>, Vec<Option<Scalar>>) =
+            self.rules.iter().zip(columns).map(value).unzip();
+        let path: Arc<str> = directories.join("/").into();
+        let next = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+        let directory = match self.by_path.entry(Arc::clone(&path)) {
             Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(_) if self.names.len() == DIRECTORIES_MAX => {
-                return Err(LayoutError::TooManyPartitions { table: self.table.clone(), example: name.to_string() });
+            Entry::Vacant(_) if self.partitions.len() == DIRECTORIES_MAX => {
+                return Err(LayoutError::TooManyPartitions { table: self.table.clone(), example: path.to_string() });
             }
             Entry::Vacant(new) => {
-                self.names.push(name);
+                self.partitions.push(Partition { path, values: values.into() });
                 *new.insert(next)
             }
         };

@@ -137,7 +137,7 @@ impl Partitions {
         };
         let grouped = Grouped::new(&waiting, self.directories.len());
         let touched: Vec<u32> =
-            grouped.touched().filter(|d| shared.wants(files.table, self.directories.name(*d))).collect();
+            grouped.touched().filter(|d| shared.wants(files.table, &self.directories.partition(*d).path)).collect();
         // A few at a time: frames of all partitions together would need as much memory as the rows.
         for some in touched.chunks(Self::FRAMES_AT_ONCE) {
             let compress = scratch.compresses();
@@ -171,13 +171,13 @@ impl Partitions {
         let waiting = self.take_waiting();
         let grouped = Grouped::new(&waiting, self.directories.len());
         for directory in self.sorted(grouped.touched().collect()) {
-            let name = Arc::clone(self.directories.name(directory));
-            if !shared.wants(files.table, &name) {
+            let partition = self.directories.partition(directory).clone();
+            if !shared.wants(files.table, &partition.path) {
                 continue;
             }
             let mut open = None;
             let position = &mut self.states[directory as usize].position;
-            let mut series = Series { files, partition: &name, position, open: &mut open };
+            let mut series = Series { files, partition: &partition, position, open: &mut open };
             let range = grouped.range(directory);
             for start in range.clone().step_by(Self::GATHER_ROWS) {
                 let some = start..(start + Self::GATHER_ROWS).min(range.end);
@@ -219,10 +219,10 @@ impl Partitions {
         let mut pieces = Pieces::new(&scratch, &chains);
         let mut ahead = pieces.next().transpose()?.map(begin);
         for (at, directory) in directories.into_iter().enumerate() {
-            let name = Arc::clone(self.directories.name(directory));
+            let partition = self.directories.partition(directory).clone();
             let mut open: Option<OpenFile> = None;
             let position = &mut self.states[directory as usize].position;
-            let mut series = Series { files, partition: &name, position, open: &mut open };
+            let mut series = Series { files, partition: &partition, position, open: &mut open };
             while let Some((_, read)) = ahead.take_if(|(chain, _)| *chain == at) {
                 let stored = match read {
                     Ahead::Read(begun) => begun.wait()?,
@@ -249,7 +249,7 @@ impl Partitions {
 
     /// Directories in the order of their names.
     fn sorted(&self, mut directories: Vec<u32>) -> Vec<u32> {
-        directories.sort_by(|a, b| self.directories.name(*a).cmp(self.directories.name(*b)));
+        directories.sort_by(|a, b| self.directories.partition(*a).path.cmp(&self.directories.partition(*b).path));
         directories
     }
 }

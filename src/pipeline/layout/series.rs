@@ -2,11 +2,13 @@
 
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
 
 use super::sink::{FileEnd, FileSink, NewFile};
 use super::{LayoutError, Shared, check_key};
 use crate::codec::Rows;
 use crate::codec::encode::{EncodeOptions, FileEncoder, batch_bytes};
+use crate::model::hive::Partition;
 use crate::model::identity::{FileIdentity, FilePurpose};
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::rolling_policy::Verdict;
@@ -36,8 +38,7 @@ pub(super) struct Position {
 /// The files of one table and partition, while they are being written.
 pub(super) struct Series<'a> {
     pub files: &'a TableFiles,
-    /// The hive directories, or nothing.
-    pub partition: &'a str,
+    pub partition: &'a Partition,
     pub position: &'a mut Position,
     pub open: &'a mut Option<OpenFile>,
 }
@@ -114,7 +115,7 @@ impl Series<'_> {
             } else {
                 shared.pool.install(|| file.encoder.write(next))?;
             }
-            send(&mut file.encoder, sink)?;
+            file.encoder.give_out(|bytes| send(bytes, sink))?;
             let written = next.batch().num_rows();
             start += written;
             file.rows += written as u64;
@@ -147,10 +148,11 @@ impl Series<'_> {
                 rows: file.rows_max - file.rows,
             });
         }
-        shared.pool.install(|| file.encoder.finish())?;
-        send(&mut file.encoder, sink)?;
+        shared.pool.install(|| file.encoder.end_rows())?;
+        let statistics = file.encoder.finish(|bytes| send(bytes, sink))?;
+        assert_eq!(statistics.rows, file.rows, "an encoder writes the rows that it takes");
         shared.ended.set(shared.ended.get() + 1);
-        Ok(sink.end(FileEnd { rows: file.rows, first_row: file.first_row, objects: file.objects })?)
+        Ok(sink.end(FileEnd { statistics, first_row: file.first_row, objects: file.objects })?)
     }
 
     /// Begins the file that the next row belongs to. Gives the number of rows, of the `left` at hand, that belong to no
@@ -163,7 +165,7 @@ impl Series<'_> {
         left: u64,
     ) -> Result<u64, LayoutError> {
         let next = self.position.next_row;
-        let (skipped, rows_max, recorded) = match shared.recorded(self.files.table, self.partition) {
+        let (skipped, rows_max, recorded) = match shared.recorded(self.files.table, &self.partition.path) {
             None => (0, shared.rolling_policy.rows_left(0), None),
             Some(files) => match files.iter().find(|file| file.first_row + file.rows > next) {
                 None => return Ok(left),
@@ -211,7 +213,7 @@ impl Series<'_> {
         let table = shared.table_name(self.files.table);
         let seq = self.position.seq;
         let identity =
-            FileIdentity::new(&shared.plan.seed, FilePurpose::Data, shared.shard, table, self.partition, seq);
+            FileIdentity::new(&shared.plan.seed, FilePurpose::Data, shared.shard, table, &self.partition.path, seq);
         let key = shared.plan.settings.destination.template.render(&Fields {
             table,
             sync: &shared.plan.settings.id.name,
@@ -224,18 +226,18 @@ impl Series<'_> {
             extension: &shared.extension,
             identity: &identity,
             source_key,
-            partition: self.partition,
+            partition: &self.partition.path,
         });
         if let Err(reason) = check_key(&key, shared.segment_bytes_max) {
             // What the rows or the names of objects put into a key is theirs to mend; the rest is the path's.
-            let from_data = !self.partition.is_empty() || shared.per_source;
+            let from_data = !self.partition.path.is_empty() || shared.per_source;
             return Err(if from_data { LayoutError::KeyOfData { reason } } else { LayoutError::KeyOfPath { reason } });
         }
         Ok(self.new_file(key, identity.id()))
     }
 
     fn new_file(&self, key: String, id: String) -> NewFile {
-        NewFile { key, id, table: self.files.table, partition: self.partition.to_owned(), kind: FileKind::Data }
+        NewFile { key, id, table: self.files.table, partition: self.partition.clone(), kind: FileKind::Data }
     }
 }
 
@@ -248,6 +250,6 @@ fn step_rows(shared: &Shared, batch: &RecordBatch) -> usize {
 }
 
 /// Hands over what the encoder has ready. Outside the pool, whose threads must not wait for the destination.
-fn send(encoder: &mut FileEncoder, sink: &mut impl FileSink) -> Result<(), LayoutError> {
-    encoder.give_out(|bytes| if bytes.is_empty() { Ok(()) } else { Ok(sink.bytes(bytes)?) })
+fn send(bytes: Bytes, sink: &mut impl FileSink) -> Result<(), LayoutError> {
+    if bytes.is_empty() { Ok(()) } else { Ok(sink.bytes(bytes)?) }
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::model::data_file::FileStatistics;
+use crate::model::hive::Partition;
 use crate::model::manifest::FileKind;
 
 /// Takes files as they are made, on the layout's own thread. One file is open at a time: `begin`, any number of
@@ -16,7 +18,7 @@ pub trait FileSink {
 }
 
 /// A file that begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewFile {
     /// The key it will have.
     pub key: String,
@@ -24,17 +26,17 @@ pub struct NewFile {
     pub id: String,
     /// Index into the plan's tables.
     pub table: u32,
-    /// The hive directories, or nothing.
-    pub partition: String,
+    /// The partition whose rows it holds.
+    pub partition: Partition,
     /// What it is.
     pub kind: FileKind,
 }
 
 /// What a complete file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileEnd {
-    /// Rows.
-    pub rows: u64,
+    /// What its writer knows of it.
+    pub statistics: FileStatistics,
     /// First row, see [`crate::model::manifest::StagedFile::first_row`].
     pub first_row: u64,
     /// First and last object (index in the shard) that rows of it may come from.

@@ -12,7 +12,7 @@ use crate::model::plan::PlannedObject;
 use crate::pipeline::error::RunError;
 use crate::pipeline::layout::{Layout, LayoutContext, LayoutError, SinkClosed};
 use crate::pipeline::open_log::OpenLog;
-use crate::pipeline::stage::{self, Sender};
+use crate::pipeline::stage::{self, Sender, Staged};
 use crate::store::StoreError;
 
 /// Hand-overs between reader and layout: one that is laid out, one that is ready.
@@ -37,7 +37,7 @@ pub(super) struct Writer {
     gathered: Vec<Item>,
     gathered_bytes: u64,
     layout: JoinHandle<Result<(), (LayoutError, Option<String>)>>,
-    stager: JoinHandle<Result<Vec<StagedFile>, StoreError>>,
+    stager: JoinHandle<Result<Staged, StoreError>>,
     sync: String,
 }
 
@@ -87,14 +87,14 @@ impl Writer {
     }
 
     /// Waits until every file is staged.
-    pub(super) async fn finish(self) -> Result<Vec<StagedFile>, RunError> {
+    pub(super) async fn finish(self) -> Result<Staged, RunError> {
         // A layout that has gone says below why it did.
         let _ = self.items.send(self.gathered).await;
         drop(self.items);
         let layout = self.layout.await.expect("layouts do not panic");
         let staged = self.stager.await.expect("stagers do not panic");
         match (layout, staged) {
-            (Ok(()), Ok(files)) => Ok(files),
+            (Ok(()), Ok(staged)) => Ok(staged),
             // The layout that finds its sink closed only repeats what the stager says.
             (_, Err(error)) => {
                 let mut failed = RunError::from(error);

@@ -76,8 +76,7 @@ fn rewrite(object: &Bytes, table: &TableSchema, options: &EncodeOptions) -> Resu
         give_out(&mut encoder, &mut out).unwrap();
     }
     assert!(encoder.may_end(), "a row group is taken over to its end");
-    encoder.finish().unwrap();
-    give_out(&mut encoder, &mut out).unwrap();
+    finish(encoder, &mut out).unwrap();
     Ok(out.concat().into())
 }
 

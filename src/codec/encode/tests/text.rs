@@ -350,8 +350,7 @@ fn large_texts_become_several_blocks_of_known_size() {
     for start in (0..200_000).step_by(8192) {
         encoder.write(&Rows::Batch(batch.slice(start, 8192.min(200_000 - start)))).unwrap();
     }
-    encoder.finish().unwrap();
-    give_out(&mut encoder, &mut out).unwrap();
+    finish(encoder, &mut out).unwrap();
     assert!(out.len() > 2, "{} blocks", out.len());
     assert!(out.iter().all(|block| block.starts_with(&[0x1f, 0x8b])), "each piece is a member");
     let plain = EncodeOptions { compression: Compression::None, ..options };

@@ -171,7 +171,7 @@ pub fn read(made: &Made) -> RecordBatch {
     let schema = builder.schema().clone();
     let batches: Vec<RecordBatch> = builder.build().unwrap().collect::<Result<_, _>>().unwrap();
     let batch = arrow::compute::concat_batches(&schema, &batches).unwrap();
-    assert_eq!(batch.num_rows() as u64, made.end.rows);
+    assert_eq!(batch.num_rows() as u64, made.end.statistics.rows);
     // The reader attaches the file's own metadata to the schema; the rows are what is compared.
     RecordBatch::try_new(Arc::new(Schema::new(schema.fields().clone())), batch.columns().to_vec()).unwrap()
 }
@@ -182,14 +182,14 @@ pub fn recorded(made: &Made) -> StagedFile {
         key: made.file.key.clone(),
         table: made.file.table,
         kind: made.file.kind,
-        partition: made.file.partition.clone(),
+        partition: made.file.partition.path.to_string(),
         upload: "u".into(),
         parts: vec![],
         id: made.file.id.clone(),
         etag: None,
         size: made.bytes.len() as u64,
         first_row: made.end.first_row,
-        rows: made.end.rows,
+        rows: made.end.statistics.rows,
         objects: made.end.objects,
     }
 }

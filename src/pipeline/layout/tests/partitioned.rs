@@ -40,7 +40,7 @@ fn ids(made: &[Made]) -> BTreeMap<String, Vec<i64>> {
     let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for made in made {
         let batch = read(made);
-        ids.entry(made.file.partition.clone())
+        ids.entry(made.file.partition.path.to_string())
             .or_default()
             .extend(batch.column(0).as_primitive::<Int64Type>().values());
     }
@@ -95,7 +95,7 @@ fn transforms_are_calendar_parts_in_utc() {
         let batch = concat_batches(&table_schema().arrow(), &batches).unwrap();
         let made = lay_out(&plan, &[input(0, object("a/1", 0), batch)], 1, None).unwrap();
         assert!(made.iter().all(|made| read(made).schema().index_of("ts").is_ok()), "the column stays");
-        made.iter().map(|made| format!("{} {}", made.file.partition, made.end.rows)).collect()
+        made.iter().map(|made| format!("{} {}", made.file.partition.path, made.end.statistics.rows)).collect()
     };
     assert_eq!(made(PartitionTransform::Year, "y"), ["y=1970 3"]);
     assert_eq!(made(PartitionTransform::Month, "month"), ["month=1 1", "month=2 2"]);
@@ -128,10 +128,10 @@ fn full_scratch_makes_files_and_goes_on() {
     });
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
     assert_eq!(ids(&made), expected(&inputs));
-    let c0: Vec<_> = made.iter().filter(|made| made.file.partition == "country=c0").collect();
+    let c0: Vec<_> = made.iter().filter(|made| &*made.file.partition.path == "country=c0").collect();
     assert!(c0.len() > 1, "scratch was never full");
     for (at, pair) in c0.windows(2).enumerate() {
-        assert_eq!(pair[1].end.first_row, pair[0].end.first_row + pair[0].end.rows);
+        assert_eq!(pair[1].end.first_row, pair[0].end.first_row + pair[0].end.statistics.rows);
         assert_eq!(pair[1].file.key, format!("a/country=c0/7-00003-{:05}.parquet", at + 1));
     }
 }
@@ -153,8 +153,8 @@ fn recorded_files_of_partitions_are_made_again() {
     assert_eq!(again.len(), 2);
     for (again, wanted) in again.iter().zip(wanted) {
         assert_eq!(
-            (&again.file, again.end.rows, again.end.first_row),
-            (&wanted.file, wanted.end.rows, wanted.end.first_row)
+            (&again.file, again.end.statistics.rows, again.end.first_row),
+            (&wanted.file, wanted.end.statistics.rows, wanted.end.first_row)
         );
         assert_eq!(read(again), read(wanted));
     }
@@ -262,7 +262,7 @@ proptest! {
             prop_assert_eq!(ids(&made).remove("").unwrap(), (0..5000).collect::<Vec<i64>>());
         }
         if batch_rows > 0 {
-            prop_assert!(made.iter().all(|made| made.end.rows <= batch_rows));
+            prop_assert!(made.iter().all(|made| made.end.statistics.rows <= batch_rows));
         }
         let all: Vec<StagedFile> = made.iter().map(recorded).collect();
         let again = lay_out(&plan, &inputs, threads, Some(all)).unwrap();

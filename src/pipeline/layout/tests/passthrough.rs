@@ -82,7 +82,7 @@ fn a_limit_of_rows_holds() {
     let (object, inputs) = stored();
     let plan = taking(|plan| plan.settings.destination.batch_rows = 1500);
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
-    assert_eq!(made.iter().map(|made| made.end.rows).collect::<Vec<_>>(), [1500, 1500, 1000]);
+    assert_eq!(made.iter().map(|made| made.end.statistics.rows).collect::<Vec<_>>(), [1500, 1500, 1000]);
     assert_eq!(ids(&made), (0..4 * GROUP_ROWS).collect::<Vec<_>>());
     assert_eq!(made.iter().map(|made| taken(made, &object)).collect::<Vec<_>>(), [1, 1, 1]);
     let again = lay_out(&taking(|_| ()), &inputs, 2, Some(vec![recorded(&made[1])])).unwrap();
@@ -98,9 +98,9 @@ fn files_end_by_their_bytes_behind_a_row_group() {
     let inputs = [&inputs[..], &inputs[..], &inputs[..]].concat();
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
     assert!(
-        made.len() == 2 && made[0].end.rows.is_multiple_of(GROUP_ROWS as u64),
+        made.len() == 2 && made[0].end.statistics.rows.is_multiple_of(GROUP_ROWS as u64),
         "{:?}",
-        made.iter().map(|made| made.end).collect::<Vec<_>>()
+        made.iter().map(|made| &made.end).collect::<Vec<_>>()
     );
     assert_eq!(made.iter().map(|made| taken(made, &object)).sum::<usize>(), 12);
 }

@@ -23,7 +23,8 @@ fn rows_become_one_file_a_table_in_order() {
         input(2, object("b/1.csv", 1), rows(7, 9, 5)),
     ];
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
-    let keys: Vec<_> = made.iter().map(|made| (made.file.key.as_str(), made.end.rows, made.end.objects)).collect();
+    let keys: Vec<_> =
+        made.iter().map(|made| (made.file.key.as_str(), made.end.statistics.rows, made.end.objects)).collect();
     assert_eq!(keys, [("a/7-00003-00000.parquet", 1500, (0, 1)), ("b/7-00003-00000.parquet", 2, (2, 2))]);
     assert_eq!(read(&made[0]), rows(0, 1500, 5));
     assert_eq!(read(&made[1]), rows(7, 9, 5));
@@ -41,7 +42,8 @@ fn a_file_closes_at_exactly_its_rows() {
     let inputs =
         [input(0, object("a/1.csv", 0), rows(0, 1000, 5)), input(1, object("a/2.csv", 0), rows(1000, 2000, 5))];
     let made = lay_out(&plan, &inputs, 1, None).unwrap();
-    let ends: Vec<_> = made.iter().map(|made| (made.end.first_row, made.end.rows, made.end.objects)).collect();
+    let ends: Vec<_> =
+        made.iter().map(|made| (made.end.first_row, made.end.statistics.rows, made.end.objects)).collect();
     assert_eq!(ends, [(0, 700, (0, 0)), (700, 700, (0, 1)), (1400, 600, (1, 1))]);
     let all: Vec<_> = made.iter().map(read).collect();
     assert_eq!(concat_batches(&table_schema().arrow(), &all).unwrap(), rows(0, 2000, 5));
@@ -58,7 +60,7 @@ fn a_file_closes_near_its_bytes() {
         // An open page counts uncompressed, so a file may end early; it never ends late by more than a step.
         assert!((30_000..115_000).contains(&made.bytes.len()), "{} bytes", made.bytes.len());
     }
-    assert_eq!(made.iter().map(|made| made.end.rows).sum::<u64>(), 80_000);
+    assert_eq!(made.iter().map(|made| made.end.statistics.rows).sum::<u64>(), 80_000);
 }
 
 #[test]
@@ -148,7 +150,8 @@ fn each_object_has_its_own_files_where_the_template_says_so() {
         input(1, object("2.csv", 0), rows(20, 25, 5)),
     ];
     let made = lay_out(&plan, &inputs, 1, None).unwrap();
-    let keys: Vec<_> = made.iter().map(|made| (made.file.key.as_str(), made.end.first_row, made.end.rows)).collect();
+    let keys: Vec<_> =
+        made.iter().map(|made| (made.file.key.as_str(), made.end.first_row, made.end.statistics.rows)).collect();
     assert_eq!(keys, [("x/a/1.parquet", 0, 20), ("x/2.parquet", 20, 5)]);
 }
 
