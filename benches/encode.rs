@@ -3,6 +3,7 @@
 //! The rows are like an event log: an id, a time, a user, a country, a type, an amount, a url, a referrer that is often
 //! missing, and free text with quotes and newlines. Throughput is of Arrow bytes.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -80,7 +81,7 @@ fn options(format: OutputFormat, compression: Compression, codec: ParquetCodec) 
         csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
         parquet: ParquetSettings { codec, row_group_rows: 1 << 20, row_group_bytes: 128 << 20, level: 3 },
         buffer_bytes_max: 64 << 20,
-        file_bytes: 128 << 20,
+        target_file_bytes: NonZeroU64::new(128 << 20),
         metadata: vec![],
     }
 }

@@ -18,6 +18,8 @@ mod text;
 pub(crate) mod time_text;
 pub(crate) mod value;
 
+use std::num::NonZeroU64;
+
 use arrow::array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
@@ -44,9 +46,9 @@ pub struct EncodeOptions {
     pub parquet: ParquetSettings,
     /// Bytes that an encoder may buffer before it gives something out: an open parquet row group closes at that.
     pub buffer_bytes_max: usize,
-    /// Encoded bytes at which the caller closes files, 0 for no limit: encoders look at their size at least sixteen
+    /// Encoded bytes at which the caller closes files, where it does: encoders look at their size at least sixteen
     /// times on the way.
-    pub file_bytes: u64,
+    pub target_file_bytes: Option<NonZeroU64>,
     /// Name and value pairs that parquet files carry.
     pub metadata: Vec<(String, String)>,
 }
@@ -61,7 +63,7 @@ impl EncodeOptions {
             csv: destination.csv.clone(),
             parquet: destination.parquet.clone(),
             buffer_bytes_max: clamp(buffer_bytes_max),
-            file_bytes: destination.batch_bytes,
+            target_file_bytes: destination.target_file_bytes,
             metadata,
         }
     }
@@ -70,7 +72,7 @@ impl EncodeOptions {
     /// overhead (tens of microseconds against milliseconds), small enough that a file's size is known in time.
     fn gather_bytes(&self) -> usize {
         const GATHER_BYTES_MAX: u64 = 8 << 20;
-        let file = if self.file_bytes == 0 { u64::MAX } else { self.file_bytes / 16 };
+        let file = self.target_file_bytes.map_or(u64::MAX, |bytes| bytes.get() / 16);
         let group = self.parquet.row_group_bytes / 16;
         let buffer = u64::try_from(self.buffer_bytes_max).unwrap_or(u64::MAX) / 8;
         usize::try_from(GATHER_BYTES_MAX.min(file).min(group).min(buffer)).unwrap_or(usize::MAX)

@@ -1,5 +1,7 @@
 //! Values that tests begin with.
 
+use std::num::NonZeroU64;
+
 use super::format::{Compression, CompressionRule, OutputFormat};
 use super::object::{Etag, Object};
 use super::settings::*;
@@ -37,8 +39,8 @@ pub fn settings() -> Settings {
             write_mode: WriteMode::Append,
             allow_empty: false,
             partition_by: vec![],
-            batch_rows: 0,
-            batch_bytes: 128 << 20,
+            file_rows_max: None,
+            target_file_bytes: NonZeroU64::new(128 << 20),
             csv: CsvWriteSettings { delimiter: None, header: true, quote: Some(b'"'), null_value: String::new() },
             parquet: ParquetSettings {
                 codec: ParquetCodec::Zstd,

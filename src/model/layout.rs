@@ -57,6 +57,8 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::model::fixtures::settings;
 
@@ -73,7 +75,7 @@ mod tests {
             to.partition_by = vec![PartitionRule { column: "c".into(), transform: None, name: "country".into() }];
         };
         check(|_| {}, None);
-        check(|to| to.batch_rows = 7, None);
+        check(|to| to.file_rows_max = NonZeroU64::new(7), None);
         check(|to| to.parquet.level = 9, None);
         check(|to| to.format = OutputFormat::Parquet, Some("the layout changed (the format from csv to parquet)"));
         check(|to| to.compression = Compression::Gzip, Some("the layout changed (the format from csv to csv.gz)"));

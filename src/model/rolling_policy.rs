@@ -1,5 +1,7 @@
 //! When an output file closes.
 
+use std::num::NonZeroU64;
+
 use super::settings::DestinationSettings;
 
 /// S3 takes parts numbered 1 to 10,000 ("Amazon S3 multipart upload limits").
@@ -8,8 +10,8 @@ pub const PARTS_MAX: u64 = 10_000;
 /// The limits of one output file. Bytes are encoded bytes, as far as they can be known while the file is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollingPolicy {
-    rows_max: u64,
-    bytes_max: u64,
+    file_rows_max: Option<NonZeroU64>,
+    target_file_bytes: Option<NonZeroU64>,
     upload_bytes_max: u64,
     one_file: bool,
 }
@@ -29,24 +31,25 @@ impl RollingPolicy {
     /// The limits that a destination's settings mean, with uploads in parts of `part_bytes`. A template without a
     /// unique placeholder names one file, which `batch` does not close.
     pub fn new(destination: &DestinationSettings, part_bytes: u64) -> Self {
-        let limit = |value: u64| if value == 0 { u64::MAX } else { value };
+        let one_file = !destination.template.is_unique();
+        let unless_one = |limit: Option<NonZeroU64>| limit.filter(|_| !one_file);
         Self {
-            rows_max: limit(destination.batch_rows),
-            bytes_max: limit(destination.batch_bytes),
+            file_rows_max: unless_one(destination.file_rows_max),
+            target_file_bytes: unless_one(destination.target_file_bytes),
             // A hundredth is kept for what an estimate misses: a footer, rows that wait to be encoded.
             upload_bytes_max: part_bytes.saturating_mul(PARTS_MAX - PARTS_MAX / 100),
-            one_file: !destination.template.is_unique(),
+            one_file,
         }
     }
 
     /// Rows that a file of `rows` rows still takes.
     pub fn rows_left(&self, rows: u64) -> u64 {
-        if self.one_file { u64::MAX } else { self.rows_max.saturating_sub(rows) }
+        self.file_rows_max.map_or(u64::MAX, |max| max.get().saturating_sub(rows))
     }
 
     /// Encoded bytes at which files close, where they do.
-    pub fn bytes_max(&self) -> Option<u64> {
-        (!self.one_file && self.bytes_max != u64::MAX).then_some(self.bytes_max)
+    pub fn target_file_bytes(&self) -> Option<NonZeroU64> {
+        self.target_file_bytes
     }
 
     /// Whether a key may be used once only.
@@ -56,20 +59,31 @@ impl RollingPolicy {
 
     /// What becomes of a file of so many rows and encoded bytes.
     pub fn verdict(&self, rows: u64, bytes: u64) -> Verdict {
-        if self.one_file {
-            return if bytes >= self.upload_bytes_max { Verdict::TooLarge } else { Verdict::Open };
+        let reached = |limit: Option<NonZeroU64>, value: u64| limit.is_some_and(|limit| value >= limit.get());
+        match bytes >= self.upload_bytes_max {
+            true if self.one_file => Verdict::TooLarge,
+            true => Verdict::Full,
+            false if reached(self.file_rows_max, rows) || reached(self.target_file_bytes, bytes) => Verdict::Full,
+            false => Verdict::Open,
         }
-        let full = rows >= self.rows_max || bytes >= self.bytes_max.min(self.upload_bytes_max);
-        if full { Verdict::Full } else { Verdict::Open }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fixtures::settings;
+    use crate::model::template::Template;
 
-    fn rolling_policy(rows_max: u64, bytes_max: u64, one_file: bool) -> RollingPolicy {
-        RollingPolicy { rows_max, bytes_max, upload_bytes_max: 9_900, one_file }
+    /// The policy of settings with these limits, where an upload takes 9,900 bytes.
+    fn rolling_policy(file_rows_max: u64, target_file_bytes: u64, one_file: bool) -> RollingPolicy {
+        let mut destination = settings().destination;
+        destination.file_rows_max = NonZeroU64::new(file_rows_max);
+        destination.target_file_bytes = NonZeroU64::new(target_file_bytes);
+        if one_file {
+            destination.template = Template::parse("{{TABLE}}.parquet").unwrap();
+        }
+        RollingPolicy::new(&destination, 1)
     }
 
     #[test]
@@ -78,8 +92,8 @@ mod tests {
             (rolling_policy(10, 100, false), 9, 99, Verdict::Open),
             (rolling_policy(10, 100, false), 10, 0, Verdict::Full),
             (rolling_policy(10, 100, false), 0, 100, Verdict::Full),
-            (rolling_policy(u64::MAX, u64::MAX, false), 1 << 40, 9_899, Verdict::Open),
-            (rolling_policy(u64::MAX, u64::MAX, false), 1, 9_900, Verdict::Full),
+            (rolling_policy(0, 0, false), 1 << 40, 9_899, Verdict::Open),
+            (rolling_policy(0, 0, false), 1, 9_900, Verdict::Full),
             (rolling_policy(10, 100, true), 1 << 40, 9_899, Verdict::Open),
             (rolling_policy(10, 100, true), 1, 9_900, Verdict::TooLarge),
         ] {

@@ -1,6 +1,8 @@
 //! A validated spec: what a run works by. Everything here is frozen into the plan, so it serialises; nothing here is
 //! secret. How to reach the two stores (endpoints, credentials) is [`super::connection`], which is never frozen.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::format::{Compression, CompressionRule, InputFormat, OutputFormat};
@@ -214,10 +216,12 @@ pub struct DestinationSettings {
     pub allow_empty: bool,
     /// Hive partitions, outermost first.
     pub partition_by: Vec<PartitionRule>,
-    /// An output file closes at this many rows; 0: no limit.
-    pub batch_rows: u64,
-    /// An output file closes at this many encoded bytes; 0: no limit.
-    pub batch_bytes: u64,
+    /// An output file closes at this many rows; `None`: no limit.
+    #[serde(rename = "batch_rows", with = "zero_is_none")]
+    pub file_rows_max: Option<NonZeroU64>,
+    /// An output file closes at about this many encoded bytes; `None`: no limit.
+    #[serde(rename = "batch_bytes", with = "zero_is_none")]
+    pub target_file_bytes: Option<NonZeroU64>,
     /// Options of csv and tsv output.
     pub csv: CsvWriteSettings,
     /// Options of parquet output.
@@ -226,6 +230,21 @@ pub struct DestinationSettings {
     pub object: ObjectAttributes,
     /// Whether `_s3sync_key`, `_s3sync_last_modified` and `_s3sync_row` are added.
     pub lineage: bool,
+}
+
+/// How plans write a limit: 0 where there is none.
+mod zero_is_none {
+    use std::num::NonZeroU64;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(limit: &Option<NonZeroU64>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(limit.map_or(0, NonZeroU64::get))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU64>, D::Error> {
+        u64::deserialize(from).map(NonZeroU64::new)
+    }
 }
 
 /// One entry of `spec.destination.partitionBy`.

@@ -1,5 +1,7 @@
 //! How the objects of an epoch are cut into shards, and what of the layout is frozen with them.
 
+use std::num::NonZeroU64;
+
 use super::format::{Compression, InputFormat, SliceBy};
 use super::object::Object;
 use super::plan::Slice;
@@ -38,10 +40,7 @@ const EXPANSION: u64 = 8;
 
 /// Bytes of every part but the last, for an epoch that reads `input_bytes`: `batch.bytes` fits 9,000 of them.
 pub fn part_bytes(settings: &Settings, input_bytes: u64) -> u64 {
-    let file = match settings.destination.batch_bytes {
-        0 => input_bytes.saturating_mul(EXPANSION),
-        bytes => bytes,
-    };
+    let file = settings.destination.target_file_bytes.map_or(input_bytes.saturating_mul(EXPANSION), NonZeroU64::get);
     file.div_ceil(PARTS_WANTED).next_multiple_of(1 << 20).clamp(PART_BYTES_MIN, PART_BYTES_MAX)
 }
 

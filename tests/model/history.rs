@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
@@ -102,7 +103,7 @@ impl History {
         let mut dice = Dice(seed.wrapping_mul(1 << 20));
         let mut settings = settings();
         settings.limits.objects_per_commit = [100_000, 1, 2, 3][dice.roll(4) as usize];
-        settings.destination.batch_rows = [0, 1, 2][dice.roll(3) as usize];
+        settings.destination.file_rows_max = NonZeroU64::new([0, 1, 2][dice.roll(3) as usize]);
         settings.worker.replicas = 1 + dice.roll(3) as u32;
         let behaviour = Behaviour {
             conditions: [Conditions::Honoured, Conditions::Honoured, Conditions::Ignored, Conditions::Refused]

@@ -1,5 +1,6 @@
 //! State of releases before the seal: read once, and left behind with the next plan.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -134,7 +135,7 @@ async fn an_attempt_of_a_plan_that_was_given_up_does_not_count_under_the_next() 
     let kept: Bytes = world.destination.peek(&attempt).expect("it was just listed");
     // The spec changes, so the plan is given up, and another one has the same epoch and number.
     let mut changed = settings();
-    changed.destination.batch_rows = 1;
+    changed.destination.file_rows_max = NonZeroU64::new(1);
     world.source.insert("in/t0/o.csv", "id\na\nb\n");
     world.settings = changed;
     let (_, plan) = prepared(&world).await;
@@ -179,7 +180,7 @@ async fn logs_without_a_seal_end_uploads_of_our_own_keys_alone() {
     let log = serde_json::json!([{"key": "victim/upload", "upload": theirs}]).to_string();
     world.destination.insert(&format!("{}0-0.0.open.s3sync", blobs(&world, &cursor).attempts_prefix(1, 0)), log);
     // The spec changes, so the plan is given up, with what was prepared under it.
-    world.settings.destination.batch_rows = 1;
+    world.settings.destination.file_rows_max = NonZeroU64::new(1);
     let before: Vec<String> = world.destination.uploads().into_iter().map(|upload| upload.upload).collect();
     assert_eq!(before.len(), 3, "two of ours, and theirs");
     run(&world, |_| false).await.expect("it goes on");

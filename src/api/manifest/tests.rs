@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use super::*;
 use crate::model::connection::{Credentials, Endpoint};
 use crate::model::format::{Compression, OutputFormat};
@@ -118,7 +120,8 @@ fn derived_defaults() {
         (settings.destination.parquet.codec, settings.destination.compression),
         (ParquetCodec::Zstd, Compression::None)
     );
-    assert_eq!((settings.destination.batch_bytes, settings.destination.batch_rows), (128 << 20, 0));
+    let limits = (settings.destination.target_file_bytes, settings.destination.file_rows_max);
+    assert_eq!(limits, (NonZeroU64::new(128 << 20), None));
     assert_eq!((settings.limits.objects_per_commit, settings.limits.bytes_per_commit), (100_000, 64 << 30));
     assert_eq!(
         (settings.state_prefix.as_str(), settings.worker.concurrency, settings.worker.scratch_bytes),

@@ -20,7 +20,7 @@ const STATES_MAX: usize = 50_000;
 /// Memory of one lazy automaton in bytes: far more than a few globs need, and never exceeded, so that its state ids
 /// stay valid.
 const CACHE_BYTES_MAX: usize = 16 << 20;
-/// Keys of a known format, see [`crate::model::format::Format::of_key`].
+/// Keys of a known format, see [`crate::model::format::InputFormat::of_key`].
 const KNOWN_FORMAT: &str = r"(?s:.*)[^/](?i:\.(csv|tsv|tab|json|jsonl|ndjson|parquet|pq)(\.(gz|gzip|zst|zstd))?)";
 
 /// Refuses a sync whose two ends are one bucket and whose output, or dead letters, it would read again.

@@ -1,5 +1,7 @@
 //! `spec.destination`: which keys, which format, how files are cut and written.
 
+use std::num::NonZeroU64;
+
 use super::access::Access;
 use super::source::{byte, must_differ};
 use super::{FieldError, Problems, partition, uri};
@@ -23,7 +25,7 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
     let partition_by = partition::rules(&to.partition_by, &spec.schema, problems);
     let object = object(&to.object, problems);
     let csv = csv(&to.csv, format.map(|(format, _)| format), problems);
-    let batch_bytes = problems.check("spec.destination.batch.bytes", to.batch.bytes.bytes());
+    let target_file_bytes = problems.check("spec.destination.batch.bytes", to.batch.bytes.bytes());
     let row_group_bytes = problems.check("spec.destination.parquet.rowGroupBytes", to.parquet.row_group_bytes.bytes());
     if row_group_bytes == Some(0) {
         problems.add(
@@ -72,8 +74,8 @@ pub(super) fn destination(spec: &S3SyncSpec, access: &Access, problems: &mut Pro
         write_mode,
         allow_empty: to.allow_empty,
         partition_by,
-        batch_rows: u64::try_from(to.batch.rows).unwrap_or(0),
-        batch_bytes: batch_bytes?,
+        file_rows_max: u64::try_from(to.batch.rows).ok().and_then(NonZeroU64::new),
+        target_file_bytes: NonZeroU64::new(target_file_bytes?),
         csv,
         parquet: ParquetSettings {
             codec,

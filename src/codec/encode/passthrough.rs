@@ -46,8 +46,9 @@ impl PassedThrough {
         const ORDINAL_BYTES: u64 = 8;
         let parquet = &options.parquet;
         let (rows, bytes) = (group.rows(), group.stored_bytes());
-        let file_bytes = if options.file_bytes == 0 { u64::MAX } else { options.file_bytes };
-        let fits = rows <= parquet.row_group_rows && bytes <= parquet.row_group_bytes.min(file_bytes / PART);
+        let bytes_max =
+            options.target_file_bytes.map_or(u64::MAX, |file| file.get() / PART).min(parquet.row_group_bytes);
+        let fits = rows <= parquet.row_group_rows && bytes <= bytes_max;
         if !fits || bytes < options.buffer_bytes_max as u64 / PART || !any_level(parquet) {
             return None;
         }

@@ -2,6 +2,7 @@ mod parquet;
 mod passthrough;
 mod text;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use ::arrow::array::*;
@@ -24,7 +25,7 @@ fn options(format: OutputFormat) -> EncodeOptions {
             level: 3,
         },
         buffer_bytes_max: 64 << 20,
-        file_bytes: 0,
+        target_file_bytes: None,
         metadata: vec![],
     }
 }

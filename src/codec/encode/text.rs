@@ -1,5 +1,7 @@
 //! Text files: batches become text side by side, and blocks of text are compressed side by side.
 
+use std::num::NonZeroU64;
+
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
@@ -96,10 +98,9 @@ impl TextEncoder {
                 format: options.format,
             });
         }
-        let block_bytes = match options.file_bytes {
-            0 => Self::BLOCK_BYTES_MAX,
-            bytes => usize::try_from(bytes).unwrap_or(usize::MAX).clamp(Self::BLOCK_BYTES_MIN, Self::BLOCK_BYTES_MAX),
-        };
+        let file_bytes = options.target_file_bytes.map_or(u64::MAX, NonZeroU64::get);
+        let block_bytes =
+            usize::try_from(file_bytes).unwrap_or(usize::MAX).clamp(Self::BLOCK_BYTES_MIN, Self::BLOCK_BYTES_MAX);
         Ok(Self {
             format: format(schema),
             compression: options.compression,

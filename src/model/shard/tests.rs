@@ -134,7 +134,7 @@ fn what_can_be_sliced() {
 
 #[test]
 fn parts_fit_the_largest_file() {
-    for (batch_bytes, input_bytes, expected) in [
+    for (target_file_bytes, input_bytes, expected) in [
         (128 * MIB, 0, 8 * MIB),
         (9_000 * 8 * MIB, 0, 8 * MIB),
         (9_000 * 8 * MIB + 1, 0, 9 * MIB),
@@ -143,8 +143,8 @@ fn parts_fit_the_largest_file() {
         (0, 9_000 * 2 * MIB, 16 * MIB),
         (0, u64::MAX, 64 * MIB),
     ] {
-        let settings = with(|settings| settings.destination.batch_bytes = batch_bytes);
-        assert_eq!(part_bytes(&settings, input_bytes), expected, "{batch_bytes} of {input_bytes}");
+        let settings = with(|settings| settings.destination.target_file_bytes = NonZeroU64::new(target_file_bytes));
+        assert_eq!(part_bytes(&settings, input_bytes), expected, "{target_file_bytes} of {input_bytes}");
     }
 }
 

@@ -244,8 +244,8 @@ impl Series<'_> {
 /// Rows after which a file's size is looked at again: so few that a sixteenth of a file is not passed at once, where
 /// bytes close it.
 fn step_rows(shared: &Shared, batch: &RecordBatch) -> usize {
-    let Some(bytes_max) = shared.rolling_policy.bytes_max() else { return usize::MAX };
-    let step = u128::from(bytes_max / 16) * batch.num_rows() as u128 / (batch_bytes(batch) as u128).max(1);
+    let Some(file_bytes) = shared.rolling_policy.target_file_bytes() else { return usize::MAX };
+    let step = u128::from(file_bytes.get() / 16) * batch.num_rows() as u128 / (batch_bytes(batch) as u128).max(1);
     usize::try_from(step).unwrap_or(usize::MAX).max(1)
 }
 

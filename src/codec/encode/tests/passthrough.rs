@@ -206,7 +206,12 @@ fn nothing_is_taken_where_the_file_would_be_another() {
             plain(|options| options.parquet.row_group_bytes = 2 << 10),
             as_they_are,
         ),
-        ("too large for the file", zstd(), plain(|options| options.file_bytes = 16 << 10), as_they_are),
+        (
+            "too large for the file",
+            zstd(),
+            plain(|options| options.target_file_bytes = NonZeroU64::new(16 << 10)),
+            as_they_are,
+        ),
         ("so small that it is better joined", zstd(), plain(|options| options.buffer_bytes_max = 1 << 20), as_they_are),
         ("no statistics", zstd().set_statistics_enabled(EnabledStatistics::None), taking(), as_they_are),
         ("a cast", zstd(), taking(), smaller),

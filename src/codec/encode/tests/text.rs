@@ -322,14 +322,14 @@ proptest! {
     fn compression_and_threads_change_no_text(
         batch in batch(),
         count in 1usize..40,
-        file_bytes in prop_oneof![Just(0u64), 1u64..100_000],
+        target_file_bytes in prop_oneof![Just(0u64), 1u64..100_000],
         format in prop_oneof![Just(OutputFormat::Csv), Just(OutputFormat::Jsonl), Just(OutputFormat::Json)],
         codec in prop_oneof![Just(Compression::Gzip), Just(Compression::Zstd)],
     ) {
         let batches = vec![batch; count];
         let mut plain = options(format);
         let expected = encode(&plain, &batches, 1).unwrap();
-        plain.file_bytes = file_bytes;
+        plain.target_file_bytes = NonZeroU64::new(target_file_bytes);
         prop_assert_eq!(&encode(&plain, &batches, 2).unwrap(), &expected);
         let packed = EncodeOptions { compression: codec, ..plain };
         let one = encode(&packed, &batches, 1).unwrap();

@@ -86,7 +86,7 @@ pub fn rows(from: i64, to: i64, countries: i64) -> RecordBatch {
 pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     let mut settings = settings();
     settings.destination.template = Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap();
-    settings.destination.batch_bytes = 0;
+    settings.destination.target_file_bytes = None;
     settings.worker.scratch_bytes = 1 << 30;
     let table = |name: &str| PlannedTable {
         name: name.into(),

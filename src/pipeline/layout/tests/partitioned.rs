@@ -1,6 +1,7 @@
 //! With hive partitions.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -141,7 +142,7 @@ fn recorded_files_of_partitions_are_made_again() {
     let inputs = inputs(10, 1000, 6);
     let first = plan(|plan| {
         by_country(plan);
-        plan.settings.destination.batch_rows = 300;
+        plan.settings.destination.file_rows_max = NonZeroU64::new(300);
     });
     let made = lay_out(&first, &inputs, 1, None).unwrap();
     let wanted = [&made[3], &made[9]];
@@ -238,8 +239,8 @@ proptest! {
     fn every_row_is_written_once(
         cuts in proptest::collection::vec(0usize..5000, 0..8),
         layout_bytes in 1000u64..400_000,
-        batch_rows in 0u64..3000,
-        batch_bytes in prop_oneof![Just(0), 1000u64..200_000],
+        file_rows_max in 0u64..3000,
+        target_file_bytes in prop_oneof![Just(0), 1000u64..200_000],
         scratch_bytes in 1000u64..1_000_000,
         partitioned in any::<bool>(),
         threads in 1usize..3,
@@ -249,8 +250,8 @@ proptest! {
                 by_country(plan);
             }
             plan.layout_bytes = layout_bytes;
-            plan.settings.destination.batch_rows = batch_rows;
-            plan.settings.destination.batch_bytes = batch_bytes;
+            plan.settings.destination.file_rows_max = NonZeroU64::new(file_rows_max);
+            plan.settings.destination.target_file_bytes = NonZeroU64::new(target_file_bytes);
             plan.settings.worker.scratch_bytes = scratch_bytes;
         });
         let inputs: Vec<Input> = cut(&rows(0, 5000, 12), &cuts).into_iter().enumerate()
@@ -261,8 +262,8 @@ proptest! {
         } else {
             prop_assert_eq!(ids(&made).remove("").unwrap(), (0..5000).collect::<Vec<i64>>());
         }
-        if batch_rows > 0 {
-            prop_assert!(made.iter().all(|made| made.end.statistics.rows <= batch_rows));
+        if file_rows_max > 0 {
+            prop_assert!(made.iter().all(|made| made.end.statistics.rows <= file_rows_max));
         }
         let all: Vec<StagedFile> = made.iter().map(recorded).collect();
         let again = lay_out(&plan, &inputs, threads, Some(all)).unwrap();

@@ -1,5 +1,7 @@
 //! Rows that come as whole row groups of stored parquet.
 
+use std::num::NonZeroU64;
+
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
@@ -80,7 +82,7 @@ fn row_groups_become_row_groups() {
 #[test]
 fn a_limit_of_rows_holds() {
     let (object, inputs) = stored();
-    let plan = taking(|plan| plan.settings.destination.batch_rows = 1500);
+    let plan = taking(|plan| plan.settings.destination.file_rows_max = NonZeroU64::new(1500));
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
     assert_eq!(made.iter().map(|made| made.end.statistics.rows).collect::<Vec<_>>(), [1500, 1500, 1000]);
     assert_eq!(ids(&made), (0..4 * GROUP_ROWS).collect::<Vec<_>>());
@@ -94,7 +96,7 @@ fn files_end_by_their_bytes_behind_a_row_group() {
     let (object, inputs) = stored();
     let Rows::RowGroup(first) = &inputs[0].rows else { panic!("they come as they are stored") };
     let group_bytes = first.group.stored_bytes();
-    let plan = taking(|plan| plan.settings.destination.batch_bytes = 8 * group_bytes);
+    let plan = taking(|plan| plan.settings.destination.target_file_bytes = NonZeroU64::new(8 * group_bytes));
     let inputs = [&inputs[..], &inputs[..], &inputs[..]].concat();
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
     assert!(

@@ -1,5 +1,7 @@
 //! Without partitions.
 
+use std::num::NonZeroU64;
+
 use arrow::array::AsArray;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -38,7 +40,7 @@ fn nothing_pushed_makes_no_file() {
 
 #[test]
 fn a_file_closes_at_exactly_its_rows() {
-    let plan = plan(|plan| plan.settings.destination.batch_rows = 700);
+    let plan = plan(|plan| plan.settings.destination.file_rows_max = NonZeroU64::new(700));
     let inputs =
         [input(0, object("a/1.csv", 0), rows(0, 1000, 5)), input(1, object("a/2.csv", 0), rows(1000, 2000, 5))];
     let made = lay_out(&plan, &inputs, 1, None).unwrap();
@@ -51,7 +53,7 @@ fn a_file_closes_at_exactly_its_rows() {
 
 #[test]
 fn a_file_closes_near_its_bytes() {
-    let plan = plan(|plan| plan.settings.destination.batch_bytes = 100_000);
+    let plan = plan(|plan| plan.settings.destination.target_file_bytes = NonZeroU64::new(100_000));
     let inputs: Vec<_> =
         (0..40).map(|at| input(0, object("a/1.csv", 0), rows(at * 2000, (at + 1) * 2000, 5))).collect();
     let made = lay_out(&plan, &inputs, 2, None).unwrap();
@@ -66,7 +68,7 @@ fn a_file_closes_near_its_bytes() {
 #[test]
 fn threads_do_not_change_a_byte() {
     let plan = plan(|plan| {
-        plan.settings.destination.batch_bytes = 300_000;
+        plan.settings.destination.target_file_bytes = NonZeroU64::new(300_000);
         plan.settings.destination.lineage = true;
         plan.layout_bytes = 100_000;
     });
@@ -122,10 +124,10 @@ fn recorded_files_are_made_again_byte_by_byte() {
     let inputs: Vec<_> = (0..10)
         .map(|at| input(at, object(&format!("a/{at}.csv"), 0), rows(i64::from(at) * 100, i64::from(at + 1) * 100, 5)))
         .collect();
-    let first = plan(|plan| plan.settings.destination.batch_rows = 130);
+    let first = plan(|plan| plan.settings.destination.file_rows_max = NonZeroU64::new(130));
     let made = lay_out(&first, &inputs, 1, None).unwrap();
     // Other limits: the recorded rows decide.
-    let other = plan(|plan| plan.settings.destination.batch_rows = 77);
+    let other = plan(|plan| plan.settings.destination.file_rows_max = NonZeroU64::new(77));
     let wanted = vec![recorded(&made[5]), recorded(&made[2])];
     let again = lay_out(&other, &inputs, 1, Some(wanted)).unwrap();
     assert_eq!(again, [made[2].clone(), made[5].clone()]);
@@ -178,7 +180,7 @@ fn a_slice_shares_no_file() {
 fn one_file_takes_everything_or_says_so() {
     let change = |plan: &mut crate::model::plan::Plan| {
         plan.settings.destination.template = template("{{TABLE}}.parquet");
-        plan.settings.destination.batch_rows = 10;
+        plan.settings.destination.file_rows_max = NonZeroU64::new(10);
     };
     let inputs = [input(0, object("a/1", 0), rows(0, 100, 5)), input(1, object("b/1", 1), rows(0, 100, 5))];
     let made = lay_out(&plan(change), &inputs, 1, None).unwrap();
