@@ -7,6 +7,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use s3sync::codec::Rows;
@@ -134,6 +136,52 @@ fn csv_zstd(bencher: Bencher) {
 #[divan::bench]
 fn csv_gzip(bencher: Bencher) {
     bench(bencher, &options(OutputFormat::Csv, Compression::Gzip, ParquetCodec::Zstd));
+}
+
+/// What a writer makes of the batches, for comparison. Times have an offset: Arrow's writers know no zone by its name.
+fn bench_arrow(bencher: Bencher, write: impl Fn(&RecordBatch, &mut Vec<u8>) + Sync) {
+    let with_offset = |batch: RecordBatch| {
+        let zone = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+        let column = |column: &ArrayRef| match column.data_type() {
+            DataType::Timestamp(..) => cast(column, &zone).expect("the same ticks"),
+            _ => Arc::clone(column),
+        };
+        let columns: Vec<ArrayRef> = batch.columns().iter().map(column).collect();
+        let names = batch.schema_ref().fields().iter().map(|field| field.name().clone());
+        RecordBatch::try_from_iter_with_nullable(names.zip(columns).map(|(name, array)| (name, array, true)))
+            .expect("columns of one length")
+    };
+    let batches: Vec<RecordBatch> = events().into_iter().map(with_offset).collect();
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    bencher.counter(BytesCount::new(bytes)).counter(ItemsCount::new((ROWS * BATCHES) as usize)).bench_local(|| {
+        let mut written = 0;
+        let mut text = Vec::new();
+        for batch in &batches {
+            write(batch, &mut text);
+            written += text.len();
+            text.clear();
+        }
+        written
+    });
+}
+
+/// What the crate's own writer makes of the same rows, for comparison. It runs on one thread.
+#[divan::bench]
+fn csv_arrow(bencher: Bencher) {
+    bench_arrow(bencher, |batch, text| {
+        arrow::csv::WriterBuilder::new().with_header(false).build(text).write(batch).expect("writes");
+    });
+}
+
+/// What the crate's own writer makes of the same rows, for comparison. It runs on one thread.
+#[divan::bench]
+fn jsonl_arrow(bencher: Bencher) {
+    bench_arrow(bencher, |batch, text| {
+        let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+        let mut writer = builder.build::<_, arrow::json::writer::LineDelimited>(text);
+        writer.write(batch).expect("writes");
+        writer.finish().expect("ends");
+    });
 }
 
 #[divan::bench]

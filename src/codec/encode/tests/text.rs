@@ -356,3 +356,52 @@ fn large_texts_become_several_blocks_of_known_size() {
     let plain = EncodeOptions { compression: Compression::None, ..options };
     assert_eq!(decompress(Compression::Gzip, &out.concat()), encode(&plain, &[batch], 1).unwrap());
 }
+
+/// Arrow's own writers print the same integers and decimals; floats in JSON, infinities and bytes are other texts, and
+/// times in UTC are refused by name (they want an offset, or a time zone database).
+#[test]
+fn what_arrows_writers_print() {
+    let arrow_csv = |batch: &RecordBatch| {
+        let mut out = Vec::new();
+        let written = ::arrow::csv::WriterBuilder::new().with_header(false).build(&mut out).write(batch);
+        written.map(|()| String::from_utf8(out).unwrap().trim_end().to_owned())
+    };
+    let arrow_json = |batch: &RecordBatch| {
+        let mut writer = ::arrow::json::LineDelimitedWriter::new(Vec::new());
+        writer.write(batch)?;
+        writer.finish()?;
+        let line = String::from_utf8(writer.into_inner()).unwrap();
+        Ok::<_, ::arrow_schema::ArrowError>(line.trim_end().replace("{\"v\":", "").replace('}', ""))
+    };
+    let instants = |zone: &str| TimestampMicrosecondArray::from(vec![1]).with_timezone(zone.to_owned());
+    let decimal = Decimal128Array::from(vec![-1]).with_precision_and_scale(38, 3).unwrap();
+    let values: [(ArrayRef, [&str; 4]); 13] = [
+        (Arc::new(Int64Array::from(vec![i64::MIN])), ["-9223372036854775808"; 4]),
+        (Arc::new(UInt64Array::from(vec![u64::MAX])), ["18446744073709551615"; 4]),
+        (Arc::new(Float64Array::from(vec![1e20])), ["1e20", "1e20", "1e20", "1.0e20"]),
+        (Arc::new(Float64Array::from(vec![0.1 + 0.2])), ["0.30000000000000004"; 4]),
+        (Arc::new(Float64Array::from(vec![-0.0])), ["-0.0"; 4]),
+        (Arc::new(Float64Array::from(vec![1e-7])), ["1e-7", "1e-7", "1e-7", "1.0e-7"]),
+        (Arc::new(Float32Array::from(vec![0.1])), ["0.1"; 4]),
+        (Arc::new(Float64Array::from(vec![f64::NAN])), ["NaN", "NaN", "null", "null"]),
+        (Arc::new(Float64Array::from(vec![f64::NEG_INFINITY])), ["-Infinity", "-inf", "null", "null"]),
+        (Arc::new(decimal), ["-0.001"; 4]),
+        (Arc::new(BinaryArray::from_iter_values([[0, 0xff]])), ["AP8=", "00ff", "\"AP8=\"", "\"00ff\""]),
+        (Arc::new(instants("+00:00")), [INSTANT, INSTANT, QUOTED, QUOTED]),
+        (Arc::new(instants("UTC")), [INSTANT, "refused", QUOTED, "refused"]),
+    ];
+    const INSTANT: &str = "1970-01-01T00:00:00.000001Z";
+    const QUOTED: &str = "\"1970-01-01T00:00:00.000001Z\"";
+    let mut options = options(OutputFormat::Csv);
+    options.csv.header = false;
+    let jsonl = EncodeOptions { format: OutputFormat::Jsonl, ..options.clone() };
+    let printed = values.iter().map(|(array, _)| {
+        let batch = columns(vec![("v", Arc::clone(array))]);
+        let json = text(&jsonl, std::slice::from_ref(&batch)).replace("{\"v\":", "").replace('}', "");
+        let theirs = [arrow_csv(&batch), arrow_json(&batch)].map(|text| text.unwrap_or("refused".to_owned()));
+        let [their_csv, their_json] = theirs;
+        [text(&options, &[batch]).trim_end().to_owned(), their_csv, json.trim_end().to_owned(), their_json]
+    });
+    let expected: Vec<[String; 4]> = values.iter().map(|(_, expected)| expected.map(str::to_owned)).collect();
+    assert_eq!(printed.collect::<Vec<_>>(), expected);
+}
