@@ -73,6 +73,33 @@ fn dependencies_point_inward() {
     none(wrong, "command -> {controller, pipeline} -> {store, state, codec} -> model, and api -> model");
 }
 
+/// The files of the decision, each of which needs only what was decided or seen before it.
+#[test]
+fn deciding_goes_one_way() {
+    let files = files("src/controller/decide", "rs");
+    let name = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).expect("text").to_owned();
+    let all: Vec<(String, String)> = files
+        .iter()
+        .filter(|(path, _)| path.parent().is_some_and(|folder| folder.ends_with("decide")))
+        .map(|(path, text)| (name(path), code(text).map(|(_, line)| line).collect::<Vec<_>>().join("\n")))
+        .collect();
+    let mut left: Vec<&(String, String)> = all.iter().filter(|(name, _)| name != "tests").collect();
+    assert!(left.len() > 5, "{left:?}");
+    let needs = |text: &str, other: &str| {
+        ["super", "decide"].iter().any(|parent| text.contains(&format!("{parent}::{other}::")))
+    };
+    loop {
+        let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+        let circle = |(name, text): &&(String, String)| names.iter().any(|other| other != name && needs(text, other));
+        let rest: Vec<_> = left.iter().copied().filter(circle).collect();
+        if rest.is_empty() {
+            return;
+        }
+        assert!(rest.len() < left.len(), "these need each other in a circle: {names:?}");
+        left = rest;
+    }
+}
+
 #[test]
 fn every_room_is_known() {
     let mut unknown = Vec::new();

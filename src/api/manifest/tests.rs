@@ -8,6 +8,7 @@ use crate::model::spec_hash::SpecHash;
 
 mod bad_specs;
 mod connections;
+mod rules;
 
 /// A manifest whose spec is given: its first line is line 5 of `m.yaml`.
 fn manifest(spec: &str) -> String {

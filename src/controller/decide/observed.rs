@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::core::Status;
 
 use super::check::{Checked, Refusal, check};
 use super::cursor::CursorView;
 use super::run::{Run, Worker};
-use crate::api::{S3Sync, text};
+use crate::api::S3Sync;
 use crate::controller::connections::Connections;
 use crate::controller::names::CANCEL;
 use crate::controller::policy::Policy;
@@ -66,24 +65,5 @@ impl Observed {
         let at_work =
             |job: &str| self.runs.iter().any(|run| run.owned && run.active() && !run.deleting && run.job == job);
         self.workers.iter().any(|worker| worker.deleted.is_some() && at_work(&worker.job))
-    }
-}
-
-/// What the API server says of a run that it does not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Its sentence.
-    pub answer: String,
-    /// Whether another try would be answered the same for a while.
-    pub lasting: bool,
-}
-
-impl Refused {
-    /// Reads an answer.
-    pub fn of(answer: &Status) -> Refused {
-        // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at
-        // the next try.
-        let lasting = (400..500).contains(&answer.code) && ![404, 409, 429].contains(&answer.code);
-        Refused { answer: text::message(&answer.message), lasting }
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::core::Status;
 
 use crate::api::report::RunReport;
+use crate::api::text;
 use crate::controller::names::{POD_INDEX, POD_JOB, RUN_TRIGGER, RUN_TRIGGER_ANNOTATION, SCHEDULED, SLOT, SYNCED};
 use crate::controller::pod;
 
@@ -204,6 +206,25 @@ fn ended(container: &ContainerStatus) -> Option<Ended> {
         reason: end.reason.clone().unwrap_or_default(),
         report: end.message.as_deref().and_then(RunReport::from_termination_message),
     })
+}
+
+/// What the API server says of a run that it does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its sentence.
+    pub answer: String,
+    /// Whether another try would be answered the same for a while.
+    pub lasting: bool,
+}
+
+impl Refused {
+    /// Reads an answer.
+    pub fn of(answer: &Status) -> Refused {
+        // Quota, policy, a webhook, a field that only it understands. What is gone, in conflict or too much may pass at
+        // the next try.
+        let lasting = (400..500).contains(&answer.code) && ![404, 409, 429].contains(&answer.code);
+        Refused { answer: text::message(&answer.message), lasting }
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use tokio::time::Instant;
 
 use crate::api::S3SyncStatus;
 use crate::controller::decide::concurrency::{Caps, Share, is_free};
-use crate::controller::decide::observed::Refused;
-use crate::controller::decide::run::is_held;
+use crate::controller::decide::run::{Refused, is_held};
 
 /// Namespace and name of a resource.
 pub type Key = (String, String);
