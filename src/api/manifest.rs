@@ -431,14 +431,23 @@ fn gathered(mut errors: Vec<FieldError>, validation: Vec<FieldError>, rules: Vec
     }
     let found = errors.len();
     for rule in rules {
-        let covered = errors[..found]
-            .iter()
-            .any(|error| error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path));
+        let covered = errors[..found].iter().any(|error| {
+            error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path) || names(&rule, error)
+        });
         if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
             errors.push(rule);
         }
     }
     errors
+}
+
+/// Whether a rule is about the field of an error too, which stands beside its own: `delimiter and quote must differ`.
+fn names(rule: &FieldError, error: &FieldError) -> bool {
+    let split = |path: &str| path.rsplit_once('.').map(|(parent, field)| (parent.to_owned(), field.to_owned()));
+    match (split(&rule.path), split(&error.path)) {
+        (Some((of_rule, _)), Some((of_error, field))) => of_rule == of_error && rule.message.contains(&field),
+        _ => false,
+    }
 }
 
 /// Whether an error may follow from another one, whose value was left out: it is about that field, about what holds it,

@@ -295,7 +295,8 @@ async fn waits(cluster: &Cluster, job: &Job) -> Result<Waits, CommandError> {
         return Err(CommandError::new(FailureKind::Interrupted, anyhow::anyhow!(message)));
     }
     // Who may not see events is not told what the Job controller says of pods that it cannot make.
-    let said = warning::last(&cluster.client, &cluster.namespace, &now.uid().unwrap_or_default()).await.ok().flatten();
+    let said =
+        warning::last_of_core(&cluster.client, &cluster.namespace, &now.uid().unwrap_or_default()).await.ok().flatten();
     Ok(Waits::For { reason: said.unwrap_or_else(|| "no pod was made yet".to_owned()), stuck: false })
 }
 

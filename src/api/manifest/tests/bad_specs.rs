@@ -250,6 +250,23 @@ fn everything_is_said_at_once() {
     assert_eq!(errors.len(), 6, "{errors:#?}");
 }
 
+/// Two fields that exclude or need each other: validation speaks of one, and the definition's rule stands at the other.
+#[test]
+fn a_fault_of_two_fields_is_said_once() {
+    for source in [
+        "csv: {delimiter: ';', quote: ';'}",
+        "csv: {comment: '\"'}",
+        "tables: {from: Fixed}",
+        "tables: {from: Pattern}",
+        "anonymous: true, profile: dev",
+        "secretRef: {name: s}, profile: dev",
+    ] {
+        let errors =
+            errors_of(&format!("source: {{bucket: raw, {source}}}\ndestination: {{bucket: lake, format: csv}}"));
+        assert_eq!(errors.len(), 1, "{source}: {errors:#?}");
+    }
+}
+
 #[test]
 fn a_cron_field_is_named() {
     for (schedule, part) in [
