@@ -18,6 +18,7 @@ pub mod memory;
 pub mod object;
 pub mod passed_over;
 pub mod plan;
+pub mod planned_table;
 pub mod reason;
 pub mod request;
 pub mod retry;

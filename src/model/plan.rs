@@ -1,10 +1,13 @@
 //! What one epoch will do, frozen before anything is read for good. Written to the destination as content-addressed
 //! blobs; the cursor names the plan, the plan names the rest.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::object::Object;
+use super::planned_table::PlannedTable;
 use super::request::RequestMark;
 use super::schema::TableSchema;
 use super::settings::Settings;
@@ -36,7 +39,7 @@ pub struct Plan {
     /// Bytes of rows that a layout buffers: half before it closes a row group, half before it spills.
     pub layout_bytes: u64,
     /// The tables, in the order of their first keys; objects refer to them by index.
-    pub tables: Vec<PlannedTable>,
+    pub tables: Vec<FrozenTable>,
     /// The shards; a shard's number is its index here.
     pub shards: Vec<ShardRef>,
     /// Every object of the epoch in key order, in the ledger's segment format: what becomes the ledger when nothing is
@@ -60,6 +63,13 @@ impl Plan {
     pub fn sealed(&self) -> bool {
         self.version >= 2
     }
+
+    /// The table of this index, from its objects to its files. Derived when it is asked for: a plan may have more tables
+    /// than a worker works on.
+    pub fn table(&self, index: u32) -> PlannedTable {
+        let FrozenTable { name, schema, .. } = &self.tables[index as usize];
+        PlannedTable::new(name, Arc::new(schema.clone()), &self.settings.destination)
+    }
 }
 
 /// Names the load that an epoch of a run is: `{load_id}`, and what the committed manifest and `state export` show.
@@ -67,14 +77,14 @@ pub fn load_id(run: &str, epoch: u64) -> String {
     format!("{run}-{epoch}")
 }
 
-/// One table of a plan.
+/// One table of a plan, as it is frozen. [`Plan::table`] gives what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlannedTable {
+pub struct FrozenTable {
     /// Its name, sanitised.
     pub name: String,
     /// What gave the name, see [`super::table::Named::source`].
     pub source: String,
-    /// What every row is verified against.
+    /// What every row that is read is verified against.
     pub schema: TableSchema,
     /// Objects in this epoch.
     pub objects: u64,

@@ -176,7 +176,7 @@ fn the_cursor() {
 #[test]
 fn plans() {
     let table =
-        PlannedTable { name: "orders".into(), source: "orders/".into(), schema: schema(), objects: 9, bytes: 900 };
+        FrozenTable { name: "orders".into(), source: "orders/".into(), schema: schema(), objects: 9, bytes: 900 };
     let plan = Plan {
         version: Plan::VERSION,
         run: "run1".into(),

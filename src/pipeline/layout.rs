@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, SchemaRef};
 
 use super::cpu::CpuPool;
 use super::error::RunErrorKind;
@@ -25,12 +25,10 @@ use crate::codec::encode::{EncodeError, EncodeOptions};
 use crate::model::hive::Partition;
 use crate::model::manifest::{FileKind, StagedFile};
 use crate::model::plan::{Plan, PlannedObject, load_id};
+use crate::model::planned_table::{PlannedTable, Transform, WriteSchema, WriteSchemaError};
 use crate::model::rolling_policy::RollingPolicy;
-use crate::model::settings::DestinationSettings;
 use crate::model::template::extension;
 use directory::Directories;
-use directory::kept_columns;
-pub use lineage::{KEY_COLUMN, LAST_MODIFIED_COLUMN, ROW_COLUMN};
 use partitions::Partitions;
 pub use scratch::ScratchError;
 use series::{OpenFile, Origin, Position, Series, TableFiles};
@@ -68,16 +66,9 @@ pub enum LayoutError {
     /// Rows cannot be spilled.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
-    /// A rule of `partitionBy` and the table's schema do not go together.
-    #[error("partitionBy {column} of table {table}: {reason}")]
-    Partition {
-        /// The table.
-        table: String,
-        /// The column, or the partition's name.
-        column: String,
-        /// Why, and what to do.
-        reason: String,
-    },
+    /// No file can be made of the table.
+    #[error(transparent)]
+    Schema(#[from] WriteSchemaError),
     /// More directories than memory is kept for.
     #[error(
         "table {table} has more than 100000 partitions in one shard, such as {example}; partition by fewer values or a coarser transform"
@@ -121,22 +112,6 @@ pub enum LayoutError {
         /// What is wrong with the key.
         reason: String,
     },
-    /// Rows without any column.
-    #[error("table {table} has no column left for its files; drop fewer columns, or leave the table out")]
-    NoColumn {
-        /// The table.
-        table: String,
-    },
-    /// Two columns of one name in a file.
-    #[error(
-        "table {table} has two columns named {column} in its files, one of them of destination.lineage; rename the other in schema.columns"
-    )]
-    Clash {
-        /// The table.
-        table: String,
-        /// The name.
-        column: String,
-    },
     /// A recorded file begins inside another.
     #[error("recorded file {key} begins inside the one before it: its manifest is damaged")]
     Overlap {
@@ -165,9 +140,7 @@ impl LayoutError {
         match self {
             LayoutError::TooLarge { .. }
             | LayoutError::SecondFile { .. }
-            | LayoutError::Clash { .. }
-            | LayoutError::NoColumn { .. }
-            | LayoutError::Partition { .. }
+            | LayoutError::Schema(_)
             | LayoutError::TooManyPartitions { .. }
             | LayoutError::KeyOfPath { .. }
             | LayoutError::Encode(EncodeError::Type { .. }) => RunErrorKind::InvalidSpec,
@@ -239,6 +212,8 @@ struct Shared {
 /// The table whose rows are coming in.
 struct OpenTable {
     files: TableFiles,
+    /// What becomes of its rows before they are laid out.
+    transform: Transform,
     /// With lineage: the schema of batches that have it.
     lineage: Option<SchemaRef>,
     /// The object whose rows are coming in.
@@ -298,6 +273,10 @@ impl<S: FileSink> Layout<S> {
             }
         }
         let Some(open) = &mut self.open else { return Ok(()) };
+        // What drops rows will have to say which are left: lineage numbers them as they were read.
+        let rows = match open.transform {
+            Transform::Identity => rows,
+        };
         let origin = Origin { objects: (index, index), key: &object.object.key };
         match &open.lineage {
             Some(schema) => {
@@ -329,29 +308,28 @@ impl OpenTable {
         let settings = &shared.plan.settings;
         let destination = &settings.destination;
         let name = shared.table_name(table);
-        let whole = shared.plan.tables[table as usize].schema.arrow();
-        let (whole, kept) = file_columns(destination, name, &whole)?;
+        let PlannedTable { transform, write, .. } = shared.plan.table(table);
+        let WriteSchema { rows, lineage, kept, files: schema } = write?;
         let metadata = vec![
             ("s3sync.sync".to_owned(), settings.id.to_string()),
             ("s3sync.table".to_owned(), name.to_owned()),
             ("s3sync.epoch".to_owned(), shared.plan.epoch.to_string()),
         ];
         let layout_bytes = shared.plan.layout_bytes;
-        let lineage = destination.lineage.then(|| Arc::clone(&whole));
+        let lineage = lineage.then(|| Arc::clone(&rows));
         // The other half is for rows of partitions that wait, or for batches on their way in and bytes on their way
         // out.
         let options = EncodeOptions::new(destination, layout_bytes / 2, metadata);
         if destination.partition_by.is_empty() {
             let route = Route::Straight { position: Position::default(), file: None };
-            return Ok(Self { files: TableFiles { table, schema: whole, options }, lineage, object, alone, route });
+            return Ok(Self { files: TableFiles { table, schema, options }, transform, lineage, object, alone, route });
         }
-        let directories = Directories::new(name, &whole, &destination.partition_by)?;
-        let schema = Arc::new(whole.project(&kept)?);
+        let directories = Directories::new(name, &rows, &destination.partition_by)?;
         // Scratch is full a spill early: it is looked at when a spill is done.
         let scratch_bytes_max = settings.worker.scratch_bytes.saturating_sub(layout_bytes / 2);
         let partitions = Partitions::new(directories, kept, layout_bytes, shared.scratch.clone(), scratch_bytes_max);
         let route = Route::Partitioned(Box::new(partitions));
-        Ok(Self { files: TableFiles { table, schema, options }, lineage, object, alone, route })
+        Ok(Self { files: TableFiles { table, schema, options }, transform, lineage, object, alone, route })
     }
 
     fn write(
@@ -397,39 +375,6 @@ impl Shared {
         let cuts = self.cuts.as_ref()?;
         Some(cuts.get(&(table, partition.to_owned())).map_or(&[], Vec::as_slice))
     }
-}
-
-/// A table's columns with those of lineage behind, and the indexes of those that are written into files: the others
-/// become directories.
-///
-/// # Errors
-/// Two columns of one name, none at all, and rules of `partitionBy` that do not go with the columns.
-pub fn file_columns(
-    destination: &DestinationSettings,
-    table: &str,
-    schema: &SchemaRef,
-) -> Result<(SchemaRef, Vec<usize>), LayoutError> {
-    let whole = if destination.lineage { with_lineage(schema, table)? } else { Arc::clone(schema) };
-    if whole.fields().is_empty() {
-        return Err(LayoutError::NoColumn { table: table.to_owned() });
-    }
-    let kept = match destination.partition_by.as_slice() {
-        [] => (0..whole.fields().len()).collect(),
-        rules => kept_columns(table, &whole, rules)?,
-    };
-    Ok((whole, kept))
-}
-
-/// A table's schema with the lineage columns behind.
-fn with_lineage(schema: &SchemaRef, table: &str) -> Result<SchemaRef, LayoutError> {
-    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-    for field in lineage::fields() {
-        if schema.index_of(field.name()).is_ok() {
-            return Err(LayoutError::Clash { table: table.to_owned(), column: field.name().clone() });
-        }
-        fields.push(Arc::new(field));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Recorded files by table and partition, in row order.

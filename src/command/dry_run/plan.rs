@@ -160,7 +160,7 @@ impl TablePlan {
             retried: why(Why::Retried),
             again: why(Why::Again),
             keys: table.read.keys.clone(),
-            schema: table.schema.as_ref().map(dry_run::columns).unwrap_or_default(),
+            schema: table.planned.as_ref().map(|table| dry_run::columns(&table.read)).unwrap_or_default(),
             writes: format!("{}/{shape}", context.destination.place()),
             extensions: table.mixed_extensions(&context.settings).map(|extensions| extensions.counts().clone()),
         }

@@ -100,7 +100,7 @@ impl SyncTables {
             quarantined: table.quarantined.objects,
             quarantined_objects: table.quarantined.keys.clone(),
             cursor: table.mark.clone(),
-            schema: table.schema.as_ref().map(dry_run::columns).unwrap_or_default(),
+            schema: table.planned.as_ref().map(|table| dry_run::columns(&table.read)).unwrap_or_default(),
         };
         let id = &sync.loaded.id;
         Ok(SyncTables {

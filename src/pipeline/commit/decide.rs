@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::manifest::{AttemptManifest, Decision, FileKind, SchemaMismatch};
-use crate::model::plan::{BlobKey, Plan, PlannedTable};
+use crate::model::plan::{BlobKey, FrozenTable, Plan};
 use crate::model::schema::{TableSchema, frozen, merge};
 use crate::model::write_mode::OnEmpty;
 use crate::pipeline::commit::own::{OwnKeys, check_attempt};
@@ -192,7 +192,7 @@ fn replan(
     let number = plan.number + 1;
     let mut next = Plan { number, ..plan.clone() };
     for (&index, mismatch) in mismatches {
-        let table: &mut PlannedTable = &mut next.tables[index as usize];
+        let table: &mut FrozenTable = &mut next.tables[index as usize];
         let wider = merge(&table.schema, &mismatch.schema);
         let refused = |reason: String| {
             RunError::new(

@@ -15,7 +15,6 @@ use crate::codec::encode::time_text::{civil, ticks};
 use crate::codec::encode::value::{RAW, writer};
 use crate::model::hive::{self, Partition};
 use crate::model::scalar::Scalar;
-use crate::model::schema::type_name;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
 /// Directories that one table may have in one shard. Each costs about 500 bytes of memory (its name, its values, the row
@@ -32,70 +31,8 @@ pub(super) struct Directories {
     table: String,
 }
 
-/// Checks the rules of `partitionBy` against a table's schema, and gives the columns that stay in its files (their
-/// indexes).
-///
-/// # Errors A column that is not there, a transform of a column that is no date or timestamp, a value that cannot be a
-/// directory, two names that differ only in case or not at all, and no column left.
-pub fn kept_columns(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Vec<usize>, LayoutError> {
-    let refuse = |column: &str, reason: &str| LayoutError::Partition {
-        table: table.to_owned(),
-        column: column.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let mut leaving = Vec::new();
-    for rule in rules {
-        let at = schema.index_of(&rule.column).map_err(|_| refuse(&rule.column, &absent(schema)))?;
-        let data_type = schema.field(at).data_type();
-        let is_time = matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
-        match rule.transform {
-            None if data_type.is_nested() || matches!(data_type, DataType::Interval(_)) => {
-                return Err(refuse(&rule.column, "its values cannot be directories"));
-            }
-            None => leaving.push(at),
-            Some(_) if !is_time => {
-                let reason = format!(
-                    "a transform needs a date or a timestamp, and the column is {}: cast it in schema.columns",
-                    type_name(data_type)
-                );
-                return Err(refuse(&rule.column, &reason));
-            }
-            Some(PartitionTransform::Hour) if *data_type == DataType::Date32 => {
-                return Err(refuse(&rule.column, "a date has no hours"));
-            }
-            Some(_) => {}
-        }
-    }
-    let kept: Vec<usize> = (0..schema.fields().len()).filter(|at| !leaving.contains(at)).collect();
-    // Hive's names have no case: country=a beside a column Country would be one column to it.
-    let mut names: Vec<String> = rules.iter().map(|rule| rule.name.to_lowercase()).collect();
-    names.extend(kept.iter().map(|at| schema.field(*at).name().to_lowercase()));
-    for (at, rule) in rules.iter().enumerate() {
-        if names.iter().skip(at + 1).any(|name| *name == names[at]) {
-            return Err(refuse(
-                &rule.name,
-                "another column or partition has this name (case aside); set name in partitionBy",
-            ));
-        }
-    }
-    match kept.is_empty() {
-        true => Err(refuse(&rules[0].column, "no column is left for the files: partition by fewer, or by a transform")),
-        false => Ok(kept),
-    }
-}
-
-/// Names of a table's columns that a message holds: enough to see a slip, and a line that is still read.
-const NAMES_MAX: usize = 20;
-
-/// That a column is not there, and which are.
-fn absent(schema: &SchemaRef) -> String {
-    let names: Vec<&str> = schema.fields().iter().take(NAMES_MAX).map(|field| field.name().as_str()).collect();
-    let more = if schema.fields().len() > NAMES_MAX { " and more" } else { "" };
-    format!("the table has no such column; it has {}{more}", names.join(", "))
-}
-
 impl Directories {
-    /// Rules that [`kept_columns`] has accepted for batches in `schema`.
+    /// Rules that a [`WriteSchema`](crate::model::planned_table::WriteSchema) has accepted for rows in `schema`.
     pub fn new(table: &str, schema: &SchemaRef, rules: &[PartitionRule]) -> Result<Self, LayoutError> {
         let rules: Vec<(usize, PartitionRule)> = rules
             .iter()

@@ -1,29 +1,14 @@
-//! The lineage columns: where each row came from.
+//! The values of the lineage columns: where each row came from.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{ArrowError, DataType, Field, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::model::object::Object;
 
-/// The input object's key.
-pub const KEY_COLUMN: &str = "_s3sync_key";
-/// The input object's last modified time.
-pub const LAST_MODIFIED_COLUMN: &str = "_s3sync_last_modified";
-/// The row's number in its object, from 1; bad records are not counted.
-pub const ROW_COLUMN: &str = "_s3sync_row";
-
-/// The fields that lineage adds, in order.
-pub(super) fn fields() -> [Field; 3] {
-    [
-        Field::new(KEY_COLUMN, DataType::Utf8, true),
-        Field::new(LAST_MODIFIED_COLUMN, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-        Field::new(ROW_COLUMN, DataType::Int64, true),
-    ]
-}
-
-/// Adds the columns to a batch of rows `first_row..` of an object. `schema` is the batch's with [`fields`] behind.
+/// Adds the columns to a batch of rows `first_row..` of an object. `schema` is the batch's with their fields
+/// behind.
 pub(super) fn add(
     batch: &RecordBatch,
     schema: &SchemaRef,

@@ -11,7 +11,7 @@ use super::epoch::{EpochObjects, EpochTable};
 use super::schemas::SAMPLES_AT_ONCE;
 use super::shards::pack;
 use crate::model::cursor::Run;
-use crate::model::plan::{BlobKey, Plan, PlannedTable};
+use crate::model::plan::{BlobKey, FrozenTable, Plan};
 use crate::model::shard::{LAYOUT_BYTES, Totals, part_bytes};
 use crate::model::table::TableSources;
 use crate::pipeline::commit::outputs::Holder;
@@ -46,7 +46,7 @@ impl Planner<'_> {
         }
         let ledger = self.known_tables(&names, tables.first().map(|table| table.name.as_str())).await?;
         let planned = stream::iter(&tables).map(|table| self.planned(&ledger, &sources, table));
-        let planned: Vec<PlannedTable> = planned.buffered(SAMPLES_AT_ONCE).try_collect().await?;
+        let planned: Vec<FrozenTable> = planned.buffered(SAMPLES_AT_ONCE).try_collect().await?;
         let totals: Vec<Totals> = tables.iter().map(|table| table.totals).collect();
         let shards = pack(self, sorter, read, &totals).await?;
         let plan = Plan {
@@ -75,10 +75,10 @@ impl Planner<'_> {
         ledger: &LedgerRoot,
         sources: &TableSources,
         EpochTable { name, totals, samples }: &EpochTable,
-    ) -> Result<PlannedTable, RunError> {
+    ) -> Result<FrozenTable, RunError> {
         let source = sources.source(name).unwrap_or_default();
         let schema = self.schema(ledger, name, Some(source), samples).await?;
         let Totals { objects, bytes } = *totals;
-        Ok(PlannedTable { name: name.clone(), source: source.to_owned(), schema, objects, bytes })
+        Ok(FrozenTable { name: name.clone(), source: source.to_owned(), schema, objects, bytes })
     }
 }

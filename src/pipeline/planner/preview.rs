@@ -2,6 +2,7 @@
 //! to the schemas; nothing is written, and nothing is read for good. Memory grows with tables, never with objects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -17,12 +18,11 @@ use crate::model::format::InputFormat;
 use crate::model::ledger::Standing;
 use crate::model::object::Object;
 use crate::model::passed_over::Extensions;
-use crate::model::schema::TableSchema;
+use crate::model::planned_table::PlannedTable;
 use crate::model::settings::Settings;
 use crate::model::shard::format_of;
 use crate::model::write_mode::{LedgerLife, OnEmpty, Superseded};
-use crate::pipeline::error::RunError;
-use crate::pipeline::layout::file_columns;
+use crate::pipeline::error::{RunError, RunErrorKind};
 
 /// Objects of a table that are shown by key; the rest are counted.
 pub const KEYS_MAX: usize = 10;
@@ -68,8 +68,8 @@ pub struct TablePreview {
     pub quarantined: Quarantine,
     /// How far the cursor is; `None`: nothing of the table was read yet.
     pub mark: Option<TableMark>,
-    /// What rows would be verified against now, where the preview is of that.
-    pub schema: Option<TableSchema>,
+    /// What would be read and written now, where the preview is of that.
+    pub planned: Option<PlannedTable>,
     extensions: Extensions,
     /// Of those that a run would read, or of all where it would read none.
     samples: Option<Samples>,
@@ -270,28 +270,29 @@ impl Planner<'_> {
         let reads = || tables.iter().filter(|(_, table)| table.read.objects > 0);
         let ledger = self.known_tables(&names, reads().next().map(|(name, _)| name.as_str())).await?;
         let shown = tables.iter().filter(|(_, table)| of == PreviewOf::Tables || table.read.objects > 0);
-        let schemas = stream::iter(shown).map(|(name, table)| {
+        let planned = stream::iter(shown).map(|(name, table)| {
             let ledger = &ledger;
             let source = sources.source(name);
             async move {
                 let samples = table.samples.as_ref().expect("a table has an object");
-                let schema = self.schema(ledger, name, source, samples).await?;
+                let read = Arc::new(self.schema(ledger, name, source, samples).await?);
+                let planned = PlannedTable::new(name, read, &settings.destination);
                 if of == PreviewOf::Run {
-                    self.check_files(name, &schema)?;
+                    self.check_files(&planned)?;
                 }
-                Ok::<_, RunError>((name.clone(), schema))
+                Ok::<_, RunError>((name.clone(), planned))
             }
         });
-        let schemas: Vec<(String, TableSchema)> = schemas.buffered(SAMPLES_AT_ONCE).try_collect().await?;
+        let planned: Vec<(String, PlannedTable)> = planned.buffered(SAMPLES_AT_ONCE).try_collect().await?;
         let replaces = match mode.supersedes() {
             Superseded::Nothing => false,
             // Then everything is read or nothing; an empty listing takes away what is published, if anything is.
             Superseded::Everything => {
-                self.cursor.manifest.is_some() && (!schemas.is_empty() || tables.is_empty() && !head.runs.is_empty())
+                self.cursor.manifest.is_some() && (!planned.is_empty() || tables.is_empty() && !head.runs.is_empty())
             }
         };
-        for (name, schema) in schemas {
-            tables.entry(name).or_default().schema = Some(schema);
+        for (name, planned) in planned {
+            tables.entry(name).or_default().planned = Some(planned);
         }
         for (name, known) in ledger.tables {
             tables.entry(name).or_default().mark = Some(known.mark);
@@ -300,14 +301,14 @@ impl Planner<'_> {
     }
 
     /// Refuses what a run refuses once it has rows: columns that the files or their directories cannot be made of.
-    fn check_files(&self, table: &str, schema: &TableSchema) -> Result<(), RunError> {
-        let columns = schema.arrow();
-        // What shows no column may have no rows.
-        if columns.fields().is_empty() {
-            return Ok(());
+    fn check_files(&self, table: &PlannedTable) -> Result<(), RunError> {
+        match &table.write {
+            // What shows no column may have no rows.
+            Err(error) if !table.read.arrow().fields().is_empty() => {
+                let message = format!("{}: {error}", self.settings.id);
+                Err(RunError::because(RunErrorKind::InvalidSpec, message, error.clone()))
+            }
+            _ => Ok(()),
         }
-        file_columns(&self.settings.destination, table, &columns)
-            .map(drop)
-            .map_err(|error| RunError::because(error.kind(), format!("{}: {error}", self.settings.id), error))
     }
 }

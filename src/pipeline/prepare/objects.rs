@@ -12,6 +12,7 @@ use super::Shard;
 use crate::codec::Decoded;
 use crate::model::format::Compression;
 use crate::model::manifest::Excluded;
+use crate::model::schema::TableSchema;
 use crate::pipeline::read::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX, cost_bytes};
 
 /// Permits are kibibytes, so that any budget fits a semaphore.
@@ -56,10 +57,11 @@ impl ReadAhead {
         // One read is with the consumer, the rest wait here.
         let (sender, queue) = mpsc::channel(budget.objects_max.saturating_sub(1).clamp(1, 1 << 16));
         let objects = Arc::clone(&shard.objects);
-        let tables: Vec<_> = shard.plan.tables.iter().map(|table| Arc::new(table.schema.clone())).collect();
+        let plan = Arc::clone(shard.plan);
         let skipped: Vec<String> = excluded.keys().cloned().collect();
         let dispatcher = tokio::spawn(async move {
             let shares = Arc::new(Semaphore::new((budget.read_bytes / PERMIT_BYTES) as usize));
+            let mut table: Option<(u32, Arc<TableSchema>)> = None;
             for (index, planned) in objects.iter().enumerate() {
                 if skipped.binary_search(&planned.object.key).is_ok() {
                     continue;
@@ -76,9 +78,14 @@ impl ReadAhead {
                 let taken_bytes = Arc::default();
                 let reader = Reader { taken_bytes: Arc::clone(&taken_bytes), ..reader.clone() };
                 let objects = Arc::clone(&objects);
-                let table = Arc::clone(&tables[planned.table as usize]);
+                // Objects come table by table.
+                let schema = match table.take().filter(|(of, _)| *of == planned.table) {
+                    Some((_, schema)) => schema,
+                    None => plan.table(planned.table).read,
+                };
+                table = Some((planned.table, Arc::clone(&schema)));
                 let task = AbortOnDropHandle::new(tokio::spawn(async move {
-                    let done = reader.read(&objects[index], table, &mut output).await;
+                    let done = reader.read(&objects[index], schema, &mut output).await;
                     done.map_err(|error| (error, output.released()))
                 }));
                 let read = Read {

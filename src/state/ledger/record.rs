@@ -10,7 +10,7 @@ use crate::model::cursor::{Cursor, TableMark};
 use crate::model::layout::Layout;
 use crate::model::ledger::{Entry, LedgerHead, LedgerTable, Outcome, cut, merge_from};
 use crate::model::manifest::{Excluded, Exclusion};
-use crate::model::plan::{BlobKey, Plan, PlannedTable, SegmentRef};
+use crate::model::plan::{BlobKey, FrozenTable, Plan, SegmentRef};
 use crate::model::spec_hash::output_digest;
 use crate::model::write_mode::Superseded;
 use crate::state::blobs::{BlobError, Blobs, Lines};
@@ -160,7 +160,7 @@ async fn write_root(
             marks.insert(table.name, table.mark);
         }
     };
-    let mut planned: BTreeMap<&str, (&PlannedTable, TableUpdate)> = BTreeMap::new();
+    let mut planned: BTreeMap<&str, (&FrozenTable, TableUpdate)> = BTreeMap::new();
     for (index, table) in plan.tables.iter().enumerate() {
         let update = updates.get(&(index as u32)).cloned().unwrap_or_default();
         planned.insert(&table.name, (table, update));
@@ -186,7 +186,7 @@ async fn write_root(
     Ok((blobs.put(plan.epoch, BlobKind::Ledger, root).await?, marks))
 }
 
-fn updated(table: &PlannedTable, before: TableMark, TableUpdate { mark: added }: TableUpdate) -> LedgerTable {
+fn updated(table: &FrozenTable, before: TableMark, TableUpdate { mark: added }: TableUpdate) -> LedgerTable {
     let newest = if added.last_modified > before.last_modified { &added } else { &before };
     let mark = TableMark {
         last_modified: newest.last_modified,

@@ -9,7 +9,7 @@ use crate::model::cursor::{Cursor, TableMark};
 use crate::model::fixtures::{object, settings};
 use crate::model::ledger::{Entry, Outcome};
 use crate::model::manifest::{Excluded, Exclusion};
-use crate::model::plan::{Plan, PlannedTable, SegmentRef};
+use crate::model::plan::{FrozenTable, Plan, SegmentRef};
 use crate::model::schema::TableSchema;
 use crate::model::settings::Settings;
 use crate::model::write_mode::WriteMode;
@@ -42,7 +42,7 @@ async fn plan(blobs: &Blobs, settings: Settings, epoch: u64, entries: &[Entry], 
     for entry in entries {
         writer.push(entry).await.unwrap();
     }
-    let table = |name: &&str| PlannedTable {
+    let table = |name: &&str| FrozenTable {
         name: (*name).into(),
         source: format!("{name}/"),
         schema: TableSchema::default(),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Schema, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::*;
 use crate::model::fixtures::settings;
 use crate::model::object::{Etag, Object};
-use crate::model::plan::PlannedTable;
+use crate::model::plan::FrozenTable;
 use crate::model::schema::{Column, TableSchema};
 use crate::model::template::Template;
 
@@ -88,7 +88,7 @@ pub fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     settings.destination.template = Template::parse("{{TABLE}}/{{EPOCH}}-{{SHARD}}-{{SEQ}}.{{FORMAT}}").unwrap();
     settings.destination.target_file_bytes = None;
     settings.worker.scratch_bytes = 1 << 30;
-    let table = |name: &str| PlannedTable {
+    let table = |name: &str| FrozenTable {
         name: name.into(),
         source: format!("{name}/"),
         schema: table_schema(),

@@ -10,7 +10,7 @@ use super::*;
 use crate::codec::{BadRecord, Position, Rows};
 use crate::model::fixtures::{object, settings};
 use crate::model::manifest::{Exclusion, FileKind};
-use crate::model::plan::{Plan, PlannedTable};
+use crate::model::plan::{FrozenTable, Plan};
 use crate::model::scalar::Scalar;
 use crate::model::schema::Column;
 use crate::model::settings::{OnBadObject, PartitionRule};
@@ -48,7 +48,7 @@ fn world(change: impl FnOnce(&mut Plan)) -> World {
         seed: "00ff".into(),
         part_bytes: 8 << 20,
         layout_bytes: 64 << 20,
-        tables: vec![PlannedTable {
+        tables: vec![FrozenTable {
             name: "t".into(),
             source: "t/".into(),
             schema: schema("n"),
