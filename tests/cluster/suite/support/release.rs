@@ -52,6 +52,8 @@ pub fn install(values: &[&str]) {
     let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
     let mut args =
         vec!["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"];
+    // Tests scale the Deployment by hand, and what was set by hand is theirs until it is taken back.
+    args.push("--force-conflicts");
     let ours = [repository.as_str(), tag.as_str(), "image.registry=", "image.pullPolicy=Never"];
     for value in ours.iter().chain(values) {
         args.extend(["--set", value]);
