@@ -7,9 +7,9 @@
 //! | --- | --- | --- |
 //! | [`model`] | values and rules: pure, nothing awaits | itself |
 //! | [`codec`] | bytes to record batches and back, without I/O | `model` |
-//! | [`net`] | the way out by HTTP: whom TLS trusts, and through which proxy | itself |
+//! | [`net`] | the way out by HTTP: whom TLS trusts, through which proxy, when it is tried again | `model` |
 //! | [`store`] | one trait for a bucket; S3, a directory, memory, a store that fails on purpose | `model`, `net` |
-//! | [`state`] | the cursor by compare-and-swap, the blobs that it names, the ledger | `store`, `model` |
+//! | [`state`] | the cursor by compare-and-swap, the blobs that it names, the ledger | `store`, `model`, `net` |
 //! | [`pipeline`] | the epoch: plan, prepare, decide, publish, record | all of the above |
 //! | [`api`] | the `S3Sync` resource and its validation into [`model::settings`] | `model` |
 //! | [`controller`] | the operator: observe, decide, apply | `api`, `state`, `model`, `net` |

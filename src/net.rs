@@ -1,7 +1,9 @@
-//! The way out by HTTP, for S3 and for notices: whom TLS trusts, and through which proxy. One stack for all of it.
+//! The way out by HTTP, for S3 and for notices: whom TLS trusts, through which proxy, and how long before the next try.
+//! One stack for all of it.
 
 pub mod proxy;
 pub mod tls;
+pub mod tries;
 
 use std::time::Duration;
 

@@ -9,9 +9,10 @@ use futures::StreamExt;
 
 use super::{Condition, ErrorKind, Store, StoreError};
 use crate::model::object::Etag;
-use crate::model::retry::Schedule;
+use crate::model::retry::RetryPolicy;
 use crate::model::server::Lack;
 use crate::model::settings::ObjectAttributes;
+use crate::net::tries::Tries;
 
 /// What the probe writes; its etag is an ordinary one, as of any content.
 const BODY: &[u8] = b"s3sync probe\n";
@@ -27,11 +28,11 @@ const LONG_SEGMENT_BYTES: usize = 256;
 
 /// How often a probe that another process disturbs begins again: the other takes some dozen round trips, and is done
 /// after a few pauses.
-const DISTURBED: Schedule = Schedule { attempts_max: 8, base: Duration::from_millis(50), cap: Duration::from_secs(2) };
+const DISTURBED: RetryPolicy = RetryPolicy::tries(8, Duration::from_millis(50), Duration::from_secs(2));
 
 /// How often one begins again that was refused a write of its own: versitygw refuses what meets the removal of its
 /// directory, also by the probe's other chains.
-const REFUSED: Schedule = Schedule { attempts_max: 4, base: Duration::from_millis(20), cap: Duration::from_millis(50) };
+const REFUSED: RetryPolicy = RetryPolicy::tries(4, Duration::from_millis(20), Duration::from_millis(50));
 
 /// Looks for every [`Lack`]. `prefix` ends in `/` and is this sync's alone; what a probe that was killed left there is
 /// removed.
@@ -43,22 +44,21 @@ pub async fn probe(
     prefix: &str,
     attributes: &ObjectAttributes,
 ) -> Result<BTreeSet<Lack>, StoreError> {
-    for tried in 1.. {
+    let mut tries = Tries::new(RetryPolicy::ONCE);
+    loop {
         let probed = once(store, prefix, attributes).await;
         let Err(error) = &probed else { return probed };
-        let schedule = match error.kind {
+        let policy = match error.kind {
             // What it has just written is gone, or is another's.
             ErrorKind::NotFound | ErrorKind::NoSuchUpload | ErrorKind::Precondition => DISTURBED,
             ErrorKind::Other => REFUSED,
-            _ => Schedule::ONCE,
+            _ => RetryPolicy::ONCE,
         };
         // Of two that met, one goes first.
-        let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let Some(wait) = schedule.wait(tried, random) else { return probed };
+        let Some(wait) = tries.fail_by(policy) else { return probed };
         tracing::debug!(%error, "another process seems to probe the server at the same time: trying again");
         tokio::time::sleep(wait).await;
     }
-    unreachable!("the schedule ends")
 }
 
 async fn once(store: &dyn Store, prefix: &str, attributes: &ObjectAttributes) -> Result<BTreeSet<Lack>, StoreError> {

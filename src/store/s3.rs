@@ -19,7 +19,6 @@ mod upload;
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -29,8 +28,9 @@ use self::failure::{Failure, Remedy};
 use self::http::ServerClock;
 use super::{ErrorKind, StoreError};
 use crate::model::connection::{Connection, Credentials, Endpoint};
-use crate::model::retry::Schedule;
+use crate::model::retry::RetryPolicy;
 use crate::net::tls;
+use crate::net::tries::Tries;
 
 pub use self::http::Timeouts;
 pub use crate::net::proxy::Proxies;
@@ -42,7 +42,7 @@ const ID: &str = "s3sync-id";
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The tries of one call, or of one body between two megabytes of progress.
-    pub retries: Schedule,
+    pub retries: RetryPolicy,
     /// How long each try may take.
     pub timeouts: Timeouts,
     /// The way to the server.
@@ -63,7 +63,7 @@ struct Inner {
     bucket: String,
     clients: Clients,
     clock: Arc<ServerClock>,
-    retries: Schedule,
+    retries: RetryPolicy,
 }
 
 impl S3Store {
@@ -112,15 +112,15 @@ impl S3Store {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.attempt_counted(op, key, &mut 0, call).await
+        self.attempt_counted(op, key, &mut self.tries(), call).await
     }
 
-    /// The same, and counts the tries that failed into `failed`: their requests may have been carried out nevertheless.
+    /// The same, as a part of `tries`.
     async fn attempt_counted<T, E, F>(
         &self,
         op: &'static str,
         key: &str,
-        failed: &mut u32,
+        tries: &mut Tries,
         call: impl Fn(Arc<Current>) -> F,
     ) -> Result<T, StoreError>
     where
@@ -140,13 +140,7 @@ impl S3Store {
             };
             let failure = Failure::of(op, &error);
             match failure.remedy {
-                Remedy::Wait => {
-                    *failed += 1;
-                    match self.inner.retries.wait(*failed, random()) {
-                        Some(wait) => self.pause(op, key, &failure.message, wait).await,
-                        None => return Err(self.error(op, key, self.exhausted(failure))),
-                    }
-                }
+                Remedy::Wait => self.pause(op, key, failure, tries).await?,
                 Remedy::Change(Change::Identity) if std::mem::take(&mut may_renew) => {
                     clients.change(&current, Change::Identity).await;
                 }
@@ -160,24 +154,30 @@ impl S3Store {
         }
     }
 
-    async fn pause(&self, op: &str, key: &str, message: &str, wait: Duration) {
+    /// The tries of one call.
+    fn tries(&self) -> Tries {
+        Tries::new(self.inner.retries)
+    }
+
+    /// Waits before the next try, or gives up.
+    async fn pause(&self, op: &'static str, key: &str, failure: Failure, tries: &mut Tries) -> Result<(), StoreError> {
+        let Some(wait) = tries.fail() else {
+            let message = match tries.failed() {
+                1 => failure.message,
+                failed => format!("{}, {failed} times in a row: try again later", failure.message),
+            };
+            return Err(self.error(op, key, Failure { message, ..failure }));
+        };
         tracing::debug!(
             op,
             place = self.inner.place,
             key,
             wait_ms = wait.as_millis() as u64,
-            "{message}, trying again"
+            "{}, trying again",
+            failure.message
         );
         tokio::time::sleep(wait).await;
-    }
-
-    /// A failure after the last try.
-    fn exhausted(&self, failure: Failure) -> Failure {
-        let tries = self.inner.retries.attempts_max;
-        if tries <= 1 {
-            return failure;
-        }
-        Failure { message: format!("{}, {tries} times in a row: try again later", failure.message), ..failure }
+        Ok(())
     }
 
     fn error(&self, op: &'static str, key: &str, failure: Failure) -> StoreError {
@@ -223,13 +223,6 @@ fn endpoint_name(endpoint: &Endpoint) -> String {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}")
-}
-
-/// Even in [0, 1), from the system's random numbers: what spreads the waits of clients that failed together.
-fn random() -> f64 {
-    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
-    // The upper 48 bits of a version 4 UUID are random.
-    (bits >> 16) as f64 / (1_u64 << 48) as f64
 }
 
 /// An SDK time as a value of ours; the epoch for a time that no calendar holds.

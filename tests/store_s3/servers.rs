@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use s3sync::model::retry::Schedule;
+use s3sync::model::retry::RetryPolicy;
 use s3sync::model::server::{Findings, Lack};
 use s3sync::model::settings::ObjectAttributes;
 use s3sync::store::Store;
@@ -21,7 +21,7 @@ async fn known(variable: &str, lacks: impl Into<BTreeSet<Lack>>) -> Arc<dyn Stor
     let bucket = format!("store-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     admin_of(&endpoint).create_bucket().bucket(&bucket).send().await.expect("create a bucket");
     // As a destination is connected, but without long waits where an answer is an error for good.
-    let retries = Schedule { attempts_max: 4, base: Duration::from_millis(50), cap: Duration::from_millis(200) };
+    let retries = RetryPolicy::tries(4, Duration::from_millis(50), Duration::from_millis(200));
     let options = Options { retries, ..Options::default() };
     let store = S3Store::connect_with(&connection_to(&endpoint), &bucket, options).await.expect("connect");
     let store: Arc<dyn Store> = Arc::new(Adapted::new(Arc::new(store)));

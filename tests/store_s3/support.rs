@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use s3sync::model::connection::{Connection, Credentials, Endpoint};
-use s3sync::model::retry::Schedule;
+use s3sync::model::retry::RetryPolicy;
 use s3sync::store::s3::{Options, Proxies, S3Store, Timeouts};
 
 use crate::server::Server;
@@ -34,7 +34,7 @@ pub fn connection(url: &str) -> Connection {
 }
 
 fn options() -> Options {
-    let retries = Schedule { attempts_max: PATIENT, base: Duration::from_millis(1), cap: Duration::from_millis(4) };
+    let retries = RetryPolicy::tries(PATIENT, Duration::from_millis(1), Duration::from_millis(4));
     Options { retries, timeouts: Timeouts::default(), proxies: Proxies::new("", "") }
 }
 

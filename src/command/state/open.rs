@@ -15,7 +15,7 @@ use crate::command::syncs::{self, CursorLocation, Sync};
 use crate::command::validate::manifest_errors;
 use crate::command::{CommandError, FailureKind, worker};
 use crate::controller::names::cursor_name;
-use crate::model::retry::Schedule;
+use crate::model::retry::RetryPolicy;
 use crate::pipeline::commit::claim::claim_key;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::StateError;
@@ -109,7 +109,7 @@ pub(super) async fn reach(args: &CursorArgs, sync: &Sync, verb: &str) -> Result<
         return Ok(());
     }
     let (settings, id) = (sync.settings(), &sync.loaded.id);
-    let options = s3::Options { retries: Schedule::ONCE, timeouts: Timeouts::IN_SECONDS, ..s3::Options::default() };
+    let options = s3::Options { retries: RetryPolicy::ONCE, timeouts: Timeouts::IN_SECONDS, ..s3::Options::default() };
     let store =
         store::connect_with(&sync.loaded.destination, &settings.destination.bucket, Side::Destination, options).await?;
     let unanswered = match store.head(&claim_key(settings)).await {

@@ -1,6 +1,8 @@
 //! Which run to start, if any. PURE.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::desired::{Start, Why};
 use super::observed::Observed;
@@ -16,9 +18,17 @@ use crate::controller::decide::schedule::{Anchor, Look, Slot};
 use crate::controller::names::{CANCEL, Repeat, TRIGGER, job_name, parse_job_name, short_hash};
 use crate::model::cursor::Phase;
 use crate::model::reason::Reason;
+use crate::model::retry::{GiveUp, Jitter, RetryPolicy};
 
-/// The longest wait before a failed run is repeated: what is healed outside is noticed within the hour.
-const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// When a failed run is repeated: after 1, 2, 4 ... 60 minutes, so that what is healed outside is noticed within the
+/// hour.
+const BACKOFF: RetryPolicy = RetryPolicy {
+    base: Duration::from_mins(1),
+    cap: Duration::from_hours(1),
+    at_least: Duration::ZERO,
+    jitter: Jitter::None,
+    give_up: GiveUp::Never,
+};
 
 /// What is read of the annotation s3sync.dev/trigger, in bytes: as long as the field. An annotation has no bound of its
 /// own.
@@ -185,23 +195,18 @@ fn recovery(
     Some(Start { job: job_name(&name(seen), &marks.slot, repeat), marks, why: Why::Recovery })
 }
 
-/// `Some` when the backoff after the last run is over: 1, 2, 4 ... 60 minutes by the number of failures in a row.
+/// `Some` when the backoff after the last run is over, by the number of failures in a row.
 fn wait(seen: &Observed, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<()> {
     let Some(ended) = status.last_run.as_ref().and_then(|run| run.completion_time.as_ref()) else { return Some(()) };
     // A run that somebody cancelled has not failed: the failures before it make nothing later.
     let failures = if was_cancelled(status) { 1 } else { status.consecutive_failures };
-    let time = ended.0.checked_add(backoff(failures)).ok()?;
+    let failures = u32::try_from(failures).unwrap_or(0).max(1);
+    let time = ended.0.checked_add(BACKOFF.wait(failures, Duration::ZERO, 0.0)?).ok()?;
     if time <= seen.now {
         return Some(());
     }
     wake.push(time);
     None
-}
-
-fn backoff(failures: i32) -> SignedDuration {
-    // Six doublings are past the longest wait.
-    let doublings = failures.saturating_sub(1).clamp(0, 6);
-    SignedDuration::from_mins(1 << doublings).min(BACKOFF_MAX)
 }
 
 fn name(seen: &Observed) -> String {

@@ -10,12 +10,13 @@ use http::{Method, Request, StatusCode, header};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::Instant;
 
 use super::notice::Notice;
 use super::url;
+use crate::model::retry::{GiveUp, Jitter, RetryPolicy};
 use crate::model::shown::{Secrets, shown};
 use crate::net::proxy::{Dial, Proxies};
+use crate::net::tries::Tries;
 use crate::net::{connector, tls};
 
 /// What a failure may say, in bytes.
@@ -37,6 +38,19 @@ impl Default for Patience {
     /// still news.
     fn default() -> Self {
         Self { answer: Duration::from_secs(10), first_wait: Duration::from_secs(1), in_all: Duration::from_secs(60) }
+    }
+}
+
+impl Patience {
+    /// Without jitter: one replica sends, one notice at a time.
+    fn policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            base: self.first_wait,
+            cap: self.in_all,
+            at_least: Duration::ZERO,
+            jitter: Jitter::None,
+            give_up: GiveUp::AfterTime(self.in_all),
+        }
     }
 }
 
@@ -75,16 +89,15 @@ impl Sender {
 
     /// Sends until it is taken, refused for good, or the patience is over.
     pub(super) async fn tell(&self, notice: &Notice) -> Result<(), Failure> {
-        let (began, mut wait) = (Instant::now(), self.patience.first_wait);
+        let mut tries = Tries::new(self.patience.policy());
         loop {
-            match self.post(notice).await {
-                Err(failure) if failure.passing && began.elapsed() + wait <= self.patience.in_all => {
-                    tracing::debug!("a notice is sent again in {wait:?}: {failure}");
-                }
+            let failure = match self.post(notice).await {
+                Err(failure) if failure.passing => failure,
                 done => return done,
-            }
+            };
+            let Some(wait) = tries.fail() else { return Err(failure) };
+            tracing::debug!("a notice is sent again in {wait:?}: {failure}");
             tokio::time::sleep(wait).await;
-            wait *= 2;
         }
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::retry::Schedule;
+use crate::model::retry::{GiveUp, Jitter, RetryPolicy};
+use crate::net::tries;
 use crate::state::StateError;
 
 /// How long requests and outages may take.
@@ -94,9 +95,16 @@ pub(super) struct Tries<'a> {
     failed: u32,
 }
 
-/// Waits double from 200 ms to 5 s; the number of tries is bounded by time, see [`Patience`].
-const WAITS: Schedule =
-    Schedule { attempts_max: u32::MAX, base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+/// Waits double from 200 ms to 5 s, for as long as `patience` lasts, see [`Patience`].
+fn policy(patience: Duration, asked: Duration) -> RetryPolicy {
+    RetryPolicy {
+        base: Duration::from_millis(200),
+        cap: Duration::from_secs(5),
+        at_least: asked,
+        jitter: Jitter::Full,
+        give_up: GiveUp::AfterTime(patience),
+    }
+}
 
 impl<'a> Tries<'a> {
     pub(super) fn new(patience: &'a Patience, place: &'a str) -> Self {
@@ -115,14 +123,12 @@ impl<'a> Tries<'a> {
             self.denied = None;
         }
         self.failed += 1;
-        let wait = match failure {
-            // The first who comes second only has to read again.
-            Failure::Moved if self.failed == 1 => Duration::ZERO,
-            _ => WAITS.wait(self.failed, random()).unwrap_or(WAITS.cap).max(asked(&failure)),
-        };
-        if since.elapsed() + wait > patience {
+        // The first who comes second only has to read again.
+        let failed = if matches!(failure, Failure::Moved) && self.failed == 1 { 0 } else { self.failed };
+        let policy = policy(patience, asked(&failure));
+        let Some(wait) = policy.wait(failed, since.elapsed(), tries::random()) else {
             return Err(self.give_up(failure));
-        }
+        };
         tracing::debug!(
             cursor = self.place,
             ?failure,
@@ -198,11 +204,4 @@ pub(super) fn sentence(error: &kube::Error) -> String {
             deepest.to_string()
         }
     }
-}
-
-/// Even in [0, 1): what spreads the waits of workers that failed together.
-fn random() -> f64 {
-    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
-    // The upper 48 bits of a version 4 UUID are random.
-    (bits >> 16) as f64 / (1_u64 << 48) as f64
 }

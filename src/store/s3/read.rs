@@ -9,8 +9,9 @@ use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 
 use super::failure::Failure;
-use super::{S3Store, random, timestamp};
+use super::{S3Store, timestamp};
 use crate::model::object::Etag;
+use crate::net::tries::Tries;
 use crate::store::{Body, ErrorKind, StoreError};
 
 const OP: &str = "GetObject";
@@ -39,7 +40,7 @@ struct Reading {
     left: Range<u64>,
     bytes: Option<ByteStream>,
     /// Breaks since `at` was the place.
-    breaks: u32,
+    breaks: Tries,
     at: u64,
 }
 
@@ -62,8 +63,8 @@ impl S3Store {
         let at = left.start;
         let (etag, last_modified) = (opened.etag.clone(), opened.last_modified);
         let bytes = Some(self.bytes_from(key, opened, at)?);
-        let reading =
-            Reading { store: self.clone(), key: key.to_owned(), etag: etag.clone(), left, bytes, breaks: 0, at };
+        let (store, breaks) = (self.clone(), self.tries());
+        let reading = Reading { store, key: key.to_owned(), etag: etag.clone(), left, bytes, breaks, at };
         Ok(Body { etag, size, last_modified, bytes: reading.stream() })
     }
 
@@ -184,16 +185,9 @@ impl Reading {
     /// Waits before the next try, or gives up.
     async fn pause(&mut self, failure: Failure) -> Result<(), StoreError> {
         if self.left.start - self.at >= PROGRESS_BYTES {
-            (self.breaks, self.at) = (0, self.left.start);
+            (self.breaks, self.at) = (self.store.tries(), self.left.start);
         }
-        self.breaks += 1;
-        match self.store.inner.retries.wait(self.breaks, random()) {
-            Some(wait) => {
-                self.store.pause(OP, &self.key, &failure.message, wait).await;
-                Ok(())
-            }
-            None => Err(self.store.error(OP, &self.key, self.store.exhausted(failure))),
-        }
+        self.store.pause(OP, &self.key, failure, &mut self.breaks).await
     }
 
     async fn reopen(&self) -> Result<ByteStream, StoreError> {

@@ -36,10 +36,10 @@ impl S3Store {
 
     async fn write(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Etag, StoreError> {
         let unhashed = self.inner.clients.plan.skips_payload_hash();
-        let mut failed = 0;
+        let mut tries = self.tries();
         let Protection { acl, sse, kms_key_id } = &self.inner.clients.plan.connection.protection;
         let written = self
-            .attempt_counted(PUT, key, &mut failed, |current| {
+            .attempt_counted(PUT, key, &mut tries, |current| {
                 let call = current
                     .client
                     .put_object()
@@ -66,7 +66,7 @@ impl S3Store {
             },
             // One of the tries whose answer was lost may be what stands in the way. What is there has the bytes that we
             // meant to write.
-            Err(error) if error.kind == ErrorKind::Precondition && failed > 0 => {
+            Err(error) if error.kind == ErrorKind::Precondition && tries.failed() > 0 => {
                 self.ours(key, &body).await?.ok_or(error)
             }
             // A version that must stand there, where nothing does (AWS: 404).
