@@ -12,18 +12,36 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::format::OutputFormat;
 pub use fields::{Fields, extension};
 pub use placeholder::Placeholder;
 pub use shape::{KeyMatcher, KeyShape, ShapeToken};
 
-/// Literal text, or what a file's fields stand in for.
+/// Literal text, or what a file's fields stand in for, with the name that was written: several name one placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Placeholder(Placeholder),
+    Placeholder(Placeholder, &'static str),
 }
 
 /// A parsed template. Serialises as its text.
+///
+/// ```
+/// use s3sync::model::template::Template;
+///
+/// let template = Template::parse("lake/{{TABLE}}/{{UUID}}.{{FORMAT}}")?;
+/// assert!(template.is_unique() && template.has_table() && !template.per_source());
+/// assert_eq!(template.of_table("orders").as_str(), "lake/orders/{{UUID}}.{{FORMAT}}");
+///
+/// // Every key that it can give, as a glob.
+/// let keys = template.possible_keys("my-sync", "csv.gz", &[]);
+/// assert_eq!(keys.to_string(), "lake/*/*.csv.gz");
+/// assert!(keys.matches("lake/orders/7f.csv.gz"));
+///
+/// let unknown = Template::parse("{{TABEL}}.csv").unwrap_err();
+/// assert_eq!(unknown.to_string(), "the path template has an unknown placeholder {{TABEL}}; did you mean {{TABLE}}?");
+/// # Ok::<(), s3sync::model::template::TemplateError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
@@ -101,14 +119,13 @@ impl Template {
     /// The template with this table's name for every placeholder of one. Names of tables hold letters, digits and `_`
     /// alone.
     pub fn of_table(&self, table: &str) -> Template {
-        let mut text = self.text.clone();
-        for (written, placeholder) in Placeholder::NAMES {
-            text = match placeholder {
-                Placeholder::Table => text.replace(written, table),
-                Placeholder::TableHyphen => text.replace(written, &table.replace('_', "-")),
-                _ => text,
-            };
-        }
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Placeholder(Placeholder::Table, _) => table.to_owned(),
+            Piece::Placeholder(Placeholder::TableHyphen, _) => table.replace('_', "-"),
+            Piece::Placeholder(_, written) => (*written).to_owned(),
+        };
+        let text: String = self.pieces.iter().map(text).collect();
         Template::parse(&text).expect("a table's name in the place of a placeholder leaves a template")
     }
 
@@ -139,20 +156,36 @@ impl Template {
         self.has(Placeholder::Partition)
     }
 
-    /// Whether keys carry FORMAT or ext, which end in the right extension by themselves.
-    pub fn has_extension(&self) -> bool {
-        self.has(Placeholder::Extension)
+    /// The format that the key's end names, where it is written out: `.csv.gz`, not `.{{FORMAT}}`.
+    pub fn named_format(&self) -> Option<OutputFormat> {
+        OutputFormat::of_key(&self.text).map(|(format, _)| format)
+    }
+
+    /// Whether keys count: the files of one shard, or shards.
+    pub fn is_numbered(&self) -> bool {
+        self.has(Placeholder::Shard) || self.has(Placeholder::Seq)
+    }
+
+    /// The placeholders that would tell apart outputs that have one key now, for advice.
+    pub fn would_tell_apart(&self) -> &'static str {
+        if self.has(Placeholder::SourceDir) { "{{UUID}}" } else { "{{UUID}} or {{SOURCE_DIR}}" }
     }
 
     fn has(&self, wanted: Placeholder) -> bool {
-        self.pieces.contains(&Piece::Placeholder(wanted))
+        self.pieces.iter().any(|piece| piece.is(wanted))
     }
 
     fn has_apart(&self, wanted: Placeholder) -> bool {
-        let is_text = |at: Option<usize>| !matches!(at.and_then(|at| self.pieces.get(at)), Some(Piece::Placeholder(_)));
-        self.pieces.iter().enumerate().any(|(at, piece)| {
-            *piece == Piece::Placeholder(wanted) && is_text(at.checked_sub(1)) && is_text(Some(at + 1))
-        })
+        let is_text =
+            |at: Option<usize>| !matches!(at.and_then(|at| self.pieces.get(at)), Some(Piece::Placeholder(..)));
+        let mut pieces = self.pieces.iter().enumerate();
+        pieces.any(|(at, piece)| piece.is(wanted) && is_text(at.checked_sub(1)) && is_text(Some(at + 1)))
+    }
+}
+
+impl Piece {
+    fn is(&self, wanted: Placeholder) -> bool {
+        matches!(self, Piece::Placeholder(placeholder, _) if *placeholder == wanted)
     }
 }
 
@@ -172,7 +205,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
             return Err(TemplateError::Unbalanced { brace: left, offset });
         };
         let written = &rest[open..open + left.len() + end + right.len()];
-        let Some(placeholder) = Placeholder::of(written) else {
+        let Some((name, placeholder)) = Placeholder::named(written) else {
             return Err(TemplateError::Unknown {
                 placeholder: written.to_owned(),
                 suggestion: Placeholder::nearest(written),
@@ -181,7 +214,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
         if open > 0 {
             pieces.push(Piece::Text(rest[..open].to_owned()));
         }
-        pieces.push(Piece::Placeholder(placeholder));
+        pieces.push(Piece::Placeholder(placeholder, name));
         rest = &rest[open + written.len()..];
     }
     if !rest.is_empty() {

@@ -12,7 +12,7 @@ use regex_automata::{Anchored, MatchKind};
 
 use super::{FieldError, Problems};
 use crate::model::settings::{Settings, SourceSettings};
-use crate::model::template::{self, ShapeToken};
+use crate::model::template::ShapeToken;
 
 /// Product states that are looked at: a few globs and a template have some hundreds. Beyond the bound only prefixes are
 /// compared.
@@ -25,9 +25,7 @@ const KNOWN_FORMAT: &str = r"(?s:.*)[^/](?i:\.(csv|tsv|tab|json|jsonl|ndjson|par
 
 /// Refuses a sync whose two ends are one bucket and whose output, or dead letters, it would read again.
 pub(super) fn check(settings: &Settings, problems: &mut Problems) {
-    let to = &settings.destination;
-    let extension = template::extension(to.format, to.compression);
-    let shape = to.template.possible_keys(&settings.id.name, &extension, &to.partition_by);
+    let shape = settings.output_keys(None);
     if let Some(key) = common_key(shape.tokens(), &settings.source, &settings.state_prefix) {
         problems.add(own_source("spec.destination", "output keys", &shape.to_string(), &key, settings));
     }

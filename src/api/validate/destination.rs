@@ -13,7 +13,7 @@ use crate::model::write_mode::{OutputKeys, WriteMode};
 
 /// The template where neither path nor uri is given.
 const DEFAULT_PATH: &str = "{{TABLE}}/{{UUID}}.{{FORMAT}}";
-/// What completes a template that ends in `/`.
+/// The template of a bucket, or of a uri that names no key.
 const DEFAULT_NAME: &str = "{{UUID}}.{{FORMAT}}";
 /// S3 allows 2 KB of user metadata, names and values together.
 const METADATA_BYTES_MAX: usize = 2048;
@@ -106,13 +106,13 @@ fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
             if spec.path.is_some() {
                 problems.add(FieldError::new("spec.destination.path", "excludes uri: the uri names the key"));
             }
-            (uri.bucket.to_owned(), completed(uri.key), field, OutputFormat::of_key(uri.key))
+            (uri.bucket.to_owned(), path(uri.key), field, OutputFormat::of_key(uri.key))
         }
         (None, Some(bucket)) => {
             if let Err(message) = uri::bucket_name(bucket) {
                 problems.add(FieldError::new("spec.destination.bucket", message));
             }
-            (bucket.clone(), completed(spec.path.as_deref().unwrap_or(DEFAULT_PATH)), "spec.destination.path", None)
+            (bucket.clone(), path(spec.path.as_deref().unwrap_or(DEFAULT_PATH)), "spec.destination.path", None)
         }
         (Some(_), Some(_)) => {
             problems.add(FieldError::new("spec.destination.bucket", "excludes uri: the uri names the bucket"));
@@ -135,8 +135,9 @@ fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
     Some(Target { bucket, template, field, named })
 }
 
-fn completed(path: &str) -> String {
-    if path.is_empty() || path.ends_with('/') { format!("{path}{DEFAULT_NAME}") } else { path.to_owned() }
+/// The path, or what a bucket alone means.
+fn path(written: &str) -> String {
+    if written.is_empty() { DEFAULT_NAME.to_owned() } else { written.to_owned() }
 }
 
 fn format(
@@ -159,7 +160,7 @@ fn format(
         (Some(format), named) => {
             let format = OutputFormat::from(format);
             if let Some(target) = target.filter(|_| named.is_none())
-                && let Some((by_name, _)) = OutputFormat::of_key(target.template.as_str())
+                && let Some(by_name) = target.template.named_format()
                 && !same_reader(format, by_name)
             {
                 problems.add(

@@ -3,7 +3,7 @@
 
 use super::Resolved;
 use crate::model::settings::TableRule;
-use crate::model::template::{KeyShape, Template, extension};
+use crate::model::template::KeyShape;
 
 /// The keys that both syncs would write, as text, where that follows from the manifests alone. Which tables and objects
 /// there are shows only in the bucket: a run that meets another sync's files there is refused by a claim.
@@ -22,13 +22,12 @@ pub fn common_output(one: &Resolved, other: &Resolved) -> Option<String> {
 
 /// The keys of a sync whose path is the same in every run and for every table and object that it may find.
 fn fixed_keys(sync: &Resolved) -> Option<KeyShape> {
-    let (source, to) = (&sync.settings.source, &sync.settings.destination);
-    let template: Template = match &source.tables {
-        TableRule::Fixed { name } => to.template.of_table(name),
-        _ => to.template.clone(),
+    let template = &sync.settings.destination.template;
+    let table = match &sync.settings.source.tables {
+        TableRule::Fixed { name } => Some(name.as_str()),
+        _ => None,
     };
-    if template.is_unique() || template.per_source() || template.has_table() {
-        return None;
-    }
-    Some(template.possible_keys(&sync.settings.id.name, &extension(to.format, to.compression), &to.partition_by))
+    let one_table = table.is_some() || !template.has_table();
+    let fixed = one_table && !template.is_unique() && !template.per_source();
+    fixed.then(|| sync.settings.output_keys(table))
 }

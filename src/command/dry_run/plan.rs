@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::cli::PlanArgs;
 use crate::command::dry_run::{self, Failed, ShownColumn};
 use crate::command::render::{self, Align, bytes, count, counted, printable};
-use crate::command::run::output_locations::key_shape;
 use crate::command::run::resources::Resources;
 use crate::command::syncs::{self, Sync};
 use crate::command::{CommandError, print, runtime};
 use crate::model::cursor::Phase;
 use crate::model::passed_over::PassedOver;
 use crate::model::request::Asked;
+use crate::model::template::extension;
 use crate::model::write_mode::WriteMode;
 use crate::pipeline::context::Context;
 use crate::pipeline::error::RunError;
@@ -150,7 +150,9 @@ fn under_way(phase: Phase, epoch: u64) -> Option<String> {
 impl TablePlan {
     fn of(context: &Context, name: &str, table: &TablePreview) -> TablePlan {
         let why = |why: Why| table.read.why.get(&why).copied().unwrap_or(0);
-        let shape = key_shape(&context.settings.destination, Some(name));
+        let to = &context.settings.destination;
+        let extension = extension(to.format, to.compression);
+        let shown = to.template.of_table(name).shown(&extension, &to.partition_by);
         TablePlan {
             name: name.to_owned(),
             objects: table.read.objects,
@@ -161,7 +163,7 @@ impl TablePlan {
             again: why(Why::Again),
             keys: table.read.keys.clone(),
             schema: table.planned.as_ref().map(|table| dry_run::columns(&table.read)).unwrap_or_default(),
-            writes: format!("{}/{shape}", context.destination.place()),
+            writes: format!("{}/{shown}", context.destination.place()),
             extensions: table.mixed_extensions(&context.settings).map(|extensions| extensions.counts().clone()),
         }
     }

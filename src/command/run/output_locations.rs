@@ -1,7 +1,6 @@
-//! Where output goes, in words for people: bucket, path template, and the hive directories in their place.
+//! Where output goes, in words for people.
 
-use crate::model::settings::{DestinationSettings, PartitionRule};
-use crate::model::template::{Template, extension};
+use crate::model::settings::Settings;
 use crate::pipeline::context::Context;
 use crate::pipeline::run::RunSummary;
 
@@ -21,79 +20,48 @@ impl OutputLocations {
         let place = context.destination.place();
         let tables: Vec<&str> = summary.tables.keys().map(String::as_str).collect();
         OutputLocations {
-            files: directory(&settings.destination, place, &tables),
+            files: directory(settings, place, &tables),
             dead_letters: settings.errors.dead_letter_path.as_ref().map(|prefix| format!("{place}/{prefix}")),
         }
     }
 }
 
-/// The keys of a table's files: `orders/country=*/month=*/{{UUID}}.parquet`. Without a table its placeholders stay.
-pub fn key_shape(destination: &DestinationSettings, table: Option<&str>) -> String {
-    shape(
-        &destination.template,
-        &extension(destination.format, destination.compression),
-        &destination.partition_by,
-        table,
-    )
-}
-
 /// The longest prefix that ends in `/` and begins all keys of these tables, or the one key there is, with the bucket:
 /// where to look.
-pub fn directory(destination: &DestinationSettings, place: &str, tables: &[&str]) -> String {
+fn directory(settings: &Settings, place: &str, tables: &[&str]) -> String {
     let table = match tables {
         [one] => Some(*one),
         _ => None,
     };
-    format!("{place}/{}", constant(&key_shape(destination, table)))
-}
-
-fn shape(template: &Template, extension: &str, partition_by: &[PartitionRule], table: Option<&str>) -> String {
-    let mut shape = template.to_string();
-    for placeholder in ["{{FORMAT}}", "{ext}"] {
-        shape = shape.replace(placeholder, extension);
-    }
-    if let Some(table) = table {
-        for placeholder in ["{{TABLE}}", "{table_name}"] {
-            shape = shape.replace(placeholder, table);
-        }
-        shape = shape.replace("{{TABLE_HYPHEN}}", &table.replace('_', "-"));
-    }
-    let partition: String = partition_by.iter().map(|rule| format!("{}=*/", rule.name)).collect();
-    if template.places_partition() {
-        return shape.replace("{{PARTITION}}/", &partition).replace("{{PARTITION}}", partition.trim_end_matches('/'));
-    }
-    let name = shape.rfind('/').map_or(0, |slash| slash + 1);
-    shape.insert_str(name, &partition);
-    shape
-}
-
-/// What of a shape never varies.
-fn constant(shape: &str) -> &str {
-    match shape.find(['{', '*']) {
-        // Of `month=*` the name alone leads nowhere.
-        Some(variable) => shape[..variable].rfind('/').map_or("", |slash| &shape[..=slash]),
-        None => shape,
-    }
+    let keys = settings.output_keys(table);
+    format!("{place}/{}", keys.only_key().unwrap_or_else(|| keys.directory()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(template: &str, partitions: &[&str], expected: (&str, &str)) {
-        let rule =
-            |name: &&str| PartitionRule { column: (*name).to_owned(), transform: None, name: (*name).to_owned() };
-        let rules: Vec<PartitionRule> = partitions.iter().map(rule).collect();
-        let shape = shape(&Template::parse(template).unwrap(), "csv.gz", &rules, Some("order_items"));
-        assert_eq!((shape.as_str(), constant(&shape)), expected, "{template}");
-    }
+    use crate::model::fixtures::settings;
+    use crate::model::settings::PartitionRule;
+    use crate::model::template::Template;
 
     #[test]
-    fn shapes_show_tables_partitions_and_extensions() {
-        check("{{TABLE}}/{{UUID}}.{{FORMAT}}", &[], ("order_items/{{UUID}}.csv.gz", "order_items/"));
-        check("a/{{TABLE_HYPHEN}}.{ext}", &["c", "d"], ("a/c=*/d=*/order-items.csv.gz", "a/"));
-        check("{{PARTITION}}/x/{{UUID}}", &["c", "d"], ("c=*/d=*/x/{{UUID}}", ""));
-        check("x/{{PARTITION}}/{{UUID}}", &[], ("x/{{UUID}}", "x/"));
-        check("all.csv", &[], ("all.csv", "all.csv"));
+    fn output_is_looked_for_where_all_of_it_is() {
+        let rule =
+            |name: &&str| PartitionRule { column: (*name).to_owned(), transform: None, name: (*name).to_owned() };
+        for (template, partitions, tables, expected) in [
+            ("{{TABLE}}/{{UUID}}.{{FORMAT}}", &[][..], &["order_items"][..], "order_items/"),
+            ("{{TABLE}}/{{UUID}}.{{FORMAT}}", &[], &["order_items", "orders"], ""),
+            ("{{TABLE}}/{{UUID}}.{{FORMAT}}", &[], &[], ""),
+            ("a/{{TABLE_HYPHEN}}.{ext}", &["c", "d"], &["order_items"], "a/"),
+            ("a/{{TABLE_HYPHEN}}.{ext}", &[], &["order_items"], "a/order-items.parquet"),
+            ("{{PARTITION}}/x/{{UUID}}", &["c", "d"], &["order_items"], ""),
+            ("x/{{PARTITION}}/{{UUID}}", &[], &["order_items"], "x/"),
+            ("all.csv", &[], &["order_items"], "all.csv"),
+        ] {
+            let mut settings = settings();
+            settings.destination.template = Template::parse(template).unwrap();
+            settings.destination.partition_by = partitions.iter().map(rule).collect();
+            assert_eq!(directory(&settings, "s3://lake", tables), format!("s3://lake/{expected}"), "{template}");
+        }
     }
 }

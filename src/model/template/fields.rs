@@ -66,9 +66,9 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => key.push_str(if vanished { text.strip_prefix('/').unwrap_or(text) } else { text }),
-                Piece::Placeholder(placeholder) => placeholder.render(fields, &mut key),
+                Piece::Placeholder(placeholder, _) => placeholder.render(fields, &mut key),
             }
-            vanished = matches!(piece, Piece::Placeholder(_)) && (key.is_empty() || key.ends_with('/'));
+            vanished = matches!(piece, Piece::Placeholder(..)) && (key.is_empty() || key.ends_with('/'));
         }
         if !self.places_partition() && !fields.partition.is_empty() {
             let name = key.rfind('/').map_or(0, |slash| slash + 1);

@@ -149,9 +149,9 @@ impl Placeholder {
         ("{Q}", P::Time(T::Quarter)),
     ];
 
-    /// The placeholder that is written so, braces included.
-    pub fn of(written: &str) -> Option<Placeholder> {
-        Self::NAMES.iter().find(|(name, _)| *name == written).map(|(_, placeholder)| *placeholder)
+    /// The placeholder that is written so, braces included, and its name.
+    pub(super) fn named(written: &str) -> Option<(&'static str, Placeholder)> {
+        Self::NAMES.into_iter().find(|(name, _)| *name == written)
     }
 
     /// The known placeholder most like an unknown one; `None` when none is like it. Braces and case count least.

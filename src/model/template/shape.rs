@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Piece, Placeholder, Template};
+use super::{Piece, Placeholder, Template, extension};
 use crate::model::hive;
-use crate::model::settings::PartitionRule;
+use crate::model::settings::{PartitionRule, Settings};
 
 /// A superset of the keys that a template can give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,41 +56,77 @@ impl Template {
                         shape.literal(text);
                     }
                 }
-                Piece::Placeholder(Placeholder::SchemaName) => shape.literal(sync),
-                Piece::Placeholder(Placeholder::Extension) => shape.literal(extension),
-                Piece::Placeholder(Placeholder::SourceDir) => shape.0.push(ShapeToken::Any),
+                Piece::Placeholder(Placeholder::SchemaName, _) => shape.literal(sync),
+                Piece::Placeholder(Placeholder::Extension, _) => shape.literal(extension),
+                Piece::Placeholder(Placeholder::SourceDir, _) => shape.0.push(ShapeToken::Any),
                 // An object `a/dir/` has no stem.
-                Piece::Placeholder(Placeholder::SourceStem) if may_begin && self.slash_follows(at) => {
+                Piece::Placeholder(Placeholder::SourceStem, _) if may_begin && self.slash_follows(at) => {
                     shape.0.push(ShapeToken::Any)
                 }
-                Piece::Placeholder(Placeholder::Partition) => shape.0.extend(partition.iter().cloned()),
-                Piece::Placeholder(_) => shape.0.push(ShapeToken::Segment),
+                Piece::Placeholder(Placeholder::Partition, _) => shape.0.extend(partition.iter().cloned()),
+                Piece::Placeholder(..) => shape.0.push(ShapeToken::Segment),
             }
-            if let Piece::Placeholder(placeholder) = piece {
+            if let Piece::Placeholder(placeholder, _) = piece {
                 may_begin &= match placeholder {
                     Placeholder::SourceDir | Placeholder::SourceStem => true,
                     Placeholder::Partition => partition.is_empty(),
                     _ => false,
                 };
             }
-            swallow = may_begin && matches!(piece, Piece::Placeholder(_));
+            swallow = may_begin && matches!(piece, Piece::Placeholder(..));
         }
         shape
+    }
+
+    /// The template for people: with this extension, and with the hive directories in their place.
+    pub fn shown(&self, extension: &str, partition_by: &[PartitionRule]) -> String {
+        let directories: Vec<String> =
+            partition_by.iter().map(|rule| format!("{}=*", hive::escape(&rule.name))).collect();
+        let directories = directories.join("/");
+        let mut shown = String::new();
+        let mut swallow = false;
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => {
+                    shown.push_str(if swallow { text.strip_prefix('/').unwrap_or(text) } else { text })
+                }
+                Piece::Placeholder(Placeholder::Extension, _) => shown.push_str(extension),
+                Piece::Placeholder(Placeholder::Partition, _) => shown.push_str(&directories),
+                Piece::Placeholder(_, written) => shown.push_str(written),
+            }
+            // As in keys, what is empty takes the `/` after it along.
+            swallow = directories.is_empty() && piece.is(Placeholder::Partition);
+        }
+        if !self.places_partition() && !directories.is_empty() {
+            let name = shown.rfind('/').map_or(0, |slash| slash + 1);
+            shown.insert_str(name, &format!("{directories}/"));
+        }
+        shown
     }
 
     /// Whether the next text after piece `at` begins with a `/`, where all between may be empty.
     fn slash_follows(&self, at: usize) -> bool {
         let next = self.pieces[at + 1..].iter().find_map(|piece| match piece {
             Piece::Text(text) => Some(text.starts_with('/')),
-            Piece::Placeholder(Placeholder::SourceDir | Placeholder::SourceStem | Placeholder::Partition) => None,
-            Piece::Placeholder(_) => Some(false),
+            Piece::Placeholder(Placeholder::SourceDir | Placeholder::SourceStem | Placeholder::Partition, _) => None,
+            Piece::Placeholder(..) => Some(false),
         });
         next.unwrap_or(false)
     }
 
     /// Whether the file name, which begins at piece `from`, may itself hold directories.
     fn dir_in_name(&self, from: usize) -> bool {
-        self.pieces[from..].contains(&Piece::Placeholder(Placeholder::SourceDir))
+        self.pieces[from..].iter().any(|piece| piece.is(Placeholder::SourceDir))
+    }
+}
+
+impl Settings {
+    /// The keys that files of this sync can have: of one table, or of any.
+    pub fn output_keys(&self, table: Option<&str>) -> KeyShape {
+        let to = &self.destination;
+        let extension = extension(to.format, to.compression);
+        let keys = |template: &Template| template.possible_keys(&self.id.name, &extension, &to.partition_by);
+        table.map_or_else(|| keys(&to.template), |table| keys(&to.template.of_table(table)))
     }
 }
 
@@ -106,6 +142,12 @@ impl KeyShape {
             Some(ShapeToken::Literal(text)) => text,
             _ => "",
         }
+    }
+
+    /// The longest prefix that ends in `/` and begins every key; empty where there is none.
+    pub fn directory(&self) -> &str {
+        let prefix = self.literal_prefix();
+        &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)]
     }
 
     /// The one key that there is, where there is one.

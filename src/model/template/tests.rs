@@ -155,6 +155,47 @@ fn shapes_are_as_narrow_as_the_template_allows() {
     assert!(shape.matches("lake/t/f.csv") && !shape.matches("lake/a/b/f.csv") && !shape.matches("lake/t/f.csv.gz"));
 }
 
+#[test]
+fn a_template_is_asked() {
+    for (template, format, numbered, apart) in [
+        ("{{TABLE}}/{{UUID}}.{{FORMAT}}", None, false, "{{UUID}} or {{SOURCE_DIR}}"),
+        ("{{SOURCE_DIR}}/{{SOURCE_STEM}}.csv.gz", Some(OutputFormat::Csv), false, "{{UUID}}"),
+        // As text, what a placeholder is called is text.
+        ("SOURCE_DIR/{{SOURCE_STEM}}-SHARD.parquet", Some(OutputFormat::Parquet), false, "{{UUID}} or {{SOURCE_DIR}}"),
+        ("{{SHARD}}.csv/x", None, true, "{{UUID}} or {{SOURCE_DIR}}"),
+        ("{{SEQ}}", None, true, "{{UUID}} or {{SOURCE_DIR}}"),
+    ] {
+        let parsed = Template::parse(template).unwrap();
+        let found = (parsed.named_format(), parsed.is_numbered(), parsed.would_tell_apart());
+        assert_eq!(found, (format, numbered, apart), "{template}");
+    }
+}
+
+#[test]
+fn people_see_what_is_settled_and_the_rest_as_written() {
+    let rule = |name: &&str| PartitionRule { column: "x".into(), transform: None, name: (*name).into() };
+    for (template, partitions, expected) in [
+        ("{{TABLE}}/{{UUID}}.{{FORMAT}}", &[][..], "order_items/{{UUID}}.csv.gz"),
+        ("a/{{TABLE_HYPHEN}}.{ext}", &["c", "d"], "a/c=*/d=*/order-items.csv.gz"),
+        ("{{PARTITION}}/x/{{UUID}}", &["c", "d"], "c=*/d=*/x/{{UUID}}"),
+        ("x/{{PARTITION}}/{{UUID}}", &[], "x/{{UUID}}"),
+        ("x/{{PARTITION}}", &["a b"], "x/a%20b=*"),
+        ("{table_name}/{YYYY}-{{YEAR}}/{schema_name}", &["c"], "order_items/{YYYY}-{{YEAR}}/c=*/{schema_name}"),
+        ("all.csv", &[], "all.csv"),
+    ] {
+        let rules: Vec<PartitionRule> = partitions.iter().map(rule).collect();
+        let shown = Template::parse(template).unwrap().of_table("order_items").shown("csv.gz", &rules);
+        assert_eq!(shown, expected, "{template}");
+    }
+}
+
+#[test]
+fn keys_are_below_their_directory() {
+    for (template, directory) in [("a/b-{{UUID}}", "a/"), ("{{TABLE}}/x", ""), ("a/b.csv", "a/"), ("b.csv", "")] {
+        assert_eq!(Template::parse(template).unwrap().possible_keys("s", "csv", &[]).directory(), directory);
+    }
+}
+
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z.-]{1,3}",

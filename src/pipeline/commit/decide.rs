@@ -65,8 +65,7 @@ pub async fn decide(
         excluded.extend(manifest.excluded.iter().map(|object| object.key.clone()));
         sliced.extend(manifest.sliced.map(|key| (number, key)));
         if let Some(twice) = manifest.files.iter().find(|file| !keys.insert(file.key.clone())) {
-            let has_directory = plan.settings.destination.template.as_str().contains("SOURCE_DIR");
-            let advice = if has_directory { "{{UUID}}" } else { "{{UUID}} or {{SOURCE_DIR}}" };
+            let advice = plan.settings.destination.template.would_tell_apart();
             let message = format!(
                 "{}: two output files would have the key {}; put {advice} into destination.path",
                 plan.settings.id, twice.key

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::{self, digest, read_small};
 use crate::model::settings::Settings;
-use crate::model::template::extension;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::store::{Condition, ErrorKind, Store};
 
@@ -99,9 +98,7 @@ fn claim_key(settings: &Settings, shape: &str) -> String {
 
 /// The keys that a table's files can have, as text.
 fn shape(settings: &Settings, table: &str) -> String {
-    let to = &settings.destination;
-    let extension = extension(to.format, to.compression);
-    to.template.of_table(table).possible_keys(&settings.id.name, &extension, &to.partition_by).to_string()
+    settings.output_keys(Some(table)).to_string()
 }
 
 async fn take_one(

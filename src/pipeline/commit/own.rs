@@ -4,7 +4,7 @@
 use crate::model::manifest::{AttemptManifest, FileKind, StagedFile};
 use crate::model::plan::Plan;
 use crate::model::settings::Settings;
-use crate::model::template::{KeyMatcher, KeyShape, extension};
+use crate::model::template::{KeyMatcher, KeyShape};
 use crate::pipeline::commit::garbage::Garbage;
 use crate::state::blobs::Blobs;
 
@@ -21,9 +21,7 @@ pub struct OwnKeys {
 impl OwnKeys {
     /// Those of these settings.
     pub fn of(settings: &Settings) -> Self {
-        let to = &settings.destination;
-        let extension = extension(to.format, to.compression);
-        let shape = to.template.possible_keys(&settings.id.name, &extension, &to.partition_by);
+        let shape = settings.output_keys(None);
         Self {
             data: shape.matcher(),
             shape,

@@ -30,9 +30,9 @@ pub(super) struct KeyCollisions<'a> {
 impl<'a> KeyCollisions<'a> {
     pub fn new(settings: &'a Settings) -> Self {
         let to = &settings.destination;
-        let numbered = ["{{SHARD}}", "{{SEQ}}"].iter().any(|number| to.template.as_str().contains(number));
-        let of_sources =
-            to.template.per_source() && !to.template.is_unique() && !numbered && to.partition_by.is_empty();
+        let template = &to.template;
+        let one_key = template.per_source() && !template.is_unique() && !template.is_numbered();
+        let of_sources = one_key && to.partition_by.is_empty();
         let extension = extension(to.format, to.compression);
         Self { settings, extension, of_sources, objects: HashMap::new(), collision: None }
     }
@@ -64,9 +64,9 @@ impl<'a> KeyCollisions<'a> {
     pub fn refuse(&self) -> Result<(), RunError> {
         let Some((first, second)) = &self.collision else { return Ok(()) };
         let Settings { id, destination, .. } = self.settings;
-        let more = if destination.template.as_str().contains("{{SOURCE_DIR}}") { "" } else { " or {{SOURCE_DIR}}" };
+        let advice = destination.template.would_tell_apart();
         let message = format!(
-            "{id}: the outputs of {first} and {second} would have one key; put {{{{UUID}}}}{more} into destination.path, or leave one of them out \
+            "{id}: the outputs of {first} and {second} would have one key; put {advice} into destination.path, or leave one of them out \
              with source.exclude"
         );
         Err(RunError::new(RunErrorKind::InvalidSpec, message))

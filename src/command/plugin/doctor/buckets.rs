@@ -17,11 +17,10 @@ use crate::model::connection::{Connection, Endpoint};
 use crate::model::cursor::{Cursor, Phase, SpecChange};
 use crate::model::object::Object;
 use crate::model::plan::BlobKey;
-use crate::model::retry::Schedule;
+use crate::model::retry::RetryPolicy;
 use crate::model::server::{Findings, Lack};
 use crate::model::spec_hash::SpecHash;
 use crate::model::table::TableNamer;
-use crate::model::template::extension;
 use crate::pipeline::commit::garbage::Garbage;
 use crate::pipeline::commit::{attempts, claim, outputs};
 use crate::pipeline::error::RunError;
@@ -103,7 +102,7 @@ impl<'a> Bucket<'a> {
             Side::Destination => "Destination",
         };
         let check = format!("{end}Connection");
-        let options = Options { retries: Schedule::ONCE, timeouts: Timeouts::IN_SECONDS, ..Options::default() };
+        let options = Options { retries: RetryPolicy::ONCE, timeouts: Timeouts::IN_SECONDS, ..Options::default() };
         let store = match store::connect_with(connection, bucket, side, options).await {
             Ok(store) => store,
             Err(error) => {
@@ -233,18 +232,15 @@ impl<'a> Bucket<'a> {
 
     /// Whether an upload may be begun where the output lies: it is given up at once, and nothing is ever seen of it.
     async fn publish(&self, sync: &Sync, cursor: Option<&Cursor>, listed: Option<&Object>) -> Finding {
-        let (settings, to) = (sync.settings(), &sync.settings().destination);
+        let settings = sync.settings();
         let known = cursor.and_then(|cursor| cursor.tables.keys().next().cloned());
         let table = known.or_else(|| {
             let namer = TableNamer::new(&settings.source.tables).ok()?;
             namer.name(&listed?.key).ok()
         });
-        let template = table.map_or_else(|| to.template.clone(), |table| to.template.of_table(&table));
-        let shape = template.possible_keys(&settings.id.name, &extension(to.format, to.compression), &to.partition_by);
-        let prefix = shape.literal_prefix();
-        let key = format!("{}{UPLOAD}", prefix.rfind('/').map_or("", |at| &prefix[..=at]));
+        let key = format!("{}{UPLOAD}", settings.output_keys(table.as_deref()).directory());
         let tried = async {
-            let upload = self.store.create_upload(&key, "doctor", &to.object).await?;
+            let upload = self.store.create_upload(&key, "doctor", &settings.destination.object).await?;
             self.store.abort_upload(&key, &upload).await
         };
         match tried.await {
