@@ -24,6 +24,19 @@ const FIELD_NAMES: [&str; 5] = ["minute", "hour", "day of the month", "month", "
 const SOME_DAY: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A cron expression in its time zone.
+///
+/// ```
+/// use s3sync::model::cron::Cron;
+/// use s3sync::model::settings::SyncId;
+///
+/// let id = SyncId { namespace: "data".into(), name: "orders".into() };
+/// let cron = Cron::parse("30 2 * * *", Some("Europe/Berlin"), &id)?;
+/// let next = |after: &str| cron.next(after.parse().unwrap()).unwrap().to_string();
+/// assert_eq!(next("2026-01-31T12:00:00Z"), "2026-02-01T01:30:00Z");
+/// // On the day that clocks are set forward there is no half past two.
+/// assert_eq!(next("2026-03-29T00:00:00Z"), "2026-03-29T01:00:00Z");
+/// # Ok::<(), s3sync::model::cron::CronError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cron {
     cron: croner::Cron,

@@ -14,6 +14,16 @@ use serde::{Deserialize, Serialize};
 pub const GLOB_BYTES_MAX: usize = 2048;
 
 /// One glob. Two are equal when their texts are.
+///
+/// ```
+/// use s3sync::model::glob::Glob;
+///
+/// let glob = Glob::new("raw/**/*.{csv,jsonl}")?;
+/// assert!(glob.is_match("raw/a.csv") && glob.is_match("raw/2026/01/a.jsonl"));
+/// assert!(!glob.is_match("raw/a.csv.gz") && !glob.is_match("Raw/a.csv"));
+/// assert_eq!(glob.literal_prefix(), "raw/");
+/// # Ok::<(), s3sync::model::glob::GlobError>(())
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Glob {

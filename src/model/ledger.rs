@@ -155,7 +155,25 @@ pub enum Standing {
     Quarantined,
 }
 
-/// What `object` is beside what the ledger holds under its key; one that was archived is taken to be so still.
+/// What `object` is beside what the ledger holds under its key; one that was archived is taken to be so still. No clock
+/// takes part: what is new is what the ledger does not have.
+///
+/// ```
+/// use s3sync::model::ledger::{Entry, Outcome, Standing, standing};
+/// use s3sync::model::object::{Etag, Object};
+///
+/// let listed = |etag: &str| Object {
+///     key: "raw/a.csv".into(),
+///     etag: Etag::new(etag),
+///     size: 7,
+///     last_modified: "2026-01-31T12:00:00Z".parse().unwrap(),
+///     archived: false,
+/// };
+/// let known = Entry { object: listed("1"), outcome: Outcome::Published, epoch: None, again: false };
+/// assert_eq!(standing(&listed("1"), None), Standing::New);
+/// assert_eq!(standing(&listed("1"), Some(&known)), Standing::Known);
+/// assert_eq!(standing(&listed("2"), Some(&known)), Standing::Overwritten);
+/// ```
 pub fn standing(object: &Object, known: Option<&Entry>) -> Standing {
     let Some(known) = known else { return Standing::New };
     let quarantined = known.outcome.reason().is_some();

@@ -63,6 +63,39 @@ pub enum Step {
 
 /// Reads one object's text: feed bytes, take steps until it needs data, end it when there are no more bytes. Holds one
 /// fed piece, one decompressed chunk and one block.
+///
+/// ```
+/// use s3sync::codec::decode::text::{Step, TextOptions, TextReader};
+/// # use s3sync::codec::DecodeError;
+/// use s3sync::model::format::{CompressionRule, Format};
+/// # use s3sync::model::settings::CsvReadSettings;
+///
+/// # let csv = CsvReadSettings::default();
+/// let mut reader = TextReader::new(TextOptions {
+///     format: Format::Csv,
+///     csv,
+///     compression: CompressionRule::Auto,
+///     slice: None,
+///     block_bytes: TextOptions::BLOCK_BYTES,
+///     record_bytes_max: 1 << 20,
+///     zstd_window_max: 8 << 20,
+/// })?;
+/// let mut pieces = ["id,name\n1,An", "na\n2,Bo\n"].into_iter();
+/// let mut text = Vec::new();
+/// loop {
+///     match reader.next()? {
+///         Step::NeedsData => match pieces.next() {
+///             Some(piece) => reader.feed(piece.into()),
+///             None => reader.end(),
+///         },
+///         Step::Block(block) => text.extend_from_slice(&block.bytes),
+///         Step::Finished => break,
+///     }
+/// }
+/// assert_eq!(reader.header(), Some(&["id".to_owned(), "name".to_owned()][..]));
+/// assert_eq!(text, b"1,Anna\n2,Bo\n");
+/// # Ok::<(), DecodeError>(())
+/// ```
 pub struct TextReader {
     options: TextOptions,
     dialect: Option<Dialect>,
