@@ -393,7 +393,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_compressed_comes_back(data in proptest::collection::vec(any::<u8>(), 0..5000), step in 1usize..3000) {
+        fn what_was_compressed_comes_back(
+            data in proptest::collection::vec(any::<u8>(), 0..5000),
+            step in 1usize..3000,
+        ) {
             let compressed = [gzip(&data[..data.len() / 2]), gzip(&data[data.len() / 2..])].concat();
             prop_assert_eq!(&inflate(Compression::Gzip, &compressed, step, 8 << 20).expect("valid").0, &data);
             prop_assert_eq!(&inflate(Compression::Zstd, &zstd(&data), step, 8 << 20).expect("valid").0, &data);

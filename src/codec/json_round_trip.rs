@@ -231,7 +231,10 @@ proptest! {
 
     #[test]
     fn what_goes_in_as_json_comes_out_as_the_same_json(
-        lines in proptest::collection::vec(proptest::collection::btree_map("[a-c]", any_value(), 0..4).prop_map(object), 1..6),
+        lines in proptest::collection::vec(
+            proptest::collection::btree_map("[a-c]", any_value(), 0..4).prop_map(object),
+            1..6,
+        ),
     ) {
         keeps(&lines);
     }

@@ -149,7 +149,12 @@ pub async fn run(
                     let watches = reflectors::watch(&client, &options.namespaces, writers, &health);
                     let lost = lead.lost();
                     tokio::select! {
-                        result = look_after(context(client, reflectors, health, metrics, notices, &options), watches, stop.clone()).boxed() => result,
+                        result = look_after(
+                            context(client, reflectors, health, metrics, notices, &options),
+                            watches,
+                            stop.clone(),
+                        )
+                        .boxed() => result,
                         () = lost => Err(ManagerError::NotLeading),
                     }
                 }
@@ -225,7 +230,9 @@ async fn look_after(context: Arc<Context>, mut watches: Watches, stop: Cancellat
                 Some(Err(error)) => tracing::warn!("{error}"),
             },
             _ = forget.tick() => {
-                let alive: BTreeSet<_> = context.reflectors.syncs.state().iter().map(|sync| (sync.namespace().unwrap_or_default(), sync.name_any())).collect();
+                let syncs = context.reflectors.syncs.state();
+                let names = syncs.iter().map(|sync| (sync.namespace().unwrap_or_default(), sync.name_any()));
+                let alive: BTreeSet<_> = names.collect();
                 context.reflectors.naming.keep(&alive);
                 context.expectations.keep(&alive).iter().for_each(|gone| context.metrics.forget(gone));
             }

@@ -141,6 +141,12 @@ pub enum Slice {
 }
 
 impl Slice {
+    /// Whether it begins where the object does.
+    pub fn is_first(self) -> bool {
+        let (Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) = self;
+        start == 0
+    }
+
     /// Bytes from first to last.
     pub fn bytes(self) -> u64 {
         let (Slice::Bytes { start, end } | Slice::RowGroups { start, end }) = self;

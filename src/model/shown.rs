@@ -96,7 +96,8 @@ pub fn shown(text: &str, secrets: &Secrets, bytes_max: usize) -> String {
 /// Whether a character commands a terminal or turns the order of others, instead of being seen.
 pub fn is_unseen(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// At most so many bytes of a text, in whole characters; `…` says that more was there.

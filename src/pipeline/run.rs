@@ -181,7 +181,8 @@ impl Lead<'_> {
         self.swap(next).await?;
         let objects: u64 = plan.tables.iter().map(|table| table.objects).sum();
         let bytes: u64 = plan.tables.iter().map(|table| table.bytes).sum();
-        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, objects, bytes, shards = plan.shards.len(), tables = plan.tables.len(), "planned");
+        let (shards, tables) = (plan.shards.len(), plan.tables.len());
+        tracing::info!(sync = %self.context.settings.id, epoch = plan.epoch, objects, bytes, shards, tables, "planned");
         Ok(true)
     }
 

@@ -132,7 +132,10 @@ fn text_meets_json_in_one_column() {
     let write = "pq.write_table(pa.table({'id': [5, 6], 'v': ['x', None]}), path)";
     python(write, json!({"path": site.path("data/raw/t/c.parquet")}));
     site.run_ok();
-    let rows = json!([{"id": 1, "v": "abc"}, {"id": 2, "v": "7"}, {"id": 3, "v": {"k": 1}}, {"id": 4, "v": 7}, {"id": 5, "v": "x"}, {"id": 6, "v": null}]);
+    let rows = json!([
+        {"id": 1, "v": "abc"}, {"id": 2, "v": "7"}, {"id": 3, "v": {"k": 1}},
+        {"id": 4, "v": 7}, {"id": 5, "v": "x"}, {"id": 6, "v": null}
+    ]);
     assert_eq!(site.rows("t/"), rows);
 }
 

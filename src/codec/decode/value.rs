@@ -4,12 +4,12 @@
 //!
 //! ```text
 //! boolean    true True TRUE false False FALSE
-//! int64      0 | -?[1-9][0-9]*                                   within 64 bits; no +, no leading zeros, no -0
-//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?       finite; also without the 0 before the point; no NaN, no inf; -0
-//! decimal    -?(0|[1-9][0-9]*)(.[0-9]+)?                         at most 38 digits: what int64 and float64 cannot give back
-//! date32     YYYY-MM-DD                                          a day of the proleptic Gregorian calendar, years 0000 to 9999
-//!            ±YYYYYY-MM-DD                                       other years, of six digits or as many as they need
-//! timestamp  date [Tt ] HH:MM:SS [.f{1,9}] [Zz | ±HH[[:]MM]]     RFC 3339, and a space for the T, and no or a short offset
+//! int64      0 | -?[1-9][0-9]*                                within 64 bits; no +, no leading zeros, no -0
+//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?    no NaN, no inf, no -0; also without the 0 before the point
+//! decimal    -?(0|[1-9][0-9]*)(.[0-9]+)?                      at most 38 digits: what int64 and float64 lose
+//! date32     YYYY-MM-DD                                       of the proleptic Gregorian calendar, years 0000 to 9999
+//!            ±YYYYYY-MM-DD                                    other years, of six digits or as many as they need
+//! timestamp  date [Tt ] HH:MM:SS [.f{1,9}] [Zz | ±HH[[:]MM]]  RFC 3339; a space for the T, no or a short offset
 //! ```
 //!
 //! A timestamp without an offset is in UTC, one with an offset is converted to it. A fraction has to be exact in the

@@ -116,7 +116,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_read_back_equal(micros in jiff::Timestamp::MIN.as_microsecond()..jiff::Timestamp::MAX.as_microsecond()) {
+        fn they_read_back_equal(
+            micros in jiff::Timestamp::MIN.as_microsecond()..jiff::Timestamp::MAX.as_microsecond(),
+        ) {
             let mut out = Vec::new();
             push_timestamp(micros, TimeUnit::Microsecond, true, &mut out);
             let read: jiff::Timestamp = String::from_utf8(out).unwrap().parse().unwrap();

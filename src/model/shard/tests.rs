@@ -150,7 +150,11 @@ fn parts_fit_the_largest_file() {
 
 proptest! {
     #[test]
-    fn every_byte_is_read_once(sizes in prop::collection::vec((0u32..4, 1u64..200), 1..60), replicas in 1u32..5, unit in prop::sample::select(vec![1u64 << 10, MIB, 16 * MIB])) {
+    fn every_byte_is_read_once(
+        sizes in prop::collection::vec((0u32..4, 1u64..200), 1..60),
+        replicas in 1u32..5,
+        unit in prop::sample::select(vec![1u64 << 10, MIB, 16 * MIB]),
+    ) {
         let settings = with(|settings| {
             settings.worker.replicas = replicas;
             settings.source.tables = TableRule::Prefix;
@@ -158,7 +162,8 @@ proptest! {
         let mut sizes = sizes;
         sizes.sort_by_key(|(table, _)| *table);
         let keys: Vec<String> = (0..sizes.len()).map(|at| format!("k{at:03}.jsonl")).collect();
-        let objects: Vec<(u32, &str, u64)> = sizes.iter().zip(&keys).map(|((table, size), key)| (*table, key.as_str(), size * unit)).collect();
+        let objects = sizes.iter().zip(&keys).map(|((table, size), key)| (*table, key.as_str(), size * unit));
+        let objects: Vec<(u32, &str, u64)> = objects.collect();
         let mut expected: Vec<String> = objects.iter().map(|(table, key, _)| format!("{table}/{key}")).collect();
         let shards = pack(&settings, &objects);
         prop_assert_eq!(&pack(&settings, &objects), &shards);
@@ -166,7 +171,8 @@ proptest! {
         for shard in &shards {
             prop_assert!(shard.len() as u64 <= SHARD_OBJECTS_MAX);
             for name in shard {
-                let (name, slice) = name.split_once('@').map_or((name.as_str(), None), |(name, slice)| (name, Some(slice)));
+                let sliced = name.split_once('@').map(|(name, slice)| (name, Some(slice)));
+                let (name, slice) = sliced.unwrap_or((name.as_str(), None));
                 prop_assert!(slice.is_none() || shard.len() == 1, "a slice shares its shard: {:?}", shard);
                 if seen.last().map(String::as_str) != Some(name) {
                     seen.push(name.to_owned());

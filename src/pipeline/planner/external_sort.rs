@@ -234,12 +234,16 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn order_does_not_depend_on_what_fits(keys in prop::collection::vec((0u32..3, "[a-d]{1,3}"), 0..300), objects_held in 1usize..40) {
+        fn order_does_not_depend_on_what_fits(
+            keys in prop::collection::vec((0u32..3, "[a-d]{1,3}"), 0..300),
+            objects_held in 1usize..40,
+        ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let objects: Vec<PlannedObject> = keys
                 .iter()
                 .enumerate()
-                .map(|(at, (table, key))| PlannedObject { object: object(key, &at.to_string()), table: *table, slice: None })
+                .map(|(at, (table, key))| (object(key, &at.to_string()), *table))
+                .map(|(object, table)| PlannedObject { object, table, slice: None })
                 .collect();
             let mut expected = objects.clone();
             expected.sort_by(order);

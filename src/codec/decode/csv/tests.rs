@@ -347,7 +347,8 @@ proptest! {
         text in "([0-9.e-]{0,4}|true|2024-01-0[0-9]|[a\",\r]{0,4}|9007199254740993|,|\n){0,60}", width in 1usize..4,
     ) {
         let header = (0..width).map(|i| format!("c{i}")).collect::<Vec<_>>().join(",");
-        let schema = infer(TextFormat::CSV, &CsvReadSettings::default(), Some(&names(&header)), &block(text.clone())).expect("infers");
+        let (options, columns) = (CsvReadSettings::default(), names(&header));
+        let schema = infer(TextFormat::CSV, &options, Some(&columns), &block(text.clone())).expect("infers");
         let decoded = decode(&CsvReadSettings::default(), &header, schema, text);
         prop_assert_eq!(&decoded.mismatch, &None);
         let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();
@@ -356,7 +357,9 @@ proptest! {
 
     /// Bytes of any kind never make it panic.
     #[test]
-    fn any_bytes_decode(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n')], 0..200)) {
+    fn any_bytes_decode(
+        bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n')], 0..200),
+    ) {
         let schema = table(&[("a", DataType::Utf8, Misfit::Widen), ("b", DataType::Int64, Misfit::BadRecord)]);
         let decoded = decode(&CsvReadSettings::default(), "a,b", schema, bytes);
         let rows: usize = decoded.batches().iter().map(RecordBatch::num_rows).sum();

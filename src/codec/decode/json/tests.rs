@@ -343,7 +343,9 @@ proptest! {
 
     /// A block fits the schema inferred from it, and its rows say what the text said.
     #[test]
-    fn a_block_fits_its_own_schema(records in proptest::collection::vec(proptest::collection::btree_map("[a-d]", any_value(), 0..4), 1..8)) {
+    fn a_block_fits_its_own_schema(
+        records in proptest::collection::vec(proptest::collection::btree_map("[a-d]", any_value(), 0..4), 1..8),
+    ) {
         let text: String = records.iter().map(|record| serde_json::to_string(record).expect("json") + "\n").collect();
         let schema = infer_of(TextFormat::Jsonl, &text);
         let decoded = decode(TextFormat::Jsonl, schema.clone(), &[], text.clone());
@@ -358,7 +360,15 @@ proptest! {
     /// arrow-json's reader over the same text and schema, where the two mean the same.
     #[test]
     fn arrow_json_reads_the_same_rows(
-        records in proptest::collection::vec((any::<i64>(), "[a-zé\"\\\\\n]{0,40}", proptest::option::of(any::<bool>()), proptest::collection::vec(-1e3..1e3f64, 0..3)), 1..20),
+        records in proptest::collection::vec(
+            (
+                any::<i64>(),
+                "[a-zé\"\\\\\n]{0,40}",
+                proptest::option::of(any::<bool>()),
+                proptest::collection::vec(-1e3..1e3f64, 0..3),
+            ),
+            1..20,
+        ),
     ) {
         let text: String = records
             .iter()

@@ -11,10 +11,10 @@
 //! | FLOAT16 | `Float32` |
 //! | decimals, whatever stores them | `Decimal128` up to 38 digits, then `Decimal256` |
 //! | timestamps | their unit; zone `UTC` when adjusted to UTC, otherwise none |
-//! | INT96 | `Timestamp(us)` without a zone, as its writers give none; what has digits below is refused. `Timestamp(ns)` where that is declared |
-//! | seconds and Date64, which parquet has no type for, when the embedded Arrow schema tells | `Timestamp(s)`, `Timestamp(ms)`, `Time32(s)` |
+//! | INT96 | `Timestamp(us)` without a zone; digits below are refused. `Timestamp(ns)` where that is declared |
+//! | seconds and Date64, where the embedded Arrow schema tells | `Timestamp(s)`, `Timestamp(ms)`, `Time32(s)` |
 //! | durations | `Int64`, the count in their unit |
-//! | groups, lists (large, fixed-size, views), maps | `Struct`, `List`, `Map`, every field nullable but map keys, under Arrow's usual names |
+//! | groups, lists (large, fixed, views), maps | `Struct`, `List`, `Map`, nullable but map keys, by Arrow's names |
 //!
 //! INTERVAL has no counterpart, and is refused by name.
 

@@ -282,7 +282,8 @@ proptest! {
         let records = read_csv(&text(&options(OutputFormat::Csv), std::slice::from_ref(&batch)));
         prop_assert_eq!(records.len(), batch.num_rows() + 1);
         let (texts, longs) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
-        let (floats, decimals) = (batch.column(2).as_primitive::<Float64Type>(), batch.column(5).as_primitive::<Decimal128Type>());
+        let floats = batch.column(2).as_primitive::<Float64Type>();
+        let decimals = batch.column(5).as_primitive::<Decimal128Type>();
         for (row, record) in records[1..].iter().enumerate() {
             let value = |at: usize| {
                 let (text, quoted) = &record[at];
@@ -290,8 +291,10 @@ proptest! {
             };
             prop_assert_eq!(value(0), texts.is_valid(row).then(|| texts.value(row)));
             prop_assert_eq!(value(1).map(|text| text.parse().unwrap()), longs.is_valid(row).then(|| longs.value(row)));
-            prop_assert_eq!(value(2).map(|text| text.parse().unwrap()), floats.is_valid(row).then(|| floats.value(row)));
-            prop_assert_eq!(value(5).map(|text| text.replace('.', "").parse().unwrap()), decimals.is_valid(row).then(|| decimals.value(row)));
+            let float = value(2).map(|text| text.parse().unwrap());
+            prop_assert_eq!(float, floats.is_valid(row).then(|| floats.value(row)));
+            let decimal = value(5).map(|text| text.replace('.', "").parse().unwrap());
+            prop_assert_eq!(decimal, decimals.is_valid(row).then(|| decimals.value(row)));
         }
     }
 

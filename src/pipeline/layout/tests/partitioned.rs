@@ -267,7 +267,9 @@ proptest! {
         }
         let all: Vec<StagedFile> = made.iter().map(recorded).collect();
         let again = lay_out(&plan, &inputs, threads, Some(all)).unwrap();
-        let rows_of = |made: &[Made]| made.iter().map(|made| (made.file.key.clone(), read(made))).collect::<BTreeMap<_, _>>();
+        let rows_of = |made: &[Made]| -> BTreeMap<_, _> {
+            made.iter().map(|made| (made.file.key.clone(), read(made))).collect()
+        };
         prop_assert_eq!(rows_of(&again), rows_of(&made));
     }
 }

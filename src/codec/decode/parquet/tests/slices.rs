@@ -16,7 +16,9 @@ fn ten_groups() -> Bytes {
 
 proptest! {
     #[test]
-    fn slices_that_cover_an_object_have_every_row_group_once(mut cuts in proptest::collection::vec(0_u64..30_000, 0..6)) {
+    fn slices_that_cover_an_object_have_every_row_group_once(
+        mut cuts in proptest::collection::vec(0_u64..30_000, 0..6),
+    ) {
         let object = ten_groups();
         let metadata = footer(&object).unwrap();
         prop_assert_eq!(metadata.num_row_groups(), 10);
