@@ -1,5 +1,5 @@
-//! What a pod's status says of its worker: why it does not start, whether it has begun, and who ended it. One reading for
-//! the controller and for whoever follows a pod by hand. PURE.
+//! What a pod's status says of its worker: why it does not start, whether it has begun, and who ended it. One reading
+//! for the controller and for whoever follows a pod by hand. PURE.
 
 use std::fmt;
 

@@ -64,8 +64,8 @@ impl Plan {
         self.version >= 2
     }
 
-    /// The table of this index, from its objects to its files. Derived when it is asked for: a plan may have more tables
-    /// than a worker works on.
+    /// The table of this index, from its objects to its files. Derived when it is asked for: a plan may have more
+    /// tables than a worker works on.
     pub fn table(&self, index: u32) -> PlannedTable {
         let FrozenTable { name, schema, .. } = &self.tables[index as usize];
         PlannedTable::new(name, Arc::new(schema.clone()), &self.settings.destination)
@@ -141,12 +141,6 @@ pub enum Slice {
 }
 
 impl Slice {
-    /// Whether it begins where the object does.
-    pub fn is_first(self) -> bool {
-        let (Slice::Bytes { start, .. } | Slice::RowGroups { start, .. }) = self;
-        start == 0
-    }
-
     /// Bytes from first to last.
     pub fn bytes(self) -> u64 {
         let (Slice::Bytes { start, end } | Slice::RowGroups { start, end }) = self;

@@ -68,8 +68,8 @@ impl WriteMode {
         }
     }
 
-    /// Whether a reader may find files of earlier epochs beside those of a new one: their columns keep their types, their
-    /// layout stays, their rows stand beside rows that are read again, and files under an earlier path stay there.
+    /// Whether a reader may find files of earlier epochs beside those of a new one: their columns keep their types,
+    /// their layout stays, their rows stand beside rows that are read again, and files under an earlier path stay.
     pub fn keeps_published(self) -> bool {
         match self.supersedes() {
             Superseded::Nothing => true,

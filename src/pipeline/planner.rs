@@ -154,8 +154,8 @@ impl<'a> Planner<'a> {
         LedgerJoin { source, selection, blobs, runs, after: None, scratch }
     }
 
-    /// Of what reads everything or nothing, whether what it would write stands there already. If so, how many objects are
-    /// selected.
+    /// Of what reads everything or nothing, whether what it would write stands there already. If so, how many objects
+    /// are selected.
     async fn unchanged(
         &self,
         join: &LedgerJoin<'_>,

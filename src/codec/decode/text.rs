@@ -67,12 +67,12 @@ pub enum Step {
 /// ```
 /// use s3sync::codec::decode::text::{Step, TextOptions, TextReader};
 /// # use s3sync::codec::DecodeError;
-/// use s3sync::model::format::{CompressionRule, Format};
+/// use s3sync::model::format::{CompressionRule, TextFormat};
 /// # use s3sync::model::settings::CsvReadSettings;
 ///
 /// # let csv = CsvReadSettings::default();
 /// let mut reader = TextReader::new(TextOptions {
-///     format: Format::Csv,
+///     format: TextFormat::CSV,
 ///     csv,
 ///     compression: CompressionRule::Auto,
 ///     slice: None,

@@ -5,7 +5,7 @@
 //! ```text
 //! boolean    true True TRUE false False FALSE
 //! int64      0 | -?[1-9][0-9]*                                within 64 bits; no +, no leading zeros, no -0
-//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?    no NaN, no inf, no -0; also without the 0 before the point
+//! float64    -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?    no NaN, no inf, no -0; also without the leading 0
 //! decimal    -?(0|[1-9][0-9]*)(.[0-9]+)?                      at most 38 digits: what int64 and float64 lose
 //! date32     YYYY-MM-DD                                       of the proleptic Gregorian calendar, years 0000 to 9999
 //!            ±YYYYYY-MM-DD                                    other years, of six digits or as many as they need

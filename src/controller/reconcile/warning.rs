@@ -17,7 +17,8 @@ pub async fn last(client: &Client, namespace: &str, uid: &str) -> Result<Option<
     Ok(newest(events.list(&warnings("regarding", uid)).await?.items))
 }
 
-/// The same by the right to the core group's events, which are the same ones: the roles `view` and `edit` have no other.
+/// The same by the right to the core group's events, which are the same ones: the roles `view` and `edit` have no
+/// other.
 pub async fn last_of_core(client: &Client, namespace: &str, uid: &str) -> Result<Option<String>, kube::Error> {
     let events: Api<core::Event> = Api::namespaced(client.clone(), namespace);
     let found = events.list(&warnings("involvedObject", uid)).await?.items;

@@ -17,8 +17,8 @@ use crate::model::hive::{self, Partition};
 use crate::model::scalar::Scalar;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 
-/// Directories that one table may have in one shard. Each costs about 500 bytes of memory (its name, its values, the row
-/// that gave it, counters): 50 MB at most. More is a mistake in `partitionBy`: as many files would be made.
+/// Directories that one table may have in one shard. Each costs about 500 bytes of memory (its name, its values, the
+/// row that gave it, counters): 50 MB at most. More is a mistake in `partitionBy`: as many files would be made.
 pub(super) const DIRECTORIES_MAX: usize = 100_000;
 
 /// Gives each row the number of its directory. Numbers count up in the order directories are first seen.

@@ -10,7 +10,7 @@ use super::{Planner, second_table, table_error, takes_one_table};
 use crate::model::object::Object;
 use crate::model::schema::{TableSchema, frozen};
 use crate::model::settings::{SchemaMode, TableRule};
-use crate::model::table::collision;
+use crate::model::table::{Named, collision};
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::state::ledger::LedgerRoot;
 
@@ -122,7 +122,8 @@ impl Planner<'_> {
         let selection = Selection::new(settings).map_err(|error| table_error(settings, error))?;
         let mut pages = self.source.list(selection.prefix_of_source(source), None);
         while let Some(page) = pages.next().await {
-            let gives = |key: &str| matches!(selection.table(key), Ok(Some(named)) if named.table == table && named.source == source);
+            let is_it = |named: &Named| named.table == table && named.source == source;
+            let gives = |key: &str| matches!(selection.table(key), Ok(Some(named)) if is_it(&named));
             if page?.iter().any(|object| selection.takes(object) && gives(&object.key)) {
                 return Ok(true);
             }

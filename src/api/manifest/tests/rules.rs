@@ -1,5 +1,5 @@
-//! Rules that stand twice: in CEL for the API server, which has nothing else, and in Rust, which says what would be right
-//! and sees what the schema cannot. Here both look at the same specs.
+//! Rules that stand twice: in CEL for the API server, which has nothing else, and in Rust, which says what would be
+//! right and sees what the schema cannot. Here both look at the same specs.
 
 use std::collections::BTreeSet;
 use std::path::Path;

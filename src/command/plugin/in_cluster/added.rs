@@ -1,5 +1,6 @@
 //! What the operator adds to its workers' pods: the image, and what an admin gives to those that leave something open.
-//! It stands in the operator's flags alone, so it is taken from its Deployment, or from a Job that it made for the sync.
+//! It stands in the operator's flags alone, so it is taken from its Deployment, or from a Job that it made for the
+//! sync.
 
 use clap::Parser;
 use k8s_openapi::api::apps::v1::Deployment;

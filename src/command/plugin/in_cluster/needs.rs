@@ -1,5 +1,5 @@
-//! What a pod of a sync needs and others make: its ServiceAccount and its cursor. Where one is not there no pod starts, and
-//! nothing but time says so, so it is asked for first.
+//! What a pod of a sync needs and others make: its ServiceAccount and its cursor. Where one is not there no pod starts,
+//! and nothing but time says so, so it is asked for first.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::ResourceExt;

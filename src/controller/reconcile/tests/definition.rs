@@ -9,8 +9,8 @@ fn shown(scene: &Scene) -> Option<S3SyncStatus> {
     Some(S3SyncStatus { message: None, next_run_time: None, ..written? })
 }
 
-/// What the API server refuses of a status is left out, so that the rest is written and a run goes on; it is asked again
-/// after a while, when somebody may have updated the definition.
+/// What the API server refuses of a status is left out, so that the rest is written and a run goes on; it is asked
+/// again after a while, when somebody may have updated the definition.
 #[tokio::test(start_paused = true)]
 async fn a_status_is_written_as_far_as_the_definition_knows_it() {
     let mut scene = Scene::new(sync_with(json!({"suspend": true})));
