@@ -66,15 +66,21 @@ impl Undeclared {
             return false;
         }
         known.since.get_or_insert_with(Instant::now);
-        if !known.fields.is_subset(&known.told) {
-            let fields = known.fields.iter().map(|field| format!("status.{field}")).collect::<Vec<_>>().join(", ");
+        true
+    }
+
+    /// Says in the log what is left out, once of each field.
+    fn tell(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let news: Vec<String> = known.fields.difference(&known.told).cloned().collect();
+        if !news.is_empty() {
+            let fields = news.iter().map(|field| format!("status.{field}")).collect::<Vec<_>>().join(", ");
             tracing::warn!(
                 "the definition of S3Sync in this cluster is older than this controller: it has no {fields}, which cannot be shown; runs go on; \
                  update it: `s3sync crd | kubectl apply --server-side -f -`"
             );
-            known.told = known.fields.clone();
+            known.told.extend(news);
         }
-        true
     }
 }
 
@@ -137,21 +143,25 @@ pub async fn write_status(
         return Ok(Written::Later(wait));
     }
     let syncs: Api<Guarded> = Api::namespaced(context.client.clone(), &key.0);
+    let undeclared = &context.undeclared;
     let patched = loop {
+        let sent = undeclared.left_out(&desired.status);
         // The uid: a status about one that is gone is not for its namesake.
         let patch = json!({
             "apiVersion": S3Sync::api_version(&()),
             "kind": S3Sync::kind(&()),
             "metadata": {"name": key.1, "uid": sync.metadata.uid},
-            "status": context.undeclared.left_out(&desired.status),
+            "status": sent,
         });
         match syncs.patch_status(&key.1, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await {
             Ok(patched) => break patched,
-            // Each round leaves out more.
-            Err(kube::Error::Api(answer)) if context.undeclared.learn(&answer.message) => {}
+            // It names one field at a time: each round leaves out more, which another look may have learned meanwhile.
+            Err(kube::Error::Api(answer))
+                if undeclared.learn(&answer.message) || undeclared.left_out(&desired.status) != sent => {}
             Err(error) => return Err(asked("write the status")(error)),
         }
     };
+    undeclared.tell();
     context.expectations.wrote_status(key, patched.meta().resource_version.as_deref(), &desired.status);
     // What was written is what the next controller begins with: it tells nothing of it again.
     context.notices.tell(notices);
@@ -172,7 +182,7 @@ pub async fn write_status(
 mod tests {
     use super::*;
 
-    /// As API servers of 1.30 to 1.34 say it, one field or several.
+    /// As API servers say it: one field (1.34), or several.
     #[test]
     fn fields_that_a_definition_does_not_declare_are_read_from_the_answer() {
         let typed = "failed to create typed patch object (data/orders; s3sync.dev/v1alpha1, Kind=S3Sync): ";

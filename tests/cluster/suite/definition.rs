@@ -46,7 +46,10 @@ fn an_older_definition_stops_no_run_and_is_told() {
     assert_eq!((&sync["status"]["message"], &sync["status"]["lastRun"]["passedOver"]), (&Value::Null, &Value::Null));
     site.has_each_row_once("", 1);
     let log = run("kubectl", &["--namespace", release::NAMESPACE, "logs", &release::leader()], None).expect().stdout;
-    assert_eq!(log.matches("is older than this controller").count(), 1, "{log}");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("is older than this controller")).collect();
+    for field in ["status.run", "status.message", "status.lastRun.passedOver"] {
+        assert_eq!(told.iter().filter(|line| line.contains(field)).count(), 1, "{field}: {told:#?}");
+    }
     s3sync(&["doctor", "orders", "--local", "--namespace", &site.namespace])
         .says(&["s3syncs.s3sync.dev is older than the operator", "s3sync crd | kubectl apply --server-side -f -"]);
     drop(restored);
