@@ -1,5 +1,6 @@
 //! Values and rules, pure: no I/O, no clock, no randomness, nothing that awaits.
 
+pub mod commit_record;
 pub mod connection;
 pub mod cron;
 pub mod cursor;

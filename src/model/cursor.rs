@@ -30,8 +30,9 @@ pub struct Cursor {
     pub decision: Option<BlobKey>,
     /// Root of the ledger.
     pub ledger: Option<BlobKey>,
-    /// The last committed manifest.
-    pub manifest: Option<BlobKey>,
+    /// The last commit record. Persisted as `manifest`.
+    #[serde(rename = "manifest")]
+    pub commit_record: Option<BlobKey>,
     /// What the next sweep removes.
     pub garbage: Option<BlobKey>,
     /// Key that the current pass has reached; `None`: at its start.
@@ -71,7 +72,7 @@ impl Cursor {
             plan: None,
             decision: None,
             ledger: None,
-            manifest: None,
+            commit_record: None,
             garbage: None,
             listed_to: None,
             spec_hash,
@@ -98,7 +99,7 @@ impl Cursor {
     /// What the cursor keeps, or begins to keep, of a request.
     pub fn mark_of(&self, request: &Request) -> RequestMark {
         let begun = self.request.as_ref().filter(|mark| mark.id == request.id).cloned();
-        begun.unwrap_or_else(|| RequestMark { id: request.id.clone(), since: self.epoch, ended: false })
+        begun.unwrap_or_else(|| RequestMark { id: request.id.clone(), since: self.epoch, ended: false, ended_at: None })
     }
 
     /// Whether a request is begun and not complete: what is read meanwhile is noted in the ledger with its epoch.
@@ -138,7 +139,7 @@ impl Cursor {
         }
         let mut next = Cursor { spec_hash: spec_hash.to_owned(), listed_to: None, ..self.clone() };
         if change.begins_anew() {
-            next = Cursor { ledger: None, manifest: None, tables: BTreeMap::new(), ..next };
+            next = Cursor { ledger: None, commit_record: None, tables: BTreeMap::new(), ..next };
         }
         if change.destination {
             // What they name lies where the destination was.
@@ -232,7 +233,7 @@ mod tests {
             run: Some(Run { id: "run".into(), started, pass: 1, changed: false, ended: false }),
             plan: blob("plan"),
             ledger: blob("ledger"),
-            manifest: blob("manifest"),
+            commit_record: blob("manifest"),
             garbage: blob("garbage"),
             listed_to: Some("a/1.csv".into()),
             claim: blob("claim"),
@@ -264,7 +265,7 @@ mod tests {
         let accepted = |now: &str| before.under(now, true).unwrap().0;
         let of_source = Cursor { spec_hash: source.clone(), listed_to: None, ..before.clone() };
         assert_eq!(accepted(&source), of_source, "the ledger stays");
-        let of_path = Cursor { ledger: None, manifest: None, tables: BTreeMap::new(), ..of_source };
+        let of_path = Cursor { ledger: None, commit_record: None, tables: BTreeMap::new(), ..of_source };
         assert_eq!(accepted(&path), Cursor { spec_hash: path.clone(), ..of_path.clone() });
         let idle = Cursor { phase: Phase::Idle, run: None, plan: None, garbage: None, claim: None, ..of_path };
         assert_eq!(accepted(&destination), Cursor { spec_hash: destination.clone(), ..idle });

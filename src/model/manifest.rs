@@ -1,13 +1,13 @@
-//! What an attempt at a shard made, what was chosen, and what an epoch published.
+//! What an attempt at a shard made: its manifest. And the decision, which chooses one attempt of each shard.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{BlobKey, Plan, load_id};
+use super::commit_record::CommittedFile;
+use super::plan::{BlobKey, Plan};
 use super::schema::TableSchema;
-use super::write_mode::Superseded;
 
 /// One attempt at a shard, complete: its uploads are all there and none is visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
-    /// The file as a committed manifest lists it, with the etag that it has now.
+    /// The file as a commit record lists it, with the etag that it has now.
     pub fn committed(self, plan: &Plan, shard: u32, etag: String) -> CommittedFile {
         CommittedFile {
             table: plan.tables[self.table as usize].name.clone(),
@@ -197,66 +197,4 @@ pub struct Decision {
     pub dropped: Vec<u32>,
     /// Keys given up by `state abandon`.
     pub abandoned: Vec<String>,
-}
-
-/// What an epoch published: the snapshot that readers may trust. Files follow the header line by line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CommittedHeader {
-    /// Version of this format.
-    pub version: u32,
-    /// The epoch.
-    pub epoch: u64,
-    /// The run.
-    pub run: String,
-    /// `{load_id}`.
-    pub load_id: String,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
-    /// The manifest before this one.
-    pub previous: Option<BlobKey>,
-    /// Whether it takes the place of everything before it.
-    pub replaces: bool,
-}
-
-impl CommittedHeader {
-    /// The format that this build writes.
-    pub const VERSION: u32 = 1;
-
-    /// That of what a plan published, after the manifest `previous`. It follows from the plan, so that recording twice
-    /// writes the same manifest.
-    pub fn of(plan: &Plan, previous: Option<BlobKey>, superseded: Superseded) -> Self {
-        Self {
-            version: Self::VERSION,
-            epoch: plan.epoch,
-            run: plan.run.clone(),
-            load_id: load_id(&plan.run, plan.epoch),
-            recorded_at: plan.planned_at,
-            previous,
-            replaces: match superseded {
-                Superseded::Nothing => false,
-                Superseded::Everything => true,
-            },
-        }
-    }
-}
-
-/// One file of a committed manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommittedFile {
-    /// The table's name.
-    pub table: String,
-    /// The key.
-    pub key: String,
-    /// Its `s3sync-id`.
-    pub id: String,
-    /// Its etag, as HEAD or completion gave it.
-    pub etag: String,
-    /// Bytes.
-    pub bytes: u64,
-    /// Rows.
-    pub rows: u64,
-    /// The shard.
-    pub shard: u32,
-    /// First and last object of the shard, see [`StagedFile::objects`].
-    pub objects: (u32, u32),
 }

@@ -72,7 +72,7 @@ impl Plan {
     }
 }
 
-/// Names the load that an epoch of a run is: `{load_id}`, and what the committed manifest and `state export` show.
+/// Names the load that an epoch of a run is: `{load_id}`, and what the commit record and `state export` show.
 pub fn load_id(run: &str, epoch: u64) -> String {
     format!("{run}-{epoch}")
 }

@@ -60,6 +60,9 @@ pub struct RequestMark {
     /// Whether it is complete: begun once more, it does nothing.
     #[serde(default)]
     pub ended: bool,
+    /// When it was complete, for people. `None` before, and of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
 }
 
 impl Asked {
@@ -263,8 +266,13 @@ mod tests {
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
         assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
         assert!(serde_json::from_str::<Request>(r#"{"id":"1f"}"#).unwrap().asked.is_plain());
-        let mark = RequestMark { id: "1f".into(), since: 7, ended: false };
-        assert_eq!(serde_json::to_string(&mark).unwrap(), r#"{"id":"1f","since":7,"ended":false}"#);
+        let mark = RequestMark { id: "1f".into(), since: 7, ended: false, ended_at: None };
+        let text = r#"{"id":"1f","since":7,"ended":false}"#;
+        assert_eq!(serde_json::to_string(&mark).unwrap(), text);
+        assert_eq!(serde_json::from_str::<RequestMark>(text).unwrap(), mark, "of an earlier release");
+        let ended = RequestMark { ended: true, ended_at: Some("2026-01-02T00:00:00Z".parse().unwrap()), ..mark };
+        let text = r#"{"id":"1f","since":7,"ended":true,"endedAt":"2026-01-02T00:00:00Z"}"#;
+        assert_eq!(serde_json::to_string(&ended).unwrap(), text);
     }
 
     proptest! {

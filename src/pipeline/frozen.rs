@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::model::commit_record::{CommitRecord, CommittedFile};
 use crate::model::cursor::{Cursor, Phase, Run, TableMark};
 use crate::model::fixtures::{object, settings};
 use crate::model::glob::Glob;
@@ -63,7 +64,7 @@ fn blob(name: &str) -> BlobKey {
 }
 
 fn mark_of_request() -> RequestMark {
-    RequestMark { id: "1f".repeat(16), since: 5, ended: false }
+    RequestMark { id: "1f".repeat(16), since: 5, ended: false, ended_at: None }
 }
 
 fn segment() -> SegmentRef {
@@ -157,7 +158,7 @@ fn the_cursor() {
         plan: Some(blob("plan")),
         decision: Some(blob("decision")),
         ledger: Some(blob("ledger")),
-        manifest: Some(blob("manifest")),
+        commit_record: Some(blob("manifest")),
         garbage: Some(blob("garbage")),
         listed_to: Some("a/9.csv".into()),
         tables: BTreeMap::from([("orders".to_owned(), mark)]),
@@ -301,7 +302,7 @@ fn attempts_and_decisions() {
 
 #[test]
 fn what_was_committed_and_what_goes() {
-    let header = CommittedHeader {
+    let header = CommitRecord {
         version: 1,
         epoch: 7,
         run: "run1".into(),

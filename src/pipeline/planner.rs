@@ -167,7 +167,7 @@ impl<'a> Planner<'a> {
         if !everything || anew || self.cursor.ledger.is_none() {
             return Ok(None);
         }
-        unchanged::stands(join, head, self.settings, self.cursor.manifest.as_ref(), remarks).await
+        unchanged::stands(join, head, self.settings, self.cursor.commit_record.as_ref(), remarks).await
     }
 
     /// Of a request to read what was read before, the epoch since which it is under way; the last one, where it would

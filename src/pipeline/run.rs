@@ -189,13 +189,13 @@ impl Lead<'_> {
     /// Whether the run was asked for and is complete: a worker died after its last step, or nobody heard of it.
     fn is_done(&mut self) -> bool {
         let Some(request) = &self.context.request else { return false };
-        let done = self.cursor.mark_of(request).ended;
-        if done {
-            self.summary
-                .remarks
-                .note("what was asked for is complete since an earlier try: nothing is left to read".to_owned());
+        let mark = self.cursor.mark_of(request);
+        if mark.ended {
+            let ended = mark.ended_at.map(|at| format!(", which ended at {at:.0}")).unwrap_or_default();
+            let note = format!("what was asked for is complete since an earlier try{ended}: nothing is left to read");
+            self.summary.remarks.note(note);
         }
-        done
+        mark.ended
     }
 
     /// The run that the cursor names, or a new one. A run that is asked for has the request's id, so that what is kept
@@ -226,8 +226,9 @@ impl Lead<'_> {
     /// once.
     async fn end_run(&mut self) -> Result<(), RunError> {
         let run = self.cursor.run_under_way(self.context.request_id()).cloned();
-        let request =
-            self.context.request.as_ref().map(|request| RequestMark { ended: true, ..self.cursor.mark_of(request) });
+        let ended_at = Some((self.context.clock)());
+        let ended = |request| RequestMark { ended: true, ended_at, ..self.cursor.mark_of(request) };
+        let request = self.context.request.as_ref().map(ended);
         if run.is_none() && request.is_none() {
             return Ok(());
         }

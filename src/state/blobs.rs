@@ -13,16 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::proof::{Chunks, Proof, digest};
 use super::seal::StateKey;
 use super::wire::{BlobKind, BlobReader, BlobWriter, WireError};
-use crate::model::manifest::{AttemptManifest, CommittedFile, CommittedHeader, Decision};
+use crate::model::commit_record::{CommitRecord, CommittedFile};
+use crate::model::manifest::{AttemptManifest, Decision};
 use crate::model::plan::{BlobKey, Plan, PlannedObject};
 use crate::store::{Condition, Store, StoreError};
 
-/// One line of a committed manifest.
+/// One line of a commit record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum ManifestLine {
+pub enum CommitRecordLine {
     /// The first line.
-    Header(CommittedHeader),
+    Header(CommitRecord),
     /// A shard's objects, in plan order: files name them by index.
     Objects {
         /// The shard.
@@ -172,7 +173,7 @@ impl Blobs {
             BlobKind::Objects,
             BlobKind::Ledger,
             BlobKind::Decision,
-            BlobKind::Manifest,
+            BlobKind::CommitRecord,
             BlobKind::Garbage,
         ]
         .into_iter()
@@ -316,27 +317,31 @@ impl Blobs {
         Ok((self.one(key, lines).await?, digest))
     }
 
-    /// Begins a committed manifest: the header, and the objects of each shard. The files follow one by one.
-    pub async fn begin_manifest(&self, header: &CommittedHeader, plan: &Plan) -> Result<ManifestWriter, BlobError> {
-        let mut blob = BlobWriter::new(BlobKind::Manifest);
-        blob.line(&ManifestLine::Header(header.clone()));
+    /// Begins a commit record: the header, and the objects of each shard. The files follow one by one.
+    pub async fn begin_commit_record(
+        &self,
+        header: &CommitRecord,
+        plan: &Plan,
+    ) -> Result<CommitRecordWriter, BlobError> {
+        let mut blob = BlobWriter::new(BlobKind::CommitRecord);
+        blob.line(&CommitRecordLine::Header(header.clone()));
         for (shard, planned) in plan.shards.iter().enumerate() {
             let keys = self.get_shard(&planned.blob).await?.into_iter().map(|object| object.object.key).collect();
-            blob.line(&ManifestLine::Objects { shard: shard as u32, keys });
+            blob.line(&CommitRecordLine::Objects { shard: shard as u32, keys });
         }
-        Ok(ManifestWriter { blob, epoch: plan.epoch, files: 0 })
+        Ok(CommitRecordWriter { blob, epoch: plan.epoch, files: 0 })
     }
 
-    /// Writes a committed manifest.
-    pub async fn put_manifest(&self, manifest: ManifestWriter) -> Result<BlobKey, BlobError> {
-        self.put(manifest.epoch, BlobKind::Manifest, manifest.blob).await
+    /// Writes a commit record.
+    pub async fn put_commit_record(&self, record: CommitRecordWriter) -> Result<BlobKey, BlobError> {
+        self.put(record.epoch, BlobKind::CommitRecord, record.blob).await
     }
 
-    /// Reads a committed manifest without its objects: the header, and the files as they are asked for. There may be a
+    /// Reads a commit record without its objects: the header, and the files as they are asked for. There may be a
     /// million.
-    pub async fn manifest(&self, key: &BlobKey) -> Result<(CommittedHeader, CommittedFiles), BlobError> {
-        let mut lines = self.lines(key, BlobKind::Manifest);
-        let Some(ManifestLine::Header(header)) = lines.next().await? else {
+    pub async fn commit_record(&self, key: &BlobKey) -> Result<(CommitRecord, CommittedFiles), BlobError> {
+        let mut lines = self.lines(key, BlobKind::CommitRecord);
+        let Some(CommitRecordLine::Header(header)) = lines.next().await? else {
             return Err(self.nonsense(key, "it does not begin with its header".into()));
         };
         Ok((header, CommittedFiles(lines)))
@@ -347,17 +352,17 @@ impl Blobs {
     }
 }
 
-/// A committed manifest that is being written: what is held is compressed.
-pub struct ManifestWriter {
+/// A commit record that is being written: what is held is compressed.
+pub struct CommitRecordWriter {
     blob: BlobWriter,
     epoch: u64,
     files: u64,
 }
 
-impl ManifestWriter {
+impl CommitRecordWriter {
     /// Adds a file.
     pub fn file(&mut self, file: CommittedFile) {
-        self.blob.line(&ManifestLine::File(file));
+        self.blob.line(&CommitRecordLine::File(file));
         self.files += 1;
     }
 
@@ -367,14 +372,14 @@ impl ManifestWriter {
     }
 }
 
-/// The files of one committed manifest.
+/// The files of one commit record.
 pub struct CommittedFiles(Lines);
 
 impl CommittedFiles {
     /// The next file; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<CommittedFile>, BlobError> {
         while let Some(line) = self.0.next().await? {
-            if let ManifestLine::File(file) = line {
+            if let CommitRecordLine::File(file) = line {
                 return Ok(Some(file));
             }
         }

@@ -49,8 +49,8 @@ pub enum BlobKind {
     Attempt,
     /// [`crate::model::manifest::Decision`], one line.
     Decision,
-    /// A committed manifest: header, objects, files.
-    Manifest,
+    /// A commit record: header, objects, files. Its persisted word is `manifest`.
+    CommitRecord,
     /// What the next sweep removes, in lines of bounded length; one line before version 2.
     Garbage,
 }
@@ -61,7 +61,7 @@ impl BlobKind {
     pub fn version(self) -> u32 {
         match self {
             BlobKind::Plan | BlobKind::Attempt | BlobKind::Decision | BlobKind::Garbage | BlobKind::Ledger => 2,
-            BlobKind::Shard | BlobKind::Objects | BlobKind::Manifest => 1,
+            BlobKind::Shard | BlobKind::Objects | BlobKind::CommitRecord => 1,
         }
     }
 
@@ -82,7 +82,7 @@ impl BlobKind {
             BlobKind::Ledger => "ledger",
             BlobKind::Attempt => "attempt",
             BlobKind::Decision => "decision",
-            BlobKind::Manifest => "manifest",
+            BlobKind::CommitRecord => "manifest",
             BlobKind::Garbage => "garbage",
         }
     }
@@ -400,7 +400,7 @@ mod tests {
     fn a_cursor_with_a_request_has_a_version_that_earlier_releases_refuse() {
         let plain = Cursor::empty("abc".into(), 7, "x-y".into());
         for ended in [false, true] {
-            let mark = RequestMark { id: "1f".into(), since: 5, ended };
+            let mark = RequestMark { id: "1f".into(), since: 5, ended, ended_at: None };
             let asked = Cursor { request: Some(mark), ..plain.clone() };
             for (cursor, version) in [(&plain, 1), (&asked, 2)] {
                 let text = cursor_to_json(cursor).unwrap();
@@ -431,7 +431,7 @@ mod tests {
             BlobKind::Ledger,
             BlobKind::Attempt,
             BlobKind::Decision,
-            BlobKind::Manifest,
+            BlobKind::CommitRecord,
             BlobKind::Garbage,
         ] {
             let mut writer = BlobWriter::of_version(kind, 1);

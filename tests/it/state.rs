@@ -243,3 +243,25 @@ fn a_restored_cursor_goes_on_from_what_was_published() {
     site.run_ok();
     assert_eq!(count(&site), json!([[7, 7]]));
 }
+
+/// The list of what was replaced is the lost cursor's, and its files would have stayed beside the new ones for ever.
+#[test]
+fn what_a_replace_had_yet_to_remove_is_removed_after_a_take_over() {
+    let site = Site::directory();
+    site.only(json!({"destination": {"format": "parquet", "writeMode": "Replace"}}));
+    site.put("orders/a.csv", csv(0..5));
+    site.run_ok();
+    let [old] = &site.keys()[..] else { panic!("one file") };
+    let (file, aside) = (site.output().join(old), site.path("aside"));
+    std::fs::hard_link(&file, &aside).expect("one filesystem");
+    site.put("orders/b.csv", csv(5..7));
+    site.run_ok();
+    assert_eq!(count(&site), json!([[7, 7]]));
+    // As a run leaves it that is killed before the sweep, on a machine that is lost.
+    std::fs::rename(&aside, &file).expect("renamed");
+    assert_eq!(count(&site), json!([[12, 7]]));
+    std::fs::remove_dir_all(site.path(".s3sync")).expect("the state directory");
+    state(&site, "adopt", &[]).expect(0).says(&["at epoch 2"]);
+    site.run_ok();
+    assert_eq!((count(&site), site.keys().len()), (json!([[7, 7]]), 1));
+}

@@ -83,7 +83,11 @@ fn a_reread_that_is_killed_anywhere_reads_its_window_once_more_and_no_more() {
                 let again = ends(&world).await;
                 assert_eq!((rows(&world), again.epochs), (expected.clone(), 0), "after a crash at {number}");
                 assert!(
-                    again.remarks.notes.iter().any(|note| note.contains("is complete since an earlier try")),
+                    again
+                        .remarks
+                        .notes
+                        .iter()
+                        .any(|note| note.contains("is complete since an earlier try, which ended at 2")),
                     "{:?}",
                     again.remarks
                 );

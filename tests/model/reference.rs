@@ -49,7 +49,7 @@ pub async fn check_always(world: &World, last_epoch: &mut u64, allowed: &dyn Fn(
         &world.settings.state_prefix,
         &cursor.state_id,
     );
-    let committed = committed_keys(&blobs, cursor.manifest.clone()).await;
+    let committed = committed_keys(&blobs, cursor.commit_record.clone()).await;
     let visible = visible_keys(world);
     let missing: Vec<_> = committed.difference(&visible).collect();
     assert!(missing.is_empty(), "I3: the cursor is past files that are not visible: {missing:?}");
@@ -66,7 +66,7 @@ pub async fn check_always(world: &World, last_epoch: &mut u64, allowed: &dyn Fn(
 async fn committed_keys(blobs: &Blobs, mut manifest: Option<BlobKey>) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     while let Some(key) = manifest {
-        let (header, mut files) = blobs.manifest(&key).await.expect("a manifest that the cursor names is there");
+        let (header, mut files) = blobs.commit_record(&key).await.expect("a manifest that the cursor names is there");
         while let Some(file) = files.next().await.expect("a manifest is whole") {
             keys.insert(file.key);
         }

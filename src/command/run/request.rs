@@ -220,7 +220,7 @@ mod tests {
             let (_folder, sync, file) = place();
             let first = Kept::at(&sync, &file, None, &from("it's", reread)).unwrap();
             first.keep().unwrap();
-            let mark = ended.map(|ended| RequestMark { id: first.request.id.clone(), since: 1, ended });
+            let mark = ended.map(|ended| RequestMark { id: first.request.id.clone(), since: 1, ended, ended_at: None });
             let cursor = Cursor { request: mark, ..Cursor::empty("abc".into(), 2, "x-y".into()) };
             let find = |asked: &Asked| Kept::at(&sync, &file, Some(&cursor), asked);
             assert_eq!(find(&from("it's", reread)).unwrap().request, first.request);

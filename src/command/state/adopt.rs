@@ -12,12 +12,15 @@ use crate::model::cursor::{Cursor, Phase, Run};
 use crate::model::manifest::FileKind;
 use crate::model::plan::BlobKey;
 use crate::pipeline::commit::claim::{self, Claim};
+use crate::pipeline::commit::garbage::{Garbage, Replaced};
 use crate::pipeline::commit::own::OwnKeys;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::state::blobs::{Blobs, ManifestLine};
+use crate::state::blobs::{BlobError, Blobs, CommitRecordLine};
 use crate::state::ledger::LedgerRoot;
 use crate::state::wire::BlobKind;
-use crate::store::Store;
+
+/// Blobs of one kind that are looked at in an epoch's directory: whoever can write there can write a million.
+const BLOBS_MAX: usize = 100;
 
 /// Takes one sync over.
 pub(super) async fn adopt(sync: &Sync, stores: &Stores) -> Result<Vec<String>, RunError> {
@@ -70,16 +73,16 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
             let place = format!("{}/{}", stores.destination.place(), blobs.epoch_prefix(claim.epoch));
             lost(sync, format!("there is no ledger under {place}"))
         })?);
-        cursor.manifest = the_one(sync, &blobs, claim.epoch, BlobKind::Manifest).await?;
+        cursor.commit_record = the_one(sync, &blobs, claim.epoch, BlobKind::CommitRecord).await?;
     }
-    if let Some(manifest) = &cursor.manifest
-        && let Some(stranger) = stranger(sync, &blobs, manifest).await?
+    if let Some(record) = &cursor.commit_record
+        && let Some(stranger) = stranger(sync, &blobs, record).await?
     {
         done.push(format!(
             "{} lists {stranger:?}, which destination.path does not give; what it lists stays and is not shown",
-            manifest.0
+            record.0
         ));
-        cursor.manifest = None;
+        cursor.commit_record = None;
     }
     if let Some(ledger) = &cursor.ledger {
         cursor.request = LedgerRoot::load_head(&blobs, ledger).await?.request;
@@ -102,16 +105,73 @@ async fn published(sync: &Sync, stores: &Stores, claim: &Claim, done: &mut Vec<S
             Some(Run { id: plan.run, started: plan.planned_at, pass: plan.pass, changed: false, ended: false });
         cursor.plan = Some(decision.plan);
         cursor.decision = Some(key);
+    } else if let Some(garbage) = left_to_remove(sync, &blobs, &cursor, done).await? {
+        let own = Blobs::new(stores.destination.clone(), state_prefix, &cursor.state_id);
+        cursor.garbage = Some(garbage.put(&own, claim.epoch).await?);
     }
     Ok(cursor)
 }
 
-/// A file that a committed manifest lists and that this sync does not write: Replace would remove it.
-async fn stranger(sync: &Sync, blobs: &Blobs, manifest: &BlobKey) -> Result<Option<String>, RunError> {
+/// What the last epoch took the place of. Its run may have died before all of it was removed; what is gone already is
+/// no error, and no later plan was made, since a sweep comes before.
+async fn left_to_remove(
+    sync: &Sync,
+    blobs: &Blobs,
+    cursor: &Cursor,
+    done: &mut Vec<String>,
+) -> Result<Option<Garbage>, RunError> {
+    for key in all_of(blobs, cursor.epoch, BlobKind::Garbage).await? {
+        let mut lines = blobs.lines(&key, BlobKind::Garbage);
+        while let Some(garbage) = lines.next::<Garbage>().await? {
+            // What another record took the place of is not what this cursor goes on from.
+            let Some(replaced) =
+                garbage.replaced.filter(|replaced| cursor.commit_record.as_ref() == Some(&replaced.by))
+            else {
+                continue;
+            };
+            return Ok(match stranger_before(sync, blobs, &replaced).await? {
+                Some((record, stranger)) => {
+                    done.push(format!(
+                        "{} lists {stranger:?}, which destination.path does not give; what was replaced and is not removed yet stays",
+                        record.0
+                    ));
+                    None
+                }
+                None => Some(Garbage { replaced: Some(replaced), ..Garbage::default() }),
+            });
+        }
+    }
+    Ok(None)
+}
+
+/// A file that the records of a replaced generation list and that this sync does not write, with its record. What is
+/// before a record that is lost is not removed.
+async fn stranger_before(
+    sync: &Sync,
+    blobs: &Blobs,
+    replaced: &Replaced,
+) -> Result<Option<(BlobKey, String)>, RunError> {
+    let mut next = Some(replaced.from.clone());
+    while let Some(record) = next {
+        let header = match blobs.commit_record(&record).await {
+            Ok((header, _)) => header,
+            Err(BlobError::Missing { .. } | BlobError::Nonsense { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(stranger) = stranger(sync, blobs, &record).await? {
+            return Ok(Some((record, stranger)));
+        }
+        next = header.previous.filter(|_| !header.replaces);
+    }
+    Ok(None)
+}
+
+/// A file that a commit record lists and that this sync does not write: Replace would remove it.
+async fn stranger(sync: &Sync, blobs: &Blobs, record: &BlobKey) -> Result<Option<String>, RunError> {
     let own = OwnKeys::of(sync.settings());
-    let mut lines = blobs.lines(manifest, BlobKind::Manifest);
+    let mut lines = blobs.lines(record, BlobKind::CommitRecord);
     while let Some(line) = lines.next().await? {
-        if let ManifestLine::File(file) = line
+        if let CommitRecordLine::File(file) = line
             && !own.hold(FileKind::Data, &file.key)
         {
             return Ok(Some(file.key));
@@ -122,21 +182,22 @@ async fn stranger(sync: &Sync, blobs: &Blobs, manifest: &BlobKey) -> Result<Opti
 
 /// The blob of a kind in an epoch's directory. Several leave open which one counted, and only the lost cursor knew.
 async fn the_one(sync: &Sync, blobs: &Blobs, epoch: u64, kind: BlobKind) -> Result<Option<BlobKey>, RunError> {
-    let store: &dyn Store = blobs.store().as_ref();
+    let mut found = all_of(blobs, epoch, kind).await?;
+    if found.len() > 1 {
+        let place = format!("{}/{}", blobs.store().place(), blobs.epoch_prefix(epoch));
+        return Err(lost(sync, format!("there are several blobs {}-* under {place}", kind.word())));
+    }
+    Ok(found.pop())
+}
+
+/// The blobs of a kind in an epoch's directory, the first of them: an epoch has one or two.
+async fn all_of(blobs: &Blobs, epoch: u64, kind: BlobKind) -> Result<Vec<BlobKey>, RunError> {
+    let mut found = Vec::new();
     let prefix = blobs.epoch_prefix(epoch);
-    let mut found = None;
-    let mut pages = store.list(&prefix, None);
+    let mut pages = blobs.store().list(&prefix, None);
     while let Some(page) = pages.try_next().await? {
-        for object in page {
-            if Blobs::kind_of(&object.key) != Some(kind) {
-                continue;
-            }
-            if found.is_some() {
-                let place = format!("{}/{prefix}", store.place());
-                return Err(lost(sync, format!("there are several blobs {}-* under {place}", kind.word())));
-            }
-            found = Some(BlobKey(object.key));
-        }
+        let of_kind = page.into_iter().filter(|object| Blobs::kind_of(&object.key) == Some(kind));
+        found.extend(of_kind.map(|object| BlobKey(object.key)).take(BLOBS_MAX - found.len()));
     }
     Ok(found)
 }

@@ -1,4 +1,4 @@
-//! `s3sync state export`: every file that is published now, as the committed manifests list it. Written as it is read:
+//! `s3sync state export`: every file that is published now, as the commit records list it. Written as it is read:
 //! a line for each file is in memory, never all of them, but for a person's table.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use crate::cli::{CursorArgs, Output};
 use crate::command::render::{self, Align, bytes, count};
 use crate::command::syncs::{self, Stores, Sync};
 use crate::command::{CommandError, print, runtime};
+use crate::model::commit_record::{CommitRecord, CommittedFile};
 use crate::model::cursor::Cursor;
-use crate::model::manifest::{CommittedFile, CommittedHeader};
 use crate::model::plan::BlobKey;
 use crate::pipeline::error::{RunError, RunErrorKind};
-use crate::state::blobs::{BlobError, Blobs, ManifestLine};
+use crate::state::blobs::{BlobError, Blobs, CommitRecordLine};
 use crate::state::wire::BlobKind;
 
 /// Prints the files.
@@ -65,54 +65,54 @@ async fn export(args: &CursorArgs, sync: &Sync, printer: &mut Printer) -> Result
     super::open::reach(args, sync, "export").await?;
     let stores = sync.stores().await?;
     let blobs = super::blobs(sync, &stores, &cursor);
-    for manifest in current(&blobs, &cursor).await? {
-        one(sync, &stores, &blobs, &manifest, printer).await?;
+    for record in current(&blobs, &cursor).await? {
+        one(sync, &stores, &blobs, &record, printer).await?;
     }
     Ok(())
 }
 
-/// The manifests whose files are published now, oldest first: back to the last that replaced what was before it.
+/// The commit records whose files are published now, oldest first: back to the last that replaced what was before it.
 async fn current(blobs: &Blobs, cursor: &Cursor) -> Result<Vec<BlobKey>, BlobError> {
-    let mut manifests = Vec::new();
-    let mut next = cursor.manifest.clone();
+    let mut records = Vec::new();
+    let mut next = cursor.commit_record.clone();
     while let Some(key) = next {
-        let header = match blobs.lines(&key, BlobKind::Manifest).next().await? {
-            Some(ManifestLine::Header(header)) => Some(header),
+        let header = match blobs.lines(&key, BlobKind::CommitRecord).next().await? {
+            Some(CommitRecordLine::Header(header)) => Some(header),
             _ => None,
         };
         next = header.and_then(|header| if header.replaces { None } else { header.previous });
-        manifests.push(key);
+        records.push(key);
     }
-    manifests.reverse();
-    Ok(manifests)
+    records.reverse();
+    Ok(records)
 }
 
 async fn one(
     sync: &Sync,
     stores: &Stores,
     blobs: &Blobs,
-    manifest: &BlobKey,
+    record: &BlobKey,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let mut lines = blobs.lines(manifest, BlobKind::Manifest);
-    let mut header: Option<CommittedHeader> = None;
+    let mut lines = blobs.lines(record, BlobKind::CommitRecord);
+    let mut header: Option<CommitRecord> = None;
     let mut objects: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     while let Some(line) = lines.next().await? {
         match (line, &header) {
-            (ManifestLine::Header(found), _) => header = Some(found),
-            (ManifestLine::Objects { shard, keys }, _) => {
+            (CommitRecordLine::Header(found), _) => header = Some(found),
+            (CommitRecordLine::Objects { shard, keys }, _) => {
                 objects.insert(shard, keys);
             }
-            (ManifestLine::File(file), Some(header)) => {
+            (CommitRecordLine::File(file), Some(header)) => {
                 let line = line_of(sync, header, &file, &objects);
                 printer.line(&line).map_err(Failure::Print)?;
             }
-            (ManifestLine::File(_), None) => {
+            (CommitRecordLine::File(_), None) => {
                 let message = format!(
                     "{}: {}/{} does not begin with its header",
                     sync.loaded.id,
                     stores.destination.place(),
-                    manifest.0
+                    record.0
                 );
                 return Err(RunError::new(RunErrorKind::CursorInvalid, message).into());
             }
@@ -123,7 +123,7 @@ async fn one(
 
 fn line_of<'a>(
     sync: &'a Sync,
-    header: &'a CommittedHeader,
+    header: &'a CommitRecord,
     file: &'a CommittedFile,
     objects: &'a BTreeMap<u32, Vec<String>>,
 ) -> Line<'a> {

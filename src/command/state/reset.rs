@@ -3,8 +3,9 @@
 
 use super::settle::{self, settle};
 use crate::command::syncs::{CursorLocation, Stores, Sync};
+use crate::model::commit_record::CommitRecord;
 use crate::model::cursor::{Cursor, Phase};
-use crate::model::manifest::{CommittedHeader, FileKind};
+use crate::model::manifest::FileKind;
 use crate::model::plan::BlobKey;
 use crate::model::spec_hash::SpecHash;
 use crate::model::write_mode::Superseded;
@@ -55,10 +56,10 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     let settings = sync.settings();
     let change = SpecHash::parse(&cursor.spec_hash).change_to(&SpecHash::of(settings));
     // Under another path a new table begins, of which the files under the old one are no part.
-    let published = cursor.manifest.clone().filter(|_| !change.is_some_and(|change| change.path));
-    let manifest = kept(published, BlobKind::Manifest, "the list of published files").await?;
+    let published = cursor.commit_record.clone().filter(|_| !change.is_some_and(|change| change.path));
+    let commit_record = kept(published, BlobKind::CommitRecord, "the list of published files").await?;
     let garbage = kept(cursor.garbage.clone(), BlobKind::Garbage, "the list of what is to be removed").await?;
-    if settings.destination.write_mode.keeps_published() && manifest.is_some() {
+    if settings.destination.write_mode.keeps_published() && commit_record.is_some() {
         done.push(
             "published files stay, and the next run writes the rows of every object once more beside them: remove the files first, \
              which `s3sync state export` lists, or give another destination.path"
@@ -68,7 +69,7 @@ async fn forget(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cursor,
     let next = Cursor {
         run: None,
         ledger: None,
-        manifest,
+        commit_record,
         garbage,
         listed_to: None,
         spec_hash: sync.spec_hash(),
@@ -101,7 +102,7 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
             Ok(published) => {
                 done = published.done;
                 garbage.uploads.extend(published.given_up);
-                next.manifest = Some(published.manifest);
+                next.commit_record = Some(published.commit_record);
             }
             // The state is what is reset: where it is torn, it cannot say what it made visible.
             Err(error) if error.kind == RunErrorKind::CursorInvalid => done.push(format!(
@@ -131,7 +132,7 @@ async fn leave_epoch(sync: &Sync, stores: &Stores, cursor: Cursor) -> Result<(Cu
 
 /// What is visible of a decided epoch.
 struct Decided {
-    manifest: BlobKey,
+    commit_record: BlobKey,
     given_up: Vec<OpenUpload>,
     done: Vec<String>,
 }
@@ -140,8 +141,8 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
     let decision = blobs.get_decision(key).await?;
     let plan = blobs.get_plan(&decision.plan).await?;
     // With what was there before it, whatever the mode: the next Replace removes both.
-    let header = CommittedHeader::of(&plan, cursor.manifest.clone(), Superseded::Nothing);
-    let mut committed = blobs.begin_manifest(&header, &plan).await?;
+    let header = CommitRecord::of(&plan, cursor.commit_record.clone(), Superseded::Nothing);
+    let mut committed = blobs.begin_commit_record(&header, &plan).await?;
     let (mut given_up, mut done) = (Vec::new(), Vec::new());
     for shard in 0..decision.attempts.len() {
         let manifest = blobs.get_decided(&decision, shard).await?;
@@ -157,7 +158,7 @@ async fn decided(blobs: &Blobs, store: &dyn Store, key: &BlobKey, cursor: &Curso
             given_up.push(OpenUpload { key: file.key, upload: file.upload });
         }
     }
-    Ok(Decided { manifest: blobs.put_manifest(committed).await?, given_up, done })
+    Ok(Decided { commit_record: blobs.put_commit_record(committed).await?, given_up, done })
 }
 
 /// A cursor that makes no sense is put aside, and an empty one goes on counting where the claim in the destination says

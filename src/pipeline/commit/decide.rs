@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 /// Looks at the prepared attempts of every shard. `in_force` gives the schema that earlier epochs settled on;
-/// `published` is the manifest of what is visible.
+/// `published` is the last commit record.
 pub async fn decide(
     context: &Context,
     blobs: &Blobs,
@@ -149,7 +149,7 @@ async fn refuse_nothing(blobs: &Blobs, plan: &Plan, published: Option<&BlobKey>)
     let Some(published) = published.filter(|_| refuses && objects > 0) else {
         return Ok(());
     };
-    let (_, mut files) = blobs.manifest(published).await?;
+    let (_, mut files) = blobs.commit_record(published).await?;
     let mut count = 0u64;
     while files.next().await?.is_some() {
         count += 1;

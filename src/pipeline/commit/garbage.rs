@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::manifest::CommittedFile;
+use crate::model::commit_record::CommittedFile;
 use crate::model::plan::BlobKey;
 use crate::pipeline::open_log::OpenUpload;
 use crate::state::blobs::{BlobError, Blobs};
@@ -24,7 +24,7 @@ pub struct Garbage {
     /// Files of a generation that Replace has replaced, as earlier releases listed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<GarbageFile>,
-    /// The manifests of that generation.
+    /// The commit records of that generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
     /// Uploads that no decision names.
@@ -43,12 +43,12 @@ impl Default for Garbage {
     }
 }
 
-/// A generation that was replaced: by its manifests, because after Append it may have a million files.
+/// A generation that was replaced: by its commit records, because after Append it may have a million files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// Its last manifest. Those before it belong to it too, back to the last that replaced what was there.
+    /// Its last record. Those before it belong to it too, back to the last that replaced what was there.
     pub from: BlobKey,
-    /// The manifest in their place: no file that has a key of it goes.
+    /// The record in their place: no file that has a key of it goes.
     pub by: BlobKey,
 }
 

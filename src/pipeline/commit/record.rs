@@ -1,10 +1,11 @@
-//! Protocol step 5: what an epoch published, gathered shard by shard, and what is written of it: the committed
-//! manifest, the ledger, the garbage that it leaves, and the cursor that names them.
+//! Protocol step 5: what an epoch published, gathered shard by shard, and what is written of it: the commit
+//! record, the ledger, the garbage that it leaves, and the cursor that names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::commit_record::CommitRecord;
 use crate::model::cursor::{Cursor, Phase, Run};
-use crate::model::manifest::{AttemptManifest, CommittedHeader, Decision, Excluded, Exclusion, FileKind};
+use crate::model::manifest::{AttemptManifest, Decision, Excluded, Exclusion, FileKind};
 use crate::model::plan::{BlobKey, Plan};
 use crate::model::spec_hash::SpecHash;
 use crate::model::write_mode::Superseded;
@@ -13,7 +14,7 @@ use crate::pipeline::commit::garbage::{Garbage, Replaced};
 use crate::pipeline::commit::publish::Published;
 use crate::pipeline::error::RunError;
 use crate::pipeline::open_log::OpenUpload;
-use crate::state::blobs::{BlobError, Blobs, ManifestWriter};
+use crate::state::blobs::{BlobError, Blobs, CommitRecordWriter};
 use crate::state::ledger::{self, TableUpdate};
 use crate::state::wire::BlobKind;
 
@@ -42,15 +43,15 @@ pub struct PublishedTable {
 }
 
 impl PublishedEpoch {
-    /// Nothing yet of what was decided, and the manifest of it, which comes after the one that the cursor names.
+    /// Nothing yet of what was decided, and the commit record of it, which comes after the one that the cursor names.
     pub async fn begin(
         blobs: &Blobs,
         cursor: &Cursor,
         plan: &Plan,
         decision: &Decision,
-    ) -> Result<(Self, ManifestWriter), BlobError> {
+    ) -> Result<(Self, CommitRecordWriter), BlobError> {
         let superseded = plan.settings.destination.write_mode.supersedes();
-        let header = CommittedHeader::of(plan, cursor.manifest.clone(), superseded);
+        let header = CommitRecord::of(plan, cursor.commit_record.clone(), superseded);
         let epoch = Self {
             tables: BTreeMap::new(),
             excluded: BTreeMap::new(),
@@ -59,17 +60,17 @@ impl PublishedEpoch {
             given_up: Vec::new(),
             uploads: BTreeSet::new(),
         };
-        Ok((epoch, blobs.begin_manifest(&header, plan).await?))
+        Ok((epoch, blobs.begin_commit_record(&header, plan).await?))
     }
 
-    /// Adds a shard, whose data files go into the manifest.
+    /// Adds a shard, whose data files go into the commit record.
     pub fn add(
         &mut self,
         plan: &Plan,
         decision: &Decision,
         manifest: AttemptManifest,
         published: Vec<Published>,
-        committed: &mut ManifestWriter,
+        committed: &mut CommitRecordWriter,
     ) {
         let dropped = decision.dropped.contains(&manifest.shard);
         self.bad_records += manifest.bad_records;
@@ -111,12 +112,12 @@ pub async fn record(
     cursor: &Cursor,
     plan: &Plan,
     epoch: &PublishedEpoch,
-    committed: ManifestWriter,
+    committed: CommitRecordWriter,
 ) -> Result<Cursor, RunError> {
-    let manifest = blobs.put_manifest(committed).await?;
+    let record = blobs.put_commit_record(committed).await?;
     let updates = epoch.tables.iter().map(|(&index, table)| (index, table.update.clone())).collect();
     let recorded = ledger::record(blobs, cursor.ledger.as_ref(), plan, &epoch.excluded, &updates).await?;
-    let mut garbage = garbage(blobs, cursor, plan, epoch, &recorded.referenced, &manifest).await?;
+    let mut garbage = garbage(blobs, cursor, plan, epoch, &recorded.referenced, &record).await?;
     garbage.blobs.extend(recorded.dropped.into_iter().map(|key| key.0));
     let changed = epoch.excluded.values().any(|object| object.reason == Exclusion::Changed);
     let mut next = Cursor {
@@ -125,7 +126,7 @@ pub async fn record(
         plan: None,
         decision: None,
         ledger: Some(recorded.root),
-        manifest: Some(manifest),
+        commit_record: Some(record),
         garbage: None,
         listed_to: plan.listed_to.clone(),
         // Of where these files lie, whatever the spec says by now.
@@ -154,11 +155,11 @@ async fn garbage(
     let store = blobs.store().as_ref();
     let superseded = match plan.settings.destination.write_mode.supersedes() {
         Superseded::Nothing => None,
-        Superseded::Everything => cursor.manifest.as_ref(),
+        Superseded::Everything => cursor.commit_record.as_ref(),
     };
     if let Some(from) = superseded {
         // Looked at while the run can still stop for it: what the sweep finds gone is left where it is.
-        blobs.manifest(from).await?;
+        blobs.commit_record(from).await?;
         garbage.replaced = Some(Replaced { from: from.clone(), by: by.clone() });
     }
     let left = attempts::leavings(store, blobs, plan.epoch, Some(plan), Some(&epoch.attempts)).await?;
@@ -170,7 +171,7 @@ async fn garbage(
         let old = attempts::leavings(store, blobs, plan.epoch - 2, Some(plan), None).await?;
         garbage.uploads.extend(old.uploads);
         let kept = |key: &String| {
-            referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(BlobKind::Manifest)
+            referenced.contains(&BlobKey(key.clone())) || Blobs::kind_of(key) == Some(BlobKind::CommitRecord)
         };
         garbage.blobs = old.blobs.into_iter().filter(|key| !kept(key)).chain(old.logs).collect();
     }

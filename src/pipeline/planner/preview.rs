@@ -288,7 +288,8 @@ impl Planner<'_> {
             Superseded::Nothing => false,
             // Then everything is read or nothing; an empty listing takes away what is published, if anything is.
             Superseded::Everything => {
-                self.cursor.manifest.is_some() && (!planned.is_empty() || tables.is_empty() && !head.runs.is_empty())
+                self.cursor.commit_record.is_some()
+                    && (!planned.is_empty() || tables.is_empty() && !head.runs.is_empty())
             }
         };
         for (name, planned) in planned {

@@ -4,7 +4,7 @@
 use futures::stream::{self, StreamExt};
 
 use super::Remarks;
-use crate::model::manifest::CommittedFile;
+use crate::model::commit_record::CommittedFile;
 use crate::model::plan::BlobKey;
 use crate::pipeline::error::RunError;
 use crate::state::blobs::Blobs;
@@ -18,10 +18,10 @@ const LOOKED_MAX: usize = 100;
 /// Looks under way at once.
 const LOOKS_AT_ONCE: usize = 16;
 
-/// Whether every file of the manifest that is looked at stands as it was published. What is not there, or was not
+/// Whether every file of the commit record that is looked at stands as it was published. What is not there, or was not
 /// looked at, is noted.
-pub(super) async fn stands(blobs: &Blobs, manifest: &BlobKey, remarks: &mut Remarks) -> Result<bool, RunError> {
-    let (_, mut files) = blobs.manifest(manifest).await?;
+pub(super) async fn stands(blobs: &Blobs, record: &BlobKey, remarks: &mut Remarks) -> Result<bool, RunError> {
+    let (_, mut files) = blobs.commit_record(record).await?;
     let mut spread = Spread::default();
     while let Some(file) = files.next().await? {
         spread.add(file);

@@ -17,7 +17,7 @@ pub(super) async fn stands(
     join: &LedgerJoin<'_>,
     head: &LedgerHead,
     settings: &Settings,
-    manifest: Option<&BlobKey>,
+    record: Option<&BlobKey>,
     remarks: &mut Remarks,
 ) -> Result<Option<u64>, RunError> {
     // How the work is spread makes no other rows; other settings do.
@@ -25,8 +25,8 @@ pub(super) async fn stands(
         return Ok(None);
     }
     let Some((passed, seen)) = is_listed_as_before(join).await? else { return Ok(None) };
-    let stands = match manifest {
-        Some(manifest) => published::stands(join.blobs, manifest, remarks).await?,
+    let stands = match record {
+        Some(record) => published::stands(join.blobs, record, remarks).await?,
         None => true,
     };
     if stands {

@@ -76,8 +76,16 @@ impl Lead<'_> {
             let prepared = prepare_all(self.context, &self.blobs, &key, &plan).await?;
             self.context.progress.enter(Step::Decide);
             let mut next = self.cursor.clone();
-            match decide(self.context, &self.blobs, &key, &plan, &prepared, &in_force, self.cursor.manifest.as_ref())
-                .await?
+            match decide(
+                self.context,
+                &self.blobs,
+                &key,
+                &plan,
+                &prepared,
+                &in_force,
+                self.cursor.commit_record.as_ref(),
+            )
+            .await?
             {
                 Verdict::Decision(decision) => {
                     self.context.go_on()?;

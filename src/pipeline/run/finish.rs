@@ -1,5 +1,5 @@
-//! From decision to record: everything that the decision names becomes visible, then the ledger, the manifest and the
-//! cursor say so.
+//! From decision to record: everything that the decision names becomes visible, then the ledger, the commit record and
+//! the cursor say so.
 
 use std::sync::Arc;
 

@@ -430,7 +430,7 @@ async fn named(blobs: &Blobs, cursor: &Cursor) -> Result<u64, BlobError> {
         (&cursor.plan, BlobKind::Plan),
         (&cursor.decision, BlobKind::Decision),
         (&cursor.ledger, BlobKind::Ledger),
-        (&cursor.manifest, BlobKind::Manifest),
+        (&cursor.commit_record, BlobKind::CommitRecord),
         (&cursor.garbage, BlobKind::Garbage),
     ] {
         let Some(key) = key else { continue };
