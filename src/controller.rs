@@ -14,6 +14,7 @@
 //! | [`decide::observed`], [`decide::desired`] | what a decision is made from, and what it is | yes |
 //! | [`pod`] | what a pod says of its worker | yes |
 //! | [`decide::record`] | the status brought up to date with the Jobs | yes |
+//! | [`decide::requested`] | runs that S3SyncRuns ask for, and what those are told | yes |
 //! | [`decide`] | the decision | yes |
 //! | [`decide::concurrency`] | whose turn it is under the caps on runs | yes |
 //! | [`decide::conditions`], [`decide::events`] | what people are told | yes |

@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 
 use super::error::FieldError;
 use super::spec::{KIND, URL_PATTERN};
-use super::{S3Connection, S3Sync};
+use super::{S3Connection, S3Sync, S3SyncRun};
 
 /// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be
 /// most of the CRD's size.
@@ -26,7 +26,7 @@ pub struct Definition {
 /// chart, `docs/reference.md`) goes by this list.
 pub fn definitions() -> &'static [Definition] {
     static ALL: LazyLock<Vec<Definition>> =
-        LazyLock::new(|| vec![Definition::new(sync()), Definition::new(connection())]);
+        LazyLock::new(|| [sync(), connection(), run()].into_iter().map(Definition::new).collect());
     &ALL
 }
 
@@ -142,6 +142,10 @@ fn connection() -> Value {
         Value::from("URL of an S3 compatible service such as http://minio.minio:9000. Absent: AWS."),
     );
     definition
+}
+
+fn run() -> Value {
+    serde_json::to_value(S3SyncRun::crd()).expect("a definition serialises")
 }
 
 /// Makes one schema and everything below it what a structural schema should be.

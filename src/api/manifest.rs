@@ -5,26 +5,28 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
+mod beside;
 mod connect;
 mod connection;
 pub mod document;
 mod read;
+mod root;
 mod secret;
 mod structural;
 #[cfg(test)]
 mod tests;
 
+pub use beside::CheckedDocument;
 pub use connect::{End, SecretSource};
-pub use connection::CheckedConnection;
 use connection::Connections;
 use document::{Node, Value};
+use root::root_schema;
 pub use secret::Secret;
 
 use super::connect::connect;
 use super::crd;
 use super::error::{FieldError, nearest};
+use super::run::RUN_KIND;
 use super::spec::{CONNECTION_KIND, GROUP, KIND, S3Sync, VERSION};
 use super::validate::{self, Resolved};
 use crate::model::connection::Connection;
@@ -100,7 +102,9 @@ pub struct Manifests {
     /// The syncs, in the order of files and documents.
     pub syncs: Vec<CheckedSync>,
     /// The S3Connections, whether a sync names them or not.
-    pub connections: Vec<CheckedConnection>,
+    pub connections: Vec<CheckedDocument>,
+    /// The S3SyncRuns, which a cluster alone runs.
+    pub runs: Vec<CheckedDocument>,
     secrets: BTreeMap<(String, String), Secret>,
 }
 
@@ -223,6 +227,13 @@ fn check_texts(
                         Err(more) => errors.extend(more),
                     }
                 }
+                DocumentKind::Run => {
+                    found = true;
+                    match beside::run(text, &document) {
+                        Ok(run) => manifests.runs.push(run),
+                        Err(more) => errors.extend(more),
+                    }
+                }
                 DocumentKind::Secret => {
                     let (namespace, name) = identity(&document);
                     let place = format!("{}:{}", text.file, document.at.line);
@@ -298,6 +309,7 @@ type Seen = BTreeMap<(PathBuf, String), String>;
 enum DocumentKind {
     Sync,
     Connection,
+    Run,
     Secret,
     /// Meant as a sync, and none.
     Wrong(String),
@@ -322,7 +334,7 @@ pub fn must_be_a_sync(api_version: &str, kind: &str) -> Result<(), String> {
     match kind_of(api_version, kind) {
         DocumentKind::Sync => Ok(()),
         DocumentKind::Wrong(message) => Err(message),
-        DocumentKind::Connection | DocumentKind::Secret | DocumentKind::Other => {
+        DocumentKind::Connection | DocumentKind::Run | DocumentKind::Secret | DocumentKind::Other => {
             Err(format!("kind is {kind:?}; write {KIND}"))
         }
     }
@@ -334,28 +346,29 @@ fn kind_of(api_version: &str, kind: &str) -> DocumentKind {
         ("", "Secret") if version == "v1" => DocumentKind::Secret,
         (GROUP, KIND) if version == VERSION => DocumentKind::Sync,
         (GROUP, CONNECTION_KIND) if version == VERSION => DocumentKind::Connection,
-        (GROUP, KIND | CONNECTION_KIND) => {
+        (GROUP, RUN_KIND) if version == VERSION => DocumentKind::Run,
+        (GROUP, KIND | CONNECTION_KIND | RUN_KIND) => {
             DocumentKind::Wrong(format!("apiVersion is {api_version:?}, and this build knows {GROUP}/{VERSION}"))
         }
         (GROUP, kind) => {
             DocumentKind::Wrong(format!("kind is {kind:?}, which is no kind of {GROUP}; write {}", meant(kind)))
         }
-        (_, KIND | CONNECTION_KIND) => {
+        (_, KIND | CONNECTION_KIND | RUN_KIND) => {
             DocumentKind::Wrong(format!("apiVersion is {api_version:?}; write {GROUP}/{VERSION}"))
         }
-        (group, kind) if nearest(group, [GROUP]).is_some() && nearest(kind, [KIND, CONNECTION_KIND]).is_some() => {
-            DocumentKind::Wrong(format!(
-                "apiVersion is {api_version:?} and kind is {kind:?}; write {GROUP}/{VERSION} and {}",
-                meant(kind)
-            ))
-        }
+        (group, kind) if nearest(group, [GROUP]).is_some() && nearest(kind, KINDS).is_some() => DocumentKind::Wrong(
+            format!("apiVersion is {api_version:?} and kind is {kind:?}; write {GROUP}/{VERSION} and {}", meant(kind)),
+        ),
         _ => DocumentKind::Other,
     }
 }
 
+/// The kinds of ours.
+const KINDS: [&str; 3] = [KIND, CONNECTION_KIND, RUN_KIND];
+
 /// The kind of ours that is most like what is written.
 fn meant(kind: &str) -> &str {
-    nearest(kind, [KIND, CONNECTION_KIND]).unwrap_or(KIND)
+    nearest(kind, KINDS).unwrap_or(KIND)
 }
 
 fn identity(document: &Node) -> (String, String) {
@@ -458,34 +471,4 @@ fn follows(error: &FieldError, cause: &FieldError) -> bool {
     error.path.starts_with(&cause.path)
         || cause.path.starts_with(&error.path)
         || (missing && parent(&error.path) == parent(&cause.path))
-}
-
-/// The CRD's schema with what Kubernetes itself knows of every resource. `status` is left alone: it is not the user's.
-fn root_schema(kind: &str) -> serde_json::Value {
-    // The operator names Jobs after a sync, and a Job's name is cut at 63 characters. Anything else may have the
-    // longest name there is.
-    let (longest, part) = if kind == KIND { (52, "[-a-z0-9]") } else { (253, "[-a-z0-9.]") };
-    let name = |max: u64, part: &str| json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": format!("^[a-z0-9]({part}*[a-z0-9])?$") });
-    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    let anything = json!({});
-    json!({
-        "type": "object",
-        "required": ["apiVersion", "kind", "metadata", "spec"],
-        "properties": {
-            "apiVersion": { "type": "string" },
-            "kind": { "type": "string" },
-            "metadata": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": name(longest, part), "namespace": name(63, "[-a-z0-9]"), "labels": texts, "annotations": texts, "uid": anything, "generation": anything,
-                    "resourceVersion": anything, "creationTimestamp": anything, "managedFields": anything, "ownerReferences": anything,
-                    "finalizers": anything, "generateName": anything, "selfLink": anything, "deletionTimestamp": anything,
-                    "deletionGracePeriodSeconds": anything,
-                },
-            },
-            "spec": crd::definition(kind).schema()["properties"]["spec"],
-            "status": anything,
-        },
-    })
 }

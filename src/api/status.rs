@@ -116,6 +116,9 @@ impl Default for S3SyncStatus {
 pub struct ActiveRun {
     /// Its Job.
     pub job: String,
+    /// The S3SyncRun that asked for it. Absent: none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -156,6 +159,10 @@ wire_enum! {
         Reconciling = "Reconciling",
         /// It needs somebody's hand. Only while true.
         Stalled = "Stalled",
+        /// Of an S3SyncRun: it has ended well.
+        Complete = "Complete",
+        /// Of an S3SyncRun: it has ended, and not well.
+        Failed = "Failed",
     }
 }
 
@@ -254,6 +261,9 @@ fn is_zero(count: &i64) -> bool {
 pub struct RunResult {
     /// Its Job.
     pub job: String,
+    /// The S3SyncRun that asked for it. Absent: none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,

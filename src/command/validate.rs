@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::manifest::{self, CheckedConnection, ManifestError, ManifestErrorKind, Manifests};
-use crate::api::spec::CONNECTION_KIND;
+use crate::api::manifest::{self, CheckedDocument, ManifestError, ManifestErrorKind, Manifests};
 use crate::cli::{Output, ValidateArgs};
 use crate::command::{CommandError, FailureKind};
 
@@ -39,11 +38,11 @@ fn lines(manifests: &Manifests) -> String {
         .syncs
         .iter()
         .map(|sync| format!("{}:{}: {} is valid\n", place(&sync.file), sync.line, sync.resolved.settings.id));
-    let connections = manifests.connections.iter().map(|connection| {
-        let CheckedConnection { namespace, name, file, line } = connection;
-        format!("{}:{line}: {CONNECTION_KIND} {namespace}/{name} is valid\n", place(file))
+    let beside = manifests.connections.iter().chain(&manifests.runs).map(|document| {
+        let CheckedDocument { kind, namespace, name, file, line } = document;
+        format!("{}:{line}: {kind} {namespace}/{name} is valid\n", place(file))
     });
-    syncs.chain(connections).collect()
+    syncs.chain(beside).collect()
 }
 
 fn verdict(manifests: &Manifests, errors: &[ManifestError]) -> Value {
@@ -55,14 +54,17 @@ fn verdict(manifests: &Manifests, errors: &[ManifestError]) -> Value {
             json!({ "namespace": id.namespace, "name": id.name, "file": sync.file, "line": sync.line })
         })
         .collect();
-    let connections: Vec<Value> = (manifests.connections.iter())
-        .map(
-            |CheckedConnection { namespace, name, file, line }| json!({ "namespace": namespace, "name": name, "file": file, "line": line }),
-        )
-        .collect();
+    let beside = |documents: &[CheckedDocument]| -> Vec<Value> {
+        let verdict = |document: &CheckedDocument| {
+            let CheckedDocument { namespace, name, file, line, .. } = document;
+            json!({ "namespace": namespace, "name": name, "file": file, "line": line })
+        };
+        documents.iter().map(verdict).collect()
+    };
+    let (connections, runs) = (beside(&manifests.connections), beside(&manifests.runs));
     let errors: Vec<Value> = errors
         .iter()
         .map(|error| json!({ "file": error.file, "line": error.line, "sync": error.sync, "message": error.message }))
         .collect();
-    json!({ "valid": errors.is_empty(), "syncs": syncs, "connections": connections, "errors": errors })
+    json!({ "valid": errors.is_empty(), "syncs": syncs, "connections": connections, "runs": runs, "errors": errors })
 }

@@ -9,6 +9,7 @@ pub mod desired;
 pub mod events;
 pub mod observed;
 pub mod record;
+pub mod requested;
 pub mod run;
 pub mod schedule;
 pub mod size;
@@ -57,6 +58,8 @@ pub fn decide(seen: &Observed) -> Desired {
             waits_for_place: false,
             delete_jobs: vec![],
             cancel: vec![],
+            told: vec![],
+            expired: vec![],
             force_delete: vec![],
             notes: vec![],
             killed: vec![],
@@ -93,7 +96,7 @@ pub fn decide(seen: &Observed) -> Desired {
         status
             .waiting_since
             .as_ref()
-            .filter(|_| waits.is_some_and(|waits| waits.is_stuck()))
+            .filter(|_| waits.as_ref().is_some_and(|waits| waits.is_stuck()))
             .map(|since| conditions::after(since.0, WAIT_MAX)),
     );
     wake.extend(conditions::not_begun(seen).map(|(_, late)| late));
@@ -105,6 +108,18 @@ pub fn decide(seen: &Observed) -> Desired {
     if seen.dying() && !seen.namespace_ends {
         wake.push(seen.now + ASK_AGAIN);
     }
+    let (expired, next_expiry) = requested::expired(seen.requested.iter().flatten(), seen.now);
+    wake.extend(next_expiry);
+    let told = requested::told(
+        seen,
+        &status,
+        &requested::Situation {
+            checked: checked.as_ref().ok(),
+            ready: &ready,
+            waits: waits.as_ref(),
+            starts: choice.start.as_ref().map(|start| start.job.as_str()),
+        },
+    );
     let mut delete_jobs = beyond_history(seen, &status);
     if seen.namespace_ends {
         let at_work = seen.runs.iter().filter(|run| run.owned && run.active() && !run.deleting);
@@ -118,6 +133,8 @@ pub fn decide(seen: &Observed) -> Desired {
         ended: news.ended,
         delete_jobs,
         cancel: cancelled(seen),
+        told,
+        expired,
         force_delete,
         mend_rights: match &choice.start {
             // After a failure.
@@ -141,7 +158,7 @@ fn until(now: Timestamp, wake: Vec<Timestamp>) -> Duration {
 
 fn cursor_status(seen: &Observed, cursor: &CursorView) -> CursorStatus {
     CursorStatus {
-        config_map: crate::controller::names::cursor_name(seen.sync.metadata.name.as_deref().unwrap_or_default()),
+        config_map: crate::controller::names::cursor_name(seen.name()),
         tables: cursor.summary.tables,
         watermark: cursor.summary.watermark.map(|time| Time(whole_seconds(time))),
         size_bytes: cursor.summary.size_bytes,
@@ -178,9 +195,11 @@ fn owners(sync: &S3Sync) -> Vec<String> {
     }
 }
 
-/// The run that the annotation names, while its Job is there.
+/// The run that the annotation names, and one whose S3SyncRun is gone, while its Job is there.
 fn cancelled(seen: &Observed) -> Vec<Named> {
-    let named = seen.runs.iter().filter(|run| run.owned && run.active() && !run.deleting && seen.cancels(&run.job));
+    let called_off = |run: &Run| requested::called_off(seen, &run.job, run.marks.requested_by.as_deref());
+    let named = seen.runs.iter().filter(|run| run.owned && run.active() && !run.deleting);
+    let named = named.filter(|run| seen.cancels(&run.job) || called_off(run));
     named.map(|run| Named { name: run.job.clone(), uid: run.uid.clone() }).collect()
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::api::S3Sync;
 use crate::api::report::RunReport;
 use crate::api::status::{RunCounts, RunOutcome};
+use crate::api::{S3Sync, S3SyncRun};
 use crate::controller::connections::{Connections, look_up};
 use crate::controller::decide::Observed;
 use crate::controller::decide::cursor::{CursorView, Position};
@@ -43,6 +43,18 @@ pub fn sync_with(spec: Value) -> S3Sync {
     .unwrap()
 }
 
+/// An S3SyncRun of `orders`, made at a time.
+pub fn asks(name: &str, made: &str, spec: Value) -> S3SyncRun {
+    let mut whole = json!({"syncRef": {"name": "orders"}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let metadata = json!({"name": name, "namespace": "data", "uid": format!("0000-{name}"), "generation": 1, "resourceVersion": "100",
+        "creationTimestamp": format!("2026-11-21T{made}Z")});
+    serde_json::from_value(
+        json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3SyncRun", "metadata": metadata, "spec": whole}),
+    )
+    .unwrap()
+}
+
 /// The S3Connection `minio`, of a generation.
 pub fn minio(generation: i64, spec: Value) -> Arc<GuardedConnection> {
     let metadata = json!({"name": "minio", "namespace": "data", "uid": "uid-minio", "generation": generation});
@@ -64,6 +76,7 @@ pub fn observed(sync: S3Sync, now: &str) -> Observed {
         connections: Default::default(),
         runs: vec![],
         workers: vec![],
+        requested: Some(vec![]),
         cursor: None,
         taken: Default::default(),
         refused: None,

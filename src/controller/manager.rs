@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::{Config, watcher};
 use kube::{Client, ResourceExt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,6 +32,7 @@ use crate::controller::manager::serve::Served;
 use crate::controller::names::FIELD_MANAGER;
 use crate::controller::notify::{Notices, Patience};
 use crate::controller::policy::Policy;
+use crate::controller::reconcile::requested::look_after_orphans;
 use crate::controller::reconcile::{Context, LookError, after_error, reconcile};
 use crate::controller::reflectors::expectations::Expectations;
 use crate::controller::reflectors::{self, Guarded, Reflectors, Watches};
@@ -219,14 +221,18 @@ async fn look_after(context: Arc<Context>, mut watches: Watches, stop: Cancellat
         queue,
         Config::default().concurrency(LOOKS_MAX),
     );
+    let missing = Arc::new(Notify::new());
+    let _orphans = AbortOnDropHandle::new(tokio::spawn(look_after_orphans(Arc::clone(&context), Arc::clone(&missing))));
     let mut forget = tokio::time::interval(FORGET_EVERY);
     let mut looks = looks.boxed();
     loop {
         tokio::select! {
             look = looks.next() => match look {
                 None => break,
-                // Deleted before its turn came, or told already by the error's policy.
-                Some(Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..))) => {}
+                // Deleted, or never there: an S3SyncRun may name it.
+                Some(Err(controller::Error::ObjectNotFound(_))) => missing.notify_one(),
+                // Told already by the error's policy.
+                Some(Ok(_) | Err(controller::Error::ReconcilerFailed(..))) => {}
                 Some(Err(error)) => tracing::warn!("{error}"),
             },
             _ = forget.tick() => {

@@ -56,6 +56,8 @@ pub const SYNCED: &str = "s3sync.dev/spec";
 pub const RUN_TRIGGER: &str = "s3sync.dev/run-trigger";
 /// Annotation of a run's Job: [`TRIGGER`] as it was.
 pub const RUN_TRIGGER_ANNOTATION: &str = "s3sync.dev/run-trigger-annotation";
+/// Annotation of a run's Job: the S3SyncRun that asked for it.
+pub const REQUESTED_BY: &str = "s3sync.dev/requested-by";
 
 /// The Job controller's label of a pod: its Job (<https://kubernetes.io/docs/reference/labels-annotations-taints/>).
 pub const POD_JOB: &str = "batch.kubernetes.io/job-name";

@@ -2,6 +2,7 @@
 
 mod apply;
 mod observe;
+pub mod requested;
 mod rights;
 pub mod status;
 #[cfg(test)]

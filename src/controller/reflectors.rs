@@ -1,5 +1,5 @@
-//! What is watched, and kept in memory: resources, their Jobs, pods and cursors. Each watch lists again when it has
-//! missed something.
+//! What is watched, and kept in memory: resources, who asks them to run, their Jobs, pods and cursors. Each watch lists
+//! again when it has missed something.
 
 pub mod expectations;
 pub mod prune;
@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::merge::{Watch, merge};
 pub use self::naming::Naming;
-use crate::api::{S3Connection, S3Sync};
+use crate::api::{S3Connection, S3Sync, S3SyncRun};
 use crate::controller::manager::health::Health;
 use crate::controller::names::{CURSOR_SELECTOR, INSTANCE, WORKER_SELECTOR};
 
@@ -35,11 +35,14 @@ pub type Guarded = DeserializeGuard<S3Sync>;
 /// An S3Connection, or that there is one which this build cannot read.
 pub type GuardedConnection = DeserializeGuard<S3Connection>;
 
+/// An S3SyncRun, or that there is one which this build cannot read.
+pub type GuardedRun = DeserializeGuard<S3SyncRun>;
+
 /// Requests that wait to be scheduled. The scheduler takes them at once; what comes faster waits here for microseconds.
 const QUEUE_MAX: usize = 1024;
 
 /// Objects of one page of a list, which is read whole before the first of them is cut: each may have 1.5 MiB (etcd's
-/// bound of a request), several times that as a tree of values, and five lists are read at once.
+/// bound of a request), several times that as a tree of values, and six lists are read at once.
 const PAGE_MAX: u32 = 16;
 
 /// How long one watch request lasts: a connection that died without a word is noticed after it.
@@ -60,6 +63,8 @@ pub struct Reflectors {
     pub connections: Store<GuardedConnection>,
     /// Which of them name what.
     pub naming: Arc<Naming>,
+    /// Who asks resources to run.
+    pub runs: Store<GuardedRun>,
     /// Which namespaces are listed.
     pub(in crate::controller) listed: watch::Receiver<Listed>,
 }
@@ -74,6 +79,10 @@ const KINDS: [&str; 4] = ["s3syncs", "jobs", "pods", "configmaps"];
 /// What is watched, too: it is listed before a resource is looked at that names one, so that the others need neither
 /// the definition nor the right.
 pub(in crate::controller) const CONNECTIONS: &str = "s3connections";
+
+/// What is watched, too, and holds nothing up: where the definition or the right is missing, nobody asks for a run by
+/// name.
+pub(in crate::controller) const RUNS: &str = "s3syncruns";
 
 /// Running watches: they end when this is dropped.
 pub struct Watches {
@@ -95,6 +104,7 @@ pub struct Writers {
     pub(in crate::controller) pods: Writer<Pod>,
     pub(in crate::controller) cursors: Writer<ConfigMap>,
     pub(in crate::controller) connections: Writer<GuardedConnection>,
+    pub(in crate::controller) runs: Writer<GuardedRun>,
     naming: Arc<Naming>,
     listed: Arc<watch::Sender<Listed>>,
 }
@@ -106,6 +116,7 @@ pub fn reflectors() -> (Reflectors, Writers) {
     let (pods, pods_writer) = reflector::store();
     let (cursors, cursors_writer) = reflector::store();
     let (connections, connections_writer) = reflector::store();
+    let (runs, runs_writer) = reflector::store();
     let naming = Arc::new(Naming::default());
     let (lists, listed) = watch::channel(None);
     let writers = Writers {
@@ -114,10 +125,11 @@ pub fn reflectors() -> (Reflectors, Writers) {
         pods: pods_writer,
         cursors: cursors_writer,
         connections: connections_writer,
+        runs: runs_writer,
         naming: Arc::clone(&naming),
         listed: Arc::new(lists),
     };
-    (Reflectors { syncs, jobs, pods, cursors, connections, naming, listed }, writers)
+    (Reflectors { syncs, jobs, pods, cursors, connections, naming, runs, listed }, writers)
 }
 
 impl Reflectors {
@@ -143,6 +155,14 @@ impl Reflectors {
             // The others were, see [`Reflectors::ready`].
             None if connections && self.connections.wait_until_ready().now_or_never().is_none() => vec![CONNECTIONS],
             None => Vec::new(),
+        }
+    }
+
+    /// Whether the S3SyncRuns of a namespace were listed: before that, one that is not seen may be there.
+    pub fn knows_runs(&self, namespace: &str) -> bool {
+        match self.listed.borrow().as_ref() {
+            Some(listed) => listed.contains(&(RUNS, namespace.to_owned())),
+            None => self.runs.wait_until_ready().now_or_never().is_some(),
         }
     }
 
@@ -181,12 +201,14 @@ pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &
     };
     let [syncs, jobs, pods, maps] = KINDS.map(|kind| watching(kind, None));
     let connections = watching(CONNECTIONS, Some(writers.naming));
+    let runs = watching(RUNS, None);
     let tasks = vec![
         drive(apis(client, namespaces), config(None), writers.syncs, prune::sync, itself, syncs),
         drive(apis(client, namespaces), workers.clone(), writers.jobs, prune::job, instance, jobs),
         drive(apis(client, namespaces), workers, writers.pods, prune::pod, instance, pods),
         drive(apis(client, namespaces), cursors, writers.cursors, prune::cursor, instance, maps),
         drive(apis(client, namespaces), config(None), writers.connections, prune::connection, itself, connections),
+        drive(apis(client, namespaces), config(None), writers.runs, prune::run, whom_it_asks, runs),
     ];
     Watches { queue, tasks }
 }
@@ -194,6 +216,11 @@ pub fn watch(client: &Client, namespaces: &[String], writers: Writers, health: &
 /// A resource's or an S3Connection's own namespace and name.
 fn itself<K: Resource>(object: &K) -> Option<(String, String)> {
     Some((object.namespace()?, object.name_any()))
+}
+
+/// The resource that an S3SyncRun asks to run.
+pub fn whom_it_asks(run: &GuardedRun) -> Option<(String, String)> {
+    Some((run.namespace()?, run.0.as_ref().ok()?.spec.sync_ref.name.clone()))
 }
 
 /// Objects of each namespace, or of all together.

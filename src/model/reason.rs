@@ -85,6 +85,12 @@ reasons! {
     Queued = "Queued",
     /// The caps on runs leave no place for it.
     WaitingForCapacity = "WaitingForCapacity",
+    /// The run that is asked for waits for others of its sync.
+    WaitingForTurn = "WaitingForTurn",
+    /// The sync whose run is asked for is not there.
+    SyncNotFound = "SyncNotFound",
+    /// The sync whose run was asked for was deleted before the run had ended.
+    SyncDeleted = "SyncDeleted",
     /// A run starts.
     RunStarted = "RunStarted",
     /// A run went well.
@@ -119,9 +125,11 @@ impl Reason {
             | Reason::UnsupportedInCluster
             | Reason::NotAllowed
             | Reason::ConnectionNotFound => FailureKind::Usage,
-            Reason::Denied | Reason::NotFound => FailureKind::Access,
+            Reason::Denied | Reason::NotFound | Reason::SyncNotFound => FailureKind::Access,
             Reason::BadData => FailureKind::BadData,
-            Reason::Interrupted | Reason::Cancelled | Reason::DeadlineExceeded => FailureKind::Interrupted,
+            Reason::Interrupted | Reason::Cancelled | Reason::DeadlineExceeded | Reason::SyncDeleted => {
+                FailureKind::Interrupted
+            }
             Reason::Claimed
             | Reason::CursorInvalid
             | Reason::OomKilled
@@ -138,6 +146,7 @@ impl Reason {
             | Reason::Running
             | Reason::Queued
             | Reason::WaitingForCapacity
+            | Reason::WaitingForTurn
             | Reason::RunStarted
             | Reason::RunSucceeded
             | Reason::RunFailed
@@ -173,6 +182,9 @@ impl Reason {
             | Reason::RunRefused
             | Reason::Queued
             | Reason::WaitingForCapacity
+            | Reason::WaitingForTurn
+            | Reason::SyncNotFound
+            | Reason::SyncDeleted
             | Reason::RunStarted
             | Reason::RunSucceeded
             | Reason::RunFailed
@@ -292,11 +304,11 @@ mod tests {
             ends(FailureKind::Usage).collect::<Vec<_>>(),
             ["InvalidSpec", "SpecChanged", "UnsupportedInCluster", "NotAllowed", "ConnectionNotFound"]
         );
-        assert_eq!(ends(FailureKind::Access).collect::<Vec<_>>(), ["Denied", "NotFound"]);
+        assert_eq!(ends(FailureKind::Access).collect::<Vec<_>>(), ["Denied", "NotFound", "SyncNotFound"]);
         assert_eq!(ends(FailureKind::BadData).collect::<Vec<_>>(), ["BadData"]);
         assert_eq!(
             ends(FailureKind::Interrupted).collect::<Vec<_>>(),
-            ["Interrupted", "Cancelled", "DeadlineExceeded"]
+            ["Interrupted", "Cancelled", "DeadlineExceeded", "SyncDeleted"]
         );
     }
 }

@@ -126,8 +126,11 @@ impl Window {
         Some(before)
     }
 
-    /// What is wrong with it.
-    fn check(&self) -> Result<(), String> {
+    /// What is wrong with it, whatever it is a window of.
+    ///
+    /// # Errors
+    /// An end that is longer than any key, and a window that nothing can lie in.
+    pub fn check(&self) -> Result<(), String> {
         for (field, key) in [("fromKey", &self.from_key), ("toKey", &self.to_key)] {
             if let Some(bytes) = key.as_ref().map(String::len).filter(|bytes| *bytes > Self::KEY_BYTES_MAX) {
                 let max = Self::KEY_BYTES_MAX;

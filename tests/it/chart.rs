@@ -154,6 +154,7 @@ fn what_is_off_by_default_can_be_turned_on() {
             "ClusterRoleBinding",
             "CustomResourceDefinition",
             "CustomResourceDefinition",
+            "CustomResourceDefinition",
             "Deployment",
             "Role",
             "RoleBinding",
@@ -220,8 +221,9 @@ fn no_right_goes_beyond_what_the_operator_does() {
     }
     // What the code asks for, and update of cursors, which it grants.
     let controller = [
-        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs","s3connections"],"verbs":["list","watch"]}"#,
-        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs/status"],"verbs":["patch"]}"#,
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs","s3connections","s3syncruns"],"verbs":["list","watch"]}"#,
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncs/status","s3syncruns/status"],"verbs":["patch"]}"#,
+        r#"{"apiGroups":["s3sync.dev"],"resources":["s3syncruns"],"verbs":["delete"]}"#,
         r#"{"apiGroups":["batch"],"resources":["jobs"],"verbs":["get","list","watch","create","delete"]}"#,
         r#"{"apiGroups":[""],"resources":["configmaps"],"verbs":["get","list","watch","create","patch","update"]}"#,
         r#"{"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}"#,
@@ -271,7 +273,7 @@ fn the_webhook_has_a_right_to_its_own_secret_and_configuration_alone() {
         (of("failurePolicy"), of("sideEffects"), of("matchPolicy"), of("timeoutSeconds")),
         ("Ignore".into(), "None".into(), "Equivalent".into(), 5.into())
     );
-    assert_eq!(webhook["rules"][0]["resources"], serde_json::json!(["s3syncs"]), "not the status");
+    assert_eq!(webhook["rules"][0]["resources"], serde_json::json!(["s3syncs", "s3syncruns"]), "not the status");
     assert_eq!(webhook["namespaceSelector"]["matchExpressions"][0]["values"], serde_json::json!(["a", "b"]));
     assert_eq!(webhook["clientConfig"]["service"]["name"], object(&all, "Service", name)["metadata"]["name"]);
     assert_eq!(object(&all, "NetworkPolicy", "s3sync")["spec"]["ingress"][1]["ports"][0]["port"], "webhook");

@@ -80,7 +80,7 @@ impl World {
     /// The Job of a run, as the operator makes it.
     fn run_job(&self) -> Value {
         let sync: S3Sync = serde_json::from_value(self.sync.clone()).expect("a sync");
-        let start = Start { job: "orders-202611211530".into(), marks: Marks::default(), why: Why::Slot };
+        let start = Start { job: "orders-202611211530".into(), marks: Marks::default(), why: Why::Slot, request: None };
         let defaults = PodDefaults { image: "registry.example/s3sync:7".into(), ..PodDefaults::default() };
         let made = job(&sync, &check(&sync).expect("a sync that can run"), &start, false, &defaults);
         serde_json::to_value(made).expect("JSON")

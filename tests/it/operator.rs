@@ -4,6 +4,7 @@
 mod connections;
 mod failover;
 mod notices;
+mod requested;
 mod server;
 mod webhook;
 
@@ -40,7 +41,7 @@ fn common(asked: &Asked, told: &Told) -> Answer {
             told.lock().expect("no panic").insert((namespace.to_owned(), name.to_owned(), reason));
             ok(answer)
         }
-        ("GET", "s3syncs" | "configmaps" | "jobs" | "pods") => ok(asked.page(&|_| None)),
+        ("GET", "s3syncs" | "s3syncruns" | "configmaps" | "jobs" | "pods") => ok(asked.page(&|_| None)),
         _ => refused(404, "NotFound", "no such thing"),
     }
 }
@@ -119,6 +120,17 @@ fn full_connection(n: usize) -> Option<Value> {
     (n < FULL).then_some(connection)
 }
 
+/// One that ended, with all that its definition lets it hold and more.
+fn full_run(n: usize) -> Option<Value> {
+    let (text, sync) = ("x".repeat(1024), format!("sync-{:03}", n % 3));
+    let metadata = json!({"name": format!("run-{n:03}"), "namespace": "data", "uid": format!("run-{n}"), "generation": 1, "resourceVersion": "1",
+        "annotations": {"note": "x".repeat(BRIM_BYTES / 4)}, "managedFields": [{"manager": "x".repeat(BRIM_BYTES / 2)}]});
+    let run = json!({"apiVersion": "s3sync.dev/v1alpha1", "kind": "S3SyncRun", "metadata": metadata,
+        "spec": {"syncRef": {"name": sync}, "window": {"fromKey": text, "toKey": text}},
+        "status": {"result": "Succeeded", "reason": "Succeeded", "message": text, "completionTime": "2026-11-21T12:00:00Z"}});
+    (n < FULL).then_some(run)
+}
+
 #[test]
 fn hundreds_of_resources_that_are_filled_to_the_brim_do_not_end_the_controller() {
     let told = Told::default();
@@ -127,6 +139,7 @@ fn hundreds_of_resources_that_are_filled_to_the_brim_do_not_end_the_controller()
         ("GET", "s3syncs") => ok(asked.page(&full_sync)),
         ("GET", "configmaps") => ok(asked.page(&full_cursor)),
         ("GET", "s3connections") => ok(asked.page(&full_connection)),
+        ("GET", "s3syncruns") => ok(asked.page(&full_run)),
         _ => common(asked, &tells),
     });
     let (_dir, mut running) = controller(&server, &["--no-leader-election", "--listen", "127.0.0.1:0"]);

@@ -3,25 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::document::Node;
-use super::{ManifestError, Text, error_at, gathered, identity, root_schema, structural};
+use super::{CheckedDocument, ManifestError, Text, beside, identity};
 use crate::api::connect::NoConnection;
-use crate::api::crd;
-use crate::api::error::FieldError;
 use crate::api::spec::{CONNECTION_KIND, ConnectionSpec, S3Connection};
 use crate::api::validate;
-
-/// An S3Connection that is valid.
-#[derive(Clone, Debug)]
-pub struct CheckedConnection {
-    /// Its namespace, `default` where the document names none.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// See [`super::LoadedSync::file`].
-    pub file: String,
-    /// See [`super::LoadedSync::line`].
-    pub line: usize,
-}
 
 /// The S3Connections of all files, by namespace and name.
 #[derive(Debug, Default)]
@@ -43,15 +28,14 @@ impl Connections {
     }
 
     /// What is wrong with a document, or where and what it is.
-    pub fn check(&self, text: &Text, document: &Node) -> Result<CheckedConnection, Vec<ManifestError>> {
+    pub fn check(&self, text: &Text, document: &Node) -> Result<CheckedDocument, Vec<ManifestError>> {
         checked(text, document)?;
         let key = identity(document);
         if let Some(first) = self.0.get(&key).filter(|first| first.place != place(text, document)) {
             let message = format!("is defined already at {}; give one of them another name", first.place);
-            return Err(vec![error(text, document, document.at.line, &message)]);
+            return Err(vec![beside::error(CONNECTION_KIND, text, document, document.at.line, &message)]);
         }
-        let (namespace, name) = key;
-        Ok(CheckedConnection { namespace, name, file: text.file.clone(), line: document.at.line })
+        Ok(CheckedDocument::new(CONNECTION_KIND, text, document))
     }
 
     /// What the S3Connection of a name says to the syncs of a namespace.
@@ -79,31 +63,7 @@ fn place(text: &Text, document: &Node) -> String {
     format!("{}:{}", text.file, document.at.line)
 }
 
-fn error(text: &Text, document: &Node, line: usize, message: &str) -> ManifestError {
-    let (namespace, name) = identity(document);
-    error_at(text, line, None, format!("{CONNECTION_KIND} {namespace}/{name}: {message}"))
-}
-
 fn checked(text: &Text, document: &Node) -> Result<ConnectionSpec, Vec<ManifestError>> {
-    let (value, errors) = structural::check(CONNECTION_KIND, &root_schema(CONNECTION_KIND), document, "");
-    let (connection, validation) = match serde_json::from_value::<S3Connection>(value.clone()) {
-        Ok(connection) => {
-            let validation = validate::connection(&connection).err().unwrap_or_default();
-            (Some(connection), validation)
-        }
-        Err(failed) if errors.is_empty() => (None, vec![FieldError::new("spec", format!("cannot be read: {failed}"))]),
-        Err(_) => (None, Vec::new()),
-    };
-    let errors = gathered(errors, validation, crd::definition(CONNECTION_KIND).check_rules(&value));
-    match connection {
-        Some(connection) if errors.is_empty() => Ok(connection.spec.connection),
-        _ => {
-            let located =
-                |wrong: FieldError| error(text, document, document.place_of(&wrong.path).line, &wrong.to_string());
-            let mut errors: Vec<ManifestError> = errors.into_iter().map(located).collect();
-            errors.sort_by_key(|error| error.line);
-            errors.dedup();
-            Err(errors)
-        }
-    }
+    let validate = |connection: &S3Connection| validate::connection(connection).err().unwrap_or_default();
+    Ok(beside::checked(CONNECTION_KIND, text, document, validate)?.spec.connection)
 }

@@ -153,7 +153,7 @@ impl Awaited {
         }
         let ours = |run: &&RunResult| match &self.job {
             Some(job) => run.job == *job,
-            None => !self.known.contains(&run.job),
+            None => !self.known.contains(&run.job) && run.requested_by.is_none(),
         };
         if let Some(run) = status.last_run.iter().chain(&status.history).find(ours) {
             return Seen::Ended(Box::new(run.clone()));

@@ -12,6 +12,7 @@ use crate::api::spec::ConnectionSpec;
 use crate::api::variables::{self as names, SIDES, of_side};
 use crate::controller::decide::check::Checked;
 use crate::controller::names::{cursor_name, state_key_name};
+use crate::model::request::Request;
 
 /// The variables, the user's own last.
 pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) -> Vec<EnvVar> {
@@ -35,6 +36,11 @@ pub fn environment(sync: &S3Sync, checked: &Checked, job: &str, accepted: bool) 
     }
     variables.extend(sync.spec.worker.env.iter().cloned());
     variables
+}
+
+/// What a run is asked for beside its spec.
+pub fn requested(request: &Request) -> EnvVar {
+    plain(names::REQUEST, &escaped(&serde_json::to_string(request).expect("plain values serialise")))
 }
 
 fn plain(name: &str, value: &str) -> EnvVar {

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::access::account;
-use super::environment::{certificates, environment};
+use super::environment::{certificates, environment, requested};
 use super::{PodDefaults, child};
 use crate::api::S3Sync;
 use crate::api::scalar::PodQuantity;
@@ -65,7 +65,10 @@ pub fn job(sync: &S3Sync, checked: &Checked, start: &Start, accepted: bool, defa
         ttl_seconds_after_finished: Some(TTL_SECONDS),
         ..JobSpec::default()
     };
-    let pod = pod(sync, checked, &start.job, vec!["worker".into()], accepted, defaults);
+    let mut pod = pod(sync, checked, &start.job, vec!["worker".into()], accepted, defaults);
+    for container in &mut pod.containers {
+        container.env.get_or_insert_default().extend(start.request.as_ref().map(requested));
+    }
     let mut job = with_pods(sync, start.job.clone(), WORKER, pod, spec);
     job.metadata.annotations = Some(start.marks.annotations());
     job

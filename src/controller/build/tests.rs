@@ -17,6 +17,7 @@ fn start() -> Start {
             ..Marks::default()
         },
         why: Why::Slot,
+        request: None,
     }
 }
 

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use super::desired::{Start, Why};
 use super::observed::Observed;
 use crate::api::S3SyncStatus;
-use crate::api::status::RunOutcome;
+use crate::api::status::{RunOutcome, RunResult};
 use crate::api::text::cut;
 use crate::controller::decide::check::Checked;
 use crate::controller::decide::conditions::{Gate, Readiness};
 use crate::controller::decide::cursor::Position;
 use crate::controller::decide::record::News;
+use crate::controller::decide::requested;
 use crate::controller::decide::run::{Marks, Run};
 use crate::controller::decide::schedule::{Anchor, Look, Slot};
 use crate::controller::names::{CANCEL, Repeat, TRIGGER, job_name, parse_job_name, short_hash};
@@ -70,9 +71,14 @@ pub fn choose(
             let look = look(seen, checked, status).unwrap_or_default();
             choice.anchor = look.anchor;
             choice.wake.extend(look.next);
-            choice.missed = newly_missed(&look, busy || !seen.capacity);
-            asked_for(seen, checked, status, look.due)
+            let named = requested::due(seen, checked, status);
+            let (first, later) = if requested::had_their_turn(status) { (None, named) } else { (named, None) };
+            // A run by name makes up for no slot.
+            choice.missed = newly_missed(&look, busy || !seen.capacity || first.is_some());
+            first
+                .or_else(|| asked_for(seen, checked, status, look.due))
                 .or_else(|| look.due.map(|slot| scheduled(seen, checked, slot)))
+                .or(later)
                 .or_else(|| recovery(seen, checked, status, was_cancelled(status), &mut choice.wake))
                 .or_else(|| retry(seen, checked, status, &mut choice.wake))
         }
@@ -137,6 +143,7 @@ fn asked_for(seen: &Observed, checked: &Checked, status: &S3SyncStatus, due: Opt
         job: job_name(&name(seen), &slot, repeat),
         marks: Marks { slot, scheduled: due.map(|slot| slot.minute), ..marks },
         why,
+        request: None,
     })
 }
 
@@ -146,29 +153,36 @@ fn scheduled(seen: &Observed, checked: &Checked, slot: Slot) -> Start {
         job: job_name(&name(seen), &text, Repeat::First),
         marks: Marks { slot: text, scheduled: Some(slot.minute), ..marks(seen, checked) },
         why: Why::Slot,
+        request: None,
     }
 }
 
 /// Without a schedule a failed run is repeated, so that what is healed outside heals here.
 fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<Start> {
-    let last = status.last_run.as_ref().filter(|run| run.result == RunOutcome::Failed)?;
-    if checked.schedule.is_some() || was_cancelled(status) {
+    // One that was asked for by name is asked for again by another S3SyncRun.
+    let own = status.last_run.iter().chain(&status.history).find(|run| run.requested_by.is_none())?;
+    if checked.schedule.is_some() || own.result != RunOutcome::Failed || is_cancelled(own) {
         return None;
     }
     wait(seen, status, wake)?;
-    let slot = parse_job_name(&last.job)?.0.to_owned();
+    let slot = parse_job_name(&own.job)?.0.to_owned();
     let repeat = free(seen, status, &slot, Repeat::Attempt);
     Some(Start {
         job: job_name(&name(seen), &slot, repeat),
         marks: Marks { slot, ..marks(seen, checked) },
         why: Why::Retry,
+        request: None,
     })
 }
 
 /// Whether the last run was cancelled: then nothing starts by itself but what ends what is half visible, until a slot,
 /// a change or a trigger.
 fn was_cancelled(status: &S3SyncStatus) -> bool {
-    status.last_run.as_ref().is_some_and(|run| run.known_reason() == Some(Reason::Cancelled))
+    status.last_run.as_ref().is_some_and(is_cancelled)
+}
+
+fn is_cancelled(run: &RunResult) -> bool {
+    run.known_reason() == Some(Reason::Cancelled)
 }
 
 /// An epoch that was begun is ended, and what it left is swept, whatever the schedule says. `committing_only`: only
@@ -192,7 +206,7 @@ fn recovery(
     let repeat = free(seen, status, &slot, Repeat::Recovery);
     // It ends what is there; whether a change or a trigger has had its run is not its business.
     let marks = Marks { slot, ..Marks::default() };
-    Some(Start { job: job_name(&name(seen), &marks.slot, repeat), marks, why: Why::Recovery })
+    Some(Start { job: job_name(&name(seen), &marks.slot, repeat), marks, why: Why::Recovery, request: None })
 }
 
 /// `Some` when the backoff after the last run is over, by the number of failures in a row.
@@ -219,6 +233,7 @@ fn marks(seen: &Observed, checked: &Checked) -> Marks {
         slot: String::new(),
         scheduled: None,
         synced: Some(checked.synced.clone()),
+        requested_by: None,
         trigger: seen.sync.spec.trigger.clone(),
         trigger_annotation: seen
             .sync

@@ -278,7 +278,7 @@ pub fn waits(status: &S3SyncStatus, situation: &Situation<'_>) -> Option<Waits> 
     if held { waits(Reason::Queued, format!("the run {} waits to be admitted by its queue", run.job)) } else { None }
 }
 
-fn condition(
+pub(super) fn condition(
     before: &[Condition],
     kind: ConditionType,
     is: bool,

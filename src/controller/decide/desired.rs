@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::run::Marks;
-use crate::api::S3SyncStatus;
 use crate::api::status::RunResult;
 use crate::api::text;
+use crate::api::{S3SyncRunStatus, S3SyncStatus};
+use crate::model::request::Request;
 
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Why {
     Retry,
     /// The last run left something half done.
     Recovery,
+    /// An S3SyncRun asks for it.
+    Requested,
 }
 
 /// A run to start.
@@ -31,6 +34,8 @@ pub struct Start {
     pub marks: Marks,
     /// What it is for, as told to people.
     pub why: Why,
+    /// What its workers are asked for beside the spec.
+    pub request: Option<Request>,
 }
 
 /// An object by name and uid, so that a namesake is not meant.
@@ -40,6 +45,15 @@ pub struct Named {
     pub name: String,
     /// Its uid.
     pub uid: String,
+}
+
+/// What an S3SyncRun is to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The S3SyncRun.
+    pub run: Named,
+    /// Its status.
+    pub status: S3SyncRunStatus,
 }
 
 /// Something to tell.
@@ -78,6 +92,10 @@ pub struct Desired {
     pub delete_jobs: Vec<Named>,
     /// Jobs of runs that somebody cancelled.
     pub cancel: Vec<Named>,
+    /// What is new to say of the S3SyncRuns, before the status and all that is deleted after it.
+    pub told: Vec<Told>,
+    /// S3SyncRuns that ended long enough ago.
+    pub expired: Vec<Named>,
     /// Pods on lost nodes.
     pub force_delete: Vec<Named>,
     /// What people are told, once the status is written.

@@ -92,6 +92,7 @@ pub fn started(job: &str, why: Why) -> Note {
         Why::Slot => "it is due",
         Why::Retry => "the last run failed",
         Why::Recovery => "the last run left something half done",
+        Why::Requested => "an S3SyncRun asks for it",
     };
     Note::normal(Reason::RunStarted, format!("{job}: {why}"))
 }

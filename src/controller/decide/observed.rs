@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::check::{Checked, Refusal, check};
 use super::cursor::CursorView;
 use super::run::{Run, Worker};
-use crate::api::S3Sync;
+use crate::api::{S3Sync, S3SyncRun};
 use crate::controller::connections::Connections;
 use crate::controller::names::CANCEL;
 use crate::controller::policy::Policy;
@@ -24,6 +24,8 @@ pub struct Observed {
     pub runs: Vec<Run>,
     /// Their pods.
     pub workers: Vec<Worker>,
+    /// The S3SyncRuns that name it; `None`: they are not listed yet.
+    pub requested: Option<Vec<S3SyncRun>>,
     /// Its cursor's ConfigMap.
     pub cursor: Option<CursorView>,
     /// Names that it needs and somebody else has, with the kind of the object.
@@ -43,6 +45,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The resource's name.
+    pub fn name(&self) -> &str {
+        self.sync.metadata.name.as_deref().unwrap_or_default()
+    }
+
     /// Whether somebody has cancelled the run.
     pub fn cancels(&self, job: &str) -> bool {
         self.sync.metadata.annotations.as_ref().and_then(|all| all.get(CANCEL)).is_some_and(|name| name == job)

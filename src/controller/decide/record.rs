@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observed::Observed;
+use super::requested::called_off;
 use super::run::{End, Ended, Run, Worker};
 use crate::api::report::RunReport;
 use crate::api::status::{ActiveRun, RunCounts, RunOutcome, RunResult};
@@ -74,7 +75,7 @@ pub fn bring_up_to_date(status: &mut S3SyncStatus, seen: &Observed) -> News {
 }
 
 fn active_run(run: &Run) -> ActiveRun {
-    ActiveRun { job: run.job.clone(), start_time: run.started.map(Time) }
+    ActiveRun { job: run.job.clone(), requested_by: run.marks.requested_by.clone(), start_time: run.started.map(Time) }
 }
 
 fn recorded(status: &S3SyncStatus, job: &str) -> bool {
@@ -148,6 +149,7 @@ fn result(run: &Run, end: &End, workers: &[Worker]) -> RunResult {
     };
     RunResult {
         job: run.job.clone(),
+        requested_by: run.marks.requested_by.clone(),
         start_time: run.started.map(Time),
         completion_time: Some(Time(end.at)),
         result: if end.succeeded { RunOutcome::Succeeded } else { RunOutcome::Failed },
@@ -220,11 +222,16 @@ fn failure(run: &Run, end: &End, workers: &[Worker]) -> (String, String) {
 
 /// The result as people are told it: one that was cancelled did not fail by itself.
 fn told(seen: &Observed, result: RunResult) -> RunResult {
-    if result.result == RunOutcome::Succeeded || !seen.cancels(&result.job) {
+    if result.result == RunOutcome::Succeeded {
         return result;
     }
-    let message = "it was cancelled; what it published stays, and the next run goes on from here";
-    RunResult { reason: Some(Reason::Cancelled.into()), message: Some(message.into()), ..result }
+    let how = match &result.requested_by {
+        _ if seen.cancels(&result.job) => "it was cancelled".to_owned(),
+        Some(by) if called_off(seen, &result.job, Some(by)) => format!("its S3SyncRun {by} was deleted"),
+        _ => return result,
+    };
+    let message = format!("{how}; what it published stays, and the next run goes on from here");
+    RunResult { reason: Some(Reason::Cancelled.into()), message: Some(message), ..result }
 }
 
 /// What is told of a worker that the kernel killed, with a limit to set.
@@ -249,6 +256,7 @@ fn out_of_memory(worker: &Worker) -> String {
 fn deleted(run: &ActiveRun, now: Timestamp) -> RunResult {
     RunResult {
         job: run.job.clone(),
+        requested_by: run.requested_by.clone(),
         start_time: run.start_time.clone(),
         completion_time: Some(Time(now)),
         result: RunOutcome::Failed,
@@ -277,7 +285,7 @@ mod tests {
     }
 
     fn active(job: &str) -> ActiveRun {
-        ActiveRun { job: job.into(), start_time: None }
+        ActiveRun { job: job.into(), requested_by: None, start_time: None }
     }
 
     #[test]

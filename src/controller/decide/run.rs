@@ -9,7 +9,9 @@ use kube::core::Status;
 
 use crate::api::report::RunReport;
 use crate::api::text;
-use crate::controller::names::{POD_INDEX, POD_JOB, RUN_TRIGGER, RUN_TRIGGER_ANNOTATION, SCHEDULED, SLOT, SYNCED};
+use crate::controller::names::{
+    POD_INDEX, POD_JOB, REQUESTED_BY, RUN_TRIGGER, RUN_TRIGGER_ANNOTATION, SCHEDULED, SLOT, SYNCED,
+};
 use crate::controller::pod;
 
 /// What a run was started for, written on its Job so that a lost status loses nothing.
@@ -25,6 +27,8 @@ pub struct Marks {
     pub trigger: Option<String>,
     /// The annotation s3sync.dev/trigger as it was then.
     pub trigger_annotation: Option<String>,
+    /// The S3SyncRun that asked for it.
+    pub requested_by: Option<String>,
 }
 
 impl Marks {
@@ -35,6 +39,7 @@ impl Marks {
             (SYNCED, self.synced.clone()),
             (RUN_TRIGGER, self.trigger.clone()),
             (RUN_TRIGGER_ANNOTATION, self.trigger_annotation.clone()),
+            (REQUESTED_BY, self.requested_by.clone()),
         ];
         let mut annotations: BTreeMap<String, String> =
             optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
@@ -50,6 +55,7 @@ impl Marks {
             synced: text(SYNCED),
             trigger: text(RUN_TRIGGER),
             trigger_annotation: text(RUN_TRIGGER_ANNOTATION),
+            requested_by: text(REQUESTED_BY),
         }
     }
 }
@@ -322,6 +328,7 @@ mod tests {
             synced: Some("0123456789".into()),
             trigger: Some("backfill".into()),
             trigger_annotation: None,
+            requested_by: Some("backfill".into()),
         };
         assert_eq!(Marks::read(Some(&marks.annotations())), marks);
         assert_eq!(Marks::read(None), Marks::default());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::run::Worker;
 use super::*;
 use crate::api::S3Sync;
+use crate::api::S3SyncRun;
 use crate::api::report::RunReport;
 use crate::controller::fixtures::{at, cursor, good, observed, reported, run, sync, sync_with};
 use crate::controller::names::Repeat;
@@ -13,6 +14,7 @@ use crate::model::cursor::Phase;
 
 mod ending;
 mod found;
+mod requested;
 mod schedule;
 mod waiting;
 
@@ -39,6 +41,11 @@ impl World {
         self.seen.now = now;
         for _ in 0..5 {
             let desired = decide(&self.seen);
+            for told in &desired.told {
+                let its = |run: &&mut S3SyncRun| run.metadata.uid.as_ref() == Some(&told.run.uid);
+                let mut runs = self.seen.requested.iter_mut().flatten();
+                runs.find(its).expect("it is told of one that is there").status = Some(told.status.clone());
+            }
             if let Some(start) = &desired.start {
                 self.started.push((start.job.clone(), start.why));
                 let created = now;
@@ -60,6 +67,7 @@ impl World {
             self.seen.sync.status = Some(desired.status.clone());
             if !written {
                 assert_eq!((&desired.notes, desired.missed), (&vec![], 0), "a look without news tells nothing");
+                assert_eq!(desired.told, [], "nor of those who asked");
                 return desired;
             }
             self.told.extend(desired.notes.iter().map(|note| note.reason.clone()));

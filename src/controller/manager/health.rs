@@ -10,7 +10,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
 use crate::api::text;
-use crate::controller::reflectors::CONNECTIONS;
+use crate::controller::reflectors::{CONNECTIONS, RUNS};
 
 /// A watch that fails for this long is dead: an API server that is restarted or upgraded is back sooner.
 const DEAD_AFTER: Duration = Duration::from_secs(300);
@@ -72,8 +72,8 @@ impl Health {
     fn dead_at(&self, now: Instant) -> Vec<&'static str> {
         let mut kinds = BTreeMap::new();
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who names no S3Connection needs neither their definition nor a right to them; who names one is told.
-        for watch in watches.iter().filter(|watch| watch.kind != CONNECTIONS) {
+        // Who names no S3Connection and asks for no run by name needs neither their definitions nor a right to them.
+        for watch in watches.iter().filter(|watch| ![CONNECTIONS, RUNS].contains(&watch.kind)) {
             *kinds.entry(watch.kind).or_insert(true) &= watch.is_dead(now);
         }
         kinds.into_iter().filter(|(_, dead)| *dead).map(|(kind, _)| kind).collect()

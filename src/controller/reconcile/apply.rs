@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::observe::{is_of_an_ending_namespace, jobs, takes_no_place};
+use super::requested::{delete_runs, tell_runs};
 use super::rights::{ensure_rights, is_ours};
 use super::status::{Written, write_status};
 use super::{Context, LookError, asked, key, tell, tell_as};
@@ -40,6 +41,8 @@ const MEND_EVERY: Duration = Duration::from_secs(10);
 pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Result<Action, LookError> {
     let key = key(&seen.sync.metadata);
     context.expectations.waits(&key, desired.waits_for_place);
+    // Before the status, and before the Jobs that go once it is written: what they are told is read from both.
+    tell_runs(&desired.told, &key, context).boxed().await?;
     if let Some(start) = &desired.start {
         return start_run(seen, &desired, start, &key, context).boxed().await;
     }
@@ -56,6 +59,7 @@ pub async fn apply(seen: &Observed, desired: Desired, context: &Context) -> Resu
             }
         }
     }
+    delete_runs(&desired.expired, &key.0, context).boxed().await?;
     tell_of_killed(seen, &desired, &key, context).boxed().await;
     if desired.make_state_key {
         ensure_state_key(&seen.sync, &key, context).boxed().await?;
@@ -125,9 +129,13 @@ async fn start_run(
             // text may be another each time.
             if let Some(answer) = context.expectations.refused(key) {
                 let now = Observed { refused: Some(answer), capacity: false, ..seen.clone() };
-                if let Err(another) =
-                    write_status(&now, &crate::controller::decide::decide(&now), key, context).boxed().await
-                {
+                let desired = crate::controller::decide::decide(&now);
+                let told = tell_runs(&desired.told, key, context).boxed().await;
+                let written = match told {
+                    Ok(()) => write_status(&now, &desired, key, context).boxed().await.map(|_| ()),
+                    Err(error) => Err(error),
+                };
+                if let Err(another) = written {
                     tracing::warn!(namespace = key.0, name = key.1, "{another}");
                 }
             }
@@ -251,7 +259,7 @@ async fn force_delete(doomed: &[Named], key: &Key, context: &Context) -> Result<
 }
 
 /// Deletes the object that is meant; one that is gone, or another of its name, is no error.
-async fn delete<K>(api: &Api<K>, doomed: &Named, params: DeleteParams) -> Result<(), LookError>
+pub(super) async fn delete<K>(api: &Api<K>, doomed: &Named, params: DeleteParams) -> Result<(), LookError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {

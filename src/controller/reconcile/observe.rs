@@ -15,17 +15,17 @@ use kube::{Api, Resource, ResourceExt};
 use super::apply::post;
 use super::rights::is_ours;
 use super::{Context, LookError, asked, key, warning};
-use crate::api::S3Sync;
+use crate::api::{S3Sync, S3SyncRun};
 use crate::controller::build;
 use crate::controller::connections::look_up;
 use crate::controller::decide::conditions::silent;
 use crate::controller::decide::cursor::CursorView;
+use crate::controller::decide::requested::job_of;
 use crate::controller::decide::run::{Run, Worker};
 use crate::controller::decide::{ASK_AGAIN, Observed};
 use crate::controller::names::cursor_name;
 use crate::controller::reflectors::expectations::{Key, SeenJobs};
-use crate::controller::reflectors::instance;
-use crate::controller::reflectors::prune;
+use crate::controller::reflectors::{GuardedRun, instance, prune, whom_it_asks};
 
 /// Everything that is known of a resource.
 pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookError> {
@@ -44,10 +44,15 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
     runs.extend(
         context.expectations.unseen_jobs(&key, &|name| seen.contains(name)).iter().filter_map(|job| Run::of(job, &uid)),
     );
-    for active in sync.status.iter().flat_map(|status| &status.active) {
-        if !runs.iter().any(|run| run.job == active.job) {
+    let requested = context.reflectors.knows_runs(&key.0).then(|| requested(&key, context));
+    // An S3SyncRun that was told of its Job is done with it for good.
+    let begun = requested.iter().flatten().filter(|run| run.status.as_ref().is_some_and(|status| status.job.is_some()));
+    let begun = begun.filter(|run| !run.has_ended()).map(|run| job_of(&key.1, run));
+    let active = sync.status.iter().flat_map(|status| &status.active).map(|active| active.job.clone());
+    for name in active.chain(begun).collect::<BTreeSet<_>>() {
+        if !runs.iter().any(|run| run.job == name) {
             let jobs: Api<Job> = Api::namespaced(context.client.clone(), &key.0);
-            let job = jobs.get_opt(&active.job).await.map_err(asked(format!("show Job {}", active.job)))?;
+            let job = jobs.get_opt(&name).await.map_err(asked(format!("show Job {name}")))?;
             runs.extend(job.and_then(|mut job| {
                 prune::job(&mut job);
                 Run::of(&job, &uid)
@@ -62,6 +67,7 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         connections,
         runs,
         workers: workers.iter().filter_map(|pod| Worker::of(pod)).collect(),
+        requested,
         cursor: cursor.map(|map| CursorView::of(&map)),
         taken: context.expectations.taken(&key),
         refused: context.expectations.refused(&key),
@@ -79,6 +85,20 @@ pub async fn observe(sync: &S3Sync, context: &Context) -> Result<Observed, LookE
         seen.namespace_ends = namespace_ends(&seen.sync, &key, context).boxed().await;
     }
     Ok(seen)
+}
+
+/// The S3SyncRuns that name a resource, as they were last written.
+pub fn requested(key: &Key, context: &Context) -> Vec<S3SyncRun> {
+    let all = context.reflectors.runs.state_filter(|run| whom_it_asks(run).as_ref() == Some(key));
+    let newest = |guarded: &Arc<GuardedRun>| {
+        let mut run = guarded.0.as_ref().ok()?.clone();
+        let (uid, version) = (run.metadata.uid.as_deref()?, run.metadata.resource_version.as_deref());
+        if let Some(status) = context.expectations.run_status_over(key, uid, version) {
+            run.status = Some(status);
+        }
+        Some(run)
+    };
+    all.iter().filter_map(newest).collect()
 }
 
 /// What the last warning about an object says. Read at most once a minute; without it, a guess is told.

@@ -21,6 +21,7 @@ mod explained;
 mod needs;
 mod ownership;
 mod refused;
+mod requested;
 
 /// A controller's surroundings: the watches as the test fills them, and a server that follows a script.
 struct Scene {
@@ -82,6 +83,7 @@ impl Scene {
         listed(&mut scene.writers.pods, vec![]);
         listed(&mut scene.writers.cursors, vec![]);
         listed(&mut scene.writers.connections, vec![]);
+        listed(&mut scene.writers.runs, vec![]);
         scene
     }
 

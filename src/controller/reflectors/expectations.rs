@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use tokio::time::Instant;
 
-use crate::api::S3SyncStatus;
+use crate::api::{S3SyncRunStatus, S3SyncStatus};
 use crate::controller::decide::concurrency::{Caps, Share, is_free};
 use crate::controller::decide::run::{Refused, is_held};
 
@@ -57,6 +57,8 @@ struct Remembered {
     written: Option<(u64, S3SyncStatus)>,
     /// When a status was written.
     written_at: Option<Instant>,
+    /// The same of its S3SyncRuns, by uid.
+    written_runs: BTreeMap<String, (u64, S3SyncRunStatus, Instant)>,
     /// Jobs that were made, and are maybe not seen yet. `None` while the request is under way.
     recent: BTreeMap<String, (Option<Arc<Job>>, Instant)>,
     /// Names that others have.
@@ -121,6 +123,27 @@ impl Expectations {
         self.with(key, |known| {
             known.written = number(resource_version).map(|version| (version, status.clone()));
             known.written_at = Some(Instant::now());
+        });
+    }
+
+    /// The status of an S3SyncRun that was written later than this version of it.
+    pub fn run_status_over(&self, key: &Key, uid: &str, resource_version: Option<&str>) -> Option<S3SyncRunStatus> {
+        let shown = number(resource_version)?;
+        self.with(key, |known| {
+            let (_, status, _) = known
+                .written_runs
+                .get(uid)
+                .filter(|(version, _, since)| since.elapsed() < RECENT_MAX && shown < *version)?;
+            Some(status.clone())
+        })
+    }
+
+    /// The status of an S3SyncRun was written, which made this version of it.
+    pub fn wrote_run_status(&self, key: &Key, uid: &str, resource_version: Option<&str>, status: &S3SyncRunStatus) {
+        let Some(version) = number(resource_version) else { return };
+        self.with(key, |known| {
+            known.written_runs.retain(|_, (_, _, since)| since.elapsed() < RECENT_MAX);
+            known.written_runs.insert(uid.to_owned(), (version, status.clone(), Instant::now()));
         });
     }
 

@@ -12,14 +12,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use serde_json::json;
 
-use crate::api::S3Sync;
+use crate::api::run::WindowSpec;
 use crate::api::spec::S3SyncSpec;
 use crate::api::text;
+use crate::api::{S3Sync, S3SyncRunStatus};
 use crate::controller::decide::cursor::only_what_is_read;
 use crate::controller::decide::size::too_large;
 use crate::controller::names::{ACCEPT_SPEC_CHANGE, CANCEL, DOMAIN, OVERSIZED, POD_INDEX, POD_JOB, TRIGGER, labels};
 use crate::controller::pod::{CONTAINER, DISRUPTION, SCHEDULED};
-use crate::controller::reflectors::GuardedConnection;
+use crate::controller::reflectors::{GuardedConnection, GuardedRun};
 
 /// Owners that are kept of an object: ours have one.
 const OWNERS_MAX: usize = 8;
@@ -86,6 +87,30 @@ pub fn sync(sync: &mut DeserializeGuard<S3Sync>) {
 pub fn connection(connection: &mut GuardedConnection) {
     match &mut connection.0 {
         Ok(connection) => metadata(&mut connection.metadata, |_| false),
+        Err(invalid) => {
+            metadata(&mut invalid.metadata, |_| false);
+            invalid.error = text::cut(&invalid.error, SENTENCE_BYTES_MAX);
+        }
+    }
+}
+
+/// An S3SyncRun. Its definition bounds every field of its spec; of one that has ended, of which there may be many,
+/// nothing is read but how and when.
+pub fn run(run: &mut GuardedRun) {
+    match &mut run.0 {
+        Ok(run) => {
+            metadata(&mut run.metadata, |_| false);
+            let ended = run.has_ended();
+            let Some(status) = &mut run.status else { return };
+            if ended {
+                run.spec.window = WindowSpec::default();
+                *status = S3SyncRunStatus {
+                    result: status.result,
+                    completion_time: status.completion_time.take(),
+                    ..S3SyncRunStatus::default()
+                };
+            }
+        }
         Err(invalid) => {
             metadata(&mut invalid.metadata, |_| false);
             invalid.error = text::cut(&invalid.error, SENTENCE_BYTES_MAX);

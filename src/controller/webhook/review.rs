@@ -1,11 +1,13 @@
 //! A review: what the API server asks of a resource that is being applied, and what it is answered
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>). PURE.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::measure::JsonBytes;
 use crate::api::error::FieldError;
+use crate::api::run::{RUN_KIND, S3SyncRunSpec};
 use crate::api::spec::{GROUP, KIND, S3SyncSpec};
 use crate::api::{S3Sync, text};
 use crate::controller::decide::check::errors;
@@ -49,6 +51,8 @@ struct Head {
 #[serde(rename_all = "camelCase")]
 struct Request {
     uid: String,
+    #[serde(default)]
+    kind: Kind,
     operation: String,
     #[serde(default)]
     name: String,
@@ -62,6 +66,19 @@ struct Request {
     old_object: Option<Measured>,
 }
 
+/// Which kind it is; a sync where nothing is said.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kind {
+    kind: String,
+}
+
+impl Request {
+    fn kind(&self) -> &str {
+        if self.kind.kind == RUN_KIND { RUN_KIND } else { KIND }
+    }
+}
+
 /// An object before it is read.
 #[derive(Deserialize)]
 struct Measured {
@@ -71,31 +88,31 @@ struct Measured {
 
 /// One of the two objects, read by itself: metadata, status and the other one are never held.
 #[derive(Deserialize)]
-struct New {
-    request: NewRequest,
+struct New<S> {
+    request: NewRequest<S>,
 }
 
 #[derive(Deserialize)]
-struct NewRequest {
-    object: Object,
+struct NewRequest<S> {
+    object: Object<S>,
 }
 
 #[derive(Deserialize)]
-struct Old {
-    request: OldRequest,
+struct Old<S> {
+    request: OldRequest<S>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OldRequest {
-    old_object: Object,
+struct OldRequest<S> {
+    old_object: Object<S>,
 }
 
 #[derive(Deserialize)]
-struct Object {
+struct Object<S> {
     #[serde(default)]
     metadata: Metadata,
-    spec: S3SyncSpec,
+    spec: S,
 }
 
 #[derive(Default, Deserialize)]
@@ -107,7 +124,7 @@ struct Metadata {
     generation: Option<i64>,
 }
 
-impl Object {
+impl Object<S3SyncSpec> {
     fn sync(self, request: &Request) -> S3Sync {
         let given = |text: Option<String>, other: &str| {
             text.or_else(|| Some(other.to_owned()).filter(|other| !other.is_empty()))
@@ -134,12 +151,19 @@ pub fn review(body: &[u8], policy: &Policy) -> Result<Answer, NoReview> {
         (Some(object), "CREATE" | "UPDATE") if request.sub_resource.is_empty() => object,
         _ => return Ok(allowed(&request, vec![])),
     };
-    let now = wrong(object, || serde_json::from_slice(body).map(|new: New| new.request.object), &request, policy);
-    let before = match &request.old_object {
-        Some(old) if !now.errors.is_empty() => {
-            wrong(old, || serde_json::from_slice(body).map(|old: Old| old.request.old_object), &request, policy)
-        }
-        _ => Wrong::default(),
+    let (now, before) = match request.kind() {
+        RUN_KIND => both(body, object, &request, |run: Object<S3SyncRunSpec>| Wrong {
+            // Its sync may be applied later, and is changed at any time: what that allows is said when it runs.
+            errors: run.spec.check().err().into_iter().collect(),
+            forbidden: false,
+        }),
+        _ => both(body, object, &request, |object: Object<S3SyncSpec>| {
+            let sync = object.sync(&request);
+            let mut errors = errors(&sync);
+            let forbidden = errors.is_empty();
+            errors.extend(policy.errors(&sync));
+            Wrong { errors, forbidden }
+        }),
     };
     if now.errors.iter().all(|error| before.errors.iter().any(|before| kind(before) == kind(error))) {
         return Ok(allowed(
@@ -165,25 +189,35 @@ struct Wrong {
     forbidden: bool,
 }
 
-/// One that cannot be read was written by another version of the definition: Ready would say the same.
-fn wrong(
+/// What is wrong with the new object, and where that is anything, with the old one.
+fn both<S: DeserializeOwned>(
+    body: &[u8],
     object: &Measured,
-    read: impl FnOnce() -> serde_json::Result<Object>,
     request: &Request,
-    policy: &Policy,
+    check: impl Fn(Object<S>) -> Wrong,
+) -> (Wrong, Wrong) {
+    let now = wrong(object, || serde_json::from_slice(body).map(|new: New<S>| new.request.object), &check);
+    let before = match &request.old_object {
+        Some(old) if !now.errors.is_empty() => {
+            wrong(old, || serde_json::from_slice(body).map(|old: Old<S>| old.request.old_object), &check)
+        }
+        _ => Wrong::default(),
+    };
+    (now, before)
+}
+
+/// One that cannot be read was written by another version of the definition: Ready would say the same.
+fn wrong<S>(
+    object: &Measured,
+    read: impl FnOnce() -> serde_json::Result<Object<S>>,
+    check: impl Fn(Object<S>) -> Wrong,
 ) -> Wrong {
     let JsonBytes(bytes) = object.spec;
     if bytes > SPEC_BYTES_MAX {
         return Wrong { errors: vec![too_long(bytes)], forbidden: false };
     }
     match read() {
-        Ok(object) => {
-            let sync = object.sync(request);
-            let mut errors = errors(&sync);
-            let forbidden = errors.is_empty();
-            errors.extend(policy.errors(&sync));
-            Wrong { errors, forbidden }
-        }
+        Ok(object) => check(object),
         // Without the place: it is one in the request, which nobody sees.
         Err(error) => {
             let error = error.to_string();
@@ -229,7 +263,7 @@ fn denied(request: &Request, wrong: &Wrong) -> Answer {
         .iter()
         .map(|error| Cause { reason: cause, field: error.path.clone(), message: text::message(&error.predicate()) })
         .collect();
-    let details = json!({"group": GROUP, "kind": KIND, "name": request.name, "causes": causes});
+    let details = json!({"group": GROUP, "kind": request.kind(), "name": request.name, "causes": causes});
     let status = json!({"status": "Failure", "code": code, "reason": reason, "message": message, "details": details});
     Answer::new(false, json!({"uid": request.uid, "allowed": false, "status": status}))
 }
@@ -241,221 +275,4 @@ impl Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controller::policy::{Rules, WorkerEnv};
-
-    fn resource(spec: &Value) -> Value {
-        let mut whole = json!({"source": {"bucket": "raw"}, "destination": {"bucket": "lake", "format": "parquet"}});
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        json!({
-            "apiVersion": "s3sync.dev/v1alpha1", "kind": "S3Sync", "spec": whole,
-            "metadata": {"name": "orders", "namespace": "data", "uid": "uid-1", "generation": 1, "annotations": {"s3sync.dev/oversized": "x"},
-                "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]},
-        })
-    }
-
-    /// The answer's part that matters to the API server.
-    fn ask(operation: &str, object: Value, old: Value, rules: Rules) -> Value {
-        let request = json!({
-            "uid": "review-1", "operation": operation, "name": "orders", "namespace": "data", "object": object, "oldObject": old,
-            "kind": {"group": "s3sync.dev", "version": "v1alpha1", "kind": "S3Sync"}, "userInfo": {"username": "ada"}, "dryRun": true,
-            "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
-        });
-        let body = json!({"kind": "AdmissionReview", "apiVersion": VERSION, "request": request}).to_string();
-        let answer = review(body.as_bytes(), &Policy::new(rules, None).unwrap()).unwrap();
-        let response = answer.review["response"].clone();
-        assert_eq!(
-            (&answer.review["kind"], &answer.review["apiVersion"]),
-            (&json!("AdmissionReview"), &json!(VERSION))
-        );
-        assert_eq!((&response["uid"], &response["allowed"]), (&json!("review-1"), &json!(answer.allowed)));
-        response
-    }
-
-    fn create(spec: Value) -> Value {
-        ask("CREATE", resource(&spec), Value::Null, Rules::default())
-    }
-
-    fn update(old: Value, new: Value) -> Value {
-        ask("UPDATE", resource(&new), resource(&old), Rules::default())
-    }
-
-    /// What `s3sync validate` says of the same resource, without the place.
-    fn validated(spec: &Value) -> Vec<String> {
-        let errors = crate::api::manifest::check_text(&resource(spec).to_string()).unwrap_err();
-        errors.into_iter().map(|error| error.message).collect()
-    }
-
-    #[test]
-    fn what_validate_says_is_said_in_the_same_words_by_field() {
-        for (spec, fields) in [
-            (json!({"schedule": "every hour"}), vec!["spec.schedule"]),
-            (json!({"schedule": "0 0 30 2 *", "timeZone": "Mars/Base"}), vec!["spec.schedule", "spec.timeZone"]),
-            (
-                json!({"destination": {"bucket": "raw", "path": "{{TABLE}}/{{UUID}}.csv", "format": "csv"}}),
-                vec!["spec.destination"],
-            ),
-            (json!({"worker": {"env": [{"name": "S3SYNC_JOB", "value": "x"}]}}), vec!["spec.worker.env[0].name"]),
-        ] {
-            let response = create(spec.clone());
-            let status = &response["status"];
-            assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")), "{spec}: {response}");
-            let causes = status["details"]["causes"].as_array().unwrap();
-            assert_eq!(
-                causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect::<Vec<_>>(),
-                fields,
-                "{spec}"
-            );
-            let said = causes
-                .iter()
-                .map(|cause| format!("{} {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()));
-            let mut validated = validated(&spec);
-            validated.sort();
-            let mut said: Vec<String> = said.collect();
-            assert_eq!(status["message"], said.join("; "), "{spec}");
-            said.sort();
-            assert_eq!(said, validated, "{spec}");
-        }
-        assert_eq!(
-            create(json!({"schedule": "H/15 * * * *", "timeZone": "Europe/Berlin"})),
-            json!({"uid": "review-1", "allowed": true})
-        );
-    }
-
-    #[test]
-    fn what_only_a_cluster_refuses_is_refused_too() {
-        for (spec, field) in [
-            (json!({"source": {"bucket": "raw", "endpoint": "file:data"}}), "spec.source.endpoint"),
-            (json!({"destination": {"bucket": "lake", "format": "csv", "profile": "dev"}}), "spec.destination.profile"),
-            (json!({"source": {"bucket": "raw", "include": vec!["x".repeat(1000); 100]}}), "spec"),
-            (json!({"source": {"bucket": "raw", "include": vec!["x".repeat(1000); 300]}}), "spec"),
-            (json!({"source": {"bucket": "raw", "format": "of tomorrow"}}), "spec"),
-        ] {
-            let response = create(spec.clone());
-            assert_eq!(
-                (&response["allowed"], &response["status"]["details"]["causes"][0]["field"]),
-                (&json!(false), &json!(field)),
-                "{response}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_the_admin_does_not_allow_is_forbidden() {
-        let rules = || Rules { max_replicas: Some(2), worker_env: Some(WorkerEnv::None), ..Rules::default() };
-        let pods = json!({"replicas": 3, "env": [{"name": "A", "value": "b"}]});
-        let response = ask("CREATE", resource(&json!({"worker": pods})), Value::Null, rules());
-        assert_eq!((&response["status"]["code"], &response["status"]["reason"]), (&json!(403), &json!("Forbidden")));
-        assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), 2, "{response}");
-        // All at once.
-        let response = ask("CREATE", resource(&json!({"worker": pods, "schedule": "x"})), Value::Null, rules());
-        assert_eq!(
-            (&response["status"]["code"], response["status"]["details"]["causes"].as_array().unwrap().len()),
-            (&json!(422), 3)
-        );
-    }
-
-    #[test]
-    fn what_was_wrong_before_holds_nothing_up() {
-        let (bad, worse) = (json!({"schedule": "x"}), json!({"schedule": "x", "timeZone": "Mars/Base"}));
-        for (old, new, allowed, warnings) in [
-            (bad.clone(), bad.clone(), true, 1),
-            (bad.clone(), json!({"schedule": "x", "suspend": true}), true, 1),
-            (worse.clone(), bad.clone(), true, 1),
-            (worse.clone(), json!({}), true, 0),
-            (bad.clone(), worse, false, 0),
-            (bad.clone(), json!({"schedule": "y"}), false, 0),
-            (json!({}), bad, false, 0),
-        ] {
-            let response = update(old.clone(), new.clone());
-            assert_eq!(response["allowed"], allowed, "{old} to {new}: {response}");
-            assert_eq!(response["warnings"].as_array().map_or(0, Vec::len), warnings, "{old} to {new}: {response}");
-        }
-        // A spec that is too large may be changed in what is not its size, and made smaller: its bytes are others with
-        // each change.
-        let large = |keys: usize| json!({"source": {"bucket": "raw", "include": vec!["a/long/key.csv"; keys]}});
-        let (more, fewer) = (update(large(9_000), large(8_000)), update(large(100), large(8_000)));
-        assert_eq!((&more["allowed"], &fewer["allowed"]), (&json!(true), &json!(false)), "{more} {fewer}");
-        let response = update(json!({"schedule": "x"}), json!({"schedule": "x"}));
-        let warning = response["warnings"][0].as_str().unwrap();
-        assert!(warning.starts_with("spec.schedule is \"x\"") && warning.len() <= WARNING_BYTES_MAX, "{warning}");
-    }
-
-    #[test]
-    fn nothing_else_is_looked_at() {
-        for (operation, object) in [("DELETE", Value::Null), ("CONNECT", resource(&json!({"schedule": "x"})))] {
-            assert_eq!(ask(operation, object, Value::Null, Rules::default())["allowed"], true, "{operation}");
-        }
-        let body = json!({"apiVersion": VERSION, "request": {"uid": "u", "operation": "UPDATE", "subResource": "status",
-            "object": resource(&json!({"schedule": "x"})), "oldObject": null}});
-        assert!(review(body.to_string().as_bytes(), &Policy::default()).unwrap().allowed);
-    }
-
-    #[test]
-    fn a_body_that_is_no_review_is_an_error() {
-        for body in [
-            "",
-            "{",
-            "[]",
-            "{}",
-            r#"{"apiVersion": "admission.k8s.io/v1"}"#,
-            r#"{"apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u", "operation": "CREATE"}}"#,
-        ] {
-            let error = review(body.as_bytes(), &Policy::default()).unwrap_err().to_string();
-            assert!(error.starts_with("the body is no AdmissionReview of admission.k8s.io/v1: "), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_answer_is_bounded() {
-        let env: Vec<Value> = (0..400).map(|n| json!({"name": format!("S3SYNC_{n}"), "value": "x"})).collect();
-        let response = create(json!({"worker": {"env": env}}));
-        assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), CAUSES_MAX);
-        assert!(response["status"]["message"].as_str().unwrap().ends_with("; and 300 more"), "{response}");
-        let response = create(json!({"schedule": format!("a\u{1b}[31m\n{}", "x".repeat(90_000))}));
-        assert!(
-            response.to_string().len() < 4096 && !response["status"]["message"].as_str().unwrap().contains('\u{1b}'),
-            "{response}"
-        );
-    }
-
-    /// It may be applied later, and says only then what it says.
-    #[test]
-    fn an_s3connection_that_is_named_is_looked_at_later() {
-        let by = json!({"name": "minio"});
-        let named = json!({"source": {"bucket": "raw", "connectionRef": by}, "destination": {"bucket": "lake", "format": "csv", "connectionRef": by}});
-        let endpoints = Some(vec!["http://minio:9000".to_owned()]);
-        let rules =
-            Rules { endpoints, worker_env: Some(crate::controller::policy::WorkerEnv::Plain), ..Rules::default() };
-        assert_eq!(ask("CREATE", resource(&named), Value::Null, rules)["allowed"], true);
-        let mut both = named.clone();
-        both["source"]["region"] = json!("eu-west-1");
-        let message = create(both)["status"]["message"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("spec.source.connectionRef excludes region: "), "{message}");
-        let mut itself = named;
-        itself["destination"]["bucket"] = json!("raw");
-        assert_eq!(create(itself)["allowed"], false, "both sides are one place");
-    }
-
-    /// The rule of both: whatever the controller would not run is refused, and nothing else.
-    #[test]
-    fn a_review_refuses_what_the_controller_would_not_run() {
-        for spec in [
-            json!({}),
-            json!({"schedule": "x"}),
-            json!({"jitter": "a day"}),
-            json!({"source": {"bucket": "raw", "endpoint": "file:x"}}),
-            json!({"worker": {"replicas": 5}}),
-            json!({"worker": {"replicas": 1}}),
-            json!({"destination": {"bucket": "raw", "format": "csv", "path": "{{TABLE}}/{{UUID}}.csv"}}),
-        ] {
-            let rules = Rules { max_replicas: Some(2), ..Rules::default() };
-            let mut sync: S3Sync = serde_json::from_value(resource(&spec)).unwrap();
-            sync.metadata.annotations = None;
-            let runs = crate::controller::decide::check::check(&sync).is_ok()
-                && Policy::new(rules.clone(), None).unwrap().check(&sync).is_ok();
-            assert_eq!(ask("CREATE", resource(&spec), Value::Null, rules)["allowed"], runs, "{spec}");
-        }
-    }
-}
+mod tests;

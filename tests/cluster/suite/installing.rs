@@ -59,6 +59,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
     for (verb, what) in [
         ("list", "s3syncs.s3sync.dev"),
         ("watch", "s3connections.s3sync.dev"),
+        ("watch", "s3syncruns.s3sync.dev"),
+        ("delete", "s3syncruns.s3sync.dev"),
         ("create", "jobs.batch"),
         ("delete", "pods"),
         ("create", "configmaps"),
@@ -80,6 +82,8 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         ("update", "s3syncs.s3sync.dev"),
         ("create", "s3connections.s3sync.dev"),
         ("patch", "s3connections.s3sync.dev"),
+        ("create", "s3syncruns.s3sync.dev"),
+        ("patch", "s3syncruns.s3sync.dev"),
         ("escalate", "roles"),
         ("bind", "roles"),
         ("create", "clusterroles"),
@@ -124,8 +128,9 @@ fn rights_are_what_the_operator_needs_and_no_more() {
         "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ada"}]});
     api::apply(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), &editor)
         .expect("bound");
-    let both = || ["s3syncs.s3sync.dev", "s3connections.s3sync.dev"].iter().all(|what| may("ada", "create", what));
-    until("the aggregated role", || if both() { Ok(()) } else { Err("no".to_owned()) });
+    let kinds = ["s3syncs.s3sync.dev", "s3connections.s3sync.dev", "s3syncruns.s3sync.dev"];
+    let all = || kinds.iter().all(|what| may("ada", "create", what));
+    until("the aggregated role", || if all() { Ok(()) } else { Err("no".to_owned()) });
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod lifecycle;
 mod many;
 mod mending;
 mod plugin;
+mod requested;
 mod running;
 mod support;
 mod surviving;

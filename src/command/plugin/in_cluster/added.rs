@@ -229,7 +229,7 @@ mod tests {
             json!({"worker": {"resources": {"limits": {"memory": "3Gi"}}, "imagePullSecrets": [{"name": "mine"}]}}),
         );
         let checked = check(&sync).unwrap();
-        let start = Start { job: "orders-202611211530".into(), marks: Marks::default(), why: Why::Slot };
+        let start = Start { job: "orders-202611211530".into(), marks: Marks::default(), why: Why::Slot, request: None };
         let run = build::job(&operator.policy.completed(&sync), &checked, &start, false, &operator.defaults);
         let of = |added: &Added| {
             let completed = added.policy.completed(&sync);

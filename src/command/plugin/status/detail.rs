@@ -24,7 +24,8 @@ pub(super) fn text(sync: &SyncStatus, now: Timestamp) -> String {
     for run in &status.active {
         let since = run.start_time.as_ref().map(|at| format!(", since {}", render::time(at.0))).unwrap_or_default();
         let done = status.progress.as_ref().map(|shown| format!(", {}", progress(shown))).unwrap_or_default();
-        lines.push(("Running", format!("{}{since}{done}", run.job)));
+        let run = asked(&run.job, run.requested_by.as_deref());
+        lines.push(("Running", format!("{run}{since}{done}")));
     }
     if let Some(waiting) = status.waiting() {
         let since =
@@ -62,6 +63,11 @@ fn schedule(sync: &SyncStatus) -> String {
     if sync.suspend { format!("{schedule}, suspended") } else { schedule }
 }
 
+/// A run, and the S3SyncRun that asked for it.
+fn asked(job: &str, by: Option<&str>) -> String {
+    by.map_or_else(|| job.to_owned(), |by| format!("{job} ({by})"))
+}
+
 /// The last runs, the latest first, with what failed below them.
 fn runs(status: &S3SyncStatus) -> String {
     let all: Vec<&RunResult> = status.last_run.iter().chain(&status.history).collect();
@@ -74,7 +80,7 @@ fn runs(status: &S3SyncStatus) -> String {
             _ => none(),
         };
         [
-            run.job.clone(),
+            asked(&run.job, run.requested_by.as_deref()),
             run.reason.clone().unwrap_or_else(|| run.result.name().to_owned()),
             run.start_time.as_ref().map_or_else(none, |at| render::time(at.0)),
             took,

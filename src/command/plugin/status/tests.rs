@@ -28,7 +28,7 @@ fn run(job: &str, result: &str, reason: &str, message: &str) -> Value {
 fn running() -> SyncStatus {
     let status = json!({
         "observedGeneration": 2, "conditions": condition("True", "Armed", "the next run is due at 2026-11-21T12:15:00Z"),
-        "active": [{"job": "orders-29", "startTime": "2026-11-21T12:00:01Z"}],
+        "active": [{"job": "orders-29", "requestedBy": "backfill", "startTime": "2026-11-21T12:00:01Z"}],
         "progress": {"epoch": 4, "objectsDone": 120, "objectsTotal": 400, "bytesDone": 1 << 20, "bytesTotal": 4 << 20},
         "nextScheduleTime": "2026-11-21T12:15:00Z", "lastSuccessfulTime": "2026-11-21T11:46:05Z",
         "lastRun": run("orders-28", "Succeeded", "Succeeded", "5,000,000 rows of 1,234 objects in 3 files"),
@@ -87,7 +87,7 @@ fn one_sync_shows_its_last_runs() {
     Schedule      */15 * * * * (Europe/Berlin)
     Next run      2026-11-21T12:15:00Z (in 12m50s)
     Last success  2026-11-21T11:46:05Z (16m05s ago)
-    Running       orders-29, since 2026-11-21T12:00:01Z, 120/400 objects, 1.00 MiB of 4.00 MiB
+    Running       orders-29 (backfill), since 2026-11-21T12:00:01Z, 120/400 objects, 1.00 MiB of 4.00 MiB
     Cursor        ConfigMap orders-cursor, 3 tables, 2.00 KiB, newest object 2026-11-21T11:44:00Z
 
     RUN        RESULT     STARTED                TOOK  OBJECTS       ROWS  FILES     BYTES

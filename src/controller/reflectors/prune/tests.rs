@@ -60,6 +60,34 @@ fn what_deciding_reads_is_kept() {
     );
 }
 
+/// Of hundreds that have ended, little is kept; one that has not is kept as it is.
+#[test]
+fn runs_by_name_are_kept_until_they_end() {
+    let long = "x".repeat(1024);
+    let spec = json!({"syncRef": {"name": "orders"}, "window": {"fromKey": long, "toKey": long}, "ttlSecondsAfterFinished": 60});
+    let conditions = json!([{"type": "Reconciling", "status": "True", "reason": "Running", "message": long, "lastTransitionTime": "2026-11-21T12:00:00Z"}]);
+    let whole = |result: Value| -> GuardedRun {
+        serde_json::from_value(json!({
+            "metadata": {"name": "backfill", "namespace": "data", "uid": "r", "creationTimestamp": "2026-11-21T12:00:00Z",
+                "annotations": {"note": "x".repeat(BRIM_BYTES)}, "managedFields": [{"manager": long}]},
+            "spec": spec,
+            "status": {"conditions": conditions, "message": long, "result": result, "completionTime": "2026-11-21T12:05:00Z", "job": "orders-1"},
+        }))
+        .unwrap()
+    };
+    let mut open = whole(Value::Null);
+    let before = open.0.clone().unwrap();
+    run(&mut open);
+    let kept = open.0.unwrap();
+    assert_eq!((&kept.spec, &kept.status, kept.metadata.annotations), (&before.spec, &before.status, None));
+    let mut ended = whole(json!("Succeeded"));
+    run(&mut ended);
+    assert!(bytes(&ended.0.as_ref().unwrap()) < 700, "{}", bytes(&ended.0.as_ref().unwrap()));
+    let ended = ended.0.unwrap();
+    assert!(ended.has_ended());
+    assert_eq!(crate::controller::decide::requested::expires(&ended), Some("2026-11-21T12:06:00Z".parse().unwrap()));
+}
+
 /// Whatever somebody fills: little of it is kept, and a spec that cannot be run says so.
 #[test]
 fn an_object_filled_to_the_brim_takes_little_memory() {
