@@ -78,7 +78,8 @@ pub fn choose(
             first
                 .or_else(|| asked_for(seen, checked, status, look.due))
                 .or_else(|| look.due.map(|slot| scheduled(seen, checked, slot)))
-                .or(later)
+                // A repetition has its turn before the next of them, too.
+                .or_else(|| later.map(|later| retry(seen, checked, status, &mut choice.wake).unwrap_or(later)))
                 .or_else(|| recovery(seen, checked, status, was_cancelled(status), &mut choice.wake))
                 .or_else(|| retry(seen, checked, status, &mut choice.wake))
         }
@@ -164,7 +165,7 @@ fn retry(seen: &Observed, checked: &Checked, status: &S3SyncStatus, wake: &mut V
     if checked.schedule.is_some() || own.result != RunOutcome::Failed || is_cancelled(own) {
         return None;
     }
-    wait(seen, status, wake)?;
+    wait(seen, status, own, wake)?;
     let slot = parse_job_name(&own.job)?.0.to_owned();
     let repeat = free(seen, status, &slot, Repeat::Attempt);
     Some(Start {
@@ -199,7 +200,9 @@ fn recovery(
     if !needed {
         return None;
     }
-    wait(seen, status, wake)?;
+    if let Some(last) = &status.last_run {
+        wait(seen, status, last, wake)?;
+    }
     let marks = Marks { scheduled: None, ..marks(seen, checked) };
     let last = status.last_run.as_ref().and_then(|run| parse_job_name(&run.job));
     let slot = last.map_or_else(|| hashed_slot(&marks), |(slot, _)| slot.to_owned());
@@ -209,9 +212,9 @@ fn recovery(
     Some(Start { job: job_name(&name(seen), &marks.slot, repeat), marks, why: Why::Recovery, request: None })
 }
 
-/// `Some` when the backoff after the last run is over, by the number of failures in a row.
-fn wait(seen: &Observed, status: &S3SyncStatus, wake: &mut Vec<Timestamp>) -> Option<()> {
-    let Some(ended) = status.last_run.as_ref().and_then(|run| run.completion_time.as_ref()) else { return Some(()) };
+/// `Some` when the backoff after a run is over, by the number of failures in a row.
+fn wait(seen: &Observed, status: &S3SyncStatus, after: &RunResult, wake: &mut Vec<Timestamp>) -> Option<()> {
+    let Some(ended) = &after.completion_time else { return Some(()) };
     // A run that somebody cancelled has not failed: the failures before it make nothing later.
     let failures = if was_cancelled(status) { 1 } else { status.consecutive_failures };
     let failures = u32::try_from(failures).unwrap_or(0).max(1);

@@ -122,6 +122,11 @@ fn take_over(status: &mut S3SyncStatus, news: &mut News, result: RunResult) {
     }
     if let Some(earlier) = status.last_run.replace(result.clone()) {
         status.history.insert(0, earlier);
+        // By the last run that nobody asked for by name it is known whether one is to be repeated.
+        let mut recent = status.last_run.iter().chain(&status.history).take(1 + HISTORY_MAX);
+        if status.history.len() > HISTORY_MAX && recent.all(|run| run.requested_by.is_some()) {
+            status.history.remove(HISTORY_MAX - 1);
+        }
         status.history.truncate(HISTORY_MAX);
     }
     news.ended.push(result);

@@ -219,6 +219,55 @@ fn they_take_turns_with_what_else_is_due() {
     assert!(ended("a") < ended("b") && ended("b") < ended("c"), "the oldest goes first");
 }
 
+/// Nor do many of them hold up the repetition of a run that failed, or let it be forgotten.
+#[test]
+fn they_take_turns_with_what_is_repeated() {
+    let mut world = World::new(json!({}), "12:00:00");
+    world.look("12:00:01");
+    world.end("12:00:30", 1, RunReport::failed("Failed", "no network"));
+    world.look("12:00:31");
+    let names: Vec<String> = (0..14).map(|n| format!("run-{n:02}")).collect();
+    world.seen.requested = Some(names.iter().map(|name| asks(name, "12:00:40", json!({}))).collect());
+    // Within the minute after which it is repeated.
+    for second in 0..12 {
+        world.look(&format!("12:00:{:02}", 41 + second));
+        world.end(&format!("12:00:{:02}", 41 + second), 0, good());
+    }
+    world.look("12:00:55");
+    assert_eq!(world.whys(), [vec![Why::Change], vec![Why::Requested; 13]].concat());
+    world.end("12:01:31", 0, good());
+    world.look("12:01:32");
+    world.end("12:01:40", 0, good());
+    world.look("12:01:41");
+    assert_eq!(world.whys()[14..], [Why::Retry, Why::Requested]);
+    world.end("12:01:50", 0, good());
+    world.look("13:01:51");
+    assert_eq!(world.started.len(), 16, "it has succeeded");
+    assert_eq!(world.status().history.len(), 10);
+}
+
+/// Jobs go by the history's limits, and not before what they did is told.
+#[test]
+fn what_it_did_outlasts_its_job() {
+    for (code, report, said_so) in
+        [(0, good(), "Succeeded"), (4, RunReport::failed("BadData", "orders/1.csv, line 3: no number"), "BadData")]
+    {
+        let mut world = World::asked(vec![asks("backfill", "12:00:00", json!({}))]);
+        let spec = &mut world.seen.sync.spec;
+        (spec.successful_runs_history_limit, spec.failed_runs_history_limit) = (0, 0);
+        world.look("12:00:10");
+        world.end("12:05:00", code, report);
+        world.seen.now = at("12:05:01");
+        let desired = decide(&world.seen);
+        assert_eq!((desired.told.len(), desired.delete_jobs.len()), (1, 1), "told by the look that lets the Job go");
+        world.look("12:05:01");
+        assert!(world.seen.runs.is_empty());
+        assert_eq!(said(&world.says("backfill")).1, said_so);
+        world.look("13:00:00");
+        assert_eq!((world.whys(), said(&world.says("backfill")).1), (vec![Why::Requested], said_so));
+    }
+}
+
 /// A slot that passes during one is not made up for by it, and is counted once.
 #[test]
 fn one_makes_up_for_no_slot() {
