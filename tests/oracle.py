@@ -18,6 +18,7 @@ import traceback
 import urllib.parse
 
 import duckdb
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
@@ -49,6 +50,22 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     raise TypeError(f"{type(value)}: {value!r}")
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def write_avro(path, fields, rows, codec="null", sync_interval=16000):
+    """An Avro object container of a record with these fields."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    schema = fastavro.parse_schema({"type": "record", "name": "row", "fields": fields})
+    with open(path, "wb") as out:
+        fastavro.writer(out, schema, rows, codec=codec, sync_interval=sync_interval)
+
+
+def read_avro(path):
+    with open(path, "rb") as file:
+        return list(fastavro.reader(file))
 
 
 # ---------------------------------------------------------------- outputs

@@ -4,9 +4,12 @@
 //! blocks of whole records: serial, and as cheap as it can be. [`RecordDecoder`] turns blocks into batches: all the
 //! parsing, on as many threads as there are blocks, in any order.
 
+mod avro;
 mod cast;
+mod columns;
 mod csv;
 pub(in crate::codec) mod json;
+pub mod object;
 pub mod parquet;
 mod record;
 mod rescue;

@@ -12,6 +12,7 @@ use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 
+use super::decode::object::whole;
 use super::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups, schema};
 use super::decode::{RecordDecoder, infer};
 use super::encode::value::{RAW, WholeJson, push_json_string, writer};
@@ -181,6 +182,15 @@ fn parquet(name: &str, array: ArrayRef) -> Object {
     Object { name: format!("parquet {name}"), format: Decoding::Parquet, bytes: bytes.into(), rows }
 }
 
+fn avro(name: &str, array: &ArrayRef) -> Object {
+    let batch = RecordBatch::try_from_iter_with_nullable([("v", array.clone(), true)]).unwrap();
+    let mut writer = arrow_avro::writer::AvroWriter::new(Vec::new(), batch.schema().as_ref().clone()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let rows = (0..array.len()).map(|row| said(array, row)).collect();
+    Object { name: format!("avro {name}"), format: Decoding::Avro, bytes: writer.into_inner().into(), rows }
+}
+
 /// Cells of csv, or values of JSON, which are what they say.
 fn text(format: TextFormat, values: &[&str]) -> Object {
     let row = |value: &&str| {
@@ -239,21 +249,30 @@ fn schema_of(object: &Object) -> TableSchema {
         Decoding::Text(format) => {
             infer(format, &CsvReadSettings::default(), header(object).as_deref(), &block(object)).unwrap()
         }
+        Decoding::Avro => whole::schema_of(Decoding::Avro, &object.bytes, 1 << 20).unwrap(),
     }
 }
 
 fn decode(object: &Object, table: &TableSchema) -> Decoded {
     let table = Arc::new(table.clone());
-    if let Decoding::Text(format) = object.format {
-        let decoder =
-            RecordDecoder::new(format, &CsvReadSettings::default(), header(object).as_deref(), table, &[], 1000)
-                .unwrap();
-        return decoder.decode(&block(object)).unwrap();
+    match object.format {
+        Decoding::Text(format) => {
+            let (csv, header) = (CsvReadSettings::default(), header(object));
+            let decoder = RecordDecoder::new(format, &csv, header.as_deref(), table, &[], 1000).unwrap();
+            decoder.decode(&block(object)).unwrap()
+        }
+        Decoding::Parquet => {
+            let (metadata, bytes) = (footer(object), object.bytes.clone());
+            let groups = row_groups(&metadata, None);
+            let mut decoder = ParquetDecoder::new(bytes, metadata, table, &[], groups, 1000, 1 << 20).unwrap();
+            decoder.next().unwrap().expect("a batch")
+        }
+        Decoding::Avro => {
+            let (options, table) = (whole::options(&object.bytes), table.as_ref().clone());
+            let decoded = whole::decode(Decoding::Avro, &object.bytes, options, table, 1 << 20).unwrap();
+            decoded.into_iter().next().expect("a batch")
+        }
     }
-    let metadata = footer(object);
-    let groups = row_groups(&metadata, None);
-    let mut decoder = ParquetDecoder::new(object.bytes.clone(), metadata, table, &[], groups, 1000, 1 << 20).unwrap();
-    decoder.next().unwrap().expect("a batch")
 }
 
 /// One run over some objects, of which the first `sampled` show the schema.
@@ -431,8 +450,13 @@ fn texts() -> Vec<Object> {
 
 #[test]
 fn values_survive_whatever_they_meet() {
-    let objects: Vec<Object> = arrays().into_iter().map(|(name, array)| parquet(&name, array)).chain(texts()).collect();
-    meet_all(&objects);
+    // Avro goes the way of parquet from there on, so that some of its types show the rest.
+    let of_avro = ["Int64", "Float32", "Decimal128(38, 20)", "Timestamp(µs, \"UTC\")"];
+    let some = arrays().into_iter().filter(|(name, _)| of_avro.contains(&name.as_str()));
+    let avro: Vec<Object> = some.map(|(name, array)| avro(&name, &array)).collect();
+    assert!(avro.len() >= of_avro.len(), "{} of them", avro.len());
+    let objects = arrays().into_iter().map(|(name, array)| parquet(&name, array)).chain(texts()).chain(avro);
+    meet_all(&objects.collect::<Vec<_>>());
 }
 
 #[test]

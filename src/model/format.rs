@@ -18,6 +18,8 @@ pub enum InputFormat {
     Jsonl,
     /// Apache Parquet.
     Parquet,
+    /// Apache Avro, in object containers.
+    Avro,
 }
 
 /// A format that files are written in. What is said of one is said once, in [`OutputFormat::traits`].
@@ -61,6 +63,8 @@ pub enum Decoding {
     Text(TextFormat),
     /// By ranges: the footer, then row groups.
     Parquet,
+    /// From the first byte to the last: the header, then blocks.
+    Avro,
 }
 
 /// What an object that is larger than a shard can be cut by.
@@ -135,7 +139,7 @@ impl CompressionRule {
 
 impl InputFormat {
     /// Every input format, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Json, Self::Jsonl, Self::Parquet];
+    pub const ALL: [Self; 6] = [Self::Csv, Self::Tsv, Self::Json, Self::Jsonl, Self::Parquet, Self::Avro];
 
     /// The table of input formats.
     pub const fn traits(self) -> InputTraits {
@@ -170,6 +174,12 @@ impl InputFormat {
                 decoding: Decoding::Parquet,
                 slice_by: SliceBy::RowGroups,
             },
+            Self::Avro => InputTraits {
+                name: "avro",
+                extensions: &["avro"],
+                decoding: Decoding::Avro,
+                slice_by: SliceBy::Nothing,
+            },
         }
     }
 
@@ -182,7 +192,7 @@ impl InputFormat {
     pub const fn delimiter(self) -> Option<u8> {
         match self.traits().decoding {
             Decoding::Text(TextFormat::Delimited(delimiter)) => Some(delimiter),
-            Decoding::Text(TextFormat::Json | TextFormat::Jsonl) | Decoding::Parquet => None,
+            Decoding::Text(TextFormat::Json | TextFormat::Jsonl) | Decoding::Parquet | Decoding::Avro => None,
         }
     }
 
@@ -285,6 +295,7 @@ mod tests {
             ("b.ndjson", Some((InputFormat::Jsonl, Compression::None))),
             ("c.jsonl.zst", Some((InputFormat::Jsonl, Compression::Zstd))),
             ("d.parquet", Some((InputFormat::Parquet, Compression::None))),
+            ("d.avro", Some((InputFormat::Avro, Compression::None))),
             ("e.tsv", Some((InputFormat::Tsv, Compression::None))),
             ("a.csv/readme", None),
             (".csv", None),

@@ -1,7 +1,7 @@
 //! One object (or slice) read and decoded: what comes out are decoded blocks in the object's order.
 
+mod object;
 mod parquet;
-mod text;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -124,6 +124,8 @@ pub fn cost_bytes(planned: &PlannedObject, format: InputFormat, compressed: bool
         (Decoding::Parquet, _) => (8, PARQUET_FETCH_BYTES),
         (Decoding::Text(_), true) => (12, FETCH_BYTES),
         (Decoding::Text(_), false) => (4, FETCH_BYTES),
+        // Its blocks are compressed as often as not, and numbers are short in them.
+        (Decoding::Avro, _) => (12, FETCH_BYTES),
     };
     let streaming = fetched + budget.blocks_at_once as u64 * (4 << 20);
     let cost = if size <= WHOLE_OBJECT_BYTES_MAX { (size * growth).clamp(64 << 10, streaming) } else { streaming };
@@ -185,10 +187,7 @@ impl Reader {
             return Err(ReadError::Archived { key: planned.object.key.clone() });
         }
         let format = self.format(planned)?;
-        match format.traits().decoding {
-            Decoding::Parquet => self.read_parquet(planned, table, output).await?,
-            Decoding::Text(format) => self.read_text(planned, format, table, output).await?,
-        }
+        self.read_object(planned, format.traits().decoding, table, output).await?;
         output.release().await
     }
 

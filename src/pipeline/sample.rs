@@ -5,11 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::codec::decode::infer;
-use crate::codec::decode::parquet::{FOOTER_BYTES, schema};
-use crate::codec::decode::text::{Step, TextOptions, TextReader};
-use crate::codec::{Block, DecodeError};
-use crate::model::format::{Decoding, TextFormat};
+use crate::codec::DecodeError;
+use crate::codec::decode::object::{self, Step};
 use crate::model::object::Object;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::{TableSchema, merge};
@@ -17,12 +14,6 @@ use crate::pipeline::context::Context;
 use crate::pipeline::error::{RunError, RunErrorKind};
 use crate::pipeline::planner::Sampler;
 use crate::pipeline::read::{ReadError, Reader};
-
-/// Stored bytes of one text object that are looked at: some thousand rows of most tables, one small request.
-const SAMPLE_BYTES: u64 = 1 << 20;
-
-/// Bytes of a sample's blocks: small beside the sample, so that a cut record at its end costs little of it.
-const SAMPLE_BLOCK_BYTES: usize = 64 << 10;
 
 /// Samples through the source store.
 pub struct SourceSampler {
@@ -49,11 +40,7 @@ impl SourceSampler {
             return Ok(None);
         }
         let planned = PlannedObject { object: object.clone(), table: 0, slice: None };
-        let sampled = match self.reader.format(&planned).map(|format| format.traits().decoding) {
-            Ok(Decoding::Parquet) => self.parquet(&planned).await.map(Some),
-            Ok(Decoding::Text(format)) => self.text(&planned, format).await,
-            Err(error) => Err(error),
-        };
+        let sampled = self.schema(&planned).await;
         match sampled {
             Ok(schema) => Ok(schema),
             // A bad or changed object is for the read to report, by its rules; its siblings give the schema.
@@ -70,46 +57,25 @@ impl SourceSampler {
         }
     }
 
-    async fn parquet(&self, planned: &PlannedObject) -> Result<TableSchema, ReadError> {
-        let size = planned.object.size;
-        let range = (size > FOOTER_BYTES).then(|| size - FOOTER_BYTES..size);
-        let tail = self.reader.get(planned, range).await?;
-        let metadata = self.reader.footer_of(planned, &tail).await?;
-        schema(&metadata).map_err(|error| bad(planned, error))
-    }
-
-    async fn text(&self, planned: &PlannedObject, format: TextFormat) -> Result<Option<TableSchema>, ReadError> {
-        let size = planned.object.size;
-        let cut = size > SAMPLE_BYTES;
-        let bytes = self.reader.get(planned, cut.then_some(0..SAMPLE_BYTES)).await?;
-        let options = TextOptions { block_bytes: SAMPLE_BLOCK_BYTES, ..self.reader.text_options(planned, format) };
-        let mut text = TextReader::new(options).map_err(|error| bad(planned, error))?;
-        let csv = self.reader.settings.source.csv.clone();
-        let sampled = self.reader.pool.run(move || {
-            text.feed(bytes);
-            if !cut {
-                text.end();
+    /// The schema that an object shows by itself, as far as it shows one.
+    async fn schema(&self, planned: &PlannedObject) -> Result<Option<TableSchema>, ReadError> {
+        let decoding = self.reader.format(planned)?.traits().decoding;
+        let bad = |error: DecodeError| ReadError::Bad {
+            key: planned.object.key.clone(),
+            position: None,
+            reason: error.to_string(),
+        };
+        let mut decoder = object::schema(decoding, self.reader.object_options(planned)).map_err(bad)?;
+        loop {
+            let step;
+            (step, decoder) = self.reader.pool.run(move || (decoder.next(), decoder)).await;
+            match step.map_err(bad)? {
+                Step::NeedsRange(range) => decoder.push(self.reader.get(planned, Some(range)).await?),
+                Step::Ready(schema) => return Ok(Some(schema)),
+                Step::Finished => return Ok(None),
             }
-            let mut merged: Option<TableSchema> = None;
-            loop {
-                let block: Block = match text.next() {
-                    Ok(Step::Block(block)) => block,
-                    Ok(Step::NeedsData | Step::Finished) => break,
-                    // The cut end of a sample may look broken; what came before it counts.
-                    Err(_) if cut && merged.is_some() => break,
-                    Err(error) => return Err(error),
-                };
-                let schema = infer(format, &csv, text.header(), &block)?;
-                merged = Some(merged.map_or(schema.clone(), |known| merge(&known, &schema)));
-            }
-            Ok(merged)
-        });
-        sampled.await.map_err(|error| bad(planned, error))
+        }
     }
-}
-
-fn bad(planned: &PlannedObject, error: DecodeError) -> ReadError {
-    ReadError::Bad { key: planned.object.key.clone(), position: None, reason: error.to_string() }
 }
 
 #[async_trait]

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Site, call, python};
 
-const FORMATS: [&str; 5] = ["csv", "tsv", "json", "jsonl", "parquet"];
+const OUTPUTS: [&str; 5] = ["csv", "tsv", "json", "jsonl", "parquet"];
+
+const INPUTS: [&str; 6] = ["csv", "tsv", "json", "jsonl", "parquet", "avro"];
 
 /// Rows that every format can say: JSON's view of them, and text's.
 fn plain_rows() -> Vec<Value> {
@@ -44,17 +46,22 @@ fn input(rows: &[Value], format: &str) -> Vec<u8> {
     }
 }
 
-/// Puts the rows as an object of the format; Parquet is written by pyarrow.
+/// Puts the rows as an object of the format; Parquet is written by pyarrow, Avro by fastavro.
 fn put(site: &Site, key: &str, rows: &[Value], format: &str) {
-    if format != "parquet" {
-        return site.put(key, input(rows, format));
-    }
+    let write = match format {
+        "parquet" => "pq.write_table(pa.Table.from_pylist(rows), path)",
+        "avro" => {
+            "types = {'id': 'long', 'flag': 'boolean', 'ratio': 'double', 'name': 'string', 'maybe': ['null', 'long'],\n\
+             \x20   'day': {'type': 'int', 'logicalType': 'date'}, 'at': {'type': 'long', 'logicalType': 'timestamp-micros'}}\n\
+             write_avro(path, [{'name': name, 'type': types[name]} for name in rows[0]], rows, 'deflate')"
+        }
+        _ => return site.put(key, input(rows, format)),
+    };
     let code = "for row in rows:\n\
         \x20   row['day'] = dt.date.fromisoformat(row['day'])\n\
         \x20   row['at'] = dt.datetime.fromisoformat(row['at'].replace('Z', '+00:00'))\n\
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n\
-        pq.write_table(pa.Table.from_pylist(rows), path)";
-    python(code, json!({"rows": rows, "path": site.path("data/raw").join(key)}));
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)\n";
+    python(&format!("{code}{write}"), json!({"rows": rows, "path": site.path("data/raw").join(key)}));
 }
 
 /// What a csv reader sees of the rows.
@@ -81,8 +88,8 @@ fn by_id(mut rows: Value) -> Value {
 fn every_pair_of_formats_keeps_every_value() {
     let rows = plain_rows();
     let expected = Value::Array(rows.clone());
-    for from in FORMATS {
-        for to in FORMATS {
+    for from in INPUTS {
+        for to in OUTPUTS {
             let site = Site::directory();
             site.only(json!({"destination": {"format": to}}));
             put(&site, &format!("t/a.{from}"), &rows, from);
@@ -91,7 +98,7 @@ fn every_pair_of_formats_keeps_every_value() {
             let found = by_id(site.rows("t/"));
             let mut expected = if ["csv", "tsv"].contains(&to) { as_text(&expected) } else { expected.clone() };
             // JSON has no time: a timestamp from JSON text stays the text it was, unless the input's format types it.
-            if from != "csv" && from != "tsv" && from != "parquet" {
+            if !["csv", "tsv", "parquet", "avro"].contains(&from) {
                 assert_eq!(found, expected, "{from} -> {to}");
                 continue;
             }

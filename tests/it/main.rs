@@ -3,6 +3,7 @@
 
 mod advice;
 mod asked;
+mod avro;
 mod bad_input;
 mod chart;
 mod cli;

@@ -21,6 +21,8 @@ wire_enum! {
         Jsonl = "jsonl",
         /// Apache Parquet.
         Parquet = "parquet",
+        /// Apache Avro.
+        Avro = "avro",
     }
 }
 
@@ -99,8 +101,8 @@ pub struct SourceSpec {
     #[serde(default)]
     #[schemars(length(max = 100), inner(length(min = 1, max = 1024)))]
     pub exclude: Vec<String>,
-    /// The objects' format. Absent: by each key's extension (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, each also
-    /// with .gz or .zst).
+    /// The objects' format. Absent: by each key's extension (.csv, .tsv, .json, .jsonl, .ndjson, each also with .gz or
+    /// .zst, .parquet, .avro).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<InputFormat>,
     /// How the objects are compressed. auto goes by the extension, and checks the first bytes.

@@ -15,9 +15,8 @@ mod footer;
 mod groups;
 mod int96;
 mod mend;
-mod misfits;
+mod object;
 mod pages;
-mod plan;
 mod thrift;
 mod types;
 
@@ -27,6 +26,8 @@ mod tests;
 pub use decoder::{BATCH_BYTES, ParquetDecoder};
 pub use footer::{FOOTER_BYTES, Footer, parse_footer};
 pub use groups::{open_page_bytes, row_groups, stretches};
+pub use object::FooterDecoder;
+pub(in crate::codec::decode) use object::ParquetObjectSchema;
 pub(in crate::codec) use pages::PagePlaces;
 pub use types::schema;
 

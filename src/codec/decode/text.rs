@@ -2,6 +2,7 @@
 
 mod encoding;
 mod json;
+mod object;
 mod split;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::model::settings::{CsvReadSettings, Encoding};
 use encoding::Transcoder;
 pub(super) use json::ValueEnds;
 use json::ValueScan;
+pub(in crate::codec::decode) use object::{TextObject, TextObjectSchema};
 use split::{Scan, Splitter};
 
 /// What a [`TextReader`] needs to know.

@@ -425,7 +425,7 @@ async fn history_is_deleted_by_name_and_uid() {
 async fn what_cannot_be_read_says_so_once() {
     let mut scene = Scene::new(sync());
     let mut strange = serde_json::to_value(sync()).unwrap();
-    strange["spec"]["source"]["format"] = json!("avro");
+    strange["spec"]["source"]["format"] = json!("orc");
     listed(&mut scene.writers.syncs, vec![serde_json::from_value(strange.clone()).unwrap()]);
     let path = "/apis/s3sync.dev/v1alpha1/namespaces/data/s3syncs/orders/status";
     // Not said, so said again.

@@ -12,9 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
-use crate::codec::decode::parquet::{
-    FOOTER_BYTES, Footer, ParquetDecoder, open_page_bytes, parse_footer, row_groups, stretches,
-};
+use crate::codec::decode::object::{Decode, Step};
+use crate::codec::decode::parquet::{FooterDecoder, ParquetDecoder, open_page_bytes, row_groups, stretches};
 use crate::codec::encode::parquet_codec;
 use crate::codec::{DecodeError, Decoded, Passthrough};
 use crate::model::format::OutputFormat;
@@ -80,14 +79,12 @@ impl Reader {
     ) -> Result<(), ReadError> {
         if planned.slice.is_none() && planned.object.size <= WHOLE_OBJECT_BYTES_MAX {
             let bytes = self.get(planned, None).await?;
-            let metadata = self.footer_of(planned, &bytes).await?;
+            let metadata = self.footer(planned, Some(&bytes)).await?;
             let groups = row_groups(&metadata, None);
             let row_group = self.decode_on_thread(bytes, metadata, &table, groups, None);
             return self.drain(planned, row_group, output).await;
         }
-        let tail =
-            self.get(planned, Some(planned.object.size.saturating_sub(FOOTER_BYTES)..planned.object.size)).await?;
-        let metadata = self.footer_of(planned, &tail).await?;
+        let metadata = self.footer(planned, None).await?;
         let drop = &self.settings.schema.drop;
         let of_decode = |error| ReadError::of_decode(planned, error);
         // Each is looked at once, also where it has to wait.
@@ -133,32 +130,24 @@ impl Reader {
         }
     }
 
-    /// The footer, from the object's last bytes; fetches more where those do not hold it.
-    pub(crate) async fn footer_of(
-        &self,
-        planned: &PlannedObject,
-        tail: &Bytes,
-    ) -> Result<Arc<ParquetMetaData>, ReadError> {
-        let size = planned.object.size;
-        let parse = |tail: Bytes| {
-            parse_footer(tail, size, self.budget.record_bytes_max).map_err(|error| ReadError::of_decode(planned, error))
-        };
-        match parse(tail.clone())? {
-            Footer::Done(metadata) => Ok(metadata),
-            Footer::NeedsTail(bytes) => {
-                let tail = self.get(planned, Some(size.saturating_sub(bytes)..size)).await?;
-                match parse(tail)? {
-                    Footer::Done(metadata) => Ok(metadata),
-                    Footer::NeedsTail(_) => Err(ReadError::of_decode(
-                        planned,
-                        DecodeError::Bad { reason: "the footer gives two lengths of itself".into(), position: None },
-                    )),
-                }
+    /// The footer, from `whole` where the object is here already.
+    async fn footer(&self, planned: &PlannedObject, whole: Option<&Bytes>) -> Result<Arc<ParquetMetaData>, ReadError> {
+        let mut decoder = FooterDecoder::new(planned.object.size, self.budget.record_bytes_max);
+        loop {
+            match decoder.next().map_err(|error| ReadError::of_decode(planned, error))? {
+                Step::Ready(metadata) => return Ok(metadata),
+                Step::NeedsRange(range) => decoder.push(match whole {
+                    Some(whole) => whole.slice(range.start as usize..range.end as usize),
+                    None => self.get(planned, Some(range)).await?,
+                }),
+                Step::Finished => unreachable!("an object has a footer, or an error"),
             }
         }
     }
 
     pub(crate) async fn get(&self, planned: &PlannedObject, range: Option<Range<u64>>) -> Result<Bytes, ReadError> {
+        // All of it is asked for without a range: an empty object has none.
+        let range = range.filter(|range| *range != (0..planned.object.size));
         get_whole(self.source.as_ref(), &planned.object, range)
             .await
             .map_err(|error| ReadError::of_store(planned, error))

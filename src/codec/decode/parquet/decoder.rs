@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType, Fields, SchemaRef, TimeUnit};
+use arrow::array::ArrayRef;
+use arrow::record_batch::RecordBatch;
+use arrow_schema::{DataType, Fields, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Type as Physical;
@@ -14,15 +14,14 @@ use parquet::file::reader::ChunkReader;
 
 use super::bad;
 use super::groups::{range_of, wanted};
-use super::misfits::Misfits;
 use super::pages::{OpenGroup, PageLimit, PagePlaces};
-use super::plan::{Plan, Source, holds, plan};
 use super::types::{Root, roots};
 use crate::codec::caught::caught;
-use crate::codec::decode::cast::{Strictness, cast, check_text, wider};
+use crate::codec::decode::cast::{Strictness, cast, check_text};
+use crate::codec::decode::columns::{Columns, Incoming, Place, Source};
 use crate::codec::decode::none_declared;
 use crate::codec::{DecodeError, Decoded, Passthrough, Position, RowGroupBatch, Rows, StoredRowGroup};
-use crate::model::schema::{Column, JSON, Misfit, TableSchema, Unknown};
+use crate::model::schema::{JSON, Misfit, TableSchema};
 
 /// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still
 /// small beside any budget.
@@ -32,9 +31,7 @@ pub const BATCH_BYTES: u64 = 16 << 20;
 pub struct ParquetDecoder<R: ChunkReader + 'static> {
     reader: Arc<R>,
     metadata: Arc<ParquetMetaData>,
-    table: Arc<TableSchema>,
-    schema: SchemaRef,
-    plan: Plan,
+    columns: Columns,
     /// The columns that are read, in the object's order.
     read: Vec<Root>,
     levels: FieldLevels,
@@ -89,7 +86,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         if let Some(error) = none_declared(&table, all.iter().map(|root| root.name.as_str())).filter(|_| !is_empty) {
             return Err(error);
         }
-        let plan = plan(&all, &wanted, &table, drop, is_empty)?;
+        let incoming: Vec<Incoming<'_>> =
+            all.iter().map(|root| Incoming { name: &root.name, carried: &root.carried }).collect();
+        let columns = Columns::new(&incoming, &wanted, &table, drop, is_empty)?;
         let descriptor = metadata.file_metadata().schema_descr();
         let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
         let hint: Fields = all.iter().map(Root::read_field).collect();
@@ -100,10 +99,8 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         let read = wanted.iter().map(|&root| all[root].clone()).collect();
         Ok(Self {
             reader: Arc::new(reader),
-            schema: table.arrow(),
             metadata,
-            table,
-            plan,
+            columns,
             read,
             levels,
             limit: PageLimit::new(page_bytes_max),
@@ -134,9 +131,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         if self.ended {
             return Ok(None);
         }
-        if let Plan::SchemaMismatch(schema) = &self.plan {
+        if let Some(schema) = self.columns.mismatch().cloned() {
             self.ended = true;
-            return Ok(Some(Decoded { mismatch: Some(schema.clone()), ..Decoded::default() }));
+            return Ok(Some(Decoded { mismatch: Some(schema), ..Decoded::default() }));
         }
         // After an error nothing of this is used again: that is what `caught` asks for.
         let decoded = caught(|| self.step());
@@ -228,11 +225,10 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that
     /// are not.
     fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<StoredRowGroup>> {
-        let Plan::Read(sources) = &self.plan else { return None };
-        if self.table.rescued {
+        if self.columns.rescues() {
             return None;
         }
-        let columns = self.table.columns.iter().zip(sources).map(|(column, source)| match source {
+        let columns = self.columns.sources()?.map(|(column, source)| match source {
             Source::Absent => Some(None),
             Source::Column { at } => {
                 let root = &self.read[*at];
@@ -255,54 +251,9 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         first: u64,
         offset: u64,
     ) -> Result<Decoded, DecodeError> {
-        let Plan::Read(sources) = &self.plan else { return Ok(Decoded::default()) };
-        let rows = batch.num_rows();
         let carried = self.carried(batch, ordinal, offset)?;
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        let mut mismatch: Vec<Column> = Vec::new();
-        let mut misfits = Misfits::new(rows);
-        for (column, source) in self.table.columns.iter().zip(sources) {
-            let target = column.written_type();
-            let Source::Column { at } = source else {
-                columns.push(new_null_array(&target, rows));
-                continue;
-            };
-            let array = &carried[*at];
-            let strictness = match column.misfit {
-                Misfit::Widen | Misfit::Rescue => Strictness::Same,
-                Misfit::BadRecord => Strictness::Declared,
-            };
-            let cast = cast(array, &target, strictness)?;
-            columns.push(match (cast.wider, column.misfit) {
-                (None, _) => cast.array,
-                (Some(needed), Misfit::Widen) => match wider(&target, needed) {
-                    // Planning again would end here again: no type holds the values.
-                    needed if holds(column, &needed) => {
-                        let misfit = if self.table.rescued { Misfit::Rescue } else { Misfit::BadRecord };
-                        misfits.note(column, misfit, array, &cast.array, strictness)?
-                    }
-                    needed => {
-                        mismatch.push(needed.into_column(&column.source));
-                        cast.array
-                    }
-                },
-                (Some(_), misfit) => misfits.note(column, misfit, array, &cast.array, strictness)?,
-            });
-        }
-        let records = rows as u64;
-        if !mismatch.is_empty() {
-            let schema = TableSchema { columns: mismatch, rescued: false, unknown: Unknown::Widen };
-            return Ok(Decoded { records, mismatch: Some(schema), ..Decoded::default() });
-        }
-        if self.table.rescued {
-            columns.push(misfits.take_rescued());
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| bad(format!("row group {ordinal} contradicts the table: {error}")))?;
-        let (batch, bad) = misfits.split(batch, ordinal, first, offset)?;
-        let rows = if batch.num_rows() == 0 { Vec::new() } else { vec![Rows::Batch(batch)] };
-        Ok(Decoded { rows, records, bad, ..Decoded::default() })
+        let place = |row: usize| Place { row: format!("row {} of row group {ordinal}", first + row as u64), offset };
+        self.columns.decoded(&carried, batch.num_rows(), place)
     }
 
     /// The columns that were read, in the types they are carried in.

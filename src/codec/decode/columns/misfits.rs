@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
 use arrow::compute::{nullif, take};
 use arrow::record_batch::RecordBatch;
 
-use super::bad;
 use super::plan::misfit_reason;
+use super::{Place, bad};
 use crate::codec::decode::cast::{Strictness, cast};
 use crate::codec::decode::rescue::Rescued;
 use crate::codec::decode::{cut_raw, without_rows};
@@ -66,21 +66,21 @@ impl Misfits {
         std::mem::take(&mut self.rescued).into_array(self.rows)
     }
 
-    /// Takes the bad rows out of a batch. `first` is the ordinal of its first row in the row group, which begins at
-    /// `offset`.
+    /// Takes the bad rows out of a batch, whose rows stand at `place`.
     pub fn split(
         self,
         batch: RecordBatch,
-        ordinal: usize,
-        first: u64,
-        offset: u64,
+        place: impl Fn(usize) -> Place,
     ) -> Result<(RecordBatch, Vec<BadRecord>), DecodeError> {
         let batch = without_rows(batch, &self.bad)?;
-        let record = |(row, (reason, members)): (usize, (String, String))| BadRecord {
-            record: row as u64,
-            position: Position { line: None, offset },
-            reason: format!("row {} of row group {ordinal}: {reason}", first + row as u64),
-            raw: cut_raw(format!("{{{members}}}").as_bytes()),
+        let record = |(row, (reason, members)): (usize, (String, String))| {
+            let Place { row: which, offset } = place(row);
+            BadRecord {
+                record: row as u64,
+                position: Position { line: None, offset },
+                reason: format!("{which}: {reason}"),
+                raw: cut_raw(format!("{{{members}}}").as_bytes()),
+            }
         };
         let mut bad: Vec<BadRecord> = self.bad.into_iter().map(record).collect();
         bad.sort_by_key(|bad| bad.record);

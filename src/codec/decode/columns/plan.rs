@@ -4,15 +4,14 @@ use std::collections::HashMap;
 
 use arrow_schema::DataType;
 
-use super::bad;
-use super::types::Root;
+use super::{Incoming, bad};
 use crate::codec::DecodeError;
 use crate::codec::decode::cast::is_text;
 use crate::model::schema::{Column, Misfit, TableSchema, Typed, Unknown, type_name};
 
 /// Where one column of the table comes from.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(in crate::codec::decode) enum Source {
     /// The object has no such column: nulls.
     Absent,
     /// An object's column, by its place in the projection.
@@ -31,10 +30,10 @@ pub(super) enum Plan {
     SchemaMismatch(TableSchema),
 }
 
-/// Compares an object with a table. `wanted` are the roots that will be read, in order. Columns `without_rows` mismatch
-/// nobody.
+/// Compares an object's columns with a table. `wanted` are those that will be read, in order. Columns `without_rows`
+/// mismatch nobody.
 pub(super) fn plan(
-    roots: &[Root],
+    incoming: &[Incoming<'_>],
     wanted: &[usize],
     table: &TableSchema,
     drop: &[String],
@@ -43,25 +42,24 @@ pub(super) fn plan(
     let by_source: HashMap<&str, &Column> =
         table.columns.iter().map(|column| (column.source.as_str(), column)).collect();
     let mut mismatched = false;
-    for root in roots.iter().filter(|root| !without_rows && !drop.contains(&root.name)) {
-        let fits = match by_source.get(root.name.as_str()) {
+    for root in incoming.iter().filter(|root| !without_rows && !drop.iter().any(|name| name == root.name)) {
+        let fits = match by_source.get(root.name) {
             Some(column) => column.misfit != Misfit::Widen || holds(column, &root.carried.clone().into()),
             None => table.unknown == Unknown::Ignore,
         };
         mismatched |= !fits;
     }
     if mismatched {
-        let columns = roots.iter().filter(|root| !drop.contains(&root.name));
-        let columns = columns.map(|root| Column::inferred(&root.name, root.carried.clone())).collect();
+        let columns = incoming.iter().filter(|root| !drop.iter().any(|name| name == root.name));
+        let columns = columns.map(|root| Column::inferred(root.name, root.carried.clone())).collect();
         return Ok(Plan::SchemaMismatch(TableSchema { columns, rescued: false, unknown: Unknown::Widen }));
     }
-    let read: HashMap<&str, usize> =
-        wanted.iter().enumerate().map(|(at, &root)| (roots[root].name.as_str(), at)).collect();
+    let read: HashMap<&str, usize> = wanted.iter().enumerate().map(|(at, &root)| (incoming[root].name, at)).collect();
     let source = |column: &Column| {
         let Some(&at) = read.get(column.source.as_str()).filter(|_| !drop.contains(&column.source)) else {
             return Ok(Source::Absent);
         };
-        let carried = &roots[wanted[at]].carried;
+        let carried = incoming[wanted[at]].carried;
         if has_interval(carried) {
             let reason = format!(
                 "column {} is an INTERVAL, which no output format and no other input can hold; add it to schema.drop",
