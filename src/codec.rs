@@ -88,6 +88,13 @@ pub struct Decoded {
     pub mismatch: Option<TableSchema>,
 }
 
+impl Decoded {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && self.rows.is_empty() && self.bad.is_empty() && self.mismatch.is_none()
+    }
+}
+
 /// Decoded rows: a batch of at most `rows_per_batch`, in [`TableSchema::arrow`]'s schema.
 #[derive(Clone, Debug)]
 pub enum Rows {

@@ -17,4 +17,3 @@ pub mod read;
 pub mod run;
 pub mod sample;
 pub mod stage;
-pub mod windows;

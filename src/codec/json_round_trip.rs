@@ -7,12 +7,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups, schema};
+use super::decode::object::whole;
+use super::decode::parquet::{Footer, parse_footer, schema};
 use super::decode::{RecordDecoder, infer};
 use super::encode::{EncodeError, EncodeOptions, FileEncoder};
 use super::{Block, Decoded, LineEnd, Rows};
 use crate::model::fixtures::settings;
-use crate::model::format::{OutputFormat, TextFormat};
+use crate::model::format::{Decoding, OutputFormat, TextFormat};
 use crate::model::schema::{TableSchema, frozen, merge, type_name};
 use crate::model::settings::{CsvReadSettings, SchemaSettings};
 
@@ -66,12 +67,9 @@ fn of_parquet(object: &Bytes) -> (TableSchema, Vec<RecordBatch>) {
         panic!("no footer")
     };
     let table = frozen(&rules(), false, &schema(&metadata).expect("a schema"), None).expect("one schema");
-    let groups = row_groups(&metadata, None);
-    let mut decoder =
-        ParquetDecoder::new(object.clone(), metadata, Arc::new(table.clone()), &[], groups, 1000, 64 << 20)
-            .expect("a schema");
+    let decoded = whole::decode(Decoding::Parquet, object, whole::options(object), table.clone(), 1 << 20);
     let mut batches = Vec::new();
-    while let Some(decoded) = decoder.next().expect("reads") {
+    for decoded in decoded.expect("reads") {
         assert_eq!((&decoded.mismatch, &decoded.bad), (&None, &vec![]));
         batches.extend(decoded.batches());
     }

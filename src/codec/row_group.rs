@@ -14,10 +14,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, ParquetMe
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::decode::parquet::PagePlaces;
-
-/// Reads bytes of the object: offset and length.
-pub(super) type ReadBytes = Box<dyn Fn(u64, usize) -> ParquetResult<Bytes> + Send + Sync>;
+use super::decode::parquet::{ObjectReader, PagePlaces};
 
 /// A row group whose rows are those of a table as they are: nothing is cast and none is left out.
 pub struct StoredRowGroup {
@@ -27,7 +24,7 @@ pub struct StoredRowGroup {
     columns: Vec<Option<Range<usize>>>,
     /// By leaf, complete when all of its rows have been decoded.
     places: Vec<PagePlaces>,
-    read: ReadBytes,
+    object: ObjectReader,
 }
 
 /// Which row groups a decoder gives as [`Rows::RowGroup`](super::Rows::RowGroup): those that a file could take over.
@@ -71,9 +68,9 @@ impl StoredRowGroup {
         ordinal: usize,
         columns: Vec<Option<Range<usize>>>,
         places: Vec<PagePlaces>,
-        read: ReadBytes,
+        object: ObjectReader,
     ) -> Self {
-        Self { metadata, ordinal, columns, places, read }
+        Self { metadata, ordinal, columns, places, object }
     }
 
     /// Rows, as the footer says and as many as its batches have.
@@ -168,7 +165,7 @@ impl ChunkReader for ChunkBytes {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        (self.group.read)(start, length)
+        self.group.object.get_bytes(start, length)
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 
 use super::decode::object::whole;
-use super::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups, schema};
+use super::decode::parquet::{Footer, parse_footer, schema};
 use super::decode::{RecordDecoder, infer};
 use super::encode::value::{RAW, WholeJson, push_json_string, writer};
 use super::json_round_trip::number;
@@ -261,15 +261,9 @@ fn decode(object: &Object, table: &TableSchema) -> Decoded {
             let decoder = RecordDecoder::new(format, &csv, header.as_deref(), table, &[], 1000).unwrap();
             decoder.decode(&block(object)).unwrap()
         }
-        Decoding::Parquet => {
-            let (metadata, bytes) = (footer(object), object.bytes.clone());
-            let groups = row_groups(&metadata, None);
-            let mut decoder = ParquetDecoder::new(bytes, metadata, table, &[], groups, 1000, 1 << 20).unwrap();
-            decoder.next().unwrap().expect("a batch")
-        }
-        Decoding::Avro => {
+        Decoding::Parquet | Decoding::Avro => {
             let (options, table) = (whole::options(&object.bytes), table.as_ref().clone());
-            let decoded = whole::decode(Decoding::Avro, &object.bytes, options, table, 1 << 20).unwrap();
+            let decoded = whole::decode(object.format, &object.bytes, options, table, 1 << 20).unwrap();
             decoded.into_iter().next().expect("a batch")
         }
     }

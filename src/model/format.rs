@@ -91,6 +91,23 @@ pub struct InputTraits {
     pub decoding: Decoding,
     /// What large objects are cut by.
     pub slice_by: SliceBy,
+    /// Whether its parts are read by ranges of their own, and not one after the other.
+    pub by_ranges: bool,
+    /// Whether its bytes are compressed inside, if at all.
+    pub compressed_inside: bool,
+    /// Bytes of decoded rows for each stored one, at the most as far as can be guessed.
+    pub growth: u64,
+    /// The same where the object is compressed as a whole.
+    pub growth_compressed: u64,
+}
+
+impl InputTraits {
+    /// Text: as is, its rows are little larger than it; gzip takes a third.
+    const fn text(name: &'static str, extensions: &'static [&'static str], of: TextFormat, slice_by: SliceBy) -> Self {
+        let decoding = Decoding::Text(of);
+        let (by_ranges, compressed_inside, growth, growth_compressed) = (false, false, 4, 12);
+        Self { name, extensions, decoding, slice_by, by_ranges, compressed_inside, growth, growth_compressed }
+    }
 }
 
 /// The row of an output format.
@@ -144,41 +161,30 @@ impl InputFormat {
     /// The table of input formats.
     pub const fn traits(self) -> InputTraits {
         match self {
-            Self::Csv => InputTraits {
-                name: "csv",
-                extensions: &["csv"],
-                decoding: Decoding::Text(TextFormat::CSV),
-                slice_by: SliceBy::UnquotedLines,
-            },
-            Self::Tsv => InputTraits {
-                name: "tsv",
-                extensions: &["tsv", "tab"],
-                decoding: Decoding::Text(TextFormat::TSV),
-                slice_by: SliceBy::UnquotedLines,
-            },
-            Self::Json => InputTraits {
-                name: "json",
-                extensions: &["json"],
-                decoding: Decoding::Text(TextFormat::Json),
-                slice_by: SliceBy::Nothing,
-            },
-            Self::Jsonl => InputTraits {
-                name: "jsonl",
-                extensions: &["jsonl", "ndjson"],
-                decoding: Decoding::Text(TextFormat::Jsonl),
-                slice_by: SliceBy::Lines,
-            },
+            Self::Csv => InputTraits::text("csv", &["csv"], TextFormat::CSV, SliceBy::UnquotedLines),
+            Self::Tsv => InputTraits::text("tsv", &["tsv", "tab"], TextFormat::TSV, SliceBy::UnquotedLines),
+            Self::Json => InputTraits::text("json", &["json"], TextFormat::Json, SliceBy::Nothing),
+            Self::Jsonl => InputTraits::text("jsonl", &["jsonl", "ndjson"], TextFormat::Jsonl, SliceBy::Lines),
             Self::Parquet => InputTraits {
                 name: "parquet",
                 extensions: &["parquet", "pq"],
                 decoding: Decoding::Parquet,
                 slice_by: SliceBy::RowGroups,
+                by_ranges: true,
+                compressed_inside: true,
+                growth: 8,
+                growth_compressed: 8,
             },
             Self::Avro => InputTraits {
                 name: "avro",
                 extensions: &["avro"],
                 decoding: Decoding::Avro,
                 slice_by: SliceBy::Nothing,
+                by_ranges: false,
+                compressed_inside: true,
+                // Its blocks are compressed as often as not, and numbers are short in them.
+                growth: 12,
+                growth_compressed: 12,
             },
         }
     }

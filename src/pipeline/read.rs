@@ -1,16 +1,17 @@
 //! One object (or slice) read and decoded: what comes out are decoded blocks in the object's order.
 
 mod object;
-mod parquet;
+mod part;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
 
-use self::parquet::PARQUET_FETCH_BYTES;
+use self::part::PARTS_FETCH_BYTES;
 use crate::codec::{DecodeError, Decoded, Position};
-use crate::model::format::{Decoding, InputFormat};
+use crate::model::format::InputFormat;
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
 use crate::model::settings::{OnBadObject, Settings};
@@ -120,13 +121,9 @@ impl ReadError {
 /// object that turns out larger streams instead of being held.
 pub fn cost_bytes(planned: &PlannedObject, format: InputFormat, compressed: bool, budget: &Budget) -> u64 {
     let size = planned.object.size;
-    let (growth, fetched) = match (format.traits().decoding, compressed) {
-        (Decoding::Parquet, _) => (8, PARQUET_FETCH_BYTES),
-        (Decoding::Text(_), true) => (12, FETCH_BYTES),
-        (Decoding::Text(_), false) => (4, FETCH_BYTES),
-        // Its blocks are compressed as often as not, and numbers are short in them.
-        (Decoding::Avro, _) => (12, FETCH_BYTES),
-    };
+    let traits = format.traits();
+    let growth = if compressed { traits.growth_compressed } else { traits.growth };
+    let fetched = if traits.by_ranges { PARTS_FETCH_BYTES } else { FETCH_BYTES };
     let streaming = fetched + budget.blocks_at_once as u64 * (4 << 20);
     let cost = if size <= WHOLE_OBJECT_BYTES_MAX { (size * growth).clamp(64 << 10, streaming) } else { streaming };
     cost.min(budget.read_bytes)
@@ -187,7 +184,7 @@ impl Reader {
             return Err(ReadError::Archived { key: planned.object.key.clone() });
         }
         let format = self.format(planned)?;
-        self.read_object(planned, format.traits().decoding, table, output).await?;
+        self.read_object(planned, format, table, output).await?;
         output.release().await
     }
 

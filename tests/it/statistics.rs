@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use s3sync::api::manifest::check_text;
-use s3sync::codec::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups, schema};
+use s3sync::codec::decode::parquet::{Footer, ParquetDecoder, ParquetPlan, parse_footer, row_groups, schema};
 use s3sync::codec::encode::{EncodeError, EncodeOptions, FileEncoder, parquet_codec};
 use s3sync::codec::{Passthrough, Rows};
 use s3sync::model::data_file::{Bound, FileStatistics};
@@ -291,8 +291,8 @@ fn statistics_of_chunks_that_are_taken_over_are_their_writers() {
     let table = Arc::new(schema(&metadata).expect("a schema"));
     let groups = row_groups(&metadata, None);
     let codec = parquet_codec(&options.parquet).expect("zstd");
-    let mut decoder = ParquetDecoder::new(object.clone(), metadata, Arc::clone(&table), &[], groups, 1000, 1 << 20)
-        .expect("columns that are known")
+    let read = ParquetPlan::new(metadata, &table, &[], &groups, 1000, 1 << 20).expect("columns that are known");
+    let mut decoder = ParquetDecoder::new(Arc::new(read), Arc::new(object.clone()), groups)
         .with_passthrough(Some(Passthrough { codec, bytes_min: 1 }));
     let mut rows = Vec::new();
     while let Some(decoded) = decoder.next().expect("reads") {

@@ -1,17 +1,19 @@
 //! How objects of any format are read. A decoder does no I/O: it says which bytes it needs next, is handed them, and
 //! gives what it makes of them. The pipeline has one driver for all decoders.
 //!
-//! Adding a format is a module beside this one and a line in [`decoder`] and [`schema`].
+//! Adding a format is a module beside this one, a row in the table of formats
+//! ([`InputFormat::traits`](crate::model::format::InputFormat::traits)), and a line in [`decoder`] and [`schema`].
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::avro::{AvroObject, AvroObjectSchema};
-use super::parquet::ParquetObjectSchema;
+use super::parquet::{ParquetObject, ParquetObjectSchema};
 use super::text::{TextObject, TextObjectSchema};
-use crate::codec::{DecodeError, Decoded};
+use crate::codec::{DecodeError, Decoded, Passthrough};
 use crate::model::format::{CompressionRule, Decoding};
 use crate::model::plan::Slice;
 use crate::model::schema::TableSchema;
@@ -45,11 +47,58 @@ pub trait Decode<T>: Send {
 /// A stretch of an object whose rows can be decoded by themselves, beside those of others. Where an object is cut
 /// depends on its bytes alone, so that files made of the rows are the same on any machine (invariant I5).
 pub trait Part: Send {
-    /// Its next rows, and what is left of it.
+    /// What decoding it will read of the object, where that is more than its decoder was handed.
+    fn needs(&self) -> Option<&Needs> {
+        None
+    }
+
+    /// Hands in what it needs, before it is decoded.
+    fn open(&mut self, _bytes: Arc<dyn ReadAt>) {}
+
+    /// Its next rows, and what is left of it. It blocks where the bytes that it was opened with do.
     ///
     /// # Errors
     /// What makes the whole object unreadable. Records that are no rows are no error: they are [`Decoded::bad`].
     fn decode(self: Box<Self>) -> Result<(Decoded, Option<Box<dyn Part>>), DecodeError>;
+}
+
+/// Bytes of an object that a part reads by offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Byte ranges, sorted by start, none empty. They overlap in corrupt objects only.
+    pub ranges: Vec<Range<u64>>,
+    /// Bytes that decoding holds open at once, beside those of the ranges and the rows.
+    pub open_bytes: u64,
+}
+
+/// An object's bytes by offset: what is held of them, or all of them where calls may block.
+pub trait ReadAt: Send + Sync {
+    /// Bytes of the object.
+    fn size(&self) -> u64;
+
+    /// Bytes from `offset` on: at least one, and none at the end of what can be read.
+    ///
+    /// # Errors
+    /// Where they could not be had.
+    fn read_at(&self, offset: u64) -> io::Result<Bytes>;
+
+    /// Whether all that a part needs is in memory, so that no call blocks and each may be made again at no cost.
+    fn is_held(&self) -> bool;
+}
+
+impl ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64) -> io::Result<Bytes> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
+        Ok(self.slice(from..))
+    }
+
+    fn is_held(&self) -> bool {
+        true
+    }
 }
 
 /// The decoder of an object's rows.
@@ -74,9 +123,11 @@ pub struct ObjectOptions {
     pub record_bytes_max: u64,
     /// A zstd frame with a larger window is refused.
     pub zstd_window_max: u64,
+    /// Which row groups are given as they are stored, too.
+    pub passthrough: Option<Passthrough>,
 }
 
-/// The decoder of an object's rows into `table`; `None` for parquet, whose row groups have a driver of their own.
+/// The decoder of an object's rows into `table`.
 ///
 /// # Errors
 /// Options that no object can be read by.
@@ -84,11 +135,11 @@ pub fn decoder(
     decoding: Decoding,
     options: ObjectOptions,
     table: Arc<TableSchema>,
-) -> Result<Option<ObjectDecoder>, DecodeError> {
+) -> Result<ObjectDecoder, DecodeError> {
     Ok(match decoding {
-        Decoding::Text(format) => Some(Box::new(TextObject::new(format, options, table)?)),
-        Decoding::Avro => Some(Box::new(AvroObject::new(options, table))),
-        Decoding::Parquet => None,
+        Decoding::Text(format) => Box::new(TextObject::new(format, options, table)?),
+        Decoding::Avro => Box::new(AvroObject::new(options, table)),
+        Decoding::Parquet => Box::new(ParquetObject::new(options, table)),
     })
 }
 
@@ -107,7 +158,7 @@ pub fn schema(decoding: Decoding, options: ObjectOptions) -> Result<Box<dyn Deco
 
 /// The decoders over objects that are in memory, in pieces of at most `piece_bytes`.
 #[cfg(test)]
-pub(in crate::codec) mod whole {
+pub(crate) mod whole {
     use super::*;
 
     /// Options of tests.
@@ -121,6 +172,7 @@ pub(in crate::codec) mod whole {
             rows_per_batch: 1000,
             record_bytes_max: 4 << 20,
             zstd_window_max: 8 << 20,
+            passthrough: None,
         }
     }
 
@@ -155,13 +207,16 @@ pub(in crate::codec) mod whole {
         table: TableSchema,
         piece_bytes: usize,
     ) -> Result<Vec<Decoded>, DecodeError> {
-        let mut decoder = decoder(decoding, options, Arc::new(table))?.expect("a format without row groups");
+        let mut decoder = decoder(decoding, options, Arc::new(table))?;
         let mut decoded = Vec::new();
-        while let Some(part) = step(decoder.as_mut(), object, piece_bytes)? {
+        while let Some(mut part) = step(decoder.as_mut(), object, piece_bytes)? {
+            if part.needs().is_some() {
+                part.open(Arc::new(object.clone()));
+            }
             let mut next = Some(part);
             while let Some(part) = next {
                 let (rows, rest) = part.decode()?;
-                decoded.push(rows);
+                decoded.extend(Some(rows).filter(|rows| !rows.is_empty()));
                 next = rest;
             }
         }

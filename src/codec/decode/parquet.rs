@@ -17,6 +17,8 @@ mod int96;
 mod mend;
 mod object;
 mod pages;
+mod plan;
+mod reader;
 mod thrift;
 mod types;
 
@@ -25,10 +27,11 @@ mod tests;
 
 pub use decoder::{BATCH_BYTES, ParquetDecoder};
 pub use footer::{FOOTER_BYTES, Footer, parse_footer};
-pub use groups::{open_page_bytes, row_groups, stretches};
-pub use object::FooterDecoder;
-pub(in crate::codec::decode) use object::ParquetObjectSchema;
+pub use groups::row_groups;
+pub(in crate::codec::decode) use object::{ParquetObject, ParquetObjectSchema};
 pub(in crate::codec) use pages::PagePlaces;
+pub use plan::ParquetPlan;
+pub(in crate::codec) use reader::ObjectReader;
 pub use types::schema;
 
 use super::super::DecodeError;

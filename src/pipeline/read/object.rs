@@ -1,24 +1,25 @@
 //! The driver of decoders: fetches what a decoder asks for, ahead of it, and decodes the parts that it gives side by
 //! side.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures::stream::{FuturesOrdered, StreamExt};
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::{Output, ReadError, Reader};
+use super::part::{Cost, Decoding, FETCHED_PARTS_MAX, Fetching, OPEN_PARTS_MAX, PARTS_FETCH_BYTES};
+use super::{Output, ReadError, Reader, WHOLE_OBJECT_BYTES_MAX};
 use crate::codec::compression::detect;
 use crate::codec::decode::object::{self, ObjectDecoder, ObjectOptions, Part, Step};
 use crate::codec::decode::text::TextOptions;
-use crate::codec::{DecodeError, Decoded};
-use crate::model::format::{Compression, Decoding};
+use crate::codec::encode::parquet_codec;
+use crate::codec::{DecodeError, Decoded, Passthrough};
+use crate::model::format::{Compression, InputFormat, OutputFormat};
 use crate::model::plan::PlannedObject;
 use crate::model::schema::TableSchema;
-use crate::pipeline::fetch::Fetch;
+use crate::model::shard::LAYOUT_BYTES;
+use crate::pipeline::fetch::{Fetch, get_whole};
 use crate::store::StoreError;
 
 /// Parts cut in one visit to the pool: enough to be worth the way, few enough to bound what a small input can grow to.
@@ -30,8 +31,6 @@ const SMALL_BYTES_MAX: u64 = TextOptions::BLOCK_BYTES as u64;
 /// Bytes of an object that is decoded where its bytes arrive: some 100 µs at 300 MB/s, which is what the way to the
 /// pool and back costs on a busy machine.
 const DECODED_IN_PLACE_BYTES_MAX: usize = 32 << 10;
-
-type DecodedPart = Result<(Decoded, Option<Box<dyn Part>>), DecodeError>;
 
 /// Why a visit to the decoder ended.
 enum Visit {
@@ -86,62 +85,72 @@ impl Reader {
             rows_per_batch: self.settings.worker.rows_per_batch,
             record_bytes_max: self.budget.record_bytes_max,
             zstd_window_max: self.budget.zstd_window_max,
+            passthrough: self.passthrough(),
         }
+    }
+
+    /// What a file could take over as it is stored.
+    fn passthrough(&self) -> Option<Passthrough> {
+        let destination = &self.settings.destination;
+        let takes_over = destination.format == OutputFormat::Parquet && destination.partition_by.is_empty();
+        // An eighth of what a layout gives a row group: below it none is taken over.
+        let passthrough = |codec| Passthrough { codec, bytes_min: LAYOUT_BYTES / 16 };
+        takes_over.then(|| parquet_codec(&destination.parquet).ok().map(passthrough)).flatten()
+    }
+
+    pub(crate) async fn get(&self, planned: &PlannedObject, range: Option<Range<u64>>) -> Result<Bytes, ReadError> {
+        // All of it is asked for without a range: an empty object has none.
+        let range = range.filter(|range| *range != (0..planned.object.size));
+        get_whole(self.source.as_ref(), &planned.object, range)
+            .await
+            .map_err(|error| ReadError::of_store(planned, error))
     }
 
     pub(super) async fn read_object(
         &self,
         planned: &PlannedObject,
-        decoding: Decoding,
+        format: InputFormat,
         table: Arc<TableSchema>,
         output: &mut Output,
     ) -> Result<(), ReadError> {
+        let traits = format.traits();
         let of_decode = |error| ReadError::of_decode(planned, error);
-        let decoder = object::decoder(decoding, self.object_options(planned), Arc::clone(&table)).map_err(of_decode)?;
-        let Some(mut decoder) = decoder else { return self.read_parquet(planned, table, output).await };
+        let mut decoder = object::decoder(traits.decoding, self.object_options(planned), table).map_err(of_decode)?;
         let mut whole = None;
-        if planned.slice.is_none() && planned.object.size <= SMALL_BYTES_MAX {
+        let whole_bytes_max = if traits.by_ranges { WHOLE_OBJECT_BYTES_MAX } else { SMALL_BYTES_MAX };
+        if planned.slice.is_none() && planned.object.size <= whole_bytes_max {
             let bytes = self.get(planned, None).await?;
-            if is_plain(decoding, detect(self.settings.source.compression, &bytes)) {
+            let compression = detect(self.settings.source.compression, &bytes);
+            if compression == Compression::None && !traits.compressed_inside {
                 return self.read_small(planned, decoder, bytes, output).await;
             }
             whole = Some(bytes);
         }
-        let mut source = Source::new(self, planned, whole);
+        let mut source = Source::new(self, planned, whole.clone());
         // The first step costs nothing, and the way to the pool does.
         let mut step = decoder.next().map(|step| match step {
             Step::NeedsRange(range) => Visit::NeedsRange(range),
             Step::Ready(_) | Step::Finished => unreachable!("a decoder has nothing before its first bytes"),
         });
-        let mut decoding = FuturesOrdered::new();
+        let mut parts = Parts::default();
         loop {
-            match step.map_err(of_decode)? {
-                Visit::Full => {}
-                Visit::NeedsRange(range) => {
-                    let bytes = source.next(range).await.map_err(|error| ReadError::of_store(planned, error))?;
-                    self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    decoder.push(bytes);
+            parts.advance(self, planned, whole.as_ref());
+            let ended = matches!(step, Err(_) | Ok(Visit::Finished));
+            if ended || !parts.waiting.is_empty() {
+                if parts.emit_first(self, planned, output).await? {
+                    continue;
                 }
-                Visit::Finished => {
-                    while let Some(decoded) = decoding.next().await {
-                        self.finish_part(planned, decoded, output).await?;
-                    }
-                    return Ok(());
-                }
+                // What was cut off before an error is whole, and came first.
+                return step.map(|_| ()).map_err(of_decode);
             }
-            let parts;
-            (decoder, parts, step) = self.pool.run(move || visit(decoder)).await;
-            for part in parts {
-                if decoding.len() >= self.budget.blocks_at_once
-                    && let Some(decoded) = decoding.next().await
-                {
-                    self.finish_part(planned, decoded, output).await?;
-                }
-                // A task of its own, so that it goes on while this one waits for bytes.
-                let pool = self.pool.clone();
-                decoding
-                    .push_back(AbortOnDropHandle::new(tokio::spawn(async move { pool.run(|| part.decode()).await })));
+            if let Ok(Visit::NeedsRange(range)) = step {
+                let bytes = source.next(range).await.map_err(|error| ReadError::of_store(planned, error))?;
+                self.taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                decoder.push(bytes);
             }
+            let cut;
+            (decoder, cut, step) = self.pool.run(move || visit(decoder)).await;
+            parts.waiting.extend(cut);
         }
     }
 
@@ -168,30 +177,66 @@ impl Reader {
         }
         ended.map_err(|error| ReadError::of_decode(planned, error))
     }
+}
 
-    /// Sends on what a part gave, and what is left of it as it is decoded.
-    async fn finish_part(
-        &self,
-        planned: &PlannedObject,
-        decoded: Result<DecodedPart, JoinError>,
-        output: &mut Output,
-    ) -> Result<(), ReadError> {
-        let mut decoded = decoded.expect("decoders neither panic nor are cancelled while they are awaited");
+/// The parts of one object that are under way, in its order: first those that are decoded, then those that are fetched,
+/// then those that wait for memory.
+#[derive(Default)]
+struct Parts {
+    decoding: VecDeque<Decoding>,
+    fetching: VecDeque<Fetching>,
+    /// At most [`PARTS_A_VISIT`].
+    waiting: VecDeque<Box<dyn Part>>,
+}
+
+impl Parts {
+    /// Begins what there is room for.
+    fn advance(&mut self, reader: &Reader, planned: &PlannedObject, whole: Option<&Bytes>) {
         loop {
-            let (rows, rest) = decoded.map_err(|error| ReadError::of_decode(planned, error))?;
-            self.emit(planned, rows, output).await?;
-            let Some(rest) = rest else { return Ok(()) };
-            decoded = self.pool.run(|| rest.decode()).await;
+            if let Some(part) = self.fetching.pop_front_if(|part| may_decode(part.cost, &self.decoding, reader)) {
+                self.decoding.push_back(part.decode(reader.pool.clone()));
+            } else if let Some(part) =
+                self.waiting.pop_front_if(|part| may_fetch(Cost::of(part.as_ref()), &self.fetching, &self.decoding))
+            {
+                self.fetching.push_back(Fetching::start(reader, planned, part, whole));
+            } else {
+                return;
+            }
         }
+    }
+
+    /// Sends on all rows of the first part; `false` where there is none.
+    async fn emit_first(
+        &mut self,
+        reader: &Reader,
+        planned: &PlannedObject,
+        output: &mut Output,
+    ) -> Result<bool, ReadError> {
+        let Some(mut part) = self.decoding.pop_front() else { return Ok(false) };
+        while let Some(decoded) = part.next(planned).await {
+            reader.emit(planned, decoded?, output).await?;
+        }
+        reader.taken_bytes.fetch_add(part.cost.stored_bytes, Ordering::Relaxed);
+        Ok(true)
     }
 }
 
-/// Whether decoding takes about as long as the bytes are many.
-fn is_plain(decoding: Decoding, compression: Compression) -> bool {
-    match decoding {
-        Decoding::Text(_) => compression == Compression::None,
-        Decoding::Avro | Decoding::Parquet => false,
+/// Whether there is room to decode one more part beside others.
+fn may_decode(next: Cost, decoding: &VecDeque<Decoding>, reader: &Reader) -> bool {
+    let open_bytes: u64 = decoding.iter().map(|part| part.cost.open_bytes).sum();
+    let at_once = if next.fetches { OPEN_PARTS_MAX } else { reader.budget.blocks_at_once };
+    let fits = open_bytes.saturating_add(next.open_bytes) <= reader.budget.read_bytes / 2;
+    decoding.is_empty() || decoding.len() < at_once && fits
+}
+
+/// Whether there is room for the bytes of one more part beside others.
+fn may_fetch(next: Cost, fetching: &VecDeque<Fetching>, decoding: &VecDeque<Decoding>) -> bool {
+    if !next.fetches {
+        return fetching.is_empty();
     }
+    let costs = || fetching.iter().map(|part| part.cost).chain(decoding.iter().map(|part| part.cost));
+    let bytes: u64 = costs().map(|cost| cost.fetched_bytes()).sum();
+    costs().count() < FETCHED_PARTS_MAX && (bytes == 0 || bytes + next.fetched_bytes() <= PARTS_FETCH_BYTES)
 }
 
 /// Takes what parts the decoder has, a few at most. Parts found before an error come back with it: they are whole.
@@ -213,7 +258,10 @@ fn decode_all(mut decoder: ObjectDecoder, whole: &Bytes, decoded: &mut Vec<Decod
         match decoder.next()? {
             Step::NeedsRange(range) => decoder.push(whole.slice(range.start as usize..range.end as usize)),
             Step::Finished => return Ok(()),
-            Step::Ready(part) => {
+            Step::Ready(mut part) => {
+                if part.needs().is_some() {
+                    part.open(Arc::new(whole.clone()));
+                }
                 let mut next = Some(part);
                 while let Some(part) = next {
                     let (rows, rest) = part.decode()?;

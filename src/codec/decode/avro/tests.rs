@@ -196,7 +196,7 @@ fn parts_stand_alone() {
     let blocks = records.chunks(150).map(|records| block(records.len() as i64, &records.concat()));
     let object: Bytes = [header(&schema, "null"), blocks.collect::<Vec<_>>().concat()].concat().into();
     let table = Arc::new(schema_of(&object).unwrap());
-    let mut decoder = decoder(Decoding::Avro, whole::options(&object), table).unwrap().unwrap();
+    let mut decoder = decoder(Decoding::Avro, whole::options(&object), table).unwrap();
     let mut parts = Vec::new();
     loop {
         match decoder.next().unwrap() {

@@ -5,38 +5,30 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
-use arrow_schema::{DataType, Fields, TimeUnit};
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
-use parquet::basic::Type as Physical;
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::ChunkReader;
 
 use super::bad;
-use super::groups::{range_of, wanted};
+use super::groups::range_of;
 use super::pages::{OpenGroup, PageLimit, PagePlaces};
-use super::types::{Root, roots};
+use super::plan::ParquetPlan;
+use super::reader::ObjectReader;
 use crate::codec::caught::caught;
 use crate::codec::decode::cast::{Strictness, cast, check_text};
-use crate::codec::decode::columns::{Columns, Incoming, Place, Source};
-use crate::codec::decode::none_declared;
+use crate::codec::decode::columns::{Place, Source};
+use crate::codec::decode::object::ReadAt;
 use crate::codec::{DecodeError, Decoded, Passthrough, Position, RowGroupBatch, Rows, StoredRowGroup};
-use crate::model::schema::{JSON, Misfit, TableSchema};
+use crate::model::schema::JSON;
 
 /// Bytes of values that a batch aims at, at the most: as much as two hundred times the usual batch of rows, and still
 /// small beside any budget.
 pub const BATCH_BYTES: u64 = 16 << 20;
 
 /// Decodes row groups of one object into a table's batches.
-pub struct ParquetDecoder<R: ChunkReader + 'static> {
-    reader: Arc<R>,
-    metadata: Arc<ParquetMetaData>,
-    columns: Columns,
-    /// The columns that are read, in the object's order.
-    read: Vec<Root>,
-    levels: FieldLevels,
+pub struct ParquetDecoder {
+    reader: ObjectReader,
+    plan: Arc<ParquetPlan>,
     limit: Arc<PageLimit>,
-    rows_per_batch: usize,
     groups: VecDeque<usize>,
     /// Which row groups come as they are stored, too.
     passthrough: Option<Passthrough>,
@@ -54,67 +46,24 @@ struct Current {
     stored: Option<Arc<StoredRowGroup>>,
 }
 
-impl<R: ChunkReader + 'static> ParquetDecoder<R> {
-    /// A decoder of `row_groups`, in that order, into `table`, without the input columns in `drop`. Batches have at
-    /// most `rows_per_batch` rows; a page of more than `page_bytes_max` bytes is refused. Nothing is read yet.
-    ///
-    /// # Errors
-    /// [`DecodeError::Bad`] where the object's schema cannot be read, or a wanted column is an INTERVAL.
-    pub fn new(
-        reader: R,
-        metadata: Arc<ParquetMetaData>,
-        table: Arc<TableSchema>,
-        drop: &[String],
-        row_groups: Vec<usize>,
-        rows_per_batch: usize,
-        page_bytes_max: u64,
-    ) -> Result<Self, DecodeError> {
-        let mut all = roots(&metadata)?;
-        let int96 = |root: &Root| {
-            metadata.file_metadata().schema_descr().column(root.leaves.start).physical_type() == Physical::INT96
-        };
-        for root in all.iter_mut().filter(|root| !root.read.is_nested() && int96(root)) {
-            let column =
-                table.columns.iter().find(|column| column.source == root.name && column.misfit == Misfit::BadRecord);
-            if column.is_some_and(|column| matches!(column.data_type, DataType::Timestamp(TimeUnit::Nanosecond, _))) {
-                root.in_nanoseconds();
-            }
-        }
-        let wanted = wanted(&metadata, &all, &table, drop);
-        let is_empty = |group: &usize| metadata.row_groups().get(*group).is_some_and(|group| group.num_rows() == 0);
-        let is_empty = row_groups.iter().all(is_empty);
-        if let Some(error) = none_declared(&table, all.iter().map(|root| root.name.as_str())).filter(|_| !is_empty) {
-            return Err(error);
-        }
-        let incoming: Vec<Incoming<'_>> =
-            all.iter().map(|root| Incoming { name: &root.name, carried: &root.carried }).collect();
-        let columns = Columns::new(&incoming, &wanted, &table, drop, is_empty)?;
-        let descriptor = metadata.file_metadata().schema_descr();
-        let mask = ProjectionMask::leaves(descriptor, wanted.iter().flat_map(|&root| all[root].leaves.clone()));
-        let hint: Fields = all.iter().map(Root::read_field).collect();
-        let levels = caught(|| {
-            parquet_to_arrow_field_levels(descriptor, mask, Some(&hint))
-                .map_err(|error| bad(format!("its schema cannot be read: {error}")))
-        })?;
-        let read = wanted.iter().map(|&root| all[root].clone()).collect();
-        Ok(Self {
-            reader: Arc::new(reader),
-            metadata,
-            columns,
-            read,
-            levels,
-            limit: PageLimit::new(page_bytes_max),
-            rows_per_batch: rows_per_batch.max(1),
+impl ParquetDecoder {
+    /// A decoder of `row_groups`, in that order. Nothing is read yet.
+    pub fn new(plan: Arc<ParquetPlan>, bytes: Arc<dyn ReadAt>, row_groups: Vec<usize>) -> Self {
+        Self {
+            reader: ObjectReader::new(bytes),
+            limit: PageLimit::new(plan.page_bytes_max),
+            plan,
             groups: row_groups.into(),
             passthrough: None,
             current: None,
             ended: false,
-        })
+        }
     }
 
-    /// Gives the rows of some row groups as [`Rows::RowGroup`]. The object's bytes live as long as they do.
+    /// Gives the rows of some row groups as [`Rows::RowGroup`], where their bytes are held: others would have to be
+    /// fetched again. The object's bytes live as long as they do.
     pub fn with_passthrough(mut self, passthrough: Option<Passthrough>) -> Self {
-        self.passthrough = passthrough;
+        self.passthrough = passthrough.filter(|_| self.reader.is_held());
         self
     }
 
@@ -131,7 +80,7 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
         if self.ended {
             return Ok(None);
         }
-        if let Some(schema) = self.columns.mismatch().cloned() {
+        if let Some(schema) = self.plan.columns.mismatch().cloned() {
             self.ended = true;
             return Ok(Some(Decoded { mismatch: Some(schema), ..Decoded::default() }));
         }
@@ -192,13 +141,13 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
 
     /// Begins a row group; `None` for one without rows.
     fn open(&self, ordinal: usize) -> Result<Option<Current>, DecodeError> {
-        if ordinal >= self.metadata.num_row_groups() {
+        if ordinal >= self.plan.metadata.num_row_groups() {
             return Err(bad(format!(
                 "it has {} row groups, and number {ordinal} is wanted",
-                self.metadata.num_row_groups()
+                self.plan.metadata.num_row_groups()
             )));
         }
-        let group = self.metadata.row_group(ordinal);
+        let group = self.plan.metadata.row_group(ordinal);
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         if rows == 0 {
             return Ok(None);
@@ -208,13 +157,19 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
             reason: format!("row group {ordinal} cannot be read: {error}"),
             position: Some(Position { line: None, offset }),
         };
-        let leaves = self.read.iter().flat_map(|root| root.leaves.clone().map(|leaf| (leaf, root.int96_unit())));
-        let open =
-            OpenGroup::open(&self.reader, &self.metadata, ordinal, leaves, &self.limit, self.passthrough.is_some())
-                .map_err(unreadable)?;
+        let leaves = self.plan.read.iter().flat_map(|root| root.leaves.clone().map(|leaf| (leaf, root.int96_unit())));
+        let open = OpenGroup::open(
+            &self.reader,
+            &self.plan.metadata,
+            ordinal,
+            leaves,
+            &self.limit,
+            self.passthrough.is_some(),
+        )
+        .map_err(unreadable)?;
         let fit = usize::try_from(BATCH_BYTES / open.row_bytes.max(1)).unwrap_or(usize::MAX);
-        let batch_rows = self.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
-        let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &open, batch_rows, None)
+        let batch_rows = self.plan.rows_per_batch.min(fit).min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
+        let batches = ParquetRecordBatchReader::try_new_with_row_groups(&self.plan.levels, &open, batch_rows, None)
             .map_err(unreadable)?;
         let stored = self
             .passthrough
@@ -225,22 +180,21 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     /// The row group as it is stored, where its rows are the table's as they are. One that is cast may have rows that
     /// are not.
     fn stored(&self, ordinal: usize, places: &[PagePlaces]) -> Option<Arc<StoredRowGroup>> {
-        if self.columns.rescues() {
+        if self.plan.columns.rescues() {
             return None;
         }
-        let columns = self.columns.sources()?.map(|(column, source)| match source {
+        let columns = self.plan.columns.sources()?.map(|(column, source)| match source {
             Source::Absent => Some(None),
             Source::Column { at } => {
-                let root = &self.read[*at];
+                let root = &self.plan.read[*at];
                 let (theirs, ours) = (&root.carried, column.written_type());
                 // JSON that is kept as text is the same bytes.
                 (*theirs == ours || (*theirs == JSON && ours == DataType::Utf8)).then(|| Some(root.leaves.clone()))
             }
         });
         let columns = columns.collect::<Option<Vec<_>>>()?;
-        let reader = Arc::clone(&self.reader);
-        let read = Box::new(move |start, length| reader.get_bytes(start, length));
-        Some(Arc::new(StoredRowGroup::new(Arc::clone(&self.metadata), ordinal, columns, places.to_vec(), read)))
+        let (metadata, reader) = (Arc::clone(&self.plan.metadata), self.reader.clone());
+        Some(Arc::new(StoredRowGroup::new(metadata, ordinal, columns, places.to_vec(), reader)))
     }
 
     /// One batch as it was read, in the table's schema.
@@ -253,13 +207,13 @@ impl<R: ChunkReader + 'static> ParquetDecoder<R> {
     ) -> Result<Decoded, DecodeError> {
         let carried = self.carried(batch, ordinal, offset)?;
         let place = |row: usize| Place { row: format!("row {} of row group {ordinal}", first + row as u64), offset };
-        self.columns.decoded(&carried, batch.num_rows(), place)
+        self.plan.columns.decoded(&carried, batch.num_rows(), place)
     }
 
     /// The columns that were read, in the types they are carried in.
     fn carried(&self, batch: &RecordBatch, ordinal: usize, offset: u64) -> Result<Vec<ArrayRef>, DecodeError> {
-        let mut carried = Vec::with_capacity(self.read.len());
-        for (root, array) in self.read.iter().zip(batch.columns()) {
+        let mut carried = Vec::with_capacity(self.plan.read.len());
+        for (root, array) in self.plan.read.iter().zip(batch.columns()) {
             let at = |reason: String| DecodeError::Bad {
                 reason: format!("column {} of row group {ordinal} has {reason}", root.name),
                 position: Some(Position { line: None, offset }),

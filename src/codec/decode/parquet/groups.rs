@@ -6,8 +6,7 @@ use std::ops::Range;
 use parquet::basic::PageType;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use super::types::{Root, roots};
-use crate::codec::DecodeError;
+use super::types::Root;
 use crate::model::plan::Slice;
 use crate::model::schema::TableSchema;
 
@@ -39,48 +38,7 @@ pub(super) fn range_of(column: &ColumnChunkMetaData) -> Range<u64> {
     start..start + length
 }
 
-/// Byte ranges of the column chunks that decoding `row_group` will read, sorted by start, without empty ones: what is
-/// worth fetching ahead. They overlap in corrupt objects only.
-///
-/// # Errors
-/// [`DecodeError::Bad`] where the schema cannot be read.
-pub fn stretches(
-    metadata: &ParquetMetaData,
-    row_group: usize,
-    table: &TableSchema,
-    drop: &[String],
-) -> Result<Vec<Range<u64>>, DecodeError> {
-    let roots = roots(metadata)?;
-    let group = metadata.row_group(row_group);
-    let wanted = wanted(metadata, &roots, table, drop);
-    let mut ranges: Vec<Range<u64>> = wanted
-        .into_iter()
-        .flat_map(|root| roots[root].leaves.clone())
-        .map(|leaf| range_of(group.column(leaf)))
-        .collect();
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| (range.start, range.end));
-    Ok(ranges)
-}
-
-/// Bytes of the pages that decoding `row_group` holds open at once, a page of each wanted column and its dictionary, by
-/// the footer's counts. A column chunk whose pages the footer does not count, as DuckDB's, is taken for one page.
-///
-/// # Errors
-/// [`DecodeError::Bad`] where the schema cannot be read.
-pub fn open_page_bytes(
-    metadata: &ParquetMetaData,
-    row_group: usize,
-    table: &TableSchema,
-    drop: &[String],
-) -> Result<u64, DecodeError> {
-    let roots = roots(metadata)?;
-    let group = metadata.row_group(row_group);
-    let leaves = wanted(metadata, &roots, table, drop).into_iter().flat_map(|root| roots[root].leaves.clone());
-    Ok(leaves.map(|leaf| open_pages_of(group.column(leaf))).fold(0, u64::saturating_add))
-}
-
-fn open_pages_of(column: &ColumnChunkMetaData) -> u64 {
+pub(super) fn open_pages_of(column: &ColumnChunkMetaData) -> u64 {
     let bytes = column.uncompressed_size().unsigned_abs();
     let count = |kind: fn(PageType) -> bool| -> u64 {
         let stats = column.page_encoding_stats().into_iter().flatten();

@@ -1,18 +1,22 @@
-//! The footer of a parquet object, asked for and put together.
+//! Parquet objects as [`super::super::object`] wants them read: the footer is asked for, and each row group is a part
+//! that says which column chunks it needs.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::{FOOTER_BYTES, Footer, bad, parse_footer, schema};
-use crate::codec::DecodeError;
-use crate::codec::decode::object::{Decode, ObjectOptions, Step};
+use super::decoder::ParquetDecoder;
+use super::plan::ParquetPlan;
+use super::{FOOTER_BYTES, Footer, bad, parse_footer, row_groups, schema};
+use crate::codec::decode::object::{Decode, Needs, ObjectOptions, Part, ReadAt, Step};
+use crate::codec::{DecodeError, Decoded, Passthrough};
 use crate::model::schema::TableSchema;
 
 /// Reads an object's footer.
-pub struct FooterDecoder {
+struct FooterDecoder {
     size: u64,
     footer_bytes_max: u64,
     /// What is still to come of the bytes asked for.
@@ -24,7 +28,7 @@ pub struct FooterDecoder {
 
 impl FooterDecoder {
     /// Of an object of `size` bytes; a footer of more than `footer_bytes_max` is refused.
-    pub fn new(size: u64, footer_bytes_max: u64) -> Self {
+    fn new(size: u64, footer_bytes_max: u64) -> Self {
         Self { size, footer_bytes_max, wanted: None, tail: BytesMut::new(), asked_for_more: false }
     }
 
@@ -81,5 +85,99 @@ impl Decode<TableSchema> for ParquetObjectSchema {
 
     fn push(&mut self, bytes: Bytes) {
         self.0.push(bytes);
+    }
+}
+
+/// Gives the row groups of an object, or of a slice of it.
+pub(in crate::codec::decode) struct ParquetObject {
+    footer: FooterDecoder,
+    options: ObjectOptions,
+    table: Arc<TableSchema>,
+    /// Once the footer is here: what is made of it, and the row groups that were not given yet.
+    opened: Option<(Arc<ParquetPlan>, VecDeque<usize>)>,
+}
+
+impl ParquetObject {
+    pub(in crate::codec::decode) fn new(options: ObjectOptions, table: Arc<TableSchema>) -> Self {
+        let footer = FooterDecoder::new(options.size, options.record_bytes_max);
+        Self { footer, options, table, opened: None }
+    }
+}
+
+impl Decode<Box<dyn Part>> for ParquetObject {
+    fn next(&mut self) -> Result<Step<Box<dyn Part>>, DecodeError> {
+        let options = &self.options;
+        let (plan, groups) = match &mut self.opened {
+            Some(opened) => opened,
+            opened => {
+                let metadata = match self.footer.next()? {
+                    Step::Ready(metadata) => metadata,
+                    Step::NeedsRange(range) => return Ok(Step::NeedsRange(range)),
+                    Step::Finished => return Ok(Step::Finished),
+                };
+                let mut groups: VecDeque<usize> = row_groups(&metadata, options.slice).into();
+                // One without rows has nothing to read.
+                groups.retain(|&group| metadata.row_group(group).num_rows() != 0);
+                let (rows, page_bytes_max) = (options.rows_per_batch, options.record_bytes_max);
+                let plan = ParquetPlan::new(
+                    metadata,
+                    &self.table,
+                    &options.drop,
+                    groups.make_contiguous(),
+                    rows,
+                    page_bytes_max,
+                )?;
+                opened.insert((Arc::new(plan), groups))
+            }
+        };
+        let Some(group) = groups.pop_front() else { return Ok(Step::Finished) };
+        if let Some(schema) = plan.columns.mismatch() {
+            groups.clear();
+            return Ok(Step::Ready(Box::new(Mismatch(schema.clone()))));
+        }
+        let needs = plan.needs(group);
+        let (plan, passthrough) = (Arc::clone(plan), options.passthrough);
+        Ok(Step::Ready(Box::new(RowGroup { plan, group, needs, passthrough, decoder: None })))
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        self.footer.push(bytes);
+    }
+}
+
+/// What is said of an object that the table cannot hold.
+struct Mismatch(TableSchema);
+
+impl Part for Mismatch {
+    fn decode(self: Box<Self>) -> Result<(Decoded, Option<Box<dyn Part>>), DecodeError> {
+        Ok((Decoded { mismatch: Some(self.0), ..Decoded::default() }, None))
+    }
+}
+
+/// A row group.
+struct RowGroup {
+    plan: Arc<ParquetPlan>,
+    group: usize,
+    needs: Needs,
+    passthrough: Option<Passthrough>,
+    decoder: Option<ParquetDecoder>,
+}
+
+impl Part for RowGroup {
+    fn needs(&self) -> Option<&Needs> {
+        Some(&self.needs)
+    }
+
+    fn open(&mut self, bytes: Arc<dyn ReadAt>) {
+        let decoder = ParquetDecoder::new(Arc::clone(&self.plan), bytes, vec![self.group]);
+        self.decoder = Some(decoder.with_passthrough(self.passthrough));
+    }
+
+    fn decode(mut self: Box<Self>) -> Result<(Decoded, Option<Box<dyn Part>>), DecodeError> {
+        let decoder = self.decoder.as_mut().ok_or_else(|| bad("its row group was not opened"))?;
+        Ok(match decoder.next()? {
+            Some(decoded) => (decoded, Some(self)),
+            None => (Decoded::default(), None),
+        })
     }
 }

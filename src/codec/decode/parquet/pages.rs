@@ -13,6 +13,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 
 use super::int96::Int96;
+use super::reader::{ObjectReader, SequentialRead};
 use crate::codec::{DecodeError, Position};
 
 /// What pages may take, and the refusal of one that takes more: the crate's errors have no room for it.
@@ -38,17 +39,17 @@ impl PageLimit {
 pub(in crate::codec) type PagePlaces = Arc<Mutex<Vec<(u64, u64, u64)>>>;
 
 /// One column chunk of an object, whose pages are held to the limit.
-struct Chunk<R> {
-    reader: Arc<R>,
+struct Chunk {
+    reader: ObjectReader,
     column: String,
     limit: Arc<PageLimit>,
     /// The page that was read last: where its header begins, and where it ends.
     last: Mutex<(u64, u64)>,
 }
 
-impl<R> Chunk<R> {
-    fn new(reader: &Arc<R>, column: &str, limit: &Arc<PageLimit>) -> Self {
-        Self { reader: Arc::clone(reader), column: column.to_owned(), limit: Arc::clone(limit), last: Mutex::default() }
+impl Chunk {
+    fn new(reader: &ObjectReader, column: &str, limit: &Arc<PageLimit>) -> Self {
+        Self { reader: reader.clone(), column: column.to_owned(), limit: Arc::clone(limit), last: Mutex::default() }
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, (u64, u64)> {
@@ -68,16 +69,16 @@ impl<R> Chunk<R> {
     }
 }
 
-impl<R: ChunkReader> Length for Chunk<R> {
+impl Length for Chunk {
     fn len(&self) -> u64 {
         self.reader.len()
     }
 }
 
-impl<R: ChunkReader> ChunkReader for Chunk<R> {
-    type T = HeaderRead<R>;
+impl ChunkReader for Chunk {
+    type T = HeaderRead;
 
-    fn get_read(&self, start: u64) -> ParquetResult<HeaderRead<R>> {
+    fn get_read(&self, start: u64) -> ParquetResult<HeaderRead> {
         self.last().0 = start;
         let chunk = Chunk::new(&self.reader, &self.column, &self.limit);
         Ok(HeaderRead { inner: self.reader.get_read(start)?, chunk, start, read: 0, fields: Fields::default() })
@@ -91,15 +92,15 @@ impl<R: ChunkReader> ChunkReader for Chunk<R> {
 }
 
 /// A page header as it is read: its first fields are the page's type and sizes, and the crate allocates by them.
-pub(super) struct HeaderRead<R: ChunkReader> {
-    inner: R::T,
-    chunk: Chunk<R>,
+pub(super) struct HeaderRead {
+    inner: SequentialRead,
+    chunk: Chunk,
     start: u64,
     read: u64,
     fields: Fields,
 }
 
-impl<R: ChunkReader> Read for HeaderRead<R> {
+impl Read for HeaderRead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.read += count as u64;
@@ -170,8 +171,8 @@ impl OpenGroup {
     /// Opens the chunks of `leaves`, with the unit that their times are read in if they are INT96, and reads their
     /// dictionaries: what a row takes in memory is not seen from the footer, because a dictionary's value counts once
     /// there, and again in every row.
-    pub fn open<R: ChunkReader + 'static>(
-        reader: &Arc<R>,
+    pub fn open(
+        reader: &ObjectReader,
         metadata: &Arc<ParquetMetaData>,
         ordinal: usize,
         leaves: impl Iterator<Item = (usize, TimeUnit)>,
@@ -268,15 +269,15 @@ impl Iterator for OneChunk {
 impl PageIterator for OneChunk {}
 
 /// A chunk's pages, the dictionary already read.
-struct Pages<R: ChunkReader + 'static> {
+struct Pages {
     dictionary: Option<Page>,
-    inner: SerializedPageReader<Chunk<R>>,
-    chunk: Arc<Chunk<R>>,
+    inner: SerializedPageReader<Chunk>,
+    chunk: Arc<Chunk>,
     int96: Option<Int96>,
     places: Option<PagePlaces>,
 }
 
-impl<R: ChunkReader + 'static> Pages<R> {
+impl Pages {
     /// Refuses times that the crate would cut or wrap.
     fn exact(&self, page: &Page) -> ParquetResult<()> {
         let Some(reason) = self.int96.as_ref().and_then(|int96| int96.misfit(page)) else { return Ok(()) };
@@ -289,7 +290,7 @@ impl<R: ChunkReader + 'static> Pages<R> {
     }
 }
 
-impl<R: ChunkReader + 'static> Iterator for Pages<R> {
+impl Iterator for Pages {
     type Item = ParquetResult<Page>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -297,7 +298,7 @@ impl<R: ChunkReader + 'static> Iterator for Pages<R> {
     }
 }
 
-impl<R: ChunkReader + 'static> PageReader for Pages<R> {
+impl PageReader for Pages {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
         match self.dictionary.take() {
             Some(page) => self.exact(&page).map(|()| Some(page)),

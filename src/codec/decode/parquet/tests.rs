@@ -6,7 +6,7 @@ mod misfits;
 mod slices;
 mod types;
 
-use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -14,13 +14,12 @@ use arrow::compute::concat_batches;
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use parquet::file::reader::{ChunkReader, Length};
 
 use super::*;
 use crate::codec::Decoded;
+use crate::codec::decode::object::ReadAt;
 use crate::model::schema::TableSchema;
 
 const PAGE_BYTES_MAX: u64 = 1 << 20;
@@ -66,8 +65,8 @@ struct All {
     decoded: Vec<Decoded>,
 }
 
-fn read_from<R: ChunkReader + 'static>(
-    reader: R,
+fn read_from(
+    reader: impl ReadAt + 'static,
     metadata: Arc<ParquetMetaData>,
     table: &TableSchema,
     drop: &[&str],
@@ -76,8 +75,8 @@ fn read_from<R: ChunkReader + 'static>(
     let groups = row_groups(&metadata, None);
     let drop: Vec<String> = drop.iter().map(ToString::to_string).collect();
     let table = Arc::new(table.clone());
-    let mut decoder =
-        ParquetDecoder::new(reader, metadata, Arc::clone(&table), &drop, groups, rows_per_batch, PAGE_BYTES_MAX)?;
+    let plan = ParquetPlan::new(metadata, &table, &drop, &groups, rows_per_batch, PAGE_BYTES_MAX)?;
+    let mut decoder = ParquetDecoder::new(Arc::new(plan), Arc::new(reader), groups);
     let mut decoded = Vec::new();
     while let Some(next) = decoder.next()? {
         decoded.push(next);
@@ -109,37 +108,30 @@ struct Trickle {
     window_bytes: usize,
 }
 
-impl Length for Trickle {
-    fn len(&self) -> u64 {
-        self.object.len() as u64
+impl ReadAt for Trickle {
+    fn size(&self) -> u64 {
+        self.object.size()
+    }
+
+    fn read_at(&self, offset: u64) -> std::io::Result<Bytes> {
+        self.object.read_at(offset).map(|bytes| bytes.slice(..bytes.len().min(self.window_bytes)))
+    }
+
+    fn is_held(&self) -> bool {
+        false
     }
 }
 
-impl ChunkReader for Trickle {
-    type T = TrickleRead;
-
-    fn get_read(&self, start: u64) -> ParquetResult<TrickleRead> {
-        Ok(TrickleRead { rest: self.object.slice(start as usize..), window_bytes: self.window_bytes })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        let mut bytes = vec![0; length];
-        self.get_read(start)?.read_exact(&mut bytes)?;
-        Ok(bytes.into())
-    }
-}
-
-struct TrickleRead {
-    rest: Bytes,
-    window_bytes: usize,
-}
-
-impl Read for TrickleRead {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let take = buffer.len().min(self.window_bytes).min(self.rest.len());
-        buffer[..take].copy_from_slice(&self.rest.split_to(take));
-        Ok(take)
-    }
+/// The bytes that decoding a row group reads.
+fn stretches(
+    metadata: &Arc<ParquetMetaData>,
+    row_group: usize,
+    table: &TableSchema,
+    drop: &[String],
+) -> Result<Vec<Range<u64>>, DecodeError> {
+    let table = Arc::new(table.clone());
+    let plan = ParquetPlan::new(Arc::clone(metadata), &table, drop, &[row_group], 1, PAGE_BYTES_MAX)?;
+    Ok(plan.needs(row_group).ranges)
 }
 
 fn list(item: DataType) -> DataType {

@@ -9,7 +9,8 @@ use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 use super::*;
-use crate::codec::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups};
+use crate::codec::decode::object::{ObjectOptions, whole};
+use crate::model::format::Decoding;
 use crate::model::schema::{Column, TableSchema};
 
 const ROWS: i64 = 3000;
@@ -61,15 +62,12 @@ fn taking() -> EncodeOptions {
 
 /// Writes a file of an object's rows, offering each row group.
 fn rewrite(object: &Bytes, table: &TableSchema, options: &EncodeOptions) -> Result<Bytes, crate::codec::DecodeError> {
-    let size = object.len() as u64;
-    let Footer::Done(metadata) = parse_footer(object.clone(), size, size)? else { panic!("all of it is there") };
-    let (groups, table) = (row_groups(&metadata, None), Arc::new(table.clone()));
-    let decoder = ParquetDecoder::new(object.clone(), metadata, Arc::clone(&table), &[], groups, 300, 1 << 20)?;
     let passthrough = |codec| crate::codec::Passthrough { codec, bytes_min: 1 };
-    let mut decoder = decoder.with_passthrough(parquet_codec(&options.parquet).ok().map(passthrough));
+    let passthrough = parquet_codec(&options.parquet).ok().map(passthrough);
+    let read = ObjectOptions { rows_per_batch: 300, passthrough, ..whole::options(object) };
     let mut encoder = FileEncoder::new(options, &table.arrow()).unwrap();
     let mut out = Vec::new();
-    while let Some(decoded) = decoder.next()? {
+    for decoded in whole::decode(Decoding::Parquet, object, read, table.clone(), 1 << 20)? {
         for rows in &decoded.rows {
             encoder.write(rows).unwrap();
         }

@@ -12,7 +12,8 @@ use parquet::file::properties::WriterProperties;
 
 use super::fixtures::*;
 use crate::codec::Passthrough;
-use crate::codec::decode::parquet::{Footer, ParquetDecoder, parse_footer, row_groups};
+use crate::codec::decode::object::{ObjectOptions, whole};
+use crate::model::format::Decoding;
 use crate::pipeline::layout::*;
 
 const GROUP_ROWS: i64 = 1000;
@@ -28,15 +29,10 @@ fn stored() -> (Bytes, Vec<Input>) {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let bytes = Bytes::from(bytes);
-    let size = bytes.len() as u64;
-    let Footer::Done(metadata) = parse_footer(bytes.clone(), size, size).unwrap() else { panic!("all of it is there") };
-    let groups = row_groups(&metadata, None);
-    let table = Arc::new(table_schema());
-    let mut decoder = ParquetDecoder::new(bytes.clone(), metadata, table, &[], groups, 300, 1 << 20)
-        .unwrap()
-        .with_passthrough(Some(Passthrough { codec: zstd, bytes_min: 1 }));
+    let passthrough = Some(Passthrough { codec: zstd, bytes_min: 1 });
+    let options = ObjectOptions { rows_per_batch: 300, passthrough, ..whole::options(&bytes) };
     let mut inputs: Vec<Input> = Vec::new();
-    while let Some(decoded) = decoder.next().unwrap() {
+    for decoded in whole::decode(Decoding::Parquet, &bytes, options, table_schema(), 1 << 20).unwrap() {
         let [rows] = decoded.rows.as_slice() else { panic!("one batch at a time") };
         let (index, object) = (0, object("a/1.parquet", 0));
         inputs.push(Input { index, object, first_row: 1, rows: rows.clone() });

@@ -188,7 +188,8 @@ fn more_rows_than_the_footer_says_are_refused_where_they_begin() {
     let fewer = honest.row_group(0).clone().into_builder().set_num_rows(50).build().unwrap();
     let metadata = Arc::new(ParquetMetaData::new(honest.file_metadata().clone(), vec![fewer]));
     let table = Arc::new(schema(&metadata).unwrap());
-    let mut decoder = ParquetDecoder::new(object, metadata, table, &[], vec![0], 40, PAGE_BYTES_MAX).unwrap();
+    let plan = ParquetPlan::new(metadata, &table, &[], &[0], 40, PAGE_BYTES_MAX).unwrap();
+    let mut decoder = ParquetDecoder::new(Arc::new(plan), Arc::new(object), vec![0]);
     assert_eq!(decoder.next().unwrap().unwrap().records, 40);
     let error = decoder.next().unwrap_err().to_string();
     assert!(error.contains("it has more rows than the 50 that the footer says"), "{error}");
