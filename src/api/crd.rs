@@ -4,11 +4,9 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Number, Value};
 
-use super::error::FieldError;
-use super::spec::{KIND, URL_PATTERN};
+use super::spec::URL_PATTERN;
 use super::{S3Connection, S3Sync, S3SyncRun};
 
 /// Pod fields of `spec.worker` whose types are Kubernetes' own. Their documentation is Kubernetes' too, and would be
@@ -19,7 +17,6 @@ const POD_FIELDS: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstra
 #[derive(Debug)]
 pub struct Definition {
     value: Value,
-    rules: CompiledSchema,
 }
 
 /// Every kind of this build, the one that people write first, first. What is made of the definitions (`crds/`, the
@@ -49,8 +46,7 @@ impl Definition {
         if let Some(status) = root.pointer_mut("/properties/status").and_then(Value::as_object_mut) {
             status.insert("default".to_owned(), Value::Object(Map::new()));
         }
-        let rules = compile_schema(root);
-        Definition { value, rules }
+        Definition { value }
     }
 
     /// The kind.
@@ -88,26 +84,10 @@ impl Definition {
         let text = serde_yaml::to_string(&self.value).expect("JSON is YAML");
         format!("# Made by `s3sync crd` from the types in src/api; do not edit.\n{text}")
     }
-
-    /// What the definition's CEL rules say about a resource, as the API server would evaluate them when it is created.
-    pub fn check_rules(&self, resource: &Value) -> Vec<FieldError> {
-        let Err(errors) = Validator::new().validate_compiled(&self.rules, resource, None) else { return Vec::new() };
-        errors
-            .into_iter()
-            .map(|error| FieldError::new(error.field_path, format!("is not valid: {}", error.message)))
-            .collect()
-    }
 }
 
 /// Where the schema stands in a definition.
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
-
-impl S3Sync {
-    /// What the CRD's CEL rules say about this resource.
-    pub fn check_rules(&self) -> Vec<FieldError> {
-        definition(KIND).check_rules(&serde_json::to_value(self).expect("a resource serialises"))
-    }
-}
 
 fn sync() -> Value {
     let mut definition = serde_json::to_value(S3Sync::crd()).expect("a definition serialises");
@@ -205,5 +185,8 @@ fn without_descriptions(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+pub mod rules;
 #[cfg(test)]
 mod tests;

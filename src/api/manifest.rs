@@ -24,7 +24,6 @@ use root::root_schema;
 pub use secret::Secret;
 
 use super::connect::connect;
-use super::crd;
 use super::error::{FieldError, nearest};
 use super::run::RUN_KIND;
 use super::spec::{CONNECTION_KIND, GROUP, KIND, S3Sync, VERSION};
@@ -394,7 +393,7 @@ fn check_document(
         located
     };
     let (value, mut errors) = structural::check(KIND, &root_schema(KIND), &document, "");
-    let mut sync: S3Sync = match serde_json::from_value(value.clone()) {
+    let mut sync: S3Sync = match serde_json::from_value(value) {
         Ok(sync) => sync,
         Err(error) if errors.is_empty() => {
             return Err(located(vec![FieldError::new("spec", format!("cannot be read: {error}"))]));
@@ -405,10 +404,9 @@ fn check_document(
     // What is wrong by the schema is left out of the value. The rest is checked all the same, so that everything is
     // said at once.
     let outcome = validate::settings(&sync, &text.folder);
-    let rules = crd::definition(KIND).check_rules(&value);
     let resolved = match outcome {
-        Ok(resolved) if errors.is_empty() && rules.is_empty() => resolved,
-        outcome => return Err(located(gathered(errors, outcome.err().unwrap_or_default(), rules))),
+        Ok(resolved) if errors.is_empty() => resolved,
+        outcome => return Err(located(gathered(errors, outcome.err().unwrap_or_default()))),
     };
     let line = document.at.line;
     let id = resolved.settings.id.to_string();
@@ -432,35 +430,16 @@ fn check_document(
     })
 }
 
-/// Everything that is wrong with a document: by its schema, what validation says beside that, and of CEL's rules what
-/// neither says. Validation says what CEL does, with a suggestion: CEL's sentence stands where validation has none for
-/// the field.
-fn gathered(mut errors: Vec<FieldError>, validation: Vec<FieldError>, rules: Vec<FieldError>) -> Vec<FieldError> {
+/// Everything that is wrong with a document: by its schema, and what validation says beside that. The definition's CEL
+/// rules are not evaluated: validation has each of them, in a sentence that says what would be right.
+fn gathered(mut errors: Vec<FieldError>, validation: Vec<FieldError>) -> Vec<FieldError> {
     let structural = errors.len();
     for error in validation {
         if !errors[..structural].iter().any(|cause| follows(&error, cause)) {
             errors.push(error);
         }
     }
-    let found = errors.len();
-    for rule in rules {
-        let covered = errors[..found].iter().any(|error| {
-            error.path.starts_with(&rule.path) || rule.path.starts_with(&error.path) || names(&rule, error)
-        });
-        if !covered && !errors[..structural].iter().any(|cause| follows(&rule, cause)) {
-            errors.push(rule);
-        }
-    }
     errors
-}
-
-/// Whether a rule is about the field of an error too, which stands beside its own: `delimiter and quote must differ`.
-fn names(rule: &FieldError, error: &FieldError) -> bool {
-    let split = |path: &str| path.rsplit_once('.').map(|(parent, field)| (parent.to_owned(), field.to_owned()));
-    match (split(&rule.path), split(&error.path)) {
-        (Some((of_rule, _)), Some((of_error, field))) => of_rule == of_error && rule.message.contains(&field),
-        _ => false,
-    }
 }
 
 /// Whether an error may follow from another one, whose value was left out: it is about that field, about what holds it,

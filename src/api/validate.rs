@@ -1,6 +1,6 @@
 //! From spec to settings: one function for the command line and the controller. It makes the defaults that depend on
-//! other fields and checks what the schema and its CEL rules cannot. It sees no Secret: an [`Access`] only names them,
-//! and is resolved where they are.
+//! other fields and checks what the schema's bounds cannot: every CEL rule of the schema, and what CEL cannot see. It
+//! sees no Secret: an [`Access`] only names them, and is resolved where they are.
 
 use std::path::Path;
 
@@ -140,6 +140,10 @@ fn rest(spec: &S3SyncSpec, problems: &mut Problems) -> Option<Rest> {
         ));
     }
     let state_prefix = directory(&spec.state.prefix, "spec.state.prefix", problems);
+    if spec.worker.concurrency == Some(0) {
+        let message = "is not valid: concurrency must be at least 1, or -1 for no cap";
+        problems.add(FieldError::new("spec.worker.concurrency", message));
+    }
     if let Some(limit) = spec.worker.resources.limits.get("memory")
         && limit.amount().is_some_and(|bytes| bytes < BUDGET_BYTES_MIN)
     {

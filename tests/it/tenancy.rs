@@ -2,7 +2,7 @@
 //! same resources.
 
 use clap::Parser;
-use kube::core::cel::{AdmissionRequest, VapEvaluator, VapExpression};
+use kube_cel::{AdmissionRequest, VapEvaluator, VapExpression};
 use s3sync::api::connect::connect;
 use s3sync::api::{S3Connection, S3Sync};
 use s3sync::cli::{Cli, Verb};

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::api::reference;
+use crate::api::spec::KIND;
 
 /// Compares a generated file with what is checked in; with `UPDATE=1` it is written instead.
 fn generated(file: &str, text: &str) {

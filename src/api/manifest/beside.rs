@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 
 use super::document::Node;
 use super::{ManifestError, Text, error_at, gathered, identity, root_schema, structural};
-use crate::api::crd;
 use crate::api::error::FieldError;
 use crate::api::run::{RUN_KIND, S3SyncRun};
 
@@ -44,7 +43,7 @@ pub(super) fn checked<K: DeserializeOwned>(
     validate: impl Fn(&K) -> Vec<FieldError>,
 ) -> Result<K, Vec<ManifestError>> {
     let (value, errors) = structural::check(kind, &root_schema(kind), document, "");
-    let (resource, validation) = match serde_json::from_value::<K>(value.clone()) {
+    let (resource, validation) = match serde_json::from_value::<K>(value) {
         Ok(resource) => {
             let validation = validate(&resource);
             (Some(resource), validation)
@@ -52,7 +51,7 @@ pub(super) fn checked<K: DeserializeOwned>(
         Err(failed) if errors.is_empty() => (None, vec![FieldError::new("spec", format!("cannot be read: {failed}"))]),
         Err(_) => (None, Vec::new()),
     };
-    let errors = gathered(errors, validation, crd::definition(kind).check_rules(&value));
+    let errors = gathered(errors, validation);
     match resource {
         Some(resource) if errors.is_empty() => Ok(resource),
         _ => {

@@ -1,6 +1,7 @@
 use std::num::NonZeroU64;
 
 use super::*;
+use crate::api::crd::rules::broken;
 use crate::model::connection::{Credentials, Endpoint};
 use crate::model::format::{Compression, OutputFormat};
 use crate::model::settings::{ParquetCodec, TableRule};
@@ -270,7 +271,7 @@ fn secrets_connect_and_stay_secret() {
 #[test]
 fn every_rule_can_fail() {
     let mut unseen: Vec<String> = Vec::new();
-    collect_messages(crd::definition(KIND).schema(), &mut unseen);
+    collect_messages(crate::api::crd::definition(KIND).schema(), &mut unseen);
     let long_name = "x".repeat(53);
     for (name, spec) in [
         (long_name.as_str(), MINIMAL),
@@ -302,11 +303,7 @@ fn every_rule_can_fail() {
         ),
     ] {
         let document = &document::parse(&manifest(spec).replace("name: orders", &format!("name: {name}"))).unwrap()[0];
-        let failed: Vec<String> = crd::definition(KIND)
-            .check_rules(&structural::json(document))
-            .into_iter()
-            .map(|error| error.message)
-            .collect();
+        let failed = broken(KIND, &structural::json(document));
         assert!(!failed.is_empty(), "{spec}");
         unseen.retain(|message| !failed.iter().any(|failed| failed.ends_with(message.as_str())));
     }
@@ -314,7 +311,7 @@ fn every_rule_can_fail() {
     let good = &document::parse(&manifest(MINIMAL)).unwrap()[0];
     let (complete, errors) = structural::check(KIND, &root_schema(KIND), good, "");
     assert_eq!(errors, Vec::new());
-    assert_eq!(crd::definition(KIND).check_rules(&complete), Vec::new());
+    assert_eq!(broken(KIND, &complete), Vec::<String>::new());
 }
 
 fn collect_messages(schema: &serde_json::Value, messages: &mut Vec<String>) {

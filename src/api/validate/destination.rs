@@ -99,13 +99,13 @@ struct Target {
 }
 
 fn target(spec: &DestinationSpec, problems: &mut Problems) -> Option<Target> {
+    if spec.uri.is_some() && spec.path.is_some() {
+        problems.add(FieldError::new("spec.destination.path", "excludes uri: the uri names the key"));
+    }
     let (bucket, path, field, named) = match (&spec.uri, &spec.bucket) {
         (Some(text), None) => {
             let field = "spec.destination.uri";
             let uri = problems.check(field, uri::parse(text))?;
-            if spec.path.is_some() {
-                problems.add(FieldError::new("spec.destination.path", "excludes uri: the uri names the key"));
-            }
             (uri.bucket.to_owned(), path(uri.key), field, OutputFormat::of_key(uri.key))
         }
         (None, Some(bucket)) => {

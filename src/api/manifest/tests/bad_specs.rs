@@ -91,6 +91,14 @@ fn the_meaning_of_a_spec_is_checked() {
         ),
         ("source: {prefix: a/}\ndestination: {bucket: lake, format: csv}", "m.yaml:5: spec.source needs bucket or uri"),
         (
+            "source: {bucket: raw}\ndestination: {bucket: lake, uri: 's3://lake/o.csv', path: a/}",
+            "m.yaml:6: spec.destination.path excludes uri: the uri names the key",
+        ),
+        (
+            "source: {bucket: raw}\ndestination: {bucket: lake, format: csv}\nworker: {concurrency: 0}",
+            "m.yaml:7: spec.worker.concurrency is not valid: concurrency must be at least 1, or -1 for no cap",
+        ),
+        (
             "source: {bucket: raw, prefix: /a/}\ndestination: {bucket: lake, format: csv}",
             "m.yaml:5: spec.source.prefix begins with /, which few keys do; write a/, or uri: s3://raw//a/ where the keys really begin so",
         ),

@@ -1,13 +1,15 @@
 //! Rules that stand twice: in CEL for the API server, which has nothing else, and in Rust, which says what would be
-//! right and sees what the schema cannot. Here both look at the same specs.
+//! right and sees what the schema cannot; where there is no API server, Rust is alone. Here both look at the same specs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::{Node, document, root_schema, structural};
 use crate::api::connect::assumed;
 use crate::api::crd;
+use crate::api::crd::rules::broken;
 use crate::api::spec::{CONNECTION_KIND, KIND, S3Connection, S3Sync};
 use crate::api::validate;
 
@@ -16,18 +18,18 @@ use crate::api::validate;
 enum By {
     /// The definition and validation.
     Both,
-    /// The definition alone: whoever has no API server evaluates its rules.
-    Cel,
+    /// The definition, and the schema by which documents are checked that no API server saw.
+    Schema,
 }
 
-use By::{Both, Cel};
+use By::{Both, Schema};
 
 /// A rule, by where its definition has it and how its message begins; and a change of a good spec that breaks it.
 type Row = (&'static str, &'static str, Value, By);
 
 fn of_sync() -> Vec<Row> {
     let mut rows = vec![
-        ("", "metadata.name must be at most 52 characters", json!({"metadata": {"name": "x".repeat(53)}}), Cel),
+        ("", "metadata.name must be at most 52 characters", json!({"metadata": {"name": "x".repeat(53)}}), Schema),
         ("spec", "timeZone needs schedule", json!({"timeZone": "Etc/UTC"}), Both),
         (
             "spec.source",
@@ -78,7 +80,7 @@ fn of_sync() -> Vec<Row> {
         ),
         ("spec.destination.object", "kmsKeyId needs sse", json!({"destination": {"object": {"kmsKeyId": "k"}}}), Both),
         ("spec.errors", "maxBadRecords above 0 needs deadLetterPath", json!({"errors": {"maxBadRecords": 5}}), Both),
-        ("spec.worker.concurrency", "concurrency must be at least 1", json!({"worker": {"concurrency": 0}}), Cel),
+        ("spec.worker.concurrency", "concurrency must be at least 1", json!({"worker": {"concurrency": 0}}), Both),
     ];
     for (path, side, uri) in
         [("spec.source", "source", "s3://raw/a/"), ("spec.destination", "destination", "s3://lake/o.csv")]
@@ -144,14 +146,18 @@ fn rules(schema: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
     }
 }
 
+fn parsed(resource: &Value) -> Node {
+    document::parse(&resource.to_string()).unwrap().remove(0)
+}
+
 fn check(
-    kind: &str,
+    kind: &'static str,
     good: &Value,
     rows: Vec<Row>,
     by_rust: impl Fn(&Value) -> Vec<String>,
     defaults: impl Fn(&Value) -> Value,
 ) {
-    let by_cel = |resource: &Value| crd::definition(kind).check_rules(&defaults(resource));
+    let by_cel = |resource: &Value| broken(kind, &defaults(resource));
     assert_eq!((by_cel(good), by_rust(good)), (vec![], vec![]));
     let mut all = BTreeSet::new();
     rules(crd::definition(kind).schema(), "", &mut all);
@@ -165,9 +171,10 @@ fn check(
             change(&mut resource["spec"], &over);
         }
         let said = by_cel(&resource);
-        assert!(said.iter().any(|error| error.message.ends_with(&whose.1)), "{over}: {said:?}");
+        assert!(said.contains(&whose.1), "{over}: {said:?}");
         let said = by_rust(&resource);
-        assert_eq!(!said.is_empty(), by == Both, "{over}: {said:?}");
+        let schema = structural::check(kind, &root_schema(kind), &parsed(&resource), "").1;
+        assert_eq!((!said.is_empty(), !schema.is_empty()), (by == Both, by == Schema), "{over}: {said:?} {schema:?}");
         all.remove(&whose);
     }
     assert_eq!(all, BTreeSet::new(), "rules without a row");
