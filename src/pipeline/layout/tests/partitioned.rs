@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::fixtures::*;
 use crate::model::manifest::StagedFile;
 use crate::model::plan::Plan;
+use crate::model::scalar::Scalar;
 use crate::model::settings::{PartitionRule, PartitionTransform};
 use crate::model::template::Template;
 use crate::pipeline::layout::LayoutError;
@@ -292,4 +293,27 @@ fn a_value_that_makes_too_long_a_name_is_bad_data() {
         assert_eq!(error.kind(), crate::pipeline::error::RunErrorKind::BadData);
         assert!(error.to_string().contains(what) && error.to_string().ends_with("mend the object"), "{error}");
     }
+}
+
+/// What directories show is known as values too: null and the empty text share one directory, and are null.
+#[test]
+fn a_file_knows_its_partition_by_value() {
+    let plan = plan(|plan| {
+        by_country(plan);
+        let rule = |transform, name: &str| PartitionRule { column: "ts".into(), transform, name: name.into() };
+        let rules = [rule(Some(PartitionTransform::Date), "day"), rule(Some(PartitionTransform::Month), "month")];
+        plan.settings.destination.partition_by.extend(rules);
+    });
+    // Rows 17 and 18 have no country: null and an empty text.
+    let made = lay_out(&plan, &[input(0, object("a/1", 0), rows(16, 19, 1))], 1, None).unwrap();
+    let partitions: Vec<_> =
+        made.iter().map(|made| (&*made.file.partition.path, &*made.file.partition.values)).collect();
+    let day = [Some(Scalar::Date(0)), Some(Scalar::Int(1))];
+    let country = |name: Option<&str>| [&[name.map(|name| Scalar::Text(name.into()))], &day[..]].concat();
+    let expected = [
+        ("country=__HIVE_DEFAULT_PARTITION__/day=1970-01-01/month=1", &*country(None)),
+        ("country=c0/day=1970-01-01/month=1", &*country(Some("c0"))),
+    ];
+    assert_eq!(partitions, expected);
+    assert_eq!(made[0].end.statistics.rows, 2);
 }
