@@ -4,6 +4,7 @@ pub mod blobs;
 pub mod configmap;
 pub mod file;
 pub mod ledger;
+#[doc(hidden)]
 pub mod memory;
 mod proof;
 pub mod seal;

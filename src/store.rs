@@ -1,10 +1,13 @@
 //! Where objects are: one trait, and what any store can raise. S3 ([`s3`]), a directory, memory, and a store that fails
-//! on purpose implement it; `contract` is the suite they all pass.
+//! on purpose implement it; `contract` is the suite they all pass. What is for tests alone is no part of the API.
 
 pub mod adapted;
+#[doc(hidden)]
 pub mod contract;
+#[doc(hidden)]
 pub mod faulty;
 pub mod local;
+#[doc(hidden)]
 pub mod memory;
 mod probe;
 pub mod s3;
