@@ -103,14 +103,13 @@ impl Fetching {
         let bytes = match (part.needs(), whole) {
             (None, _) => PartBytes::Here(None),
             (Some(_), Some(whole)) => PartBytes::Here(Some(Arc::new(whole.clone()))),
-            (Some(needs), None) if cost.stored_bytes <= HELD_BYTES_MAX => {
-                let ranges = pieces(&needs.ranges);
-                PartBytes::UnderWay(AbortOnDropHandle::new(tokio::spawn(Held::fetch(store, object, ranges))))
-            }
-            // Windows need not hold as much as what is fetched at once: what they feed takes memory of its own.
-            (Some(needs), None) => {
-                PartBytes::Windowed(WindowedObject::new(store, object, &needs.ranges, HELD_BYTES_MAX / 4))
-            }
+            (Some(needs), None) => match held_pieces(&needs.ranges) {
+                Some(pieces) => {
+                    PartBytes::UnderWay(AbortOnDropHandle::new(tokio::spawn(Held::fetch(store, object, pieces))))
+                }
+                // Windows need not hold as much as what is fetched at once: what they feed takes memory of its own.
+                None => PartBytes::Windowed(WindowedObject::new(store, object, &needs.ranges, HELD_BYTES_MAX / 4)),
+            },
         };
         Self { part, bytes, cost }
     }
@@ -198,6 +197,13 @@ fn pieces(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     joined.into_iter().flat_map(cut).collect()
 }
 
+/// The requests for `ranges`, where all that they give, gaps included, may be held.
+fn held_pieces(ranges: &[Range<u64>]) -> Option<Vec<Range<u64>>> {
+    let pieces = pieces(ranges);
+    let bytes: u64 = pieces.iter().map(|piece| piece.end - piece.start).sum();
+    (bytes <= HELD_BYTES_MAX).then_some(pieces)
+}
+
 /// Stretches of an object in memory.
 struct Held {
     size: u64,
@@ -228,5 +234,24 @@ impl ReadAt for Held {
 
     fn is_held(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is fetched between column chunks is held like them: it counts.
+    #[test]
+    fn gaps_count_where_bytes_are_held() {
+        let chunk = 1 << 20;
+        let apart = |gap: u64| -> Vec<Range<u64>> {
+            (0..15).map(|n| n * (chunk + gap)).map(|start| start..start + chunk).collect()
+        };
+        let all = 0..15 * chunk;
+        assert_eq!(held_pieces(&apart(0)).unwrap().first().unwrap().start, all.start);
+        assert_eq!(held_pieces(&apart(0)).unwrap().last().unwrap().end, all.end);
+        assert_eq!(held_pieces(&apart(GAP_BYTES_MAX)), None, "15 MiB of chunks, and 3.5 MiB between them");
+        assert_eq!(held_pieces(&apart(GAP_BYTES_MAX + 1)).unwrap(), apart(GAP_BYTES_MAX + 1));
     }
 }
